@@ -1,0 +1,172 @@
+// Package gomod turns go.mod, go.sum and go.work files into what a build is keyed by: the set of modules that may be
+// used, the key of that set, and the Go toolchain to use it with. It is pure: text in, data out.
+//
+// File formats and their checks are those of the go command, read with golang.org/x/mod.
+package gomod
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/module"
+)
+
+// ToolchainPath is the module that the Go toolchain is distributed as.
+const ToolchainPath = "golang.org/toolchain"
+
+const goModSuffix = "/go.mod"
+
+// A File is a file's text and the name to call it by in errors.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// A Sum is one line of a go.sum file: the h1 hash of a module's zip or, if GoMod is set, of its go.mod file alone.
+type Sum struct {
+	Path    string
+	Version string
+	GoMod   bool
+	Hash    string
+}
+
+// String returns the line as it stands in go.sum.
+func (s Sum) String() string {
+	suffix := ""
+	if s.GoMod {
+		suffix = goModSuffix
+	}
+	return s.Path + " " + s.Version + suffix + " " + s.Hash
+}
+
+// Module returns the module version that the line is about.
+func (s Sum) Module() module.Version {
+	return module.Version{Path: s.Path, Version: s.Version}
+}
+
+// A Set is the module set of a build: all that its go.sum files list, sorted, each line once.
+type Set struct {
+	sums []Sum
+}
+
+// ParseSums reads go.sum files (a go.sum, a go.work.sum, the go.sum of every module of a workspace) into one set.
+// A malformed line, a module path or version that the go command would not accept, and two different hashes for one
+// module are errors that name the file and line. Lines about the Go toolchain itself are left out: it has pins of its own.
+func ParseSums(files ...File) (Set, error) {
+	type key struct {
+		module.Version
+		goMod bool
+	}
+	type place struct {
+		hash, at string
+	}
+	seen := map[key]place{}
+	var set Set
+	for _, f := range files {
+		n := 0
+		for line := range bytes.Lines(f.Data) {
+			n++
+			if len(bytes.TrimSpace(line)) == 0 {
+				continue
+			}
+			at := fmt.Sprintf("%s:%d", f.Name, n)
+			s, err := parseSum(string(line))
+			if err != nil {
+				return Set{}, fmt.Errorf("%s: %w", at, err)
+			}
+			if s.Path == ToolchainPath {
+				continue
+			}
+			k := key{s.Module(), s.GoMod}
+			if old, ok := seen[k]; ok {
+				if old.hash != s.Hash {
+					return Set{}, fmt.Errorf("%s: %s is listed as %s here and as %s at %s: keep the right line and run 'go mod verify'", at, s.Module(), s.Hash, old.hash, old.at)
+				}
+				continue
+			}
+			seen[k] = place{s.Hash, at}
+			set.sums = append(set.sums, s)
+		}
+	}
+	slices.SortFunc(set.sums, compareSums)
+	return set, nil
+}
+
+func parseSum(line string) (Sum, error) {
+	fields := strings.Fields(line)
+	if len(fields) != 3 {
+		return Sum{}, fmt.Errorf("malformed go.sum line: it has %d fields, expected a module path, a version and a hash: run 'go mod tidy'", len(fields))
+	}
+	version, goMod := strings.CutSuffix(fields[1], goModSuffix)
+	s := Sum{Path: fields[0], Version: version, GoMod: goMod, Hash: fields[2]}
+	if err := module.Check(s.Path, s.Version); err != nil {
+		return Sum{}, fmt.Errorf("malformed go.sum line: %w", err)
+	}
+	b64, ok := strings.CutPrefix(s.Hash, "h1:")
+	if raw, err := base64.StdEncoding.DecodeString(b64); !ok || err != nil || len(raw) != sha256.Size {
+		return Sum{}, fmt.Errorf("malformed go.sum line: %s has hash %q, expected h1: and 32 bytes in base64: run 'go mod tidy'", s.Module(), s.Hash)
+	}
+	return s, nil
+}
+
+func compareSums(a, b Sum) int {
+	return cmp.Or(
+		strings.Compare(a.Path, b.Path),
+		strings.Compare(a.Version, b.Version),
+		compareBool(a.GoMod, b.GoMod),
+		strings.Compare(a.Hash, b.Hash),
+	)
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// Zips returns the lines of modules whose zip a build may need, sorted.
+func (s Set) Zips() []Sum { return s.filter(false) }
+
+// GoMods returns the lines of go.mod files that the go command reads to make the build list, sorted.
+func (s Set) GoMods() []Sum { return s.filter(true) }
+
+// Empty reports whether the set has no module: the build uses the standard library alone.
+func (s Set) Empty() bool { return len(s.sums) == 0 }
+
+func (s Set) filter(goMod bool) []Sum {
+	var out []Sum
+	for _, sum := range s.sums {
+		if sum.GoMod == goMod {
+			out = append(out, sum)
+		}
+	}
+	return out
+}
+
+// Text returns the set as one go.sum file in canonical form: sorted lines, each once. Equal sets have equal texts.
+func (s Set) Text() []byte {
+	var b bytes.Buffer
+	for _, sum := range s.sums {
+		b.WriteString(sum.String())
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// Key returns the set's name: the hex SHA-256 of Text. The order of lines, repeated lines, white space and the file
+// that a line came from don't change it. go.mod lines count as well as zip lines, since a module cache without one of
+// the go.mod files is of no use to a build whose build list needs it.
+func (s Set) Key() string {
+	sum := sha256.Sum256(s.Text())
+	return hex.EncodeToString(sum[:])
+}
