@@ -170,3 +170,17 @@ func (s Set) Key() string {
 	sum := sha256.Sum256(s.Text())
 	return hex.EncodeToString(sum[:])
 }
+
+// File returns the path of a file of the module, with the extension .zip, .mod or .info, below the root of a module
+// proxy or a GOPROXY folder: see https://go.dev/ref/mod#goproxy-protocol.
+func (s Sum) File(ext string) (string, error) {
+	p, err := module.EscapePath(s.Path)
+	if err != nil {
+		return "", err
+	}
+	v, err := module.EscapeVersion(s.Version)
+	if err != nil {
+		return "", err
+	}
+	return p + "/@v/" + v + ext, nil
+}

@@ -1,0 +1,212 @@
+// Package dialect is the Go Dockerfile: it reads one, plans what Larder has to supply for it, and rewrites it, line for
+// line, into the plain Dockerfile that BuildKit's own converter takes. It is pure: text and a read-only view of the
+// build context in, data and text out.
+package dialect
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/mod/module"
+)
+
+// Names of the virtual bases that FROM takes, and of the named contexts that stand for them in a rewritten file. The
+// host is one that no registry can have, so an image of a user's is never hidden by them.
+const (
+	baseGo     = "go"
+	baseStatic = "static"
+
+	ContextPrefix = "larder.internal/"
+	StaticContext = ContextPrefix + "static"
+)
+
+// A File is a Go Dockerfile. Its zero value is an empty one.
+type File struct {
+	Name string
+	Data []byte
+
+	stages []instructions.Stage
+	args   []instructions.ArgCommand
+	escape rune
+}
+
+// Parse reads a Go Dockerfile. A file that isn't well-formed has no stages, so that a rewrite leaves it as it is and
+// BuildKit's converter reports what is wrong with it, at its place, in its own words.
+func Parse(name string, data []byte) File {
+	f := File{Name: name, Data: data}
+	ast, err := parser.Parse(bytes.NewReader(data))
+	if err != nil {
+		return f
+	}
+	stages, args, err := instructions.Parse(ast.AST, nil)
+	if err != nil {
+		return f
+	}
+	f.stages, f.args, f.escape = stages, args, ast.EscapeToken
+	return f
+}
+
+// HeaderOnly reports whether the file has no instruction, just comments: all that it builds is up to Larder.
+func (f File) HeaderOnly() bool {
+	for line := range bytes.Lines(bytes.TrimPrefix(f.Data, []byte("\xef\xbb\xbf"))) {
+		line = bytes.TrimSpace(line)
+		if len(line) > 0 && line[0] != '#' {
+			return false
+		}
+	}
+	return true
+}
+
+// A Base is a FROM line that names a virtual base.
+type Base struct {
+	Kind    string // "go" or "static"
+	Version string // VERSION of go:VERSION
+	Line    int    // the FROM line, from 1
+
+	stage instructions.Stage
+}
+
+// Bases returns the stages that start from a virtual base, in order. FROM lines are expanded with the file's global
+// ARGs, the build's arguments and its platforms. A stage or a named context of the same name hides a virtual base.
+func (f File) Bases(req Request) ([]Base, error) {
+	env := f.globalArgs(req)
+	lex := shell.NewLex(f.escape)
+	hidden := map[string]bool{}
+	var bases []Base
+	for _, st := range f.stages {
+		word, err := lex.ProcessWordWithMatches(st.BaseName, env)
+		if err == nil && !hidden[strings.ToLower(word.Result)] && !req.hasContext(word.Result) {
+			b, ok, err := parseBase(word.Result, st)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				if err := b.checkPlatform(lex, env, req); err != nil {
+					return nil, err
+				}
+				bases = append(bases, b)
+			}
+		}
+		if st.Name != "" {
+			hidden[strings.ToLower(st.Name)] = true
+		}
+	}
+	return bases, nil
+}
+
+func parseBase(name string, st instructions.Stage) (Base, bool, error) {
+	kind, version, tagged := strings.Cut(name, ":")
+	b := Base{Kind: kind, Version: version, Line: st.Location[0].Start.Line, stage: st}
+	switch {
+	case kind == baseGo:
+		return b, true, nil
+	case kind == baseStatic && !tagged:
+		return b, true, nil
+	case kind == baseStatic:
+		return b, false, parser.WithLocation(fmt.Errorf("FROM %s: static has no versions: write FROM static, or docker.io/library/%s for an image of that name", name, name), st.Location)
+	}
+	return b, false, nil
+}
+
+// checkPlatform refuses a platform for a go stage that isn't the builder's: compilers run there, whatever the target.
+func (b Base) checkPlatform(lex *shell.Lex, env shell.EnvGetter, req Request) error {
+	if b.Kind != baseGo || b.stage.Platform == "" {
+		return nil
+	}
+	word, err := lex.ProcessWordWithMatches(b.stage.Platform, env)
+	if err != nil {
+		return nil // the converter reports it
+	}
+	p, err := platforms.Parse(word.Result)
+	if err != nil || platforms.Format(platforms.Normalize(p)) == req.BuildPlatform {
+		return nil
+	}
+	err = fmt.Errorf("FROM %s runs on the platform of the builder (%s) and cross-compiles from there: leave --platform=%s out", b.stage.BaseName, req.BuildPlatform, b.stage.Platform)
+	return parser.WithLocation(err, b.stage.Location)
+}
+
+// globalArgs returns what FROM lines are expanded with. Platform arguments hold the first platform asked for.
+func (f File) globalArgs(req Request) *llb.EnvList {
+	env := &llb.EnvList{}
+	for prefix, name := range map[string]string{"BUILD": req.BuildPlatform, "TARGET": req.Platforms[0]} {
+		p, err := platforms.Parse(name)
+		if err != nil {
+			continue
+		}
+		env = env.AddOrReplace(prefix+"PLATFORM", name).AddOrReplace(prefix+"OS", p.OS).
+			AddOrReplace(prefix+"ARCH", p.Architecture).AddOrReplace(prefix+"VARIANT", p.Variant)
+	}
+	lex := shell.NewLex(f.escape)
+	for _, cmd := range f.args {
+		for _, kv := range cmd.Args {
+			if v, ok := req.BuildArgs[kv.Key]; ok {
+				env = env.AddOrReplace(kv.Key, v)
+			} else if kv.Value != nil {
+				if word, err := lex.ProcessWordWithMatches(*kv.Value, env); err == nil {
+					env = env.AddOrReplace(kv.Key, word.Result)
+				}
+			}
+		}
+	}
+	return env
+}
+
+// GoContext returns the name of the context that stands for a go stage of a toolchain for one target platform.
+func GoContext(toolchain string, target ocispecs.Platform) string {
+	return ContextPrefix + baseGo + ":" + strings.TrimPrefix(toolchain, "go") + "-" + target.OS + "-" + target.Architecture + target.Variant
+}
+
+// rewrite returns the file with each virtual base replaced by the name of the context that stands for it. Nothing else
+// changes and every instruction stays on its line.
+func (f File) rewrite(bases []Base, toolchains []string) ([]byte, error) {
+	lines := bytes.SplitAfter(f.Data, []byte("\n"))
+	for i, b := range bases {
+		name := StaticContext
+		if b.Kind == baseGo {
+			name = ContextPrefix + baseGo + ":" + strings.TrimPrefix(toolchains[i], "go") + "-${TARGETOS}-${TARGETARCH}${TARGETVARIANT}"
+			if b.stage.Platform == "" {
+				name = "--platform=${BUILDPLATFORM} " + name
+			}
+		}
+		if err := replaceWord(lines, b.stage, name); err != nil {
+			return nil, err
+		}
+	}
+	return bytes.Join(lines, nil), nil
+}
+
+// replaceWord replaces the base name of a FROM instruction, which may go over several lines.
+func replaceWord(lines [][]byte, st instructions.Stage, name string) error {
+	word := regexp.MustCompile(`(^|\s)` + regexp.QuoteMeta(st.BaseName) + `(\s|$)`)
+	start, end := st.Location[0].Start.Line, st.Location[len(st.Location)-1].End.Line
+	for i := start - 1; i < end && i < len(lines); i++ {
+		m := word.FindSubmatchIndex(lines[i])
+		if m == nil {
+			continue
+		}
+		lines[i] = bytes.Join([][]byte{lines[i][:m[3]], []byte(name), lines[i][m[4]:]}, nil)
+		return nil
+	}
+	return parser.WithLocation(errors.New("FROM "+st.BaseName+": write the name of the base on one line"), st.Location)
+}
+
+// binaryName is the name the go command gives to the command in a folder of a module.
+func binaryName(modulePath, dir string) string {
+	if dir != "." {
+		return path.Base(dir)
+	}
+	if prefix, _, ok := module.SplitPathVersion(modulePath); ok {
+		modulePath = prefix
+	}
+	return path.Base(modulePath)
+}

@@ -1,0 +1,158 @@
+package dialect
+
+import (
+	"errors"
+	"fmt"
+	"go/build"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// A Package is a main package that an image is made of.
+type Package struct {
+	Name  string `json:"name"`  // the binary's name, as the go command would call it
+	Dir   string `json:"dir"`   // as an argument of go build: . or ./cmd/api
+	Stage string `json:"stage"` // the stage that holds its image, for --target
+}
+
+// maxDirs bounds the folders that are looked at for main packages.
+const maxDirs = 10000
+
+// findMains returns the main packages of the module at the root of a tree, for an OS and architecture without cgo: the
+// one in the root and those in cmd/NAME; where there are none, any in the module.
+func findMains(tree fs.FS, modulePath, goos, goarch string) ([]Package, error) {
+	ctxt := buildContext(tree, goos, goarch)
+	dirs := []string{"."}
+	entries, err := fs.ReadDir(tree, "cmd")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading cmd: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && !ignoredDir(tree, path.Join("cmd", e.Name())) {
+			dirs = append(dirs, path.Join("cmd", e.Name()))
+		}
+	}
+	mains := mainsIn(ctxt, modulePath, dirs)
+	if len(mains) == 0 {
+		if dirs, err = allDirs(tree); err != nil {
+			return nil, err
+		}
+		mains = mainsIn(ctxt, modulePath, dirs)
+	}
+	slices.SortFunc(mains, func(a, b Package) int { return strings.Compare(a.Dir, b.Dir) })
+	return mains, nil
+}
+
+func mainsIn(ctxt *build.Context, modulePath string, dirs []string) []Package {
+	var mains []Package
+	for _, dir := range dirs {
+		// An error other than "no Go files" is the compiler's to report, at its place: the package counts all the same.
+		p, _ := ctxt.ImportDir(dir, 0)
+		if p == nil || p.Name != "main" {
+			continue
+		}
+		name := binaryName(modulePath, dir)
+		arg := "."
+		if dir != "." {
+			arg = "./" + dir
+		}
+		mains = append(mains, Package{Name: name, Dir: arg, Stage: strings.ToLower(name)})
+	}
+	return mains
+}
+
+func allDirs(tree fs.FS) ([]string, error) {
+	var dirs []string
+	err := fs.WalkDir(tree, ".", func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return fmt.Errorf("looking for main packages: %w", err)
+		case !d.IsDir():
+			return nil
+		case p != "." && ignoredDir(tree, p):
+			return fs.SkipDir
+		case len(dirs) == maxDirs:
+			return fmt.Errorf("looking for main packages: more than %d folders: write a Dockerfile that names the package", maxDirs)
+		}
+		dirs = append(dirs, p)
+		return nil
+	})
+	return dirs, err
+}
+
+// ignoredDir reports whether "./..." would pass a folder over: see 'go help packages'.
+func ignoredDir(tree fs.FS, dir string) bool {
+	base := path.Base(dir)
+	if base == "testdata" || base == "vendor" || base[0] == '.' || base[0] == '_' {
+		return true
+	}
+	_, err := fs.Stat(tree, path.Join(dir, "go.mod"))
+	return err == nil
+}
+
+// buildContext makes go/build read a tree instead of the disk.
+func buildContext(tree fs.FS, goos, goarch string) *build.Context {
+	ctxt := build.Default
+	ctxt.GOOS, ctxt.GOARCH, ctxt.CgoEnabled, ctxt.GOPATH, ctxt.GOROOT = goos, goarch, false, "", ""
+	ctxt.BuildTags, ctxt.Dir = nil, ""
+	ctxt.JoinPath = path.Join
+	ctxt.IsAbsPath = path.IsAbs
+	ctxt.HasSubdir = func(root, dir string) (string, bool) { return "", false }
+	ctxt.IsDir = func(p string) bool {
+		fi, err := fs.Stat(tree, p)
+		return err == nil && fi.IsDir()
+	}
+	ctxt.OpenFile = func(p string) (io.ReadCloser, error) { return tree.Open(p) }
+	ctxt.ReadDir = func(p string) ([]fs.FileInfo, error) {
+		entries, err := fs.ReadDir(tree, p)
+		if err != nil {
+			return nil, err
+		}
+		infos := make([]fs.FileInfo, 0, len(entries))
+		for _, e := range entries {
+			if fi, err := e.Info(); err == nil {
+				infos = append(infos, fi)
+			}
+		}
+		return infos, nil
+	}
+	return &ctxt
+}
+
+var stageName = regexp.MustCompile(`^[a-z][a-z0-9-_.]*$`)
+
+// pickPackages returns the packages that a build without instructions makes images of, the one asked for last, since a
+// Dockerfile's last stage is the one that is built when none is named.
+func pickPackages(mains []Package, target string) ([]Package, error) {
+	if len(mains) == 0 {
+		return nil, errors.New("there is no main package in the module: Larder makes an image of the package main in the module's root, or of cmd/NAME; for a library, write a Dockerfile that says what to build")
+	}
+	for _, p := range mains {
+		if !stageName.MatchString(p.Stage) {
+			return nil, fmt.Errorf("the main package %s can't be an image of its own: its name is no stage name (letters, digits, - _ .): rename the folder, or write a Dockerfile", p.Dir)
+		}
+	}
+	if target == "" {
+		if len(mains) > 1 {
+			return nil, fmt.Errorf("there are several main packages: pick one with --target %s", names(mains))
+		}
+		return mains, nil
+	}
+	i := slices.IndexFunc(mains, func(p Package) bool { return p.Stage == strings.ToLower(target) })
+	if i < 0 {
+		return nil, fmt.Errorf("no main package is called %q: the targets are %s", target, names(mains))
+	}
+	return append(slices.Delete(slices.Clone(mains), i, i+1), mains[i]), nil
+}
+
+func names(mains []Package) string {
+	var list []string
+	for _, p := range mains {
+		list = append(list, p.Stage)
+	}
+	return strings.Join(list, ", ")
+}

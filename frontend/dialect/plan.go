@@ -1,0 +1,223 @@
+package dialect
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/larder-build/larder/internal/gomod"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// A Request is all that a plan is made from.
+type Request struct {
+	File          File
+	Tree          fs.FS                              // the build context; read only where the file asks for something of Go's
+	Target        string                             // --target
+	Platforms     []string                           // target platforms, at least one
+	BuildPlatform string                             // the builder's
+	BuildArgs     map[string]string                  // --build-arg
+	Contexts      map[string]bool                    // names of the user's named contexts
+	Toolchains    func(context, version string) bool // whether a named context holds the zip of a toolchain, such as go1.26.8
+	VCS           VCS
+}
+
+// VCS is what is known of the revision that is built. Empty fields are unknown.
+type VCS struct {
+	Source, Revision, Version string
+}
+
+func (r Request) hasContext(name string) bool { return r.Contexts[strings.ToLower(name)] }
+
+func (r Request) withoutContext(name string) Request {
+	r.Contexts = maps.Clone(r.Contexts)
+	delete(r.Contexts, name)
+	return r
+}
+
+func (r Request) holdsToolchain(context, version string) bool {
+	return r.Toolchains != nil && r.Toolchains(context, version)
+}
+
+// A Plan says what will be built, of what, and why.
+type Plan struct {
+	Level         int         `json:"level"` // 0: the file has no instructions; 2: it is a Dockerfile
+	Filename      string      `json:"filename"`
+	Module        string      `json:"module,omitempty"` // the main module's path
+	Platforms     []string    `json:"platforms"`
+	BuildPlatform string      `json:"buildPlatform"`
+	Toolchains    []Toolchain `json:"toolchains,omitempty"`
+	Modules       *Modules    `json:"modules,omitempty"`
+	Packages      []Package   `json:"packages,omitempty"` // the one to be built is last
+	Steps         []Step      `json:"steps,omitempty"`
+	Dockerfile    string      `json:"dockerfile"` // what BuildKit's converter is given
+
+	Set gomod.Set `json:"-"`
+	// Work and Vendored say how the go command is to find packages: see Module.
+	Work     bool `json:"work,omitempty"`
+	Vendored bool `json:"vendored,omitempty"`
+	// Go says whether anything of Go's is in the plan: if not, the file is BuildKit's alone.
+	Go bool `json:"-"`
+}
+
+// A Toolchain is a Go toolchain that the build needs.
+type Toolchain struct {
+	Version string `json:"version"` // go1.26.8
+	Why     string `json:"why"`
+	Source  Source `json:"source"`
+	Pinned  bool   `json:"pinned"` // its sum is known beforehand; if not, the checksum database is asked
+}
+
+// Modules is where the module cache of the build comes from.
+type Modules struct {
+	Key      string   `json:"key"`  // see gomod.Set.Key
+	Zips     int      `json:"zips"` // modules whose source may be compiled
+	GoMods   int      `json:"goMods"`
+	Vendored bool     `json:"vendored,omitempty"`
+	Sources  []Source `json:"sources,omitempty"`
+}
+
+// A Step is one thing that the builder does, and whether it may use a network for it.
+type Step struct {
+	Name     string `json:"name"`
+	Network  bool   `json:"network"`
+	Platform string `json:"platform,omitempty"` // the target platform, for steps done once for each
+}
+
+// New makes a plan. Errors that belong to a line of the file carry its position, as BuildKit's do.
+func New(req Request) (*Plan, error) {
+	p := &Plan{Level: 2, Filename: req.File.Name, Platforms: req.Platforms, BuildPlatform: req.BuildPlatform, Dockerfile: string(req.File.Data)}
+	if req.File.HeaderOnly() {
+		p.Level = 0
+		return p, p.levelZero(req)
+	}
+	bases, err := req.File.Bases(req)
+	if err != nil || len(bases) == 0 {
+		return p, err
+	}
+	return p, p.virtualBases(req, bases)
+}
+
+// levelZero plans an image of a main package of the module in the context.
+func (p *Plan) levelZero(req Request) error {
+	mod, err := ReadModule(req.Tree)
+	if err != nil {
+		return err
+	}
+	target, err := platforms.Parse(req.Platforms[0])
+	if err != nil {
+		return err
+	}
+	mains, err := findMains(req.Tree, mod.Path, target.OS, target.Architecture)
+	if err != nil {
+		return err
+	}
+	if p.Packages, err = pickPackages(mains, req.Target); err != nil {
+		return err
+	}
+	p.Go, p.Module, p.Set, p.Work, p.Vendored = true, mod.Path, mod.Set, mod.Work, mod.Vendored
+	sources, err := ModuleSources(req)
+	if err != nil {
+		return err
+	}
+	if err := p.addToolchain(req, sources, "", mod.Versions); err != nil {
+		return err
+	}
+	if err := p.addModules(mod, sources); err != nil {
+		return err
+	}
+	p.Dockerfile = p.levelZeroFile(req)
+	p.addSteps()
+	return nil
+}
+
+// virtualBases plans what the FROM lines of an ordinary Dockerfile ask Larder for.
+func (p *Plan) virtualBases(req Request, bases []Base) error {
+	p.Go = true
+	mod, err := ReadModule(req.Tree)
+	if err != nil && !errors.Is(err, ErrNoModule) {
+		return err
+	}
+	p.Module = mod.Path
+	sources, err := ModuleSources(req)
+	if err != nil {
+		return err
+	}
+	toolchains := make([]string, len(bases))
+	for i, b := range bases {
+		if err := p.addToolchain(req, sources, b.Version, mod.Versions); err != nil {
+			return b.wrap(err)
+		}
+		toolchains[i] = p.Toolchains[len(p.Toolchains)-1].Version
+	}
+	p.dedupToolchains()
+	text, err := req.File.rewrite(bases, toolchains)
+	p.Dockerfile = string(text)
+	p.addSteps()
+	return err
+}
+
+func (p *Plan) addToolchain(req Request, sources []Source, from string, files []gomod.VersionFile) error {
+	chosen, err := gomod.ChooseToolchain(gomod.ToolchainRequest{From: from, Env: req.BuildArgs["GOTOOLCHAIN"], Files: files})
+	if err != nil {
+		return err
+	}
+	source, err := toolchainSource(req, sources, chosen.Version)
+	if err != nil {
+		return err
+	}
+	_, pinned := chosen.Pin(req.BuildPlatform)
+	if !pinned && req.BuildArgs["GOSUMDB"] == "off" {
+		return fmt.Errorf("the Go toolchain %s (%s) is not one whose checksum Larder knows, and GOSUMDB=off forbids to ask the checksum database: name a pinned release such as %s, or set GOSUMDB", chosen.Version, chosen.Why, gomod.DefaultToolchain)
+	}
+	p.Toolchains = append(p.Toolchains, Toolchain{Version: chosen.Version, Why: chosen.Why, Source: source, Pinned: pinned})
+	return nil
+}
+
+func (p *Plan) dedupToolchains() {
+	seen := map[string]bool{}
+	var out []Toolchain
+	for _, t := range p.Toolchains {
+		if !seen[t.Version] {
+			seen[t.Version] = true
+			out = append(out, t)
+		}
+	}
+	p.Toolchains = out
+}
+
+func (p *Plan) addModules(mod Module, sources []Source) error {
+	p.Modules = &Modules{Key: mod.Set.Key(), Zips: len(mod.Set.Zips()), GoMods: len(mod.Set.GoMods()), Vendored: mod.Vendored}
+	if mod.Vendored || mod.Set.Empty() {
+		return nil
+	}
+	if sources[0].Keyword == "off" {
+		return fmt.Errorf("the build needs %d modules, but GOPROXY=off forbids to fetch them: pass them with --build-context %s=FOLDER, or commit a vendor folder", p.Modules.Zips, ModulesContext)
+	}
+	p.Modules.Sources = sources
+	return nil
+}
+
+// ToolchainPaths returns where in a GOPROXY folder, or a module cache, the zip of a toolchain may be.
+func ToolchainPaths(version, platform string) []string {
+	file := gomod.ToolchainPath + "/@v/" + gomod.Toolchain{Version: version}.ModuleVersion(splitPlatform(platform)) + ".zip"
+	return []string{file, path.Join("cache/download", file)}
+}
+
+func splitPlatform(p string) (goos, goarch string) {
+	spec, err := platforms.Parse(p)
+	if err != nil {
+		return "", ""
+	}
+	return spec.OS, spec.Architecture
+}
+
+// TargetSpec parses a target platform of a plan.
+func TargetSpec(p string) (ocispecs.Platform, error) {
+	spec, err := platforms.Parse(p)
+	return platforms.Normalize(spec), err
+}

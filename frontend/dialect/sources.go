@@ -1,0 +1,127 @@
+package dialect
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Named contexts that stand in the place of what would be fetched.
+const (
+	ModulesContext   = "larder-modules"   // a GOPROXY folder: modules, and toolchains if it holds any
+	ToolchainContext = "larder-toolchain" // a GOPROXY folder with golang.org/toolchain
+	proxyContext     = "larder-goproxy-"  // + N: the folder of entry N of GOPROXY, counted from 0, if it is a file URL
+)
+
+// DefaultProxy is GOPROXY where a build doesn't set it: the go command's own default.
+const DefaultProxy = "https://proxy.golang.org,direct"
+
+// A Source is a place that modules and toolchains come from: a named context, or an entry of GOPROXY.
+type Source struct {
+	Context string `json:"context,omitempty"` // a named context that holds a GOPROXY folder
+	URL     string `json:"url,omitempty"`     // a module proxy
+	Keyword string `json:"keyword,omitempty"` // direct or off
+	AnyErr  bool   `json:"anyErr,omitempty"`  // the next entry is tried after any error: it stands behind a '|'
+}
+
+// Network reports whether the source is asked over a network.
+func (s Source) Network() bool { return s.Context == "" && s.Keyword != "off" }
+
+// String names the source without a user's name or password.
+func (s Source) String() string {
+	switch {
+	case s.Context != "":
+		return "the named context " + s.Context
+	case s.URL != "":
+		u, err := url.Parse(s.URL)
+		if err != nil {
+			return "a proxy"
+		}
+		return u.Redacted()
+	}
+	return s.Keyword
+}
+
+// ModuleSources returns where modules come from: the named context larder-modules alone if the build has it, else the
+// entries of GOPROXY in the go command's syntax (see 'go help goproxy'). A file URL names a folder of the client's,
+// which only a named context can carry into a build.
+func ModuleSources(req Request) ([]Source, error) {
+	if req.hasContext(ModulesContext) {
+		return []Source{{Context: ModulesContext}}, nil
+	}
+	list := req.BuildArgs["GOPROXY"]
+	if list == "" {
+		list = DefaultProxy
+	}
+	var sources []Source
+	for i := 0; list != ""; i++ {
+		end := strings.IndexAny(list, ",|")
+		entry, rest, anyErr := list, "", false
+		if end >= 0 {
+			entry, rest, anyErr = list[:end], list[end+1:], list[end] == '|'
+		}
+		list = rest
+		s, err := parseSource(strings.TrimSpace(entry), i, req)
+		if err != nil {
+			return nil, err
+		}
+		s.AnyErr = anyErr
+		sources = append(sources, s)
+		if s.Keyword != "" {
+			break // as cmd/go has it: nothing after off or direct is ever reached
+		}
+	}
+	return sources, nil
+}
+
+func parseSource(entry string, i int, req Request) (Source, error) {
+	if entry == "direct" || entry == "off" {
+		return Source{Keyword: entry}, nil
+	}
+	u, err := url.Parse(entry)
+	if err != nil {
+		return Source{}, fmt.Errorf("GOPROXY: entry %d is not a URL: expected https://HOST, file:///FOLDER, direct or off", i+1)
+	}
+	switch u.Scheme {
+	case "http", "https":
+		return Source{URL: strings.TrimSuffix(entry, "/")}, nil
+	case "file":
+		name := proxyContext + strconv.Itoa(i)
+		if !req.hasContext(name) {
+			return Source{}, fmt.Errorf("GOPROXY=%s: a build step can't see this machine's folders: pass it as a named context with --build-context %s=%s", entry, ModulesContext, u.Path)
+		}
+		return Source{Context: name}, nil
+	}
+	return Source{}, fmt.Errorf("GOPROXY: %q is not a proxy that Larder knows: expected https://HOST, file:///FOLDER, direct or off", u.Redacted())
+}
+
+// toolchainSource picks where a toolchain comes from: the first named context that has it, else the first proxy.
+func toolchainSource(req Request, sources []Source, version string) (Source, error) {
+	var asked []string
+	if req.hasContext(ToolchainContext) {
+		sources = append([]Source{{Context: ToolchainContext}}, sources...)
+	} else if req.hasContext(ModulesContext) {
+		// The folder need not hold a toolchain: then it comes from the proxy, as it would without the folder.
+		proxies, err := ModuleSources(req.withoutContext(ModulesContext))
+		if err != nil {
+			return Source{}, err
+		}
+		sources = append(sources, proxies...)
+	}
+	for _, s := range sources {
+		if s.Context != "" && !req.holdsToolchain(s.Context, version) {
+			asked = append(asked, s.String())
+			continue
+		}
+		if s.Keyword == "" {
+			return s, nil
+		}
+	}
+	err := errors.New("GOPROXY names no proxy to take it from")
+	if len(asked) > 0 {
+		err = fmt.Errorf("it isn't in %s, and GOPROXY names no proxy to take it from", strings.Join(asked, " or "))
+	}
+	return Source{}, fmt.Errorf("the Go toolchain %s is nowhere to be had: %w: put golang.org/toolchain into the folder, or pass it with --build-context %s=FOLDER", version, err, ToolchainContext)
+}

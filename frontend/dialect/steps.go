@@ -1,0 +1,50 @@
+package dialect
+
+import "fmt"
+
+// addSteps lists what the builder will do, in the order in which one step needs another.
+func (p *Plan) addSteps() {
+	for _, t := range p.Toolchains {
+		p.Steps = append(p.Steps,
+			Step{Name: fmt.Sprintf("take %s for %s from %s", t.Version, p.BuildPlatform, t.Source), Network: t.Source.Network() || !t.Pinned},
+			Step{Name: fmt.Sprintf("check and unpack %s", t.Version)})
+	}
+	if m := p.Modules; m != nil && len(m.Sources) > 0 {
+		if FetchNeeded(m.Sources) {
+			p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("fetch %d modules from %s", m.Zips, sourceList(m.Sources)), Network: anyNetwork(m.Sources)})
+		}
+		p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("check and unpack %d modules", m.Zips)})
+	}
+	if len(p.Packages) == 0 {
+		return
+	}
+	p.Steps = append(p.Steps, Step{Name: "make the static base: CA roots, time zones, users"})
+	for _, platform := range p.Platforms {
+		p.Steps = append(p.Steps, Step{Name: "go build " + p.Packages[len(p.Packages)-1].Dir, Platform: platform})
+	}
+}
+
+// FetchNeeded reports whether modules have to be fetched before they can be unpacked: one folder can be used as it is.
+func FetchNeeded(sources []Source) bool {
+	return len(sources) != 1 || sources[0].Context == ""
+}
+
+func anyNetwork(sources []Source) bool {
+	for _, s := range sources {
+		if s.Network() {
+			return true
+		}
+	}
+	return false
+}
+
+func sourceList(sources []Source) string {
+	list := ""
+	for i, s := range sources {
+		if i > 0 {
+			list += ", then "
+		}
+		list += s.String()
+	}
+	return list
+}

@@ -1,0 +1,105 @@
+// Package frontend turns a build request into a result: it plans, serves Larder's states as named contexts, and hands
+// the rewritten file to BuildKit's own Dockerfile frontend, which does all the rest. It runs the same inside of a
+// gateway container and on a client's machine.
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/moby/buildkit/frontend/dockerfile/builder"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerui"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/solver/pb"
+)
+
+// Build is a gateway build function: it builds the Go Dockerfile that the request of c names. Errors carry positions
+// in that file where they have one.
+func Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+	w := wrap(c)
+	ui, err := dockerui.NewClient(w)
+	if err != nil {
+		return nil, err
+	}
+	src, err := ui.ReadEntrypoint(ctx, "Dockerfile")
+	if err != nil {
+		return nil, err
+	}
+	b := &build{client: w, ui: ui, src: src}
+	if err := b.serve(ctx); err != nil {
+		return nil, b.locate(err)
+	}
+	return builder.Build(ctx, w)
+}
+
+// A build is one request on its way to a result.
+type build struct {
+	client *client
+	ui     *dockerui.Client
+	src    *dockerui.Source
+}
+
+// serve plans the build and, if it has anything of Go's, gives the client what the plan needs.
+func (b *build) serve(ctx context.Context) error {
+	file := dialect.Parse(b.src.Filename, b.src.Data)
+	req := b.request(file)
+	if !file.HeaderOnly() {
+		// Most Dockerfiles ask nothing of Larder: then they cost nothing but this.
+		if bases, err := file.Bases(req); err != nil || len(bases) == 0 {
+			return err
+		}
+	}
+	if err := b.supported(); err != nil {
+		return err
+	}
+	tree, err := b.context(ctx, file)
+	if err != nil {
+		return err
+	}
+	req.Tree = tree
+	req.Toolchains = func(name, version string) bool {
+		return b.holdsAny(ctx, name, dialect.ToolchainPaths(version, req.BuildPlatform)) != ""
+	}
+	plan, err := dialect.New(req)
+	if err != nil {
+		return err
+	}
+	return b.supply(ctx, plan)
+}
+
+// supported refuses a builder that lacks what named contexts need.
+func (b *build) supported() error {
+	caps := b.client.BuildOpts().Caps
+	if err := caps.Supports(gwpb.CapFrontendInputs); err != nil {
+		return fmt.Errorf("this builder is too old for Larder's own bases: it needs BuildKit 0.8 or later, or Docker 23 or later: %w", err)
+	}
+	return nil
+}
+
+// locate puts the user's file behind a position that an error carries.
+func (b *build) locate(err error) error {
+	var at *parser.LocationError
+	if !errors.As(err, &at) {
+		return err
+	}
+	for _, ranges := range at.Locations {
+		s := &errdefs.Source{Info: sourceInfo(b.src)}
+		for _, r := range ranges {
+			s.Ranges = append(s.Ranges, &pb.Range{
+				Start: &pb.Position{Line: int32(r.Start.Line), Character: int32(r.Start.Character)},
+				End:   &pb.Position{Line: int32(r.End.Line), Character: int32(r.End.Character)},
+			})
+		}
+		err = errdefs.WithSource(err, s)
+	}
+	return err
+}
+
+func sourceInfo(src *dockerui.Source) *pb.SourceInfo {
+	return &pb.SourceInfo{Data: src.Data, Filename: src.Filename, Language: src.Language, Definition: src.Definition.ToPB()}
+}

@@ -1,0 +1,53 @@
+package frontend
+
+import (
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/larder-build/larder/frontend/dialect"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+const contextOpt = "context:"
+
+// request reads what a plan is made from out of the build's options.
+func (b *build) request(file dialect.File) dialect.Request {
+	req := dialect.Request{
+		File:          file,
+		Target:        b.ui.Target,
+		BuildPlatform: platforms.Format(b.buildPlatform()),
+		BuildArgs:     b.ui.BuildArgs,
+		Contexts:      map[string]bool{},
+		VCS: dialect.VCS{
+			Source:   b.client.opts["vcs:source"],
+			Revision: b.client.opts["vcs:revision"],
+			Version:  b.client.opts["vcs:version"],
+		},
+	}
+	for _, p := range b.targets() {
+		req.Platforms = append(req.Platforms, platforms.Format(p))
+	}
+	for opt := range b.client.opts {
+		if name, ok := strings.CutPrefix(opt, contextOpt); ok {
+			name, _, _ = strings.Cut(name, "::")
+			req.Contexts[strings.ToLower(name)] = true
+		}
+	}
+	return req
+}
+
+func (b *build) buildPlatform() ocispecs.Platform {
+	return platforms.Normalize(b.ui.BuildPlatforms[0])
+}
+
+// targets returns the platforms asked for, as BuildKit's frontend will understand them.
+func (b *build) targets() []ocispecs.Platform {
+	if len(b.ui.TargetPlatforms) == 0 {
+		return []ocispecs.Platform{b.buildPlatform()}
+	}
+	var out []ocispecs.Platform
+	for _, p := range b.ui.TargetPlatforms {
+		out = append(out, platforms.Normalize(p))
+	}
+	return out
+}

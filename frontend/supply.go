@@ -1,0 +1,217 @@
+package frontend
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+
+	"github.com/containerd/platforms"
+	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/internal/gomod"
+	larder "github.com/larder-build/larder/llb"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// supply makes the states of a plan and offers them to BuildKit's frontend as named contexts.
+func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
+	if !plan.Go {
+		return nil
+	}
+	steps, err := b.steps()
+	if err != nil {
+		return err
+	}
+	toolchains := map[string]llb.State{}
+	for _, t := range plan.Toolchains {
+		if toolchains[t.Version], err = b.toolchain(ctx, steps, t); err != nil {
+			return err
+		}
+	}
+	for _, target := range b.targets() {
+		for _, t := range plan.Toolchains {
+			if err := b.offer(dialect.GoContext(t.Version, target), nil, toolchains[t.Version], larder.GoImage(steps.Platform, target)); err != nil {
+				return err
+			}
+		}
+		// Time zones come from the first toolchain: any will do, and its file is what keys the step.
+		static := steps.Static(toolchains[plan.Toolchains[0].Version]).Platform(target)
+		if err := b.offer(dialect.StaticContext, &target, static, larder.StaticImage(target)); err != nil {
+			return err
+		}
+	}
+	if err := b.supplyBinaries(ctx, plan, steps, toolchains); err != nil {
+		return err
+	}
+	shown := sourceInfo(b.src)
+	if plan.Level == 0 {
+		shown = nil // there is no line of the user's to show
+	}
+	ignore, err := b.ignoreFile(ctx)
+	if err != nil {
+		return err
+	}
+	b.client.replaceFile(b.src.Filename, []byte(plan.Dockerfile), ignore, shown)
+	return nil
+}
+
+// supplyBinaries offers the binary of each main package of a build without instructions.
+func (b *build) supplyBinaries(ctx context.Context, plan *dialect.Plan, steps larder.Builder, toolchains map[string]llb.State) error {
+	if len(plan.Packages) == 0 {
+		return nil
+	}
+	source, err := b.ui.MainContext(ctx)
+	if err != nil {
+		return err
+	}
+	modules, err := b.modules(ctx, plan, steps)
+	if err != nil {
+		return err
+	}
+	version := plan.Toolchains[0].Version
+	for _, target := range b.targets() {
+		for _, pkg := range plan.Packages {
+			st := steps.Binary(larder.BinaryRequest{
+				Name: pkg.Name, Package: pkg.Dir,
+				Toolchain: toolchains[version], Version: version,
+				Source: *source, Modules: modules, Main: plan.Module,
+				Vendored: plan.Vendored, Work: plan.Work,
+				Target: target,
+				Label:  fmt.Sprintf("[%s] go build %s", platforms.Format(target), pkg.Dir),
+			})
+			if err := b.offer(dialect.BinaryContext(pkg), &target, st, dockerspec.DockerOCIImage{}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// offer makes a state a named context, for one platform or, if that is nil, for all.
+func (b *build) offer(name string, target *ocispecs.Platform, st llb.State, img dockerspec.DockerOCIImage) error {
+	if target != nil {
+		name += "::" + platforms.FormatAll(platforms.Normalize(*target))
+	}
+	b.client.opts[contextOpt+name] = "input:" + name
+	b.client.states[name] = st
+	if img.OS == "" {
+		return nil
+	}
+	config, err := json.Marshal(img)
+	if err != nil {
+		return err
+	}
+	meta, err := json.Marshal(map[string][]byte{exptypes.ExporterImageConfigKey: config})
+	if err != nil {
+		return err
+	}
+	b.client.opts["input-metadata:"+name] = string(meta)
+	return nil
+}
+
+// steps returns the builder of Larder's states, with the binary that its steps run: out of the frontend's own image in
+// a gateway, else sent by the client as the local folder larder-inbuild.
+func (b *build) steps() (larder.Builder, error) {
+	steps := larder.Builder{Platform: b.buildPlatform(), NoCache: b.ui.IsNoCache(""), Proxy: proxyEnv(b.ui.BuildArgs)}
+	if name := b.client.opts["larder-inbuild"]; name != "" {
+		local := llb.Local("larder-inbuild", llb.SessionID(b.client.BuildOpts().SessionID), llb.SharedKeyHint("larder-inbuild"),
+			llb.IncludePatterns([]string{name}), llb.WithCustomName("[internal] load Larder's own steps"))
+		// One name, whatever the file is called at the client's, since the name is in the key of every step.
+		steps.Helper = llb.Scratch().Platform(steps.Platform).File(llb.Copy(local, path.Join("/", name), "/larder-frontend"),
+			llb.WithCustomName("[internal] copy Larder's own steps"))
+		steps.HelperPath = "/larder-frontend"
+		return steps, nil
+	}
+	current, ok := b.client.Client.(interface{ CurrentFrontend() (*llb.State, error) })
+	if !ok {
+		return steps, errors.New("this builder doesn't tell a frontend about its own image: Larder needs BuildKit 0.11 or later, or Docker 24 or later")
+	}
+	st, err := current.CurrentFrontend()
+	if err != nil {
+		return steps, fmt.Errorf("reading the definition of the frontend's image: %w", err)
+	}
+	if st == nil {
+		return steps, errors.New("this builder doesn't tell a frontend about its own image: Larder needs BuildKit 0.11 or later, or Docker 24 or later")
+	}
+	steps.Helper, steps.HelperPath = *st, "/larder-frontend"
+	return steps, nil
+}
+
+func (b *build) toolchain(ctx context.Context, steps larder.Builder, t dialect.Toolchain) (llb.State, error) {
+	from := larder.ToolchainSource{Proxy: t.Source.URL, GOPROXY: t.Source.URL, GOSUMDB: b.ui.BuildArgs["GOSUMDB"]}
+	if name := t.Source.Context; name != "" {
+		files := dialect.ToolchainPaths(t.Version, platforms.Format(steps.Platform))
+		folder, err := b.folder(ctx, name, files)
+		if err != nil {
+			return llb.State{}, err
+		}
+		from.Folder, from.Path = &folder, b.holdsAny(ctx, name, files)
+		from.GOPROXY = larder.ProxyRoot
+	}
+	return steps.Toolchain(gomod.Toolchain{Version: t.Version, Why: t.Why}, from), nil
+}
+
+func (b *build) modules(ctx context.Context, plan *dialect.Plan, steps larder.Builder) (*llb.State, error) {
+	if plan.Modules == nil || len(plan.Modules.Sources) == 0 {
+		return nil, nil
+	}
+	files, err := larder.ModuleFiles(plan.Set)
+	if err != nil {
+		return nil, err
+	}
+	from := larder.ModuleSource{GOPRIVATE: b.ui.BuildArgs["GOPRIVATE"], GONOPROXY: b.ui.BuildArgs["GONOPROXY"]}
+	for i, s := range plan.Modules.Sources {
+		entry := s.Keyword + s.URL
+		if s.Context != "" {
+			folder, err := b.folder(ctx, s.Context, files)
+			if err != nil {
+				return nil, err
+			}
+			entry = larder.ProxyFolder(len(from.Folders))
+			from.Folders = append(from.Folders, folder)
+		}
+		from.Network = from.Network || s.Network()
+		if i > 0 {
+			from.GOPROXY += separator(plan.Modules.Sources[i-1])
+			from.Label += ", "
+		}
+		from.GOPROXY += entry
+		from.Label += s.String()
+	}
+	if !dialect.FetchNeeded(plan.Modules.Sources) {
+		from.GOPROXY = ""
+	}
+	st := steps.Modules(plan.Set, from)
+	return &st, nil
+}
+
+func separator(s dialect.Source) string {
+	if s.AnyErr {
+		return "|"
+	}
+	return ","
+}
+
+func proxyEnv(args map[string]string) *llb.ProxyEnv {
+	get := func(upper, lower string) string {
+		if v := args[upper]; v != "" {
+			return v
+		}
+		return args[lower]
+	}
+	p := llb.ProxyEnv{
+		HTTPProxy:  get("HTTP_PROXY", "http_proxy"),
+		HTTPSProxy: get("HTTPS_PROXY", "https_proxy"),
+		FTPProxy:   get("FTP_PROXY", "ftp_proxy"),
+		NoProxy:    get("NO_PROXY", "no_proxy"),
+		AllProxy:   get("ALL_PROXY", "all_proxy"),
+	}
+	if p == (llb.ProxyEnv{}) {
+		return nil
+	}
+	return &p
+}

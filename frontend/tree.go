@@ -1,0 +1,209 @@
+package frontend
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"time"
+
+	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/frontend/dockerui"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	fstypes "github.com/tonistiigi/fsutil/types"
+)
+
+// context returns a view of the build context. A file with instructions of its own is planned with the module's files
+// alone, so that only those are sent before BuildKit knows what the build needs; a build without instructions needs
+// the whole module anyhow.
+func (b *build) context(ctx context.Context, file dialect.File) (fs.FS, error) {
+	var opts []llb.LocalOption
+	if !file.HeaderOnly() {
+		opts = []llb.LocalOption{
+			llb.FollowPaths([]string{"go.mod", "go.sum", "go.work", "go.work.sum", "*/go.mod", "*/go.sum"}),
+			llb.SharedKeyHint("larder-module-files"),
+			llb.WithCustomName("[internal] load go.mod and go.sum"),
+		}
+	}
+	st, err := b.ui.MainContext(ctx, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("reading the build context: %w", err)
+	}
+	return b.tree(ctx, *st)
+}
+
+func (b *build) tree(ctx context.Context, st llb.State) (fs.FS, error) {
+	def, err := st.Marshal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res, err := b.client.Client.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB()})
+	if err != nil {
+		return nil, err
+	}
+	ref, err := res.SingleRef()
+	if err != nil {
+		return nil, err
+	}
+	return refFS{ctx, ref}, nil
+}
+
+// folder returns a named context that is a GOPROXY folder, of which only some files are needed.
+func (b *build) folder(ctx context.Context, name string, files []string) (llb.State, error) {
+	nc, err := b.ui.NamedContext(name, dockerui.ContextOpt{
+		NoDockerignore: true,
+		AsyncLocalOpts: func() []llb.LocalOption { return []llb.LocalOption{llb.FollowPaths(files)} },
+	})
+	if err != nil {
+		return llb.State{}, err
+	}
+	if nc == nil {
+		return llb.State{}, fmt.Errorf("the build has no named context %s: pass it with --build-context %s=FOLDER", name, name)
+	}
+	st, _, err := nc.Load(ctx)
+	if err != nil {
+		return llb.State{}, fmt.Errorf("loading the named context %s: %w", name, err)
+	}
+	return *st, nil
+}
+
+// holdsAny returns the first of some files that a named context has, or "". A context that can't be read has none: it is
+// reported when its files are needed.
+func (b *build) holdsAny(ctx context.Context, name string, files []string) string {
+	st, err := b.folder(ctx, name, files)
+	if err != nil {
+		return ""
+	}
+	tree, err := b.tree(ctx, st)
+	if err != nil {
+		return ""
+	}
+	for _, f := range files {
+		if _, err := fs.Stat(tree, f); err == nil {
+			return f
+		}
+	}
+	return ""
+}
+
+// ignoreFile returns the user's FILE.dockerignore, or nil.
+func (b *build) ignoreFile(ctx context.Context) ([]byte, error) {
+	// The file lies where the Dockerfile was read from, which the source map has the definition of.
+	res, err := b.client.Client.Solve(ctx, gateway.SolveRequest{Definition: b.src.Definition.ToPB()})
+	if err != nil {
+		return nil, err
+	}
+	ref, err := res.SingleRef()
+	if err != nil {
+		return nil, err
+	}
+	data, err := fs.ReadFile(refFS{ctx, ref}, path.Clean(b.src.Filename+".dockerignore"))
+	if err != nil {
+		return nil, nil
+	}
+	return data, nil
+}
+
+// refFS is a solved reference as a read-only file system. It keeps the context of the build that it belongs to, since
+// fs.FS has no place for one.
+type refFS struct {
+	ctx context.Context
+	ref gateway.Reference
+}
+
+// maxFile bounds what is read of one file: more than that doesn't pass the gateway in one message.
+const maxFile = 16 << 20
+
+// Open implements fs.FS.
+func (f refFS) Open(name string) (fs.File, error) {
+	st, err := f.stat("open", name)
+	if err != nil {
+		return nil, err
+	}
+	return &refFile{f, name, st, nil, 0}, nil
+}
+
+// Stat implements fs.StatFS.
+func (f refFS) Stat(name string) (fs.FileInfo, error) { return f.stat("stat", name) }
+
+func (f refFS) stat(op, name string) (statInfo, error) {
+	if !fs.ValidPath(name) {
+		return statInfo{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	st, err := f.ref.StatFile(f.ctx, gateway.StatRequest{Path: name})
+	if err != nil {
+		if f.ctx.Err() != nil {
+			return statInfo{}, f.ctx.Err()
+		}
+		return statInfo{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+	}
+	return statInfo{st}, nil
+}
+
+// ReadFile implements fs.ReadFileFS.
+func (f refFS) ReadFile(name string) ([]byte, error) {
+	st, err := f.stat("open", name)
+	if err != nil {
+		return nil, err
+	}
+	if st.Size() > maxFile {
+		return nil, fmt.Errorf("%s has %d bytes: Larder reads no file of over %d", name, st.Size(), maxFile)
+	}
+	return f.ref.ReadFile(f.ctx, gateway.ReadRequest{Filename: name})
+}
+
+// ReadDir implements fs.ReadDirFS.
+func (f refFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	if _, err := f.stat("open", name); err != nil {
+		return nil, err
+	}
+	stats, err := f.ref.ReadDir(f.ctx, gateway.ReadDirRequest{Path: name})
+	if err != nil {
+		return nil, fmt.Errorf("reading folder %s of the build context: %w", name, err)
+	}
+	entries := make([]fs.DirEntry, len(stats))
+	for i, st := range stats {
+		entries[i] = fs.FileInfoToDirEntry(statInfo{st})
+	}
+	return entries, nil
+}
+
+// refFile is an open file, read as a whole on the first read.
+type refFile struct {
+	fs   refFS
+	name string
+	stat statInfo
+	data []byte
+	off  int
+}
+
+func (f *refFile) Stat() (fs.FileInfo, error) { return f.stat, nil }
+func (f *refFile) Close() error               { return nil }
+
+func (f *refFile) Read(p []byte) (int, error) {
+	if f.data == nil {
+		data, err := f.fs.ReadFile(f.name)
+		if err != nil {
+			return 0, err
+		}
+		f.data = append([]byte{}, data...)
+	}
+	if f.off >= len(f.data) {
+		return 0, io.EOF
+	}
+	n := copy(p, f.data[f.off:])
+	f.off += n
+	return n, nil
+}
+
+// statInfo is BuildKit's stat of a file as an fs.FileInfo.
+type statInfo struct{ st *fstypes.Stat }
+
+func (s statInfo) Name() string       { return path.Base(s.st.Path) }
+func (s statInfo) Size() int64        { return s.st.Size }
+func (s statInfo) Mode() fs.FileMode  { return fs.FileMode(s.st.Mode) }
+func (s statInfo) ModTime() time.Time { return time.Unix(0, s.st.ModTime) }
+func (s statInfo) IsDir() bool        { return s.Mode().IsDir() }
+func (s statInfo) Sys() any           { return nil }

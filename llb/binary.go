@@ -1,0 +1,64 @@
+package llb
+
+import (
+	"strings"
+
+	"github.com/moby/buildkit/client/llb"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// A Platform is a target platform, normalized.
+type Platform = ocispecs.Platform
+
+// A BinaryRequest says what to compile.
+type BinaryRequest struct {
+	Name      string     // of the binary, in /usr/local/bin
+	Package   string     // as the go command takes it: . or ./cmd/api
+	Toolchain llb.State  // from Builder.Toolchain
+	Version   string     // of the toolchain: part of the compile cache's name
+	Source    llb.State  // the build context
+	Modules   *llb.State // from Builder.Modules; nil where the build needs none
+	Main      string     // the main module's path: part of the compile cache's name
+	Vendored  bool       // take packages from vendor/
+	Work      bool       // use the go.work at the root of Source
+	Target    Platform
+	Label     string
+}
+
+// Binary returns a tree with one static binary in /usr/local/bin, every time stamp of which is the same fixed one. The
+// sources and the module cache are read-only there, and there is no network.
+func (b Builder) Binary(req BinaryRequest) llb.State {
+	args := []string{"in-build", "go", "--stamp", outDir, "--", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}
+	if req.Vendored {
+		args = append(args, "-mod=vendor")
+	}
+	args = append(args, "-o", outDir+"/usr/local/bin/"+req.Name, req.Package)
+
+	opts := []llb.RunOption{
+		llb.Dir(Src),
+		llb.AddMount(Src, req.Source, llb.Readonly),
+		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(cacheID(req, b.Platform), llb.CacheMountShared)),
+		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
+	}
+	if req.Modules != nil {
+		opts = append(opts, llb.AddMount(ModCache, *req.Modules, llb.Readonly))
+	}
+	for _, kv := range append(GoEnv(req.Target), "GOWORK="+workFile(req.Work)) {
+		k, v, _ := strings.Cut(kv, "=")
+		opts = append(opts, llb.AddEnv(k, v))
+	}
+	return b.run(req.Toolchain, req.Label, args, opts...)
+}
+
+func workFile(work bool) string {
+	if work {
+		return Src + "/go.work"
+	}
+	return "off"
+}
+
+// cacheID names a compile cache after all that makes its entries useless to others. Modules of other main modules are
+// kept apart, so that one project can't put objects into another's build.
+func cacheID(req BinaryRequest, build Platform) string {
+	return strings.Join([]string{"larder-gocache", req.Main, req.Version, build.OS + "-" + build.Architecture, req.Target.OS + "-" + req.Target.Architecture + req.Target.Variant}, "/")
+}

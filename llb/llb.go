@@ -1,0 +1,84 @@
+// Package llb holds the states that Larder adds to a build: toolchains, module caches, binaries and the static base.
+// Each is made by a pure function from values; nothing here talks to a builder.
+//
+// Steps run Larder's own static binary (package internal/inbuild), never a shell, on the builder's platform, and without
+// a network but for the two that fetch.
+package llb
+
+import (
+	"path"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/solver/pb"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Places in a go stage, those of the official golang images.
+const (
+	GoRoot   = "/usr/local/go"
+	ModCache = "/go/pkg/mod"
+	GoCache  = "/root/.cache/go-build"
+	Src      = "/src"
+)
+
+const (
+	helperDir = "/.larder" // where Larder's binary is mounted in a step
+	outDir    = "/out"     // what a step makes
+	inDir     = "/in"      // what a step is given
+)
+
+// A Builder is what all steps of a build share.
+type Builder struct {
+	Helper     llb.State         // holds Larder's static binary for the builder's platform
+	HelperPath string            // the binary's path in Helper
+	Platform   ocispecs.Platform // the builder's platform
+	NoCache    bool              // run every step anew
+	Proxy      *llb.ProxyEnv     // HTTP_PROXY and the like, for steps that fetch; never part of a key
+}
+
+// step runs one in-build step in an otherwise empty root and returns what it leaves in outDir.
+func (b Builder) step(name string, args []string, opts ...llb.RunOption) llb.State {
+	return b.run(llb.Scratch(), name, append([]string{"in-build"}, args...), opts...)
+}
+
+// run runs Larder's binary in a root file system and returns what it leaves in outDir.
+func (b Builder) run(root llb.State, name string, args []string, opts ...llb.RunOption) llb.State {
+	opts = append([]llb.RunOption{
+		llb.Args(append([]string{path.Join(helperDir, path.Base(b.HelperPath))}, args...)),
+		llb.AddMount(helperDir, b.Helper, llb.Readonly, llb.SourcePath(path.Dir(b.HelperPath))),
+		llb.WithCustomName(name),
+		llb.Network(pb.NetMode_NONE),
+	}, opts...)
+	if b.NoCache {
+		opts = append(opts, llb.IgnoreCache)
+	}
+	return root.Platform(b.Platform).Run(opts...).AddMount(outDir, llb.Scratch().Platform(b.Platform))
+}
+
+// network lets a step fetch: with the builder's network, its HTTP proxy and, if the build has a secret of the name ca,
+// the roots in that.
+func (b Builder) network() llb.RunOption {
+	opts := []llb.RunOption{
+		llb.Network(pb.NetMode_UNSET),
+		llb.AddSecret("/run/secrets/ca", llb.SecretID("ca"), llb.SecretOptional),
+	}
+	if b.Proxy != nil {
+		opts = append(opts, llb.WithProxy(*b.Proxy))
+	}
+	return runOptions(opts)
+}
+
+// runOptions makes one option of several.
+type runOptions []llb.RunOption
+
+// SetRunOption implements llb.RunOption.
+func (o runOptions) SetRunOption(ei *llb.ExecInfo) {
+	for _, opt := range o {
+		opt.SetRunOption(ei)
+	}
+}
+
+// file makes a state that holds one file.
+func (b Builder) file(name, label string, data []byte) llb.State {
+	return llb.Scratch().Platform(b.Platform).File(llb.Mkfile(name, 0o644, data), llb.WithCustomName(label))
+}

@@ -1,0 +1,43 @@
+package llb
+
+import (
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/util/system"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// NonRoot is the user and group that the static base runs as.
+const NonRoot = "65532:65532"
+
+// Static returns what a static binary needs at run time and nothing else: CA roots, time zones, users and /tmp. Time
+// zones are taken from a toolchain.
+func (b Builder) Static(toolchain llb.State) llb.State {
+	return b.step("[static] make the static base",
+		[]string{"static", "--zoneinfo", inDir + "/zoneinfo.zip", "--out", outDir},
+		llb.AddMount(inDir, toolchain, llb.Readonly, llb.SourcePath(GoRoot+"/lib/time")))
+}
+
+// StaticImage returns the image config of the static base for a target platform.
+func StaticImage(target Platform) dockerspec.DockerOCIImage {
+	img := image(target)
+	img.Config.User = NonRoot
+	img.Config.WorkingDir = "/home/nonroot"
+	img.Config.Env = []string{"PATH=" + system.DefaultPathEnv(target.OS), "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"}
+	return img
+}
+
+// GoImage returns the image config of a go stage on the builder's platform that compiles for a target platform.
+func GoImage(build, target Platform) dockerspec.DockerOCIImage {
+	img := image(build)
+	img.Config.WorkingDir = "/go"
+	img.Config.Env = GoEnv(target)
+	return img
+}
+
+func image(p Platform) dockerspec.DockerOCIImage {
+	var img dockerspec.DockerOCIImage
+	img.Platform = p
+	img.RootFS = ocispecs.RootFS{Type: "layers"}
+	return img
+}

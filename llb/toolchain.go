@@ -1,0 +1,96 @@
+package llb
+
+import (
+	"path"
+	"time"
+
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/opencontainers/go-digest"
+)
+
+// A ToolchainSource is where a toolchain's zip comes from: one of its fields is set.
+type ToolchainSource struct {
+	Folder *llb.State // holds the zip, at Path
+	Path   string
+
+	Proxy string // a module proxy's URL, for a toolchain with a pin
+
+	GOPROXY, GOSUMDB string // for a toolchain without a pin: fetched and checked with the checksum database
+}
+
+// Toolchain returns a root file system with a Go toolchain in GoRoot and nothing else but the folders that the go
+// command needs: no libc, no shell. Its zip is checked against the pinned sum, or against the checksum database for a
+// toolchain that has no pin.
+func (b Builder) Toolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
+	version := t.ModuleVersion(b.Platform.OS, b.Platform.Architecture)
+	pin, pinned := t.Pin(b.Platform.OS + "/" + b.Platform.Architecture)
+	args := []string{"unpack-toolchain", "--zip", inDir + "/toolchain.zip", "--h1", pin.H1, "--out", outDir + GoRoot}
+	var in llb.RunOption
+	switch {
+	case from.Folder != nil && pinned:
+		args[2] = path.Join(inDir, from.Path)
+		in = llb.AddMount(inDir, *from.Folder, llb.Readonly)
+	case pinned:
+		url := from.Proxy + "/" + gomod.ToolchainPath + "/@v/" + version + ".zip"
+		zip := llb.HTTP(url, llb.Filename("toolchain.zip"), llb.Checksum(digest.NewDigestFromEncoded(digest.SHA256, pin.SHA256)),
+			llb.WithCustomName("[go] download "+t.Version+" for "+b.Platform.OS+"/"+b.Platform.Architecture))
+		in = llb.AddMount(inDir, zip, llb.Readonly)
+	default:
+		args = []string{"unpack-toolchain", "--zip", inDir + "/toolchain.zip", "--h1-file", inDir + "/h1", "--out", outDir + GoRoot}
+		in = llb.AddMount(inDir, b.fetchToolchain(t, from), llb.Readonly)
+	}
+	tree := b.step("[go] check and unpack "+t.Version, args, in)
+	return tree.File(goRootFolders(), llb.WithCustomName("[go] make a root of "+t.Version))
+}
+
+// fetchToolchain downloads a toolchain that has no pin and asks the checksum database for its sum.
+func (b Builder) fetchToolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
+	args := []string{
+		"fetch-toolchain", "--version", t.Version, "--platform", b.Platform.OS + "/" + b.Platform.Architecture,
+		"--goproxy", from.GOPROXY, "--gosumdb", from.GOSUMDB, "--out", outDir,
+	}
+	opts := []llb.RunOption{b.network()}
+	if from.Folder != nil {
+		opts = append(opts, llb.AddMount(inDir, *from.Folder, llb.Readonly))
+	}
+	return b.step("[go] fetch "+t.Version+" and its checksum", args, opts...)
+}
+
+func goRootFolders() *llb.FileAction {
+	epoch := llb.WithCreatedTime(time.Unix(0, 0))
+	return llb.Mkdir("/tmp", 0o1777, epoch).
+		Mkdir("/root/.cache", 0o755, llb.WithParents(true), epoch).
+		Mkdir(ModCache, 0o755, llb.WithParents(true), epoch).
+		Mkdir("/etc", 0o755, epoch).
+		Mkfile("/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/sbin/nologin\n"), epoch)
+}
+
+// GoEnv returns the environment of a go stage that compiles for a target platform: nothing is fetched, no toolchain but
+// the stage's own runs, and no configuration is taken from a file.
+func GoEnv(target Platform) []string {
+	env := []string{
+		"PATH=" + GoRoot + "/bin:/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/root",
+		"GOPATH=/go",
+		"GOMODCACHE=" + ModCache,
+		"GOCACHE=" + GoCache,
+		"GOENV=off",
+		"GOTOOLCHAIN=local",
+		"GOPROXY=off",
+		"GOSUMDB=off",
+		"GOVCS=*:off",
+		"GOTELEMETRY=off",
+		"GOFLAGS=-mod=readonly",
+		"CGO_ENABLED=0",
+		"GOOS=" + target.OS,
+		"GOARCH=" + target.Architecture,
+	}
+	switch {
+	case target.Architecture == "arm" && target.Variant != "":
+		env = append(env, "GOARM="+target.Variant[1:])
+	case target.Architecture == "amd64" && target.Variant != "":
+		env = append(env, "GOAMD64="+target.Variant)
+	}
+	return env
+}
