@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/containerd/platforms"
@@ -60,6 +61,8 @@ type Plan struct {
 	// Work and Vendored say how the go command is to find packages: see Module.
 	Work     bool `json:"work,omitempty"`
 	Vendored bool `json:"vendored,omitempty"`
+	// Static says whether the static base is needed.
+	Static bool `json:"-"`
 	// Go says whether anything of Go's is in the plan: if not, the file is BuildKit's alone.
 	Go bool `json:"-"`
 }
@@ -119,6 +122,7 @@ func (p *Plan) levelZero(req Request) error {
 	if p.Packages, err = pickPackages(mains, req.Target); err != nil {
 		return err
 	}
+	p.Static = true
 	p.Go, p.Module, p.Set, p.Work, p.Vendored = true, mod.Path, mod.Set, mod.Work, mod.Vendored
 	sources, err := ModuleSources(req)
 	if err != nil {
@@ -149,10 +153,20 @@ func (p *Plan) virtualBases(req Request, bases []Base) error {
 	}
 	toolchains := make([]string, len(bases))
 	for i, b := range bases {
+		if b.Kind != baseGo {
+			continue
+		}
 		if err := p.addToolchain(req, sources, b.Version, mod.Versions); err != nil {
 			return b.wrap(err)
 		}
 		toolchains[i] = p.Toolchains[len(p.Toolchains)-1].Version
+	}
+	p.Static = slices.ContainsFunc(bases, func(b Base) bool { return b.Kind == baseStatic })
+	if len(p.Toolchains) == 0 {
+		// The static base has its time zones from a toolchain, whichever is at hand.
+		if err := p.addToolchain(req, sources, "", mod.Versions); err != nil {
+			return bases[0].wrap(err)
+		}
 	}
 	p.dedupToolchains()
 	text, err := req.File.rewrite(bases, toolchains)
@@ -196,7 +210,7 @@ func (p *Plan) addModules(mod Module, sources []Source) error {
 		return nil
 	}
 	if sources[0].Keyword == "off" {
-		return fmt.Errorf("the build needs %d modules, but GOPROXY=off forbids to fetch them: pass them with --build-context %s=FOLDER, or commit a vendor folder", p.Modules.Zips, ModulesContext)
+		return fmt.Errorf("the build needs %s, but GOPROXY=off forbids to fetch them: pass them with --build-context %s=FOLDER, or commit a vendor folder", modules(p.Modules.Zips), ModulesContext)
 	}
 	p.Modules.Sources = sources
 	return nil

@@ -39,7 +39,8 @@ func (s Source) String() string {
 		if err != nil {
 			return "a proxy"
 		}
-		return u.Redacted()
+		u.User = nil
+		return u.String()
 	}
 	return s.Keyword
 }

@@ -11,14 +11,16 @@ func (p *Plan) addSteps() {
 	}
 	if m := p.Modules; m != nil && len(m.Sources) > 0 {
 		if FetchNeeded(m.Sources) {
-			p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("fetch %d modules from %s", m.Zips, sourceList(m.Sources)), Network: anyNetwork(m.Sources)})
+			p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("fetch %s from %s", modules(m.Zips), sourceList(m.Sources)), Network: anyNetwork(m.Sources)})
 		}
-		p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("check and unpack %d modules", m.Zips)})
+		p.Steps = append(p.Steps, Step{Name: "check and unpack " + modules(m.Zips)})
+	}
+	if p.Static {
+		p.Steps = append(p.Steps, Step{Name: "make the static base: CA roots, time zones, users"})
 	}
 	if len(p.Packages) == 0 {
 		return
 	}
-	p.Steps = append(p.Steps, Step{Name: "make the static base: CA roots, time zones, users"})
 	for _, platform := range p.Platforms {
 		p.Steps = append(p.Steps, Step{Name: "go build " + p.Packages[len(p.Packages)-1].Dir, Platform: platform})
 	}
@@ -47,4 +49,11 @@ func sourceList(sources []Source) string {
 		list += s.String()
 	}
 	return list
+}
+
+func modules(n int) string {
+	if n == 1 {
+		return "1 module"
+	}
+	return fmt.Sprintf("%d modules", n)
 }

@@ -57,7 +57,7 @@ func (p *Plan) modulesText(row func(name, format string, args ...any)) {
 	case len(m.Sources) == 0:
 		row("modules", "none: the standard library alone")
 	default:
-		row("modules", "%d with source, %d go.mod files, from %s", m.Zips, m.GoMods, sourceList(m.Sources))
+		row("modules", "%s with source, %d go.mod files, from %s", modules(m.Zips), m.GoMods, sourceList(m.Sources))
 		row("module key", "%s", m.Key)
 	}
 }
@@ -94,7 +94,10 @@ func checkedBy(t Toolchain) string {
 func indent(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
-		b.WriteString("    " + line)
+		if line != "\n" {
+			b.WriteString("    ")
+		}
+		b.WriteString(line)
 	}
 	return b.String()
 }

@@ -1,0 +1,137 @@
+package dialect
+
+import (
+	"errors"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/rogpeppe/go-internal/txtar"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// TestPlan runs each archive of testdata/plan: its comment holds "key: value" settings, its files are the build context
+// with the Dockerfile, and its file WANT is the plan as people see it, or the error.
+func TestPlan(t *testing.T) {
+	archives, err := filepath.Glob("testdata/plan/*.txtar")
+	require.NoError(t, err)
+	require.NotEmpty(t, archives)
+	for _, name := range archives {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
+			a, err := txtar.ParseFile(name)
+			require.NoError(t, err)
+			want := ""
+			tree := fstest.MapFS{}
+			for _, f := range a.Files {
+				if f.Name == "WANT" {
+					want = string(f.Data)
+				} else {
+					tree[f.Name] = &fstest.MapFile{Data: f.Data}
+				}
+			}
+			got := planText(requestOf(t, string(a.Comment), tree))
+			if *update {
+				writeWant(t, name, a, got)
+				return
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("plan differs (-want +got):\n%s\nrun 'go test -update' if that is right", diff)
+			}
+		})
+	}
+}
+
+func planText(req Request) string {
+	p, err := New(req)
+	var at *parser.LocationError
+	if errors.As(err, &at) {
+		return "line " + strconv.Itoa(at.Locations[0][0].Start.Line) + ": " + err.Error() + "\n"
+	} else if err != nil {
+		return err.Error() + "\n"
+	}
+	var b strings.Builder
+	if err := p.WriteText(&b); err != nil {
+		return err.Error()
+	}
+	return b.String()
+}
+
+func requestOf(t *testing.T, settings string, tree fs.FS) Request {
+	req := Request{Platforms: []string{"linux/amd64"}, BuildPlatform: "linux/amd64", BuildArgs: map[string]string{}, Contexts: map[string]bool{}, Tree: tree}
+	file := "Dockerfile"
+	holds := map[string]bool{}
+	for line := range strings.Lines(settings) {
+		key, value, ok := strings.Cut(strings.TrimSpace(line), ": ")
+		if !ok {
+			continue
+		}
+		switch key {
+		case "target":
+			req.Target = value
+		case "platforms":
+			req.Platforms = strings.Split(value, ",")
+		case "arg":
+			k, v, _ := strings.Cut(value, "=")
+			req.BuildArgs[k] = v
+		case "context":
+			req.Contexts[value] = true
+		case "toolchain in":
+			req.Contexts[value], holds[value] = true, true
+		case "revision":
+			req.VCS = VCS{Source: "https://git.example/x", Revision: value, Version: "v1.2.3"}
+		default:
+			t.Fatalf("unknown setting %q", key)
+		}
+	}
+	data, err := fs.ReadFile(tree, file)
+	require.NoError(t, err)
+	req.File = Parse(file, data)
+	req.Toolchains = func(context, version string) bool { return holds[context] }
+	return req
+}
+
+func writeWant(t *testing.T, name string, a *txtar.Archive, got string) {
+	for i := range a.Files {
+		if a.Files[i].Name == "WANT" {
+			a.Files[i].Data = []byte(got)
+			require.NoError(t, os.WriteFile(name, txtar.Format(a), 0o666))
+			return
+		}
+	}
+	a.Files = append(a.Files, txtar.File{Name: "WANT", Data: []byte(got)})
+	require.NoError(t, os.WriteFile(name, txtar.Format(a), 0o666))
+}
+
+func FuzzPlan(f *testing.F) {
+	f.Add("# syntax=x\n", "module m\ngo 1.26\n", "")
+	f.Add("FROM go:1.26 AS b\nRUN [\"go\",\"version\"]\nFROM static\nCOPY --from=b /x /x\n", "module m\n", "")
+	f.Add("ARG V=1.26\nFROM --platform=$BUILDPLATFORM \\\n go:${V}\n", "module m\ntoolchain go1.26.8\n", "x v1.0.0 h1:\n")
+	f.Add("FROM ${X:-go}\nFROM stat\\\nic\n", "", "")
+	f.Fuzz(func(t *testing.T, dockerfile, gomod, gosum string) {
+		tree := fstest.MapFS{
+			"go.mod":  {Data: []byte(gomod)},
+			"go.sum":  {Data: []byte(gosum)},
+			"main.go": {Data: []byte("package main\n")},
+		}
+		req := Request{File: Parse("Dockerfile", []byte(dockerfile)), Tree: tree, Platforms: []string{"linux/arm64"}, BuildPlatform: "linux/amd64"}
+		p, err := New(req)
+		if err != nil {
+			return
+		}
+		if !p.Go {
+			require.Equal(t, dockerfile, p.Dockerfile)
+		}
+		if p.Level != 0 {
+			require.Equal(t, strings.Count(dockerfile, "\n"), strings.Count(p.Dockerfile, "\n"))
+		}
+	})
+}
