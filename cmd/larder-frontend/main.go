@@ -1,0 +1,31 @@
+// Command larder-frontend is what the gateway image holds: the frontend that
+// BuildKit starts for a "# syntax=" line, and the steps that run inside of the
+// builds that it makes.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/larder-build/larder/frontend"
+	"github.com/larder-build/larder/internal/inbuild"
+	"github.com/moby/buildkit/frontend/gateway/grpcclient"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if len(os.Args) > 1 && os.Args[1] == "in-build" {
+		return inbuild.Main(ctx, os.Args[2:], os.Stdout, os.Stderr)
+	}
+	if err := grpcclient.RunFromEnvironment(ctx, frontend.Build); err != nil {
+		fmt.Fprintf(os.Stderr, "larder-frontend: %v\n", err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,87 @@
+// Command larder builds Go container images with docker build's own flags, and
+// needs no Docker for it: it finds a BuildKit, or is one.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/larder-build/larder/internal/inbuild"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc/codes"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the process at once
+	if len(os.Args) > 1 && os.Args[1] == "in-build" {
+		return inbuild.Main(ctx, os.Args[2:], os.Stdout, os.Stderr)
+	}
+	cli := &command{
+		ctx: ctx, env: environment(os.Environ()),
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+	}
+	err := cli.root().ExecuteContext(ctx)
+	return report(ctx, os.Stderr, err)
+}
+
+// environment returns the process's variables as a map. They are read here
+// alone and handed down.
+func environment(vars []string) map[string]string {
+	env := make(map[string]string, len(vars))
+	for _, v := range vars {
+		if name, value, ok := strings.Cut(v, "="); ok {
+			env[name] = value
+		}
+	}
+	return env
+}
+
+// exitStatus is an error that has been told of, or is none, and only says how
+// to exit.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// usageError is a wrong flag: docker exits with 125 for it.
+type usageError struct{ error }
+
+// report prints err, with the lines of the Dockerfile that it is about, and
+// returns the exit code, which are docker's.
+func report(ctx context.Context, w io.Writer, err error) int {
+	var status exitStatus
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &usage):
+		fmt.Fprintln(w, err)
+		return 125
+	case ctx.Err() != nil || errors.Is(err, context.Canceled) || grpcerrors.Code(err) == codes.Canceled:
+		fmt.Fprintln(w, "ERROR: canceled")
+		return 130
+	}
+	for _, s := range errdefs.Sources(err) {
+		s.Print(w)
+	}
+	fmt.Fprintf(w, "ERROR: %v\n", err)
+	switch grpcerrors.Code(err) {
+	case codes.Internal:
+		return 100
+	case codes.ResourceExhausted:
+		return 102
+	}
+	return 1
+}

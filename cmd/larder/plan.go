@@ -1,0 +1,101 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/larder-build/larder/frontend"
+	"github.com/larder-build/larder/internal/builder"
+	"github.com/larder-build/larder/internal/request"
+	"github.com/moby/buildkit/util/progress/progressui"
+	"github.com/spf13/cobra"
+)
+
+// planFlags are the flags of larder plan.
+type planFlags struct {
+	request.Options
+	builder builder.Options
+	json    bool
+	llb     string
+}
+
+func (c *command) plan() *cobra.Command {
+	f := &planFlags{}
+	cmd := &cobra.Command{
+		Use:   "plan [OPTIONS] PATH",
+		Short: "Show what would be built, and why",
+		Long: "Show what would be built, and why: toolchain, modules, packages, platforms,\n" +
+			"and the steps, with those that may use a network. Nothing is built.",
+		Args: exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			f.Context = args[0]
+			if f.llb != "" {
+				return c.planLLB(f)
+			}
+			return c.runPlan(f)
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		},
+		DisableFlagsInUseLine: true,
+	}
+	flags := cmd.Flags()
+	sourceFlags(flags, &f.Options)
+	flags.BoolVar(&f.json, "json", false, "Print the plan as JSON")
+	flags.StringVar(&f.llb, "llb", "", `Print the LLB in place of the plan ("json", "dot"); a builder is asked for it`)
+	builderFlags(flags, &f.builder)
+	cmd.MarkFlagsMutuallyExclusive("json", "llb")
+	// It fails only for a flag that isn't there.
+	_ = cmd.RegisterFlagCompletionFunc("llb", cobra.FixedCompletions([]string{"json", "dot"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// runPlan plans without a builder.
+func (c *command) runPlan(f *planFlags) error {
+	in, err := request.PlanInputs(f.Options, c.host())
+	if err != nil {
+		return err
+	}
+	plan, err := frontend.LoadPlan(os.DirFS(f.Context), frontend.PlanOptions{
+		Dockerfile: in.Dockerfile, Filename: in.Filename,
+		Target: f.Target, Platforms: in.Platforms, BuildPlatform: in.BuildPlatform,
+		BuildArgs: in.BuildArgs, Contexts: in.Contexts,
+	})
+	if err != nil {
+		return err
+	}
+	if !f.json {
+		return plan.WriteText(c.stdout)
+	}
+	enc := json.NewEncoder(c.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(plan)
+}
+
+// planLLB asks a builder for the LLB, since images are resolved for it.
+func (c *command) planLLB(f *planFlags) error {
+	if f.llb != "json" && f.llb != "dot" {
+		return fmt.Errorf("--llb %q: one of json, dot", f.llb)
+	}
+	f.Call = request.ConvertLLB
+	req, err := request.New(c.ctx, f.Options, c.host())
+	if err != nil {
+		return err
+	}
+	res, err := c.solve(req, f.builder, progressui.QuietMode)
+	if err != nil {
+		return err
+	}
+	llb := res.metadata["result.json"]
+	if len(llb) == 0 {
+		return errors.New("the frontend has no LLB for this build")
+	}
+	if f.llb == "dot" {
+		return request.WriteDot(c.stdout, llb)
+	}
+	_, err = fmt.Fprintf(c.stdout, "%s\n", llb)
+	return err
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// command is what the subcommands share: the process's surroundings.
+type command struct {
+	ctx            context.Context
+	env            map[string]string
+	stdin          *os.File
+	stdout, stderr *os.File
+}
+
+// usageTemplate is docker's.
+const usageTemplate = `Usage:  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
+{{- if .HasAvailableSubCommands}}
+
+{{.Short}}
+
+Commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
+{{- else}}
+
+{{with .Long}}{{.}}{{else}}{{.Short}}{{end}}
+{{- end}}
+{{- if .HasAvailableLocalFlags}}
+
+Options:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{- end}}
+{{- if .HasExample}}
+
+Examples:
+{{.Example}}
+{{- end}}
+{{- if .HasAvailableSubCommands}}
+
+Run '{{.CommandPath}} COMMAND --help' for more information on a command.
+{{- end}}
+`
+
+func (c *command) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "larder COMMAND",
+		Short:         "Build Go container images from what is already in the larder",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return fmt.Errorf("unknown command: larder %s\n\nRun 'larder --help' for more information", args[0])
+		},
+		DisableFlagsInUseLine: true,
+	}
+	root.SetIn(c.stdin)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	root.SetUsageTemplate(usageTemplate)
+	root.SetHelpTemplate("{{.UsageString}}")
+	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w\n\n%s", err, hint(cmd))}
+	})
+	root.AddCommand(c.build(), c.plan(), c.version())
+	return root
+}
+
+// hint is what docker prints below a usage error.
+func hint(cmd *cobra.Command) string {
+	return fmt.Sprintf("Usage:  %s\n\nRun '%s --help' for more information", cmd.UseLine(), cmd.CommandPath())
+}
+
+// exactly is docker's check of the number of arguments.
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		want := fmt.Sprintf("%d arguments", n)
+		if n == 1 {
+			want = "1 argument"
+		}
+		return fmt.Errorf("'%s' requires %s\n\n%s", cmd.CommandPath(), want, hint(cmd))
+	}
+}

@@ -1,0 +1,84 @@
+package request
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moby/buildkit/client"
+)
+
+// GoProxyContext is the name of the named context that stands for the i-th
+// entry, counted from 0, of the GOPROXY list, when that entry is a folder.
+func GoProxyContext(i int) string {
+	return "larder-goproxy-" + strconv.Itoa(i)
+}
+
+// FileProxies returns the folders of the file:// entries of a GOPROXY list, by
+// the name of their context. A build can't see the client's folders, so each
+// is sent as a context. It refuses an entry that isn't an absolute path, and
+// one that carries a password: the list is a build argument, which is seen in
+// logs and keys.
+func FileProxies(goproxy string) (map[string]string, error) {
+	out := map[string]string{}
+	if goproxy == "" {
+		return out, nil
+	}
+	for i, entry := range strings.Split(strings.ReplaceAll(goproxy, "|", ","), ",") {
+		entry = strings.TrimSpace(entry)
+		if entry == "off" || entry == "direct" {
+			break // as the go command has it: nothing after them is reached
+		}
+		path, err := proxyFolder(entry)
+		if err != nil {
+			return nil, fmt.Errorf("GOPROXY: entry %d: %w", i+1, err)
+		}
+		if path != "" {
+			out[GoProxyContext(i)] = path
+		}
+	}
+	return out, nil
+}
+
+// proxyFolder returns the folder of one entry, empty if the entry is none.
+func proxyFolder(entry string) (string, error) {
+	u, err := url.Parse(entry)
+	if err != nil {
+		return "", errors.New("not a URL") // url's error may show a password
+	}
+	if _, ok := u.User.Password(); ok {
+		return "", fmt.Errorf("%s carries a password, and a build argument isn't secret: leave the password out of GOPROXY", u.Redacted())
+	}
+	switch {
+	case u.Scheme != "file":
+		return "", nil
+	case (u.Host != "" && u.Host != "localhost") || !filepath.IsAbs(u.Path):
+		return "", fmt.Errorf("%s: give an absolute path, file:///PATH", entry)
+	}
+	return filepath.FromSlash(u.Path), nil
+}
+
+// addFileProxies sends the folders of a GOPROXY list along. A context of that
+// name that the user gave is left alone.
+func addFileProxies(so *client.SolveOpt, goproxy string) error {
+	dirs, err := FileProxies(goproxy)
+	if err != nil {
+		return err
+	}
+	for name, path := range dirs {
+		if _, given := so.FrontendAttrs["context:"+name]; given {
+			continue
+		}
+		dir, err := openDir(path)
+		if err != nil {
+			return fmt.Errorf("GOPROXY entry file://%s: %w", path, err)
+		}
+		so.LocalMounts[name] = dir
+		so.FrontendAttrs["context:"+name] = "local:" + name
+		so.FrontendAttrs["sharedkey:localdir:"+name] = sharedKey(path)
+	}
+	return nil
+}

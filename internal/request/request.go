@@ -1,0 +1,245 @@
+package request
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/entitlements"
+	"github.com/tonistiigi/fsutil"
+)
+
+// Request is a build that was asked for and found to make sense. Its outputs
+// are not on disk before Finish.
+type Request struct {
+	// Call is what is asked of the frontend in place of a build; nil for a build.
+	Call *Call
+
+	solve    client.SolveOpt
+	exports  []*export
+	tags     string
+	platform string // of the binary for the in-build steps
+}
+
+// New checks the options and opens what they name: contexts, Dockerfile,
+// secrets. It reads the machine's file system but writes nothing, and talks to
+// no builder. An error names the flag, file or folder that is wrong.
+func New(ctx context.Context, o Options, h Host) (*Request, error) {
+	if o.Context == "" {
+		return nil, errors.New(`please specify build context (e.g. "." for the current directory)`)
+	}
+	r := &Request{solve: client.SolveOpt{
+		FrontendAttrs: map[string]string{},
+		LocalMounts:   map[string]fsutil.FS{},
+	}}
+	steps := []func(context.Context, Options, Host) error{
+		r.setFlags, r.setBuildArgs, r.setOutputs, r.setSources, r.setHost,
+	}
+	for _, step := range steps {
+		if err := step(ctx, o, h); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// setFlags sets what follows from the flags alone.
+func (r *Request) setFlags(_ context.Context, o Options, _ Host) (err error) {
+	attrs := r.solve.FrontendAttrs
+	if r.Call, err = parseCall(o.Call); err != nil {
+		return err
+	}
+	if r.Call != nil {
+		attrs["requestid"] = "frontend." + r.Call.Name
+		r.solve.Internal = true
+	}
+	platforms, err := parsePlatforms(o.Platforms)
+	if err != nil {
+		return err
+	}
+	hosts, err := parseHosts(o.AddHosts)
+	if err != nil {
+		return err
+	}
+	for k, v := range map[string]string{
+		"platform": strings.Join(platforms, ","), "add-hosts": hosts, "target": o.Target,
+		"no-cache": strings.Join(o.NoCacheFilter, ","),
+	} {
+		if v != "" {
+			attrs[k] = v
+		}
+	}
+	if o.NoCache {
+		attrs["no-cache"] = ""
+	}
+	if o.Pull {
+		attrs["image-resolve-mode"] = pb.AttrImageResolveModeForcePull
+	}
+	labels, err := pairs("--label", o.Labels, nil)
+	if err != nil {
+		return err
+	}
+	setPrefixed(attrs, "label:", labels)
+	attests, err := attestations(o)
+	if err != nil {
+		return err
+	}
+	maps.Copy(attrs, attests)
+	if r.solve.AllowedEntitlements, err = parseAllow(o.Allow); err != nil {
+		return err
+	}
+	return r.setNetwork(o.Network)
+}
+
+func (r *Request) setNetwork(mode string) error {
+	switch mode {
+	case "", "default":
+		return nil
+	case "host":
+		r.solve.AllowedEntitlements = append(r.solve.AllowedEntitlements, entitlements.EntitlementNetworkHost.String())
+	case "none":
+	default:
+		return fmt.Errorf("--network %q: one of default, none, host", mode)
+	}
+	r.solve.FrontendAttrs["force-network-mode"] = mode
+	return nil
+}
+
+// setBuildArgs sets the build arguments, and the caches, one of which an
+// argument can ask for.
+func (r *Request) setBuildArgs(_ context.Context, o Options, h Host) error {
+	args, err := BuildArgs(o.BuildArgs, h.Env)
+	if err != nil {
+		return err
+	}
+	if h.Docker != nil {
+		for k, v := range h.Docker.ParseProxyConfig("default", nil) {
+			if !hasFold(args, k) {
+				args[k] = *v
+			}
+		}
+	}
+	setPrefixed(r.solve.FrontendAttrs, "build-arg:", args)
+	r.solve.CacheImports, r.solve.CacheExports, err = caches(o, args)
+	return err
+}
+
+func (r *Request) setOutputs(_ context.Context, o Options, h Host) (err error) {
+	if r.tags, err = parseTags(o.Tags); err != nil {
+		return err
+	}
+	if r.exports, err = parseExports(o, h); err != nil {
+		return err
+	}
+	ann, err := annotations(o.Annotations)
+	if err != nil {
+		return err
+	}
+	return nameExports(r.exports, r.tags, ann)
+}
+
+// setSources sets the contexts, the Dockerfile and where they came from.
+func (r *Request) setSources(ctx context.Context, o Options, h Host) error {
+	if err := addInputs(&r.solve, o, h); err != nil {
+		return err
+	}
+	contexts, err := ParseContexts(o.BuildContexts)
+	if err != nil {
+		return err
+	}
+	for name, spec := range contexts {
+		if err := addContext(&r.solve, name, spec); err != nil {
+			return err
+		}
+	}
+	if err := addFileProxies(&r.solve, r.solve.FrontendAttrs["build-arg:GOPROXY"]); err != nil {
+		return err
+	}
+	if isDir(o.Context) {
+		setPrefixed(r.solve.FrontendAttrs, "vcs:", vcs(ctx, o.Context))
+	}
+	return nil
+}
+
+// setHost adds what the machine lends to the build.
+func (r *Request) setHost(_ context.Context, o Options, h Host) (err error) {
+	if err := addSession(&r.solve, o, h); err != nil {
+		return err
+	}
+	r.platform, err = addInBuild(&r.solve, h.Executable)
+	return err
+}
+
+// SolveOpt returns what the builder b is asked for, and a warning for the user
+// if there is one. The caller calls Finish afterwards, whatever happens.
+func (r *Request) SolveOpt(b Builder) (opt client.SolveOpt, warning string, err error) {
+	if b.Platform != "" && b.Platform != r.platform {
+		return opt, "", fmt.Errorf("the builder is %s, but larder's binary for the steps inside the build is %s: "+
+			"put larder-frontend for %s beside larder", b.Platform, r.platform, b.Platform)
+	}
+	opt = r.solve
+	opt.FrontendAttrs = maps.Clone(opt.FrontendAttrs)
+	if _, set := opt.FrontendAttrs["image-resolve-mode"]; b.DockerEngine && !set {
+		opt.FrontendAttrs["image-resolve-mode"] = pb.AttrImageResolveModePreferLocal
+	}
+	opt.Exports, warning, err = r.exportEntries(b)
+	return opt, warning, err
+}
+
+// Finish ends the request: with a nil error it puts the outputs in their
+// places, else it removes what was written of them. It returns solveErr, or
+// what went wrong on this machine where that is the cause.
+func (r *Request) Finish(solveErr error) error {
+	if solveErr != nil {
+		return r.discard(solveErr)
+	}
+	for _, e := range r.exports {
+		var err error
+		switch {
+		case e.file != nil:
+			err = e.file.commit()
+		case e.dir != nil:
+			err = e.dir.commit()
+		}
+		if err != nil {
+			return r.discard(err)
+		}
+	}
+	return nil
+}
+
+func (r *Request) discard(cause error) error {
+	for _, e := range r.exports {
+		switch {
+		case e.file != nil:
+			if err := e.file.discard(); err != nil {
+				cause = err
+			}
+		case e.dir != nil:
+			if err := e.dir.explain(cause); err != nil {
+				cause = err
+			}
+			e.dir.discard()
+		}
+	}
+	return cause
+}
+
+func setPrefixed(attrs map[string]string, prefix string, m map[string]string) {
+	for k, v := range m {
+		attrs[prefix+k] = v
+	}
+}
+
+func hasFold(m map[string]string, key string) bool {
+	for k := range m {
+		if strings.EqualFold(k, key) {
+			return true
+		}
+	}
+	return false
+}

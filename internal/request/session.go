@@ -1,0 +1,107 @@
+package request
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/cmd/buildctl/build"
+	"github.com/moby/buildkit/session/auth/authprovider"
+	"github.com/moby/buildkit/session/secrets/secretsprovider"
+	"github.com/moby/buildkit/session/sshforward/sshprovider"
+	"github.com/moby/buildkit/util/gitutil"
+	"github.com/tonistiigi/go-csvvalue"
+)
+
+// addSession attaches what the builder may ask the client for while it
+// builds: registry credentials, secrets, SSH agents.
+func addSession(so *client.SolveOpt, o Options, h Host) error {
+	if h.Docker != nil {
+		so.Session = append(so.Session, authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
+			AuthConfigProvider: authprovider.LoadAuthConfig(h.Docker),
+		}))
+	}
+	secrets, err := withCA(o.Secrets, h.CACerts)
+	if err != nil {
+		return err
+	}
+	if len(secrets) > 0 {
+		p, err := build.ParseSecret(secrets)
+		if err != nil {
+			return fmt.Errorf("--secret: %w", err)
+		}
+		so.Session = append(so.Session, p)
+	}
+	ssh := o.SSH
+	if len(ssh) == 0 && isGitSSH(o.Context) {
+		ssh = []string{"default"}
+	}
+	if len(ssh) == 0 {
+		return nil
+	}
+	agents, err := build.ParseSSH(ssh)
+	if err != nil {
+		return fmt.Errorf("--ssh: %w", err)
+	}
+	p, err := sshprovider.NewSSHAgentProvider(agents)
+	if err != nil {
+		return fmt.Errorf("--ssh: %w", err)
+	}
+	so.Session = append(so.Session, p)
+	return nil
+}
+
+// withCA adds the machine's own roots as secret "ca", unless the user gave
+// that secret: the step that fetches modules then trusts what the client's
+// machine trusts, a company's proxy for one.
+func withCA(secrets []string, caCerts string) ([]string, error) {
+	for _, s := range secrets {
+		fields, err := csvvalue.Fields(s, nil)
+		if err != nil {
+			return nil, fmt.Errorf("--secret %q: %w", s, err)
+		}
+		for _, f := range fields {
+			if k, v, _ := strings.Cut(f, "="); strings.EqualFold(k, "id") && v == "ca" {
+				return secrets, nil
+			}
+		}
+	}
+	if caCerts == "" {
+		return secrets, nil
+	}
+	// A secret has a largest size; a root file beyond it is no reason to fail
+	// a build that may not need it.
+	if fi, err := os.Stat(caCerts); err != nil || fi.Size() > secretsprovider.MaxSecretSize {
+		return secrets, nil
+	}
+	return append([]string{"id=ca," + quoteField("src="+caCerts)}, secrets...), nil
+}
+
+func isGitSSH(context string) bool {
+	u, err := gitutil.ParseURL(context)
+	return err == nil && u.Scheme == gitutil.SSHProtocol
+}
+
+// rootFiles are where Linux distributions keep the machine's roots.
+var rootFiles = []string{
+	"/etc/ssl/certs/ca-certificates.crt",
+	"/etc/pki/tls/certs/ca-bundle.crt",
+	"/etc/ssl/ca-bundle.pem",
+	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+	"/etc/ssl/cert.pem",
+}
+
+// CACertificates returns the file of the roots that this machine trusts:
+// override if it is set, else the distribution's; empty if there is none.
+func CACertificates(override string) string {
+	if override != "" {
+		return override
+	}
+	for _, path := range rootFiles {
+		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
+}

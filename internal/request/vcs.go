@@ -1,0 +1,74 @@
+package request
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// vcs returns source, revision and version of the git working tree that dir
+// is in, each if it is known. No git, or no repository, is no failure.
+func vcs(ctx context.Context, dir string) map[string]string {
+	out := map[string]string{}
+	for key, args := range map[string][]string{
+		"revision": {"rev-parse", "--verify", "--quiet", "HEAD"},
+		"version":  {"describe", "--tags", "--exact-match", "HEAD"},
+		"source":   {"config", "--get", "remote.origin.url"},
+	} {
+		if v := git(ctx, dir, args...); v != "" {
+			out[key] = v
+		}
+	}
+	if out["revision"] == "" {
+		return nil // no commit: a remote alone says nothing of these files
+	}
+	if src := sourceURL(out["source"]); src != "" {
+		out["source"] = src
+	} else {
+		delete(out, "source")
+	}
+	return out
+}
+
+// git runs a query that reads the repository and runs nothing of it: the
+// context is untrusted, and a repository's configuration may name commands.
+func git(ctx context.Context, dir string, args ...string) string {
+	base := []string{"-C", dir, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull}
+	cmd := exec.CommandContext(ctx, "git", append(base, args...)...)
+	out, err := cmd.Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// sourceURL returns the address of a remote as an image label has it: a URL
+// with no credentials. A remote that is a path on this machine gives none.
+func sourceURL(remote string) string {
+	if host, path, ok := strings.Cut(remote, ":"); ok && !strings.Contains(remote, "://") && !strings.Contains(host, "/") {
+		_, host = cutLast(host, "@")
+		return "https://" + host + "/" + strings.TrimPrefix(path, "/")
+	}
+	u, err := url.Parse(remote)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	switch u.Scheme {
+	case "https", "http":
+	case "ssh", "git":
+		u.Scheme, u.Host = "https", u.Hostname()
+	default:
+		return ""
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
+func cutLast(s, sep string) (before, after string) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):]
+	}
+	return "", s
+}
