@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 
 	"github.com/containerd/platforms"
@@ -137,8 +138,9 @@ func (b *build) steps() (larder.Builder, error) {
 	if st == nil {
 		return steps, errors.New("this builder doesn't tell a frontend about its own image: Larder needs BuildKit 0.11 or later, or Docker 24 or later")
 	}
-	steps.Helper, steps.HelperPath = *st, "/larder-frontend"
-	return steps, nil
+	steps.Helper = *st
+	steps.HelperPath, err = os.Executable()
+	return steps, err
 }
 
 func (b *build) toolchain(ctx context.Context, steps larder.Builder, t dialect.Toolchain) (llb.State, error) {

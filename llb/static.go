@@ -1,6 +1,8 @@
 package llb
 
 import (
+	"time"
+
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/util/system"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -21,6 +23,8 @@ func (b Builder) Static(toolchain llb.State) llb.State {
 // StaticImage returns the image config of the static base for a target platform.
 func StaticImage(target Platform) dockerspec.DockerOCIImage {
 	img := image(target)
+	created := time.Unix(0, 0).UTC()
+	img.History = []ocispecs.History{{Created: &created, CreatedBy: "larder: CA roots, time zones, users"}}
 	img.Config.User = NonRoot
 	img.Config.WorkingDir = "/home/nonroot"
 	img.Config.Env = []string{"PATH=" + system.DefaultPathEnv(target.OS), "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"}
