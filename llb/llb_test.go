@@ -1,0 +1,171 @@
+package llb
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+const hash = "h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+var (
+	amd64 = Platform{OS: "linux", Architecture: "amd64"}
+	armv7 = Platform{OS: "linux", Architecture: "arm", Variant: "v7"}
+)
+
+func testBuilder() Builder {
+	return Builder{Helper: llb.Image("larder-inbuild"), HelperPath: "/larder-frontend", Platform: amd64}
+}
+
+func testSet(t *testing.T, lines ...string) gomod.Set {
+	set, err := gomod.ParseSums(gomod.File{Name: "go.sum", Data: []byte(strings.Join(lines, "\n"))})
+	require.NoError(t, err)
+	return set
+}
+
+// TestStates compares each state's definition, written one vertex to a block, with a golden file: which step runs what,
+// on what, and with a network or without.
+func TestStates(t *testing.T) {
+	b := testBuilder()
+	set := testSet(t, "b.example/Y v1.0.0 "+hash, "b.example/Y v1.0.0/go.mod "+hash, "a.example/x v1.0.0/go.mod "+hash)
+	folder := llb.Image("folder")
+	pinned, unpinned := gomod.Toolchain{Version: "go1.26.8"}, gomod.Toolchain{Version: "go1.26.1"}
+	goRoot := llb.Image("go-root")
+	modules := llb.Image("modules")
+	for name, st := range map[string]llb.State{
+		"toolchain-proxy":    b.Toolchain(pinned, ToolchainSource{Proxy: "https://proxy.example"}),
+		"toolchain-folder":   b.Toolchain(pinned, ToolchainSource{Folder: &folder, Path: "cache/download/go.zip"}),
+		"toolchain-unpinned": b.Toolchain(unpinned, ToolchainSource{GOPROXY: "https://proxy.example", GOSUMDB: "sum.golang.org"}),
+		"modules-folder":     b.Modules(set, ModuleSource{Folders: []llb.State{folder}}),
+		"modules-proxy":      b.Modules(set, ModuleSource{GOPROXY: "https://proxy.example,direct", Network: true, Label: "https://proxy.example, direct", GOPRIVATE: "*.corp", GONOPROXY: "none"}),
+		"modules-mixed":      b.Modules(set, ModuleSource{Folders: []llb.State{folder}, GOPROXY: ProxyFolder(0) + ",off", Label: "a folder"}),
+		"static":             b.Static(goRoot),
+		"binary":             b.Binary(BinaryRequest{Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Main: "x.example/api", Target: armv7, Label: "go build"}),
+		"binary-vendored":    b.Binary(BinaryRequest{Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Main: "x.example/api", Vendored: true, Work: true, Target: Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, Label: "go build"}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := describe(t, st)
+			file := filepath.Join("testdata", name+".txt")
+			if *update {
+				require.NoError(t, os.WriteFile(file, []byte(got), 0o666))
+				return
+			}
+			want, err := os.ReadFile(file)
+			require.NoError(t, err)
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("definition differs (-want +got):\n%s\nrun 'go test -update' if that is right", diff)
+			}
+		})
+	}
+}
+
+func describe(t *testing.T, st llb.State) string {
+	def, err := st.Marshal(context.Background(), llb.LinuxAmd64)
+	require.NoError(t, err)
+	var out strings.Builder
+	for i, dt := range def.Def {
+		var op pb.Op
+		require.NoError(t, op.Unmarshal(dt))
+		writeOp(&out, i, &op)
+	}
+	return out.String()
+}
+
+func writeOp(out *strings.Builder, i int, op *pb.Op) {
+	fmt.Fprintf(out, "%d", i)
+	if p := op.Platform; p != nil {
+		fmt.Fprintf(out, " %s/%s%s", p.OS, p.Architecture, p.Variant)
+	}
+	switch o := op.Op.(type) {
+	case *pb.Op_Source:
+		fmt.Fprintf(out, " source %s %v\n", o.Source.Identifier, sortedAttrs(o.Source.Attrs))
+	case *pb.Op_File:
+		fmt.Fprintf(out, " file\n")
+		for _, a := range o.File.Actions {
+			fmt.Fprintf(out, "  %s\n", action(a))
+		}
+	case *pb.Op_Exec:
+		fmt.Fprintf(out, " exec network=%s cwd=%s\n", o.Exec.Network, o.Exec.Meta.Cwd)
+		for _, a := range o.Exec.Meta.Args {
+			fmt.Fprintf(out, "  arg %s\n", a)
+		}
+		for _, e := range o.Exec.Meta.Env {
+			fmt.Fprintf(out, "  env %s\n", e)
+		}
+		for _, m := range o.Exec.Mounts {
+			fmt.Fprintf(out, "  mount %s %s from=%d selector=%q readonly=%v", m.Dest, m.MountType, m.Input, m.Selector, m.Readonly)
+			if m.CacheOpt != nil {
+				fmt.Fprintf(out, " cache=%s/%s", m.CacheOpt.ID, m.CacheOpt.Sharing)
+			}
+			if m.SecretOpt != nil {
+				fmt.Fprintf(out, " secret=%s optional=%v", m.SecretOpt.ID, m.SecretOpt.Optional)
+			}
+			fmt.Fprintln(out)
+		}
+	default:
+		fmt.Fprintln(out, " result")
+	}
+}
+
+func sortedAttrs(attrs map[string]string) string {
+	return strings.TrimPrefix(fmt.Sprint(attrs), "map") // fmt sorts the keys
+}
+
+func action(a *pb.FileAction) string {
+	switch f := a.Action.(type) {
+	case *pb.FileAction_Mkfile:
+		return fmt.Sprintf("mkfile %s %o\n%s", f.Mkfile.Path, f.Mkfile.Mode, f.Mkfile.Data)
+	case *pb.FileAction_Mkdir:
+		return fmt.Sprintf("mkdir %s %o", f.Mkdir.Path, f.Mkdir.Mode)
+	case *pb.FileAction_Copy:
+		return fmt.Sprintf("copy %s to %s", f.Copy.Src, f.Copy.Dest)
+	}
+	return fmt.Sprintf("%T", a.Action)
+}
+
+func TestModuleKeyIgnoresOrder(t *testing.T) {
+	b := testBuilder()
+	lines := []string{"b.example/y v1.0.0 " + hash, "a.example/x v1.0.0 " + hash}
+	digest := func(lines ...string) string {
+		st := b.Modules(testSet(t, lines...), ModuleSource{GOPROXY: "https://proxy.example", Network: true, Label: "x"})
+		def, err := st.Marshal(context.Background())
+		require.NoError(t, err)
+		head, err := def.Head()
+		require.NoError(t, err)
+		return head.String()
+	}
+	require.Equal(t, digest(lines...), digest(lines[1], "", lines[0], lines[1]))
+	require.NotEqual(t, digest(lines...), digest(lines[0]))
+}
+
+func TestModuleFiles(t *testing.T) {
+	files, err := ModuleFiles(testSet(t, "b.example/Y v1.0.0 "+hash, "a.example/x v1.0.0-RC/go.mod "+hash))
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"a.example/x/@v/v1.0.0-!r!c.mod", "b.example/!y/@v/v1.0.0.zip",
+		"cache/download/a.example/x/@v/v1.0.0-!r!c.mod", "cache/download/b.example/!y/@v/v1.0.0.zip",
+	}, files)
+}
+
+func TestImages(t *testing.T) {
+	img := StaticImage(armv7)
+	require.Equal(t, "65532:65532", img.Config.User)
+	require.Equal(t, armv7, img.Platform)
+	env := GoImage(amd64, armv7).Config.Env
+	for _, want := range []string{"GOOS=linux", "GOARCH=arm", "GOARM=7", "CGO_ENABLED=0", "GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOENV=off", "GOVCS=*:off", "GOFLAGS=-mod=readonly"} {
+		require.Contains(t, env, want)
+	}
+	require.Contains(t, GoEnv(Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}), "GOAMD64=v3")
+}
