@@ -1,0 +1,139 @@
+// Package builder finds a BuildKit to build with, or starts one.
+//
+// It exists so that `larder build` needs no daemon: a BuildKit that the user
+// named comes first, then a running Docker engine, and where there is neither,
+// BuildKit itself runs inside this process, with runc or crun to run the steps
+// and its state in the user's data folder. What comes back is BuildKit's own
+// client in every case, so the rest of Larder doesn't know the difference.
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Kinds of builder, as found in Builder.Kind.
+const (
+	Remote   = "remote"   // a BuildKit that was named by address
+	Docker   = "docker"   // the BuildKit inside a Docker engine
+	Embedded = "embedded" // a BuildKit that runs in this or another larder process
+)
+
+// Options says which builder is wanted. The zero value discovers one.
+type Options struct {
+	// Address of a BuildKit (unix://, tcp://, docker-container://,
+	// podman-container://, nerdctl-container://, kube-pod://, ssh://), or one
+	// of the words "docker" and "embedded" to insist on that kind. Empty means:
+	// a running Docker engine, else embedded.
+	Address string
+	// TLS applies to tcp:// addresses.
+	TLS TLS
+	// DockerHost is the Docker engine's address as in DOCKER_HOST; empty means
+	// unix:///var/run/docker.sock.
+	DockerHost string
+	// StateDir holds the embedded builder's state; empty means DefaultStateDir.
+	StateDir string
+	// Notice receives one line for each thing that a user should know while it
+	// happens, such as waiting for another build. Nil discards.
+	Notice io.Writer
+	// Log receives the embedded BuildKit's warnings. Nil discards.
+	Log io.Writer
+}
+
+// TLS names the files that secure a tcp:// connection. The zero value means
+// no TLS. Without CACert the system's roots decide.
+type TLS struct {
+	CACert, Cert, Key, ServerName string
+}
+
+func (t TLS) set() bool { return t != TLS{} }
+
+// Builder is a BuildKit that has answered.
+type Builder struct {
+	*client.Client
+	// Kind is Remote, Docker or Embedded.
+	Kind string
+	// Address is where it was found; for Embedded, its state folder.
+	Address string
+	// Version is BuildKit's, empty where it is too old to tell.
+	Version string
+	// ContainerdStore says of a Docker engine that it keeps images in
+	// containerd's store. Without it the engine can't export OCI layouts,
+	// attestations or several platforms at once.
+	ContainerdStore bool
+
+	close func() error
+}
+
+// Close ends the connection. For an embedded builder that runs in this process
+// it first waits for other larder processes that build on it, then stops it;
+// no mount and no container is left. Calling it again does nothing.
+func (b *Builder) Close() error { return b.close() }
+
+// Connect finds or starts a BuildKit and checks that it answers. The context
+// bounds the search only; Close ends what was started.
+func Connect(ctx context.Context, o Options) (*Builder, error) {
+	if o.TLS.set() && !isTCP(o.Address) {
+		return nil, fmt.Errorf("TLS files were given, but TLS is for tcp:// builders and the builder is %q", o.Address)
+	}
+	switch o.Address {
+	case "":
+		b, dockerErr := connectDocker(ctx, o)
+		if dockerErr == nil {
+			return b, nil
+		}
+		return connectEmbedded(ctx, o, dockerErr)
+	case Docker:
+		return connectDocker(ctx, o)
+	case Embedded:
+		return connectEmbedded(ctx, o, nil)
+	default:
+		return connectRemote(ctx, o)
+	}
+}
+
+// newBuilder wraps a client; closing runs once, the client first.
+func newBuilder(kind, address, version string, c *client.Client, then func() error) *Builder {
+	return &Builder{
+		Client: c, Kind: kind, Address: address, Version: version,
+		close: sync.OnceValue(func() error { return errors.Join(c.Close(), then()) }),
+	}
+}
+
+// answer asks a BuildKit for its version, which proves that it is one and that
+// it is there: a client by itself only dials when it is first used.
+func answer(ctx context.Context, c *client.Client, limit time.Duration) (version string, err error) {
+	asking, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	info, err := c.ControlClient().Info(asking, &controlapi.InfoRequest{})
+	switch code := status.Code(err); {
+	case err == nil:
+		return info.GetBuildkitVersion().GetVersion(), nil
+	case code == codes.Unimplemented: // BuildKit before v0.11
+		return "", nil
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case asking.Err() != nil:
+		return "", fmt.Errorf("no answer within %v", limit)
+	default:
+		return "", errors.New(status.Convert(err).Message())
+	}
+}
+
+func nothing() error { return nil }
+
+// notify writes one notice, where anybody listens.
+func (o Options) notify(format string, args ...any) {
+	if o.Notice != nil {
+		fmt.Fprintf(o.Notice, format+"\n", args...)
+	}
+}

@@ -1,0 +1,157 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// quietWait is how long a wait for another process may last before the user is
+// told of it: starting a BuildKit takes less.
+const quietWait = 2 * time.Second
+
+// connectEmbedded shares the BuildKit that another larder process runs on the
+// state folder, or else starts one here. dockerErr, where not nil, says why no
+// Docker engine was used and goes into the errors that a Docker engine would
+// have avoided.
+func connectEmbedded(ctx context.Context, o Options, dockerErr error) (*Builder, error) {
+	if err := checkUser(os.Geteuid(), dockerErr); err != nil {
+		return nil, err
+	}
+	f, err := openFolder(o.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	b, err := ownOrJoin(ctx, f, o)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return b, nil
+}
+
+func checkUser(uid int, dockerErr error) error {
+	if uid == 0 {
+		return nil
+	}
+	const remedy = "the embedded builder needs root (or root in a user namespace): run larder as root or with sudo, or name a BuildKit with --builder or BUILDKIT_HOST"
+	if dockerErr != nil {
+		return fmt.Errorf("no builder: %s; %w", remedy, dockerErr)
+	}
+	return fmt.Errorf("no builder: %s", remedy)
+}
+
+// ownOrJoin tries both in turn until one succeeds: an owner may start, stop or
+// die at any moment.
+func ownOrJoin(ctx context.Context, f *folder, o Options) (*Builder, error) {
+	tell := time.AfterFunc(quietWait, func() { o.notify("waiting for another larder build that uses %s", f.path) })
+	defer tell.Stop()
+	for {
+		if owned, err := f.owner.TryLock(); err != nil {
+			return nil, fmt.Errorf("builder's state folder %s: %w", f.path, err)
+		} else if owned {
+			return own(ctx, f, o)
+		}
+		if b, err := f.join(ctx); err == nil {
+			return b, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// own starts BuildKit in this process on a folder whose owner lock is held.
+func own(ctx context.Context, f *folder, o Options) (_ *Builder, err error) {
+	var undo stack
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, undo.run())
+		}
+	}()
+	runtime, err := findRuntime()
+	if err != nil {
+		return nil, err
+	}
+	undo.push(prepareProcess(o.Log))
+	leftovers := leftovers{state: f.path, runtime: runtime}
+	if err := leftovers.remove(); err != nil {
+		return nil, fmt.Errorf("what a killed build left in %s can't be removed: %w", f.path, err)
+	}
+	undo.push(leftovers.settle)
+	d, err := startDaemon(f.path, runtime)
+	if err != nil {
+		return nil, fmt.Errorf("the embedded builder can't start on %s: %w", f.path, err)
+	}
+	undo.push(d.Close)
+	l, err := f.listen()
+	if err != nil {
+		return nil, fmt.Errorf("the embedded builder's socket: %w", err)
+	}
+	go d.server.Serve(l)
+	undo.push(func() error { return f.awaitUsers(o) })
+	c, err := f.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	version, err := answer(ctx, c, directLimit)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the embedded builder: %w", err), c.Close())
+	}
+	return newBuilder(Embedded, f.path, version, c, func() error {
+		return errors.Join(undo.run(), f.Close())
+	}), nil
+}
+
+// findRuntime returns the path of the program that runs containers.
+func findRuntime() (string, error) {
+	for _, name := range []string{"runc", "crun"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", errors.New("neither runc nor crun is in PATH, and the embedded builder runs steps with one of them: install it (apt-get install runc), or name a BuildKit with --builder or BUILDKIT_HOST")
+}
+
+// prepareProcess sets what BuildKit takes from the process as a whole, and
+// returns what puts it back. The umask must let others read: with a stricter
+// one the root folder of every layer would be closed to non-root steps.
+// BuildKit logs through logrus's standard logger, which must not write into
+// the user's terminal.
+func prepareProcess(log io.Writer) func() error {
+	if log == nil {
+		log = io.Discard
+	}
+	logger := logrus.StandardLogger()
+	out, level, umask := logger.Out, logger.GetLevel(), syscall.Umask(0o022)
+	logger.SetOutput(log)
+	logger.SetLevel(logrus.WarnLevel)
+	return func() error {
+		syscall.Umask(umask)
+		logger.SetOutput(out)
+		logger.SetLevel(level)
+		return nil
+	}
+}
+
+// stack is what to undo, last first.
+type stack []func() error
+
+func (s *stack) push(f func() error) { *s = append(*s, f) }
+
+func (s *stack) run() error {
+	var errs []error
+	for i := len(*s) - 1; i >= 0; i-- {
+		errs = append(errs, (*s)[i]())
+	}
+	*s = nil
+	return errors.Join(errs...)
+}

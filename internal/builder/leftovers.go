@@ -1,0 +1,125 @@
+package builder
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// settleLimit is how long steps that were cancelled may take to end; a step's
+// processes are killed, so only the kernel can make it long.
+const settleLimit = 15 * time.Second
+
+// leftovers are the containers and mounts of builds on a state folder. A build
+// that ends or is cancelled removes its own; after one that was killed, the
+// next to own the folder does.
+type leftovers struct{ state, runtime string }
+
+// settle waits for builds that were just cancelled to clean up, and then does
+// it for them.
+func (l leftovers) settle() error {
+	for end := time.Now().Add(settleLimit); time.Now().Before(end); time.Sleep(pollEvery) {
+		mounts, err := l.mounts()
+		if err != nil {
+			return err
+		}
+		containers, err := l.containers()
+		if err != nil {
+			return err
+		}
+		if len(mounts)+len(containers) == 0 {
+			return nil
+		}
+	}
+	return l.remove()
+}
+
+// remove ends the containers and then unmounts, innermost first. Nothing is
+// removed from disk while a mount remains, for it might be seen through it.
+func (l leftovers) remove() error {
+	containers, err := l.containers()
+	if err != nil {
+		return err
+	}
+	for _, bundle := range containers {
+		// It fails for a container that is gone already, the usual case.
+		exec.Command(l.runtime, "delete", "--force", filepath.Base(bundle)).Run()
+	}
+	mounts, err := l.mounts()
+	if err != nil {
+		return err
+	}
+	for _, at := range slices.Backward(mounts) {
+		if err := unix.Unmount(at, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("unmount %s: %w", at, err)
+		}
+		unix.Rmdir(at) // a temporary folder, which is empty now; any other stays
+	}
+	for _, bundle := range containers {
+		if err := os.RemoveAll(bundle); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// containers lists the bundles under the executors' folders.
+func (l leftovers) containers() ([]string, error) {
+	configs, err := filepath.Glob(filepath.Join(executorRoot(workerRoot(globEscape(l.state), "*")), "*", "rootfs"))
+	if err != nil {
+		return nil, err
+	}
+	for i := range configs {
+		configs[i] = filepath.Dir(configs[i])
+	}
+	return configs, nil
+}
+
+// mounts lists the mount points under the state folder, and the temporary ones
+// on which BuildKit works on its layers, in the order they were mounted.
+func (l leftovers) mounts() ([]string, error) {
+	infos, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		return nil, err
+	}
+	inside, temporary := l.state+"/", os.TempDir()+"/"
+	home := l.home(infos)
+	var at []string
+	for _, m := range infos {
+		bound := m.Major == home.Major && m.Minor == home.Minor && strings.HasPrefix(m.Root, home.Root+"/")
+		overlaid := m.FSType == "overlay" && strings.Contains(m.VFSOptions, "dir="+inside)
+		if strings.HasPrefix(m.Mountpoint, inside) || (bound || overlaid) && strings.HasPrefix(m.Mountpoint, temporary) {
+			at = append(at, m.Mountpoint)
+		}
+	}
+	return at, nil
+}
+
+// home is the file system that holds the state folder, with Root the folder's
+// path inside it: what a bind mount of something in the folder shows.
+func (l leftovers) home(infos []*mountinfo.Info) mountinfo.Info {
+	var home mountinfo.Info
+	for _, m := range infos {
+		rel, err := filepath.Rel(m.Mountpoint, l.state)
+		if err == nil && filepath.IsLocal(rel) && len(m.Mountpoint) >= len(home.Mountpoint) {
+			home = *m
+		}
+	}
+	if rel, err := filepath.Rel(home.Mountpoint, l.state); err == nil {
+		home.Root = filepath.Join(home.Root, rel)
+	}
+	return home
+}
+
+// globEscape makes a path mean itself in a pattern.
+func globEscape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}

@@ -1,0 +1,167 @@
+package builder
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/containerd/v2/core/diff/apply"
+	ctdmetadata "github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	contentlocal "github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/containerd/v2/plugins/diff/walking"
+	"github.com/containerd/containerd/v2/plugins/snapshots/native"
+	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
+	"github.com/containerd/containerd/v2/plugins/snapshots/overlay/overlayutils"
+	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/cache/metadata"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/executor"
+	"github.com/moby/buildkit/executor/oci"
+	"github.com/moby/buildkit/executor/resources"
+	"github.com/moby/buildkit/executor/runcexecutor"
+	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/leaseutil"
+	"github.com/moby/buildkit/util/network"
+	"github.com/moby/buildkit/util/resolver"
+	buildkitversion "github.com/moby/buildkit/version"
+	"github.com/moby/buildkit/worker/base"
+	"github.com/moby/buildkit/worker/label"
+	"github.com/moby/sys/userns"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	bolt "go.etcd.io/bbolt"
+)
+
+// namespace is the one that BuildKit uses in containerd's stores.
+const namespace = "buildkit"
+
+// workerRoot is the folder of a worker's state; the snapshotter is part of the
+// name, since one can't read what the other wrote.
+func workerRoot(root, snapshotter string) string { return filepath.Join(root, "runc-"+snapshotter) }
+
+// executorRoot is where the executor keeps one folder per running container.
+func executorRoot(workerRoot string) string { return filepath.Join(workerRoot, "executor") }
+
+// newWorker makes an OCI worker on root and pushes what closes its stores. It
+// wires what BuildKit's worker/runc does, which keeps those stores to itself
+// and so can't be closed, and starts a proxy network that costs a key pair.
+func newWorker(root, runtime string, stop *stack) (*stoppable, error) {
+	name := snapshotterName(root)
+	root = workerRoot(root, name)
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, err
+	}
+	networks := map[pb.NetMode]network.Provider{
+		pb.NetMode_UNSET: network.NewHostProvider(),
+		pb.NetMode_HOST:  network.NewHostProvider(),
+		pb.NetMode_NONE:  network.NewNoneProvider(),
+	}
+	executor, err := newExecutor(root, runtime, networks)
+	if err != nil {
+		return nil, err
+	}
+	opt, err := openStores(root, name, stop)
+	if err != nil {
+		return nil, err
+	}
+	if opt.ID, err = base.ID(root); err != nil {
+		return nil, err
+	}
+	opt.Executor = executor
+	opt.NetworkProviders = networks
+	opt.Labels = map[string]string{
+		label.Executor:       "oci",
+		label.Snapshotter:    name,
+		label.Network:        "host",
+		label.OCIProcessMode: oci.ProcessSandbox.String(),
+	}
+	opt.Platforms = []ocispecs.Platform{platforms.Normalize(platforms.DefaultSpec())}
+	opt.GCPolicy = gcPolicy(cacheLimit(root))
+	opt.BuildkitVersion = client.BuildkitVersion{
+		Package: buildkitversion.Package, Version: buildkitversion.Version, Revision: buildkitversion.Revision,
+	}
+	opt.RegistryHosts = resolver.NewRegistryConfig(nil)
+	w, err := base.NewWorker(context.Background(), opt)
+	if err != nil {
+		return nil, err
+	}
+	return newStoppable(w), nil
+}
+
+// snapshotterName is overlayfs where root's file system can carry one.
+func snapshotterName(root string) string {
+	if overlayutils.Supported(root) == nil {
+		return "overlayfs"
+	}
+	return "native"
+}
+
+func newExecutor(root, runtime string, networks map[pb.NetMode]network.Provider) (executor.Executor, error) {
+	// A monitor that is closed records nothing. One that records removes each
+	// container only later, in the background, when the process may be gone.
+	monitor, err := resources.NewMonitor()
+	if err != nil {
+		return nil, err
+	}
+	if err := monitor.Close(); err != nil {
+		return nil, err
+	}
+	return runcexecutor.New(runcexecutor.Opt{
+		Root:              executorRoot(root),
+		CommandCandidates: []string{runtime},
+		Rootless:          userns.RunningInUserNS(),
+		ProcessMode:       oci.ProcessSandbox,
+		ResourceMonitor:   monitor,
+	}, networks)
+}
+
+// openStores opens the snapshots, contents, leases and metadata under root.
+func openStores(root, name string, stop *stack) (opt base.WorkerOpt, err error) {
+	snapshotter, err := newSnapshotter(filepath.Join(root, "snapshots"), name)
+	if err != nil {
+		return opt, fmt.Errorf("snapshotter %s: %w", name, err)
+	}
+	stop.push(snapshotter.Close)
+	contents, err := contentlocal.NewStore(filepath.Join(root, "content"))
+	if err != nil {
+		return opt, err
+	}
+	db, err := bolt.Open(filepath.Join(root, "containerdmeta.db"), 0o600, &bolt.Options{FreelistType: bolt.FreelistMapType})
+	if err != nil {
+		return opt, fmt.Errorf("containerdmeta.db: %w", err)
+	}
+	stop.push(db.Close)
+	stores := ctdmetadata.NewDB(db, contents, map[string]snapshots.Snapshotter{name: snapshotter})
+	if err := stores.Init(context.Background()); err != nil {
+		return opt, err
+	}
+	items, err := metadata.NewStore(filepath.Join(root, "metadata_v2.db"))
+	if err != nil {
+		return opt, err
+	}
+	stop.push(items.Close)
+	content := containerdsnapshot.NewContentStore(stores.ContentStore(), namespace)
+	return base.WorkerOpt{
+		Root:           root,
+		MetadataStore:  items,
+		Snapshotter:    containerdsnapshot.NewSnapshotter(name, stores.Snapshotter(name), namespace, nil),
+		ContentStore:   content,
+		Applier:        apply.NewFileSystemApplier(content),
+		Differ:         walking.NewWalkingDiff(content),
+		LeaseManager:   leaseutil.WithNamespace(ctdmetadata.NewLeaseManager(stores), namespace),
+		GarbageCollect: stores.GarbageCollect,
+		MountPoolRoot:  filepath.Join(root, "cachemounts"),
+	}, nil
+}
+
+// newSnapshotter opens the named one. Overlayfs removes at once, unlike in
+// buildkitd: what it would put off, a process that lives for one build may
+// never come to.
+func newSnapshotter(root, name string) (snapshots.Snapshotter, error) {
+	if name == "overlayfs" {
+		return overlay.NewSnapshotter(root)
+	}
+	return native.NewSnapshotter(root)
+}
