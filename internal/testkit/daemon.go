@@ -1,0 +1,105 @@
+package testkit
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	startLimit = 30 * time.Second
+	stopLimit  = 20 * time.Second
+)
+
+// A log is what a daemon printed, to be shown if its test fails.
+type log struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// start runs a daemon until the test ends. If the test fails, the daemon's log is shown.
+func start(t testing.TB, cmd *exec.Cmd) {
+	out := &log{}
+	cmd.Stdout, cmd.Stderr = out, out
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		stop(cmd)
+		if t.Failed() {
+			t.Logf("%s printed:\n%s", filepath.Base(cmd.Path), tail(out.String()))
+		}
+	})
+}
+
+func tail(s string) string {
+	const limit = 8 << 10
+	if len(s) > limit {
+		s = "…" + s[len(s)-limit:]
+	}
+	return s
+}
+
+// Buildkitd starts a real BuildKit daemon and returns its address. In a namespace, it sees only that namespace's network.
+func Buildkitd(t testing.TB, ns *Netns) string {
+	NeedRoot(t)
+	// A socket's path has to be short, whatever the test is called.
+	dir, err := os.MkdirTemp("", "larder-bk")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir), "the daemon left mounts behind") })
+	sock := filepath.Join(dir, "sock")
+	args := []string{"--root", filepath.Join(dir, "root"), "--addr", "unix://" + sock, "--oci-worker-net", "host"}
+	cmd := ns.Command(t, Tool(t, "buildkitd"), args...)
+	start(t, cmd)
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("unix", sock)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	}, startLimit, 50*time.Millisecond, "buildkitd doesn't answer")
+	return "unix://" + sock
+}
+
+// Registry starts a real registry on loopback and returns its host and port.
+func Registry(t testing.TB) string {
+	addr := freeAddr(t)
+	config := filepath.Join(t.TempDir(), "registry.yml")
+	text := fmt.Sprintf("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: %s\n", t.TempDir(), addr)
+	require.NoError(t, os.WriteFile(config, []byte(text), 0o666))
+	start(t, exec.Command(Tool(t, "registry"), "serve", config))
+	require.Eventually(t, func() bool {
+		res, err := http.Get("http://" + addr + "/v2/")
+		if err == nil {
+			res.Body.Close()
+		}
+		return err == nil && res.StatusCode == http.StatusOK
+	}, startLimit, 50*time.Millisecond, "the registry doesn't answer")
+	return addr
+}
+
+func freeAddr(t testing.TB) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}

@@ -1,0 +1,157 @@
+package testkit
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
+	"golang.org/x/mod/zip"
+)
+
+// A Proxy is a module proxy on loopback over a folder.
+type Proxy struct {
+	URL string
+
+	mu       sync.Mutex
+	requests []string
+	faults   []fault
+}
+
+type fault struct {
+	part string
+	do   http.HandlerFunc
+}
+
+// ServeProxy serves folders that are laid out as a module proxy is; the first that has a file wins.
+func ServeProxy(t testing.TB, dirs ...string) *Proxy {
+	p := &Proxy{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		p.requests = append(p.requests, r.URL.Path)
+		faults := p.faults
+		p.mu.Unlock()
+		for _, f := range faults {
+			if strings.Contains(r.URL.Path, f.part) {
+				f.do(w, r)
+				return
+			}
+		}
+		for _, dir := range dirs {
+			if file := filepath.Join(dir, filepath.FromSlash(r.URL.Path)); isFile(file) {
+				http.ServeFile(w, r, file)
+				return
+			}
+		}
+		http.NotFound(w, r)
+	}))
+	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
+	p.URL = srv.URL
+	return p
+}
+
+func isFile(name string) bool {
+	fi, err := os.Stat(name)
+	return err == nil && fi.Mode().IsRegular()
+}
+
+// Requests returns the paths asked for so far.
+func (p *Proxy) Requests() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string{}, p.requests...)
+}
+
+// Fail makes every request whose path contains part go to a handler of the test's instead.
+func (p *Proxy) Fail(part string, do http.HandlerFunc) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = append(p.faults, fault{part, do})
+}
+
+// Status answers with an HTTP status.
+func Status(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { http.Error(w, http.StatusText(code), code) }
+}
+
+// Bytes answers with other bytes than were asked for.
+func Bytes(data []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(data) }
+}
+
+// Stalled never answers.
+func Stalled(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+// Truncated promises more bytes than it sends.
+func Truncated(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Length", "1000000")
+	_, _ = w.Write([]byte("PK\x03\x04"))
+	panic(http.ErrAbortHandler)
+}
+
+// Toolchain puts the zip of a Go toolchain for this machine into a folder that is laid out as a module proxy is.
+func Toolchain(t testing.TB, dir, version string) {
+	file := "golang.org/toolchain/@v/v0.0.1-" + version + "." + runtime.GOOS + "-" + runtime.GOARCH + ".zip"
+	dst := filepath.Join(dir, file)
+	require.NoError(t, os.MkdirAll(filepath.Dir(dst), 0o755))
+	src := filepath.Join(ModuleCache(t), file)
+	require.True(t, isFile(src), "the module cache lacks %s: run 'make setup'", file)
+	if os.Link(src, dst) != nil { // another file system
+		data, err := os.ReadFile(src)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(dst, data, 0o644))
+	}
+}
+
+// A Module is a synthetic module version.
+type Module struct {
+	Path, Version string
+	Files         map[string]string // name to text; go.mod is made if it is not there
+}
+
+// Write puts the module into a folder that is laid out as a module proxy is, and returns its lines of a go.sum.
+func (m Module) Write(t testing.TB, dir string) string {
+	v := module.Version{Path: m.Path, Version: m.Version}
+	files := map[string]string{"go.mod": "module " + m.Path + "\n"}
+	for name, text := range m.Files {
+		files[name] = text
+	}
+	data, hash := m.Zip(t, files)
+	modHash, err := dirhash.Hash1([]string{"go.mod"}, memOpener(files))
+	require.NoError(t, err)
+
+	escaped, err := module.EscapePath(m.Path)
+	require.NoError(t, err)
+	base := filepath.Join(dir, filepath.FromSlash(escaped), "@v")
+	require.NoError(t, os.MkdirAll(base, 0o755))
+	info, err := json.Marshal(map[string]string{"Version": m.Version, "Time": "2020-01-01T00:00:00Z"})
+	require.NoError(t, err)
+	for ext, data := range map[string][]byte{".zip": data, ".mod": []byte(files["go.mod"]), ".info": info} {
+		require.NoError(t, os.WriteFile(filepath.Join(base, m.Version+ext), data, 0o644))
+	}
+	return v.Path + " " + v.Version + " " + hash + "\n" + v.Path + " " + v.Version + "/go.mod " + modHash + "\n"
+}
+
+// Zip makes a module zip of files and returns it with its h1 hash.
+func (m Module) Zip(t testing.TB, files map[string]string) ([]byte, string) {
+	var list []zip.File
+	for name, text := range files {
+		list = append(list, memFile{name, text})
+	}
+	var buf bytes.Buffer
+	require.NoError(t, zip.Create(&buf, module.Version{Path: m.Path, Version: m.Version}, list))
+	file := filepath.Join(t.TempDir(), "m.zip")
+	require.NoError(t, os.WriteFile(file, buf.Bytes(), 0o644))
+	hash, err := dirhash.HashZip(file, dirhash.Hash1)
+	require.NoError(t, err)
+	return buf.Bytes(), hash
+}

@@ -1,0 +1,70 @@
+package testkit
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func get(t *testing.T, url string) (int, string) {
+	res, err := http.Get(url)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return res.StatusCode, string(body)
+}
+
+func TestProxyServesModulesAndFaults(t *testing.T) {
+	dir := t.TempDir()
+	sums := Module{Path: "a.example/X", Version: "v1.0.0", Files: map[string]string{"x.go": "package x\n"}}.Write(t, dir)
+	require.Regexp(t, `^a\.example/X v1\.0\.0 h1:\S+=\na\.example/X v1\.0\.0/go\.mod h1:\S+=\n$`, sums)
+	p := ServeProxy(t, t.TempDir(), dir)
+	code, body := get(t, p.URL+"/a.example/!x/@v/v1.0.0.mod")
+	require.Equal(t, http.StatusOK, code)
+	require.Equal(t, "module a.example/X\n", body)
+	code, _ = get(t, p.URL+"/a.example/!x/@v/v2.0.0.mod")
+	require.Equal(t, http.StatusNotFound, code)
+	p.Fail(".mod", Status(http.StatusForbidden))
+	code, _ = get(t, p.URL+"/a.example/!x/@v/v1.0.0.mod")
+	require.Equal(t, http.StatusForbidden, code)
+	p.Fail(".zip", Truncated)
+	res, err := http.Get(p.URL + "/a.example/!x/@v/v1.0.0.zip")
+	if err == nil {
+		_, err = io.ReadAll(res.Body)
+		res.Body.Close()
+	}
+	require.Error(t, err)
+	require.Contains(t, p.Requests(), "/a.example/!x/@v/v1.0.0.zip")
+}
+
+func TestOfflineHasLoopbackAlone(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+	ns := Offline(t)
+	out, err := ns.Command(t, "ip", "-o", "link").Output()
+	require.NoError(t, err)
+	require.Regexp(t, `^1: lo: <LOOPBACK,UP[^\n]*\n$`, string(out))
+	// What this machine serves on its own loopback is out of reach there.
+	require.Error(t, ns.Command(t, "bash", "-c", "exec 3<>/dev/tcp/"+strings.Replace(srv.Listener.Addr().String(), ":", "/", 1)).Run())
+}
+
+func TestTree(t *testing.T) {
+	dir := Tree(t, "-- a/b.txt --\nhello\n-- c --\n")
+	data, err := os.ReadFile(filepath.Join(dir, "a", "b.txt"))
+	require.NoError(t, err)
+	require.Equal(t, "hello\n", string(data))
+}
+
+func TestRegistryAndBuildkitdAnswer(t *testing.T) {
+	code, _ := get(t, "http://"+Registry(t)+"/v2/_catalog")
+	require.Equal(t, http.StatusOK, code)
+	addr := Buildkitd(t, nil)
+	require.Contains(t, Run(t, Tool(t, "buildctl"), "--addr", addr, "debug", "workers"), "linux/")
+}

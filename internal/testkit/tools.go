@@ -1,0 +1,116 @@
+// Package testkit runs the real things for tests: BuildKit daemons, registries, module proxies over a folder, and
+// network namespaces with nothing in them. All of it belongs to one test and goes when that test ends. What a test
+// needs and this machine lacks fails the test with the remedy; nothing is skipped.
+package testkit
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Root returns the root folder of Larder's repository.
+func Root(t testing.TB) string {
+	dir, err := os.Getwd()
+	require.NoError(t, err)
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "docker-bake.hcl")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		require.NotEqual(t, dir, parent, "this test is not in Larder's repository")
+		dir = parent
+	}
+}
+
+// One build of each for all tests of a process.
+var builds sync.Map
+
+// Tool returns the path of a program built from the tools module: buildkitd, buildctl, buildx, registry, crane.
+func Tool(t testing.TB, name string) string {
+	bin := filepath.Join(Root(t), "bin", "tools", name)
+	build(t, bin, filepath.Join(Root(t), "tools"), name)
+	return bin
+}
+
+// Larder returns the path of a command of this repository, larder or larder-frontend, built from the sources as they are.
+func Larder(t testing.TB, name string) string {
+	bin := filepath.Join(Root(t), "bin", name)
+	build(t, bin, Root(t), "./cmd/"+name)
+	return bin
+}
+
+func build(t testing.TB, bin, dir, pkg string) {
+	once, _ := builds.LoadOrStore(bin, sync.OnceValue(func() error {
+		if !strings.HasPrefix(pkg, "./") {
+			out, err := goCommand(dir, "list", "tool")
+			if err != nil {
+				return err
+			}
+			for p := range strings.Lines(out) {
+				if filepath.Base(strings.TrimSpace(p)) == pkg {
+					pkg = strings.TrimSpace(p)
+				}
+			}
+		}
+		_, err := goCommand(dir, "build", "-ldflags=-s -w", "-o", bin, pkg)
+		return err
+	}))
+	require.NoError(t, once.(func() error)(), "building %s", bin)
+}
+
+// goCommand runs the go command as the Makefile does, so that both share one build cache.
+func goCommand(dir string, args ...string) (string, error) {
+	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath", "GOWORK=off")
+	out, err := cmd.Output()
+	if exit, ok := err.(*exec.ExitError); ok {
+		return "", &commandError{strings.Join(cmd.Args, " "), string(exit.Stderr)}
+	}
+	return string(out), err
+}
+
+type commandError struct{ command, output string }
+
+func (e *commandError) Error() string { return e.command + ": " + e.output }
+
+// NeedRoot fails a test that can't run without root, with the reason.
+func NeedRoot(t testing.TB) {
+	require.Zero(t, os.Geteuid(), "this test starts containers and makes network namespaces: run it as root")
+}
+
+// Run runs a command and returns its standard output and error as one text; a failure fails the test.
+func Run(t testing.TB, name string, args ...string) string {
+	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	require.NoError(t, err, "%s %s:\n%s", name, strings.Join(args, " "), out)
+	return string(out)
+}
+
+// ModuleCache returns the folder of the go command's own module cache that is laid out as a module proxy is.
+func ModuleCache(t testing.TB) string {
+	out, err := goCommand(Root(t), "env", "GOMODCACHE")
+	require.NoError(t, err)
+	return filepath.Join(strings.TrimSpace(out), "cache", "download")
+}
+
+// stop ends a process that a test started, politely, then not, and waits for it.
+func stop(cmd *exec.Cmd) {
+	done := make(chan struct{})
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	go func() { _ = cmd.Wait(); close(done) }()
+	_ = cmd.Process.Signal(os.Interrupt)
+	select {
+	case <-done:
+	case <-ctx.Done():
+		_ = cmd.Process.Kill()
+		<-done
+	}
+}
