@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/containerd/containerd/v2/defaults"
 	"github.com/moby/buildkit/cache/remotecache"
@@ -23,6 +24,7 @@ import (
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
+	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/grpcerrors"
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto" // faster messages
@@ -31,6 +33,10 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/grpc"
 )
+
+// stopLimit is how long builds that were cancelled may take to end. Processes
+// of steps are killed, so only a fault makes it long.
+const stopLimit = 10 * time.Second
 
 // daemon is a BuildKit in this process: what buildkitd's main does, less what
 // only a service needs (tracing, metrics, build history, configuration files).
@@ -70,8 +76,21 @@ func startDaemon(root, runtime string) (_ *daemon, err error) {
 		grpc.WaitForHandlers(true), // a build that was cancelled is over when Stop returns
 	)
 	controller.Register(d.server)
-	d.stop.push(func() error { d.server.Stop(); return nil })
+	d.stop.push(func() error { stopServer(d.server, stopLimit); return nil })
 	return d, nil
+}
+
+// stopServer cancels the builds that run and waits for them, though no longer
+// than limit: an export to a client that failed may never return (fsutil's
+// sender queues without looking at the context, moby/buildkit#2950).
+func stopServer(s *grpc.Server, limit time.Duration) {
+	stopped := make(chan struct{})
+	go func() { s.Stop(); close(stopped) }()
+	select {
+	case <-stopped:
+	case <-time.After(limit):
+		bklog.L.Warnf("a cancelled build didn't end within %v: left", limit)
+	}
 }
 
 // Close cancels the builds that run, waits for them, and closes the state.

@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -113,12 +114,19 @@ func own(ctx context.Context, f *folder, o Options) (_ *Builder, err error) {
 
 // findRuntime returns the path of the program that runs containers.
 func findRuntime() (string, error) {
-	for _, name := range []string{"runc", "crun"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
+	const remedy = "the embedded builder runs steps with it: install runc (apt-get install runc), or name a BuildKit with --builder or BUILDKIT_HOST"
+	if path, err := exec.LookPath("runc"); err == nil {
+		return path, nil
 	}
-	return "", errors.New("neither runc nor crun is in PATH, and the embedded builder runs steps with one of them: install it (apt-get install runc), or name a BuildKit with --builder or BUILDKIT_HOST")
+	path, err := exec.LookPath("crun")
+	if err != nil {
+		return "", errors.New("neither runc nor crun is in PATH, and " + remedy)
+	}
+	// BuildKit asks for the container to be kept until it has looked at it.
+	if help, err := exec.Command(path, "run", "--help").Output(); err != nil || !bytes.Contains(help, []byte("--keep")) {
+		return "", fmt.Errorf("%s is too old (its run has no --keep), and %s", path, remedy)
+	}
+	return path, nil
 }
 
 // prepareProcess sets what BuildKit takes from the process as a whole, and

@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -40,8 +41,10 @@ func TestNetworkNoneHasNoNetwork(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	_, _, err = solve(t.Context(), t, b, step("dial", l.Addr().String()), nil)
+	var said bytes.Buffer
+	_, _, err = solve(t.Context(), t, b, step("dial", l.Addr().String()), func(p []byte) { said.Write(p) })
 	require.ErrorContains(t, err, "exit code: 1")
+	require.Contains(t, said.String(), "connection refused", "the step's own loopback, where nothing listens")
 }
 
 func TestUmaskDoesNotReachLayers(t *testing.T) {
@@ -75,7 +78,10 @@ func TestCancelledBuildLeavesNothing(t *testing.T) {
 	state := stateDir(t)
 	b := start(t, state)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, _, err := solve(ctx, t, b, step("sleep", state), func([]byte) { cancel() })
+	_, _, err := solve(ctx, t, b, step("sleep", state), func(p []byte) {
+		require.Equal(t, "asleep\n", string(p))
+		cancel()
+	})
 	require.ErrorContains(t, err, "context canceled")
 	require.NoError(t, b.Close())
 	checkNothingLeft(t, state)
@@ -141,19 +147,23 @@ func processesWith(t *testing.T, arg string) (found []string) {
 func TestNoRuntime(t *testing.T) {
 	needRoot(t)
 	state, path := stateDir(t), os.Getenv("PATH")
-	t.Setenv("PATH", t.TempDir())
+	bin := t.TempDir()
+	t.Setenv("PATH", bin)
 	_, err := Connect(t.Context(), Options{Address: Embedded, StateDir: state})
 	require.ErrorContains(t, err, "neither runc nor crun is in PATH")
 	require.ErrorContains(t, err, "apt-get install runc")
+
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "crun"), []byte("#!/bin/sh\necho Usage\n"), 0o755))
+	_, err = Connect(t.Context(), Options{Address: Embedded, StateDir: state})
+	require.ErrorContains(t, err, "crun is too old")
+	require.ErrorContains(t, err, "apt-get install runc")
+
 	t.Setenv("PATH", path)
 	checkBuild(t, start(t, state), "the folder is free again")
 }
 
 func TestNotRoot(t *testing.T) {
 	needRoot(t)
-	if state := os.Getenv("LARDER_TEST_STATE"); state != "" {
-		t.Fatal("needRoot let it pass")
-	}
 	dir := t.TempDir()
 	for _, parent := range []string{dir, filepath.Dir(dir)} {
 		require.NoError(t, os.Chmod(parent, 0o755))

@@ -14,9 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settleLimit is how long steps that were cancelled may take to end; a step's
-// processes are killed, so only the kernel can make it long.
-const settleLimit = 15 * time.Second
+// settleLimit is how long builds that are over may take to unmount.
+const settleLimit = 5 * time.Second
 
 // leftovers are the containers and mounts of builds on a state folder. A build
 // that ends or is cancelled removes its own; after one that was killed, the
