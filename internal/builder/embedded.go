@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"syscall"
 	"time"
 
+	buildkitversion "github.com/moby/buildkit/version"
 	"github.com/sirupsen/logrus"
 )
 
@@ -130,7 +132,8 @@ func findRuntime() (string, error) {
 }
 
 // prepareProcess sets what BuildKit takes from the process as a whole, and
-// returns what puts it back. The umask must let others read: with a stricter
+// returns what puts it back, except for the version: BuildKit's own builds have
+// it set by the linker, and it goes into provenance. The umask must let others read: with a stricter
 // one the root folder of every layer would be closed to non-root steps.
 // BuildKit logs through logrus's standard logger, which must not write into
 // the user's terminal.
@@ -138,6 +141,7 @@ func prepareProcess(log io.Writer) func() error {
 	if log == nil {
 		log = io.Discard
 	}
+	buildkitversion.Version = linkedVersion(buildkitversion.Package, buildkitversion.Version)
 	logger := logrus.StandardLogger()
 	out, level, umask := logger.Out, logger.GetLevel(), syscall.Umask(0o022)
 	logger.SetOutput(log)
@@ -148,6 +152,20 @@ func prepareProcess(log io.Writer) func() error {
 		logger.SetLevel(level)
 		return nil
 	}
+}
+
+// linkedVersion is the version of a module in this program, otherwise unknown.
+func linkedVersion(module, unknown string) string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return unknown
+	}
+	for _, dep := range info.Deps {
+		if dep.Path == module {
+			return dep.Version
+		}
+	}
+	return unknown
 }
 
 // stack is what to undo, last first.

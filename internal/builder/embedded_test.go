@@ -21,6 +21,7 @@ func TestEmbeddedBuilds(t *testing.T) {
 	b := start(t, state)
 	require.Equal(t, Embedded, b.Kind)
 	require.Equal(t, state, b.Address)
+	require.NotEmpty(t, b.Version)
 	socket, err := os.Stat(filepath.Join(state, socketName))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), socket.Mode().Perm())

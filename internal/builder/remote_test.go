@@ -21,6 +21,7 @@ import (
 )
 
 func TestUnreachable(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
 	require.NoError(t, err)
 	defer silent.Close()

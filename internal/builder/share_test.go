@@ -44,6 +44,7 @@ func TestSharing(t *testing.T) {
 
 // TestWaitEndsWithContext interrupts a wait for an owner that never answers.
 func TestWaitEndsWithContext(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	state, told := stateDir(t), newNotices()
 	f, err := openFolder(state)
