@@ -44,11 +44,11 @@ func stateDir(t *testing.T) string {
 
 // stepFS holds the program of testdata/step as /step.
 var stepFS = sync.OnceValues(func() (fsutil.FS, error) {
-	dir, err := os.MkdirTemp("", "larder-step")
+	dir, err := filepath.Abs("../../.cache/builder-test/step")
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("go", "build", "-o", dir, "./testdata/step")
+	cmd := exec.Command("go", "build", "-o", dir+"/", "./testdata/step")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
