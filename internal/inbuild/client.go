@@ -1,0 +1,277 @@
+package inbuild
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A client gets files from sources, over networks that fail: it repeats what is worth repeating, goes on where a
+// transfer broke off, and waits for nothing for ever.
+type client struct {
+	http     *http.Client
+	tries    int           // of one file without progress
+	backoff  time.Duration // before the second try; twice as long before each further one
+	maxWait  time.Duration // longest wait between tries, also where the server asks for a longer one
+	headWait time.Duration // longest silence before an answer's header: a proxy may have to fetch the module itself
+	stall    time.Duration // longest silence within an answer
+}
+
+// progressToRetry is how much a broken transfer must have brought for the count of tries to start anew.
+const progressToRetry = 1 << 20
+
+// newClient returns a client that trusts the roots of newRoots and uses the proxies of the usual variables.
+func newClient() (*client, error) {
+	roots, err := newRoots(caSecret)
+	if err != nil {
+		return nil, err
+	}
+	return &client{
+		http: &http.Client{
+			CheckRedirect: checkRedirect,
+			Transport: &http.Transport{
+				Proxy:               http.ProxyFromEnvironment,
+				DialContext:         (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
+				TLSClientConfig:     &tls.Config{RootCAs: roots},
+				TLSHandshakeTimeout: 15 * time.Second,
+				MaxIdleConnsPerHost: parallelFetches,
+				DisableCompression:  true, // sizes and ranges are those of the file
+				ForceAttemptHTTP2:   true,
+			},
+		},
+		tries:    5,
+		backoff:  500 * time.Millisecond,
+		maxWait:  time.Minute,
+		headWait: 90 * time.Second,
+		stall:    30 * time.Second,
+	}, nil
+}
+
+// checkRedirect refuses to leave TLS, and leaves credentials behind at a change of host: net/http would take them
+// along to subdomains and other ports.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	first, last := via[0].URL, via[len(via)-1].URL
+	if len(via) >= 10 {
+		return fmt.Errorf("%w: more than 10", errRedirect)
+	}
+	if last.Scheme == "https" && req.URL.Scheme != "https" {
+		return fmt.Errorf("%w: from https to %s", errRedirect, req.URL.Scheme)
+	}
+	if req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
+		req.Header.Del("Authorization")
+	}
+	return nil
+}
+
+var errRedirect = errors.New("refusing its redirect")
+
+// A sink takes the bytes of one file. A failed transfer may leave some in it.
+type sink interface {
+	io.WriterAt
+	Truncate(size int64) error
+}
+
+// health is what is known of a source that many files come from: one that never answered isn't tried for each of them.
+type health struct {
+	answered atomic.Bool
+	dead     atomic.Pointer[error]
+}
+
+// get writes the file called name of src to w. A file that src hasn't got gives fs.ErrNotExist, one of more than limit
+// bytes is an error. Errors don't tell src or name.
+func (c *client) get(ctx context.Context, src *source, name string, w sink, limit int64) error {
+	if src.url == nil {
+		return copyFile(filepath.Join(src.dir, filepath.FromSlash(name)), w, limit)
+	}
+	if dead := src.state.dead.Load(); dead != nil {
+		return *dead
+	}
+	var part partial
+	var most int64 // that any try brought
+	for try := 1; ; try++ {
+		err := c.try(ctx, src, name, w, limit, &part)
+		var again *temporaryError
+		if !errors.As(err, &again) || ctx.Err() != nil {
+			return err
+		}
+		if part.size-most >= progressToRetry {
+			most, try = part.size, 1
+		}
+		wait := max(backoff(c.backoff, try), again.after)
+		switch {
+		case try >= c.tries:
+			err = fmt.Errorf("%w (tried %d times)", err, try)
+		case again.after > c.maxWait:
+			err = fmt.Errorf("%w and asks to wait for %v: try again then", err, again.after)
+		default:
+			if sleep(ctx, min(wait, c.maxWait)) != nil {
+				return err
+			}
+			continue
+		}
+		if !src.state.answered.Load() {
+			src.state.dead.Store(&err)
+		}
+		return err
+	}
+}
+
+// partial is how much of a file an earlier try brought, and the server's mark of the version that it was of.
+type partial struct {
+	size      int64
+	validator string
+}
+
+// try asks once, for the rest of a file whose beginning is there. Errors that another try may mend are temporaryErrors.
+func (c *client) try(ctx context.Context, src *source, name string, w sink, limit int64, part *partial) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(c.headWait, func() { cancel(silence(c.headWait)) })
+	defer watch.Stop()
+
+	req, err := src.request(ctx, name)
+	if err != nil {
+		return err
+	}
+	if part.validator == "" {
+		part.size = 0
+	}
+	if part.size > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", part.size))
+		req.Header.Set("If-Range", part.validator)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return networkError(ctx, err)
+	}
+	defer resp.Body.Close()
+	if err := part.begin(resp); err != nil {
+		return err
+	}
+	notFound := resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone
+	if resp.StatusCode/100 != 2 && !notFound {
+		return statusError(resp, src.user)
+	}
+	src.state.answered.Store(true)
+	if notFound {
+		return notFoundError{resp.Status}
+	}
+	if err := w.Truncate(part.size); err != nil {
+		return err
+	}
+	if resp.ContentLength > limit-part.size {
+		return tooLarge(limit)
+	}
+	body := &watched{r: resp.Body, progress: func() { watch.Reset(c.stall) }}
+	body.progress()
+	n, err := io.Copy(io.NewOffsetWriter(w, part.size), io.LimitReader(body, limit-part.size+1))
+	part.size += n
+	switch {
+	case part.size > limit:
+		return tooLarge(limit)
+	case body.err != nil:
+		return networkError(ctx, body.err)
+	}
+	return err
+}
+
+// begin reads from an answer's header whether it goes on from part or begins anew.
+func (p *partial) begin(resp *http.Response) error {
+	switch resp.StatusCode {
+	case http.StatusOK:
+		p.size = 0
+		p.validator = validator(resp.Header)
+	case http.StatusPartialContent:
+		var first, last, size int64
+		_, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &size)
+		if err != nil || first != p.size || last != size-1 {
+			p.validator = ""
+			return &temporaryError{err: errors.New("sent another range than was asked for")}
+		}
+	case http.StatusRequestedRangeNotSatisfiable:
+		p.validator = ""
+		return &temporaryError{err: errors.New(resp.Status)}
+	}
+	return nil
+}
+
+// validator returns what If-Range may name: a weak ETag and a date of the same second may not.
+func validator(h http.Header) string {
+	if tag := h.Get("ETag"); strings.HasPrefix(tag, `"`) {
+		return tag
+	}
+	return h.Get("Last-Modified")
+}
+
+func (s *source) request(ctx context.Context, name string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url.JoinPath(name).String(), nil)
+	if err != nil {
+		return nil, errors.New("its URL can't be used")
+	}
+	if s.user != nil {
+		password, _ := s.user.Password()
+		req.SetBasicAuth(s.user.Username(), password)
+	}
+	return req, nil
+}
+
+// watched tells of every read, and keeps the error of the one that failed, apart from those of writing.
+type watched struct {
+	r        io.Reader
+	progress func()
+	err      error
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if n > 0 {
+		w.progress()
+	}
+	if err != nil && err != io.EOF {
+		w.err = err
+	}
+	return n, err
+}
+
+// copyFile copies a file of a GOPROXY folder.
+func copyFile(file string, w sink, limit int64) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", file)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := w.Truncate(0); err != nil {
+		return err
+	}
+	n, err := io.Copy(io.NewOffsetWriter(w, 0), io.LimitReader(f, limit+1))
+	if err == nil && n > limit {
+		return tooLarge(limit)
+	}
+	return err
+}
+
+type notFoundError struct{ status string }
+
+func (e notFoundError) Error() string   { return "it answered " + e.status }
+func (e notFoundError) Is(t error) bool { return t == fs.ErrNotExist }
+
+func tooLarge(limit int64) error {
+	return fmt.Errorf("the file is larger than the %d bytes that the go command allows", limit)
+}

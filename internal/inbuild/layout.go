@@ -1,0 +1,87 @@
+package inbuild
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"golang.org/x/mod/module"
+
+	"github.com/larder-build/larder/internal/gomod"
+)
+
+// readSums reads the file that --sums names: the module set of the build as one go.sum file.
+func readSums(file string) (gomod.Set, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return gomod.Set{}, fmt.Errorf("reading the module set: %w", err)
+	}
+	return gomod.ParseSums(gomod.File{Name: "go.sum", Data: data})
+}
+
+// versionFile returns the name of a module version's file in a GOPROXY folder; ext is .zip, .mod, .info or .ziphash.
+func versionFile(m module.Version, ext string) (string, error) {
+	return gomod.Sum{Path: m.Path, Version: m.Version}.File(ext)
+}
+
+// sumFile returns the name in a GOPROXY folder of the file that a go.sum line is about.
+func sumFile(s gomod.Sum) (string, error) {
+	if s.GoMod {
+		return s.File(".mod")
+	}
+	return s.File(".zip")
+}
+
+// folders are GOPROXY folders in the order in which they are searched. Each may instead be a GOMODCACHE: it holds one
+// at cache/download, and nothing else in it is ever read.
+type folders []string
+
+// openFolders checks that each of dirs is a folder.
+func openFolders(dirs []string) (folders, error) {
+	for _, dir := range dirs {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return nil, fmt.Errorf("reading the module folder: %w", err)
+		}
+		if !info.IsDir() {
+			return nil, fmt.Errorf("the module folder %s is a file: give a folder in GOPROXY layout", dir)
+		}
+	}
+	return dirs, nil
+}
+
+// find returns where the first folder that has the file has it. Only a regular file counts, of at most limit bytes,
+// and not one that a link leads to outside the folder. The error is fs.ErrNotExist if none has it.
+func (fds folders) find(name string, limit int64) (string, error) {
+	for _, dir := range fds {
+		for _, sub := range []string{"", "cache/download"} {
+			file, err := findFile(dir, path.Join(sub, name), limit)
+			if !errors.Is(err, fs.ErrNotExist) {
+				return file, err
+			}
+		}
+	}
+	return "", fs.ErrNotExist
+}
+
+func findFile(dir, name string, limit int64) (string, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	info, err := root.Stat(name)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s in the module folder is not a regular file", name)
+	}
+	if info.Size() > limit {
+		return "", fmt.Errorf("%s in the module folder has %d bytes, more than the %d allowed", name, info.Size(), limit)
+	}
+	return filepath.Join(dir, name), nil
+}

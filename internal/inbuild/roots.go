@@ -1,0 +1,44 @@
+package inbuild
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"golang.org/x/crypto/x509roots/fallback/bundle"
+)
+
+// caSecret is where BuildKit puts the secret "ca": roots of the user's own network, as PEM.
+const caSecret = "/run/secrets/ca"
+
+// newRoots returns the certificate authorities that a fetching step trusts: those of the system that it runs on, which
+// in a container without files are none, Mozilla's as Larder was built with, and those in the file extra if it exists.
+func newRoots(extra string) (*x509.CertPool, error) {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	for root := range bundle.Roots() {
+		cert, err := x509.ParseCertificate(root.Certificate)
+		if err != nil {
+			return nil, fmt.Errorf("reading the built-in certificate authorities: %w", err)
+		}
+		if root.Constraint == nil {
+			pool.AddCert(cert)
+		} else {
+			pool.AddCertWithConstraint(cert, root.Constraint)
+		}
+	}
+	pem, err := os.ReadFile(extra)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return pool, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading the secret \"ca\": %w", err)
+	case !pool.AppendCertsFromPEM(pem):
+		return nil, errors.New("the secret \"ca\" holds no certificate: give a PEM file with --secret id=ca,src=FILE")
+	}
+	return pool, nil
+}

@@ -1,0 +1,202 @@
+package inbuild
+
+import (
+	"archive/zip"
+	"context"
+	"errors"
+	"fmt"
+	"go/version"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/module"
+	modzip "golang.org/x/mod/zip"
+
+	"github.com/larder-build/larder/internal/gomod"
+)
+
+// Names of what fetch-toolchain leaves in its folder.
+const (
+	toolchainZip = "toolchain.zip"
+	toolchainH1  = "h1"
+)
+
+const useOtherToolchain = "choose a release that Larder has a pin for, such as " + gomod.DefaultToolchain + ", or pass the toolchain as a named context"
+
+// runFetchToolchain fetches the zip of a Go toolchain that Larder has no pin for. The checksum database must vouch for
+// it: unlike for modules there is no go.sum that could, and the unpacked files will be run.
+// Flags: --version go1.26.10, --platform linux/amd64 (where it runs), --goproxy LIST, --gosumdb SETTING, --out DIR,
+// which gets toolchain.zip and h1, the hash as text.
+func runFetchToolchain(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := newFlags("fetch-toolchain")
+	release := flags.String("version", "", "")
+	platform := flags.String("platform", "", "")
+	goproxy := flags.String("goproxy", "", "")
+	gosumdb := flags.String("gosumdb", "", "")
+	out := flags.String("out", "", "")
+	if err := parseFlags(flags, args, "version", "platform", "goproxy", "out"); err != nil {
+		return err
+	}
+	m, err := toolchainModule(*release, *platform)
+	if err != nil {
+		return err
+	}
+	what := *release + " for " + *platform
+	proxies, err := parseGoproxy(*goproxy)
+	if err != nil {
+		return err
+	}
+	if *gosumdb == "off" {
+		return fmt.Errorf("%s: GOSUMDB=off, and only the checksum database can tell whether a toolchain without a pin is the real one: %s", what, useOtherToolchain)
+	}
+	client, err := newClient()
+	if err != nil {
+		return err
+	}
+	err = fill(*out, func(out *os.Root) error { return fetchToolchain(ctx, client, proxies, *gosumdb, m, what, out) })
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "fetched %s and checked it\n", what)
+	return nil
+}
+
+// toolchainModule returns the module that a toolchain is distributed as.
+func toolchainModule(release, platform string) (module.Version, error) {
+	goos, goarch, ok := strings.Cut(platform, "/")
+	if !ok || goos == "" || goarch == "" || strings.ContainsAny(goarch, "/") {
+		return module.Version{}, fmt.Errorf("platform %q of the toolchain is not OS/ARCHITECTURE, such as linux/amd64", platform)
+	}
+	m := module.Version{Path: gomod.ToolchainPath, Version: gomod.Toolchain{Version: release}.ModuleVersion(goos, goarch)}
+	if !version.IsValid(release) || module.Check(m.Path, m.Version) != nil {
+		return module.Version{}, fmt.Errorf("%q is not a Go release such as go1.26.10", release)
+	}
+	return m, nil
+}
+
+func fetchToolchain(ctx context.Context, c *client, proxies []proxyEntry, gosumdb string, m module.Version, what string, out *os.Root) error {
+	db, err := newDatabase(ctx, c, gosumdb, proxies)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	hash, err := db.lookup(m)
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("fetching %s was stopped: %w", what, context.Cause(ctx))
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: the checksum database %s knows no such toolchain: is there such a release for that platform? %s", what, db.name, useOtherToolchain)
+	case err != nil:
+		return fmt.Errorf("%s has no pin: %w; %s", what, err, useOtherToolchain)
+	}
+	name, err := versionFile(m, ".zip")
+	if err != nil {
+		return err
+	}
+	src, _, err := download(ctx, c, proxies, name, out, toolchainZip, modzip.MaxZipFile)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	want := expected{hash, "the checksum database " + db.name, "the proxy serves another toolchain than Go's makers published; use another proxy"}
+	if err := verifyZip(m, filepath.Join(out.Name(), toolchainZip), src.shown, want); err != nil {
+		return err
+	}
+	return errors.Join(writeFile(out, toolchainH1, []byte(hash), 0o644), seal(out))
+}
+
+// runUnpackToolchain unpacks a toolchain's zip after checking it, so that DIR/bin/go runs: the same tree as the go
+// command makes of it on first use. Flags: --zip FILE, --h1 HASH or --h1-file FILE, --out DIR.
+func runUnpackToolchain(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := newFlags("unpack-toolchain")
+	file := flags.String("zip", "", "")
+	h1 := flags.String("h1", "", "")
+	h1File := flags.String("h1-file", "", "")
+	out := flags.String("out", "", "")
+	if err := parseFlags(flags, args, "zip", "out"); err != nil {
+		return err
+	}
+	if (*h1 == "") == (*h1File == "") {
+		return &usageError{errors.New("in-build unpack-toolchain: one of --h1 and --h1-file is needed")}
+	}
+	want := expected{*h1, "its pin", "this is not the toolchain that Go's makers published; take it from another proxy, or give another file"}
+	if *h1File != "" {
+		data, err := os.ReadFile(*h1File)
+		if err != nil {
+			return fmt.Errorf("reading the toolchain's hash: %w", err)
+		}
+		want.hash, want.by = strings.TrimSpace(string(data)), "the checksum database"
+	}
+	m, err := toolchainOf(*file)
+	if err != nil {
+		return err
+	}
+	if err := fill(*out, func(out *os.Root) error { return unpackToolchain(ctx, out, m, *file, want) }); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "checked and unpacked %s\n", m)
+	return nil
+}
+
+// toolchainOf returns the module that a toolchain's zip says to be. The hash covers it, as it covers every name.
+func toolchainOf(file string) (module.Version, error) {
+	z, err := zip.OpenReader(file)
+	if err != nil {
+		return module.Version{}, fmt.Errorf("reading the toolchain's zip: %w", err)
+	}
+	defer z.Close()
+	if len(z.File) > 0 {
+		name, ok := strings.CutPrefix(z.File[0].Name, gomod.ToolchainPath+"@")
+		version, _, _ := strings.Cut(name, "/")
+		if ok && module.Check(gomod.ToolchainPath, version) == nil {
+			return module.Version{Path: gomod.ToolchainPath, Version: version}, nil
+		}
+	}
+	return module.Version{}, fmt.Errorf("the toolchain's zip is not one of the module %s: take it from a module proxy, the archives of go.dev are other files", gomod.ToolchainPath)
+}
+
+func unpackToolchain(ctx context.Context, out *os.Root, m module.Version, file string, want expected) error {
+	if err := verifyZip(m, file, file, want); err != nil {
+		return err
+	}
+	if err := extractChecked(ctx, out, ".", m, file, want, toolchainMode); err != nil {
+		return err
+	}
+	if err := restoreGoMods(out); err != nil {
+		return fmt.Errorf("%s: %w", m, err)
+	}
+	for _, need := range []string{"VERSION", "bin/go"} {
+		if _, err := out.Stat(need); err != nil {
+			return fmt.Errorf("%s: the zip is not a toolchain: it has no %s", m, need)
+		}
+	}
+	return seal(out)
+}
+
+// toolchainMode returns a file's mode in a toolchain. A module's zip has no modes, so the go command knows by their
+// names which files are run: those below bin and pkg/tool, and lib's go_OS_ARCH_exec.
+func toolchainMode(name string) fs.FileMode {
+	exec, _ := path.Match("go_?*_?*_exec", path.Base(name))
+	if strings.HasPrefix(name, "bin/") || strings.HasPrefix(name, "pkg/tool/") || strings.HasPrefix(name, "lib/") && exec {
+		return 0o755
+	}
+	return 0o644
+}
+
+// restoreGoMods gives go.mod files their name back. A module's zip can hold one alone, at its top, so those of the
+// standard library and its tools are called _go.mod there.
+func restoreGoMods(out *os.Root) error {
+	var names []string
+	err := fs.WalkDir(out.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == "_go.mod" {
+			names = append(names, name)
+		}
+		return err
+	})
+	for _, name := range names {
+		err = errors.Join(err, out.Rename(name, path.Join(path.Dir(name), "go.mod")))
+	}
+	return err
+}

@@ -1,0 +1,241 @@
+package inbuild
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
+	modzip "golang.org/x/mod/zip"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/larder-build/larder/internal/gomod"
+)
+
+const (
+	cacheDownload = "cache/download" // where a GOMODCACHE keeps what isn't unpacked
+	unpacking     = ".unpacking"     // where trees are until they are checked: no module path starts with a dot
+)
+
+func readOnly(string) fs.FileMode { return 0o444 }
+
+// runUnpack makes a read-only GOMODCACHE of GOPROXY folders: unpacked trees, and of the download cache the go.mod
+// files, the zips' hashes and a minimal .info for each version; the zips themselves stay behind, no build reads them.
+// Flags: --sums FILE (the module set), --from DIR (may be repeated), --out DIR.
+func runUnpack(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := newFlags("unpack")
+	sums := flags.String("sums", "", "")
+	out := flags.String("out", "", "")
+	var from stringList
+	flags.Var(&from, "from", "")
+	if err := parseFlags(flags, args, "sums", "out", "from"); err != nil {
+		return err
+	}
+	set, err := readSums(*sums)
+	if err != nil {
+		return err
+	}
+	src, err := openFolders(from)
+	if err != nil {
+		return err
+	}
+	if err := fill(*out, func(out *os.Root) error { return unpackSet(ctx, out, set, src) }); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "checked and unpacked %d modules\n", len(set.Zips()))
+	return nil
+}
+
+// unpackSet unpacks every module of the set, as many at a time as there are processors. It stops at the first error.
+func unpackSet(ctx context.Context, out *os.Root, set gomod.Set, src folders) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	known := versions{seen: map[module.Version]bool{}}
+	for _, sum := range append(set.Zips(), set.GoMods()...) {
+		known.add(sum.Module())
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if sum.GoMod {
+				return unpackMod(out, sum, src, &known)
+			}
+			return unpackZip(ctx, out, sum, src)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for m := range known.seen {
+		if err := writeInfo(out, m); err != nil {
+			return fmt.Errorf("%s: writing its .info: %w", m, err)
+		}
+	}
+	if err := errors.Join(out.RemoveAll(unpacking), seal(out)); err != nil {
+		return fmt.Errorf("finishing the module cache: %w", err)
+	}
+	return nil
+}
+
+// versions are those that need an .info: the set's, and all that its go.mod files require. Of the latter a pruned build
+// list has some whose own go.mod file nobody reads, but 'go list -m all' asks whether they exist.
+type versions struct {
+	mu   sync.Mutex
+	seen map[module.Version]bool
+}
+
+func (v *versions) add(m module.Version) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.seen[m] = true
+}
+
+func (v *versions) addRequired(goMod []byte) {
+	f, err := modfile.ParseLax("go.mod", goMod, nil)
+	if err != nil {
+		return // the go command will say so, if it comes to read the file
+	}
+	for _, r := range f.Require {
+		if module.Check(r.Mod.Path, r.Mod.Version) == nil {
+			v.add(r.Mod)
+		}
+	}
+}
+
+// unpackZip checks a zip, unpacks it under a name that is no module's, checks the tree, and only then gives it its name.
+func unpackZip(ctx context.Context, out *os.Root, sum gomod.Sum, src folders) error {
+	m := sum.Module()
+	zip, err := locate(sum, src, modzip.MaxZipFile)
+	if err != nil {
+		return err
+	}
+	if err := verifyZip(m, zip, zip, inGoSum(sum)); err != nil {
+		return err
+	}
+	dir, err := moduleDir(m)
+	if err != nil {
+		return err
+	}
+	tmp := path.Join(unpacking, dir)
+	if err := extractChecked(ctx, out, tmp, m, zip, inGoSum(sum), readOnly); err != nil {
+		return err
+	}
+	if err := errors.Join(out.MkdirAll(path.Dir(dir), 0o755), out.Rename(tmp, dir)); err != nil {
+		return fmt.Errorf("%s: %w", m, err)
+	}
+	name, err := versionFile(m, ".ziphash")
+	if err != nil {
+		return err
+	}
+	return writeFile(out, path.Join(cacheDownload, name), []byte(sum.Hash), 0o444)
+}
+
+// extractChecked unpacks a module's zip, which was checked, to the folder dir of out and compares the tree's own h1
+// hash: whatever happened between the check and here, only what go.sum names comes through.
+func extractChecked(ctx context.Context, out *os.Root, dir string, m module.Version, zip string, want expected, mode func(string) fs.FileMode) error {
+	if err := out.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("%s: %w", m, err)
+	}
+	tree, err := out.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("%s: %w", m, err)
+	}
+	defer tree.Close()
+	if err := extract(ctx, tree, zip, m.String()+"/", mode); err != nil {
+		return fmt.Errorf("%s: unpacking its zip: %w", m, err)
+	}
+	got, err := dirhash.HashDir(filepath.Join(out.Name(), dir), m.String(), dirhash.Hash1)
+	if err != nil {
+		return fmt.Errorf("%s: reading its unpacked tree: %w", m, err)
+	}
+	if got != want.hash {
+		return want.mismatch(m.String(), "tree unpacked", zip, got)
+	}
+	return nil
+}
+
+func unpackMod(out *os.Root, sum gomod.Sum, src folders, known *versions) error {
+	file, err := locate(sum, src, modzip.MaxGoMod)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", sum.Module(), err)
+	}
+	if err := verifyMod(sum.Module(), data, file, inGoSum(sum)); err != nil {
+		return err
+	}
+	known.addRequired(data)
+	name, err := sumFile(sum)
+	if err != nil {
+		return err
+	}
+	return writeFile(out, path.Join(cacheDownload, name), data, 0o444)
+}
+
+// locate finds the file of a go.sum line.
+func locate(sum gomod.Sum, src folders, limit int64) (string, error) {
+	name, err := sumFile(sum)
+	if err != nil {
+		return "", err
+	}
+	file, err := src.find(name, limit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s: go.sum lists it, but no module folder given has %s: add it ('go mod download' with GOMODCACHE set to a folder makes one), or leave the folder out and set GOPROXY", sum.Module(), name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", sum.Module(), err)
+	}
+	return file, nil
+}
+
+// moduleDir returns the name of a module's tree in a GOMODCACHE.
+func moduleDir(m module.Version) (string, error) {
+	p, err := module.EscapePath(m.Path)
+	if err != nil {
+		return "", err
+	}
+	v, err := module.EscapeVersion(m.Version)
+	if err != nil {
+		return "", err
+	}
+	return p + "@" + v, nil
+}
+
+// writeInfo writes a version's .info as the go command itself would write it, since it rewrites any that it would
+// write in another way. No checksum covers an .info, so nothing is taken from one that a proxy made: the time is that
+// of a pseudo-version's name, or none.
+func writeInfo(out *os.Root, m module.Version) error {
+	info := struct {
+		Version string
+		Time    time.Time
+	}{Version: m.Version}
+	if module.IsPseudoVersion(m.Version) {
+		t, err := module.PseudoVersionTime(m.Version)
+		if err != nil {
+			return err
+		}
+		info.Time = t
+	}
+	data, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	name, err := versionFile(m, ".info")
+	if err != nil {
+		return err
+	}
+	return writeFile(out, path.Join(cacheDownload, name), data, 0o444)
+}
