@@ -77,6 +77,10 @@ func report(ctx context.Context, w io.Writer, err error) int {
 		s.Print(w)
 	}
 	fmt.Fprintf(w, "ERROR: %v\n", err)
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return 1 // this machine's, not the builder's, whose codes follow
+	}
 	switch grpcerrors.Code(err) {
 	case codes.Internal:
 		return 100

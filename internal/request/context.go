@@ -18,6 +18,7 @@ import (
 	"github.com/moby/buildkit/client/ociindex"
 	"github.com/moby/buildkit/frontend/dockerfile/dfgitutil"
 	"github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/tonistiigi/fsutil"
 )
 
@@ -88,7 +89,7 @@ func addOCILayout(so *client.SolveOpt, name, ref string) error {
 	}
 	// The store's name is part of the context's spec, so it is derived from the
 	// layout's place: the same command makes the same request.
-	id := sharedKey(path)
+	id := "layout-" + pathHash(path)
 	so.OCIStores[id] = store
 	if tag != "" {
 		id += ":" + tag
@@ -115,8 +116,8 @@ func splitLayoutRef(ref string) (path, tag string, dgst digest.Digest, err error
 	return path, tag, dgst, nil
 }
 
-// resolveLayoutTag finds the manifest of a tag in a layout's index.json; a
-// layout with one manifest needs no tag.
+// resolveLayoutTag finds the manifest of a tag in a layout's index.json. The
+// only image of a layout is also its latest, and any tag if it has no name.
 func resolveLayoutTag(path, tag string) (digest.Digest, error) {
 	if _, err := os.Stat(filepath.Join(path, "index.json")); err != nil {
 		return "", fmt.Errorf("%s isn't an OCI layout: %w", path, err)
@@ -129,6 +130,9 @@ func resolveLayoutTag(path, tag string) (digest.Digest, error) {
 	if desc == nil {
 		if desc, err = idx.GetSingle(); err != nil {
 			return "", fmt.Errorf("read OCI layout %s: %w", path, err)
+		}
+		if desc != nil && tag != "latest" && desc.Annotations[ocispecs.AnnotationRefName] != "" {
+			desc = nil // it has a name, and it is another
 		}
 	}
 	if desc == nil {
@@ -173,10 +177,19 @@ func openDir(path string) (fsutil.FS, error) {
 // folder has the same key in every build, and the key gives away only its
 // base name.
 func sharedKey(path string) string {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		abs = path
+	abs := absolute(path)
+	return filepath.Base(abs) + ":" + pathHash(abs)
+}
+
+// pathHash is a short name for a place on this machine.
+func pathHash(path string) string {
+	sum := sha256.Sum256([]byte(absolute(path)))
+	return hex.EncodeToString(sum[:8])
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
 	}
-	sum := sha256.Sum256([]byte(abs))
-	return filepath.Base(abs) + ":" + hex.EncodeToString(sum[:6])
+	return path
 }

@@ -254,6 +254,10 @@ func (e *export) forBuilder(b Builder) (entry client.ExportEntry, err error) {
 			"turn that on in the engine's settings, or build with --builder embedded", entry.Type)
 	case e.file != nil:
 		entry.Output = e.file.open
+	case e.dir != nil && entry.Type == client.ExporterLocal && entry.Attrs["platform-split"] == "":
+		// The same files; an archive has no other way to split platforms.
+		entry.Type, entry.Output = client.ExporterTar, e.dir.open
+		delete(entry.Attrs, "mode")
 	case e.dir != nil:
 		entry.OutputDir, err = e.dir.stage()
 	}

@@ -34,9 +34,11 @@ type Dockerfile struct {
 // It refuses a file that doesn't exist, and a folder with nothing to build.
 func FindDockerfile(dir, file string) (Dockerfile, error) {
 	if file != "" {
-		if _, err := os.Stat(file); err != nil {
+		f, err := os.Open(file)
+		if err != nil {
 			return Dockerfile{}, fmt.Errorf("failed to read dockerfile: %w", err)
 		}
+		f.Close()
 		return Dockerfile{Dir: filepath.Dir(file), Name: filepath.Base(file)}, nil
 	}
 	for _, name := range []string{"Dockerfile", "dockerfile"} {

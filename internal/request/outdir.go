@@ -3,6 +3,7 @@ package request
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,13 +11,14 @@ import (
 	"time"
 )
 
-// outDir is an output that is a folder. BuildKit writes a staging folder on
-// the same file system; commit moves it into place, over what the folder held.
+// outDir is an output that is a folder. It is written as a staging folder on
+// the same file system; commit moves that into place, over what the folder held.
 type outDir struct {
 	path   string
 	layout bool   // an OCI layout: its index is added to, not replaced
 	temp   string // the staging folder, once there
 	fresh  bool   // path doesn't exist: the staging folder becomes it
+	err    error  // why unpacking failed on this machine
 }
 
 func newOutDir(path string, layout bool) (*outDir, error) {
@@ -85,8 +87,74 @@ func (d *outDir) commit() error {
 	return d.remove()
 }
 
-// discard removes what was written.
-func (d *outDir) discard() error { return d.remove() }
+// open takes the folder as a tar archive. BuildKit's own receiver of folders
+// hangs on a full disk, or tells of it as an end of file.
+func (d *outDir) open(map[string]string) (io.WriteCloser, error) {
+	dir, err := d.stage()
+	if err != nil {
+		return nil, err
+	}
+	pr, pw := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := untar(pr, dir)
+		if err == nil {
+			_, err = io.Copy(io.Discard, pr) // what pads the archive
+		}
+		err = d.local(err)
+		pr.CloseWithError(err)
+		done <- err
+	}()
+	return &dirWriter{pw, done}, nil
+}
+
+// local records and returns err, told of the folder, if this machine is its
+// cause: an archive that ends early has another, which the builder tells.
+func (d *outDir) local(err error) error {
+	var pe *fs.PathError
+	var le *os.LinkError
+	switch {
+	case errors.As(err, &pe):
+		d.err = fmt.Errorf("write %s: %w", filepath.Join(d.path, d.within(pe.Path)), pe.Err)
+	case errors.As(err, &le):
+		d.err = fmt.Errorf("write %s: %w", filepath.Join(d.path, d.within(le.New)), le.Err)
+	default:
+		return err
+	}
+	return d.err
+}
+
+// within returns a path in the staging folder as one relative to it.
+func (d *outDir) within(path string) string {
+	return strings.TrimPrefix(path, d.temp)
+}
+
+// dirWriter is the end of the pipe that the archive goes into.
+type dirWriter struct {
+	*io.PipeWriter
+	done <-chan error
+}
+
+// Close waits until all is unpacked.
+func (w *dirWriter) Close() error {
+	w.PipeWriter.Close()
+	return <-w.done
+}
+
+// discard removes what was written, and returns why writing failed: as it was
+// recorded, or as the builder's error cause tells of the staging folder.
+func (d *outDir) discard(cause error) error {
+	err := d.err
+	if err == nil && d.temp != "" && strings.Contains(cause.Error(), filepath.Base(d.temp)) {
+		reason := cause.Error()
+		if i := strings.LastIndex(reason, ": "); i >= 0 {
+			reason = reason[i+2:]
+		}
+		err = fmt.Errorf("write %s: %s", d.path, reason)
+	}
+	d.remove()
+	return err
+}
 
 func (d *outDir) remove() error {
 	if d.temp == "" {
@@ -95,19 +163,6 @@ func (d *outDir) remove() error {
 	temp := d.temp
 	d.temp = ""
 	return os.RemoveAll(temp)
-}
-
-// explain names the folder that the user knows in an error of the builder's
-// that speaks of the staging folder.
-func (d *outDir) explain(err error) error {
-	if d.temp == "" || !strings.Contains(err.Error(), filepath.Base(d.temp)) {
-		return nil
-	}
-	reason := err.Error()
-	if i := strings.LastIndex(reason, ": "); i >= 0 {
-		reason = reason[i+2:]
-	}
-	return fmt.Errorf("write %s: %s", d.path, reason)
 }
 
 // moveTree moves the entries of from into the folder to. A folder is merged

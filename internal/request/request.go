@@ -214,16 +214,15 @@ func (r *Request) Finish(solveErr error) error {
 
 func (r *Request) discard(cause error) error {
 	for _, e := range r.exports {
+		var err error
 		switch {
 		case e.file != nil:
-			if err := e.file.discard(); err != nil {
-				cause = err
-			}
+			err = e.file.discard()
 		case e.dir != nil:
-			if err := e.dir.explain(cause); err != nil {
-				cause = err
-			}
-			e.dir.discard()
+			err = e.dir.discard(cause)
+		}
+		if err != nil {
+			cause = err
 		}
 	}
 	return cause
