@@ -16,11 +16,24 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
 )
 
 // Build is a gateway build function: it builds the Go Dockerfile that the request of c names. Errors carry positions
 // in that file where they have one.
 func Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+	return new(Frontend).Build(ctx, c)
+}
+
+// A Frontend is for one build by a client that runs the frontend itself.
+type Frontend struct {
+	// remedies says, for a vertex whose own error doesn't, what failed and what to do.
+	remedies map[digest.Digest]string
+}
+
+// Build is a gateway build function, as the function Build is.
+func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+	f.remedies = map[digest.Digest]string{}
 	w := wrap(c)
 	ui, err := dockerui.NewClient(w)
 	if err != nil {
@@ -30,11 +43,23 @@ func Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &build{client: w, ui: ui, src: src}
+	b := &build{client: w, ui: ui, src: src, remedies: f.remedies}
 	if err := b.serve(ctx); err != nil {
 		return nil, b.locate(err)
 	}
 	return builder.Build(ctx, w)
+}
+
+// Explain adds to the error of a finished build what to do about it, where a step's own error doesn't say. Steps are
+// run when the result is exported, which is after Build.
+func (f *Frontend) Explain(err error) error {
+	var vertex *errdefs.VertexError
+	if errors.As(err, &vertex) {
+		if text := f.remedies[digest.Digest(vertex.Digest)]; text != "" {
+			return fmt.Errorf("%s: %w", text, err)
+		}
+	}
+	return err
 }
 
 // A build is one request on its way to a result.
@@ -42,6 +67,8 @@ type build struct {
 	client *client
 	ui     *dockerui.Client
 	src    *dockerui.Source
+
+	remedies map[digest.Digest]string // see Frontend
 }
 
 // serve plans the build and, if it has anything of Go's, gives the client what the plan needs.

@@ -18,6 +18,7 @@ func (b *build) request(file dialect.File) dialect.Request {
 		BuildPlatform: platforms.Format(b.buildPlatform()),
 		BuildArgs:     b.ui.BuildArgs,
 		Contexts:      map[string]bool{},
+		Describe:      b.client.opts["requestid"] != "",
 		VCS: dialect.VCS{
 			Source:   b.client.opts["vcs:source"],
 			Revision: b.client.opts["vcs:revision"],

@@ -154,7 +154,19 @@ func (b *build) toolchain(ctx context.Context, steps larder.Builder, t dialect.T
 		from.Folder, from.Path = &folder, b.holdsAny(ctx, name, files)
 		from.GOPROXY = larder.ProxyRoot
 	}
-	return steps.Toolchain(gomod.Toolchain{Version: t.Version, Why: t.Why}, from), nil
+	chosen := gomod.Toolchain{Version: t.Version, Why: t.Why}
+	if t.Source.URL != "" && t.Pinned {
+		def, err := steps.Download(chosen, t.Source.URL).Marshal(ctx)
+		if err != nil {
+			return llb.State{}, err
+		}
+		head, err := def.Head()
+		if err != nil {
+			return llb.State{}, err
+		}
+		b.remedies[head] = fmt.Sprintf("the Go toolchain %s can't be had from %s: use another GOPROXY, or pass a folder that holds golang.org/toolchain with --build-context %s=FOLDER", t.Version, t.Source, dialect.ToolchainContext)
+	}
+	return steps.Toolchain(chosen, from), nil
 }
 
 func (b *build) modules(ctx context.Context, plan *dialect.Plan, steps larder.Builder) (*llb.State, error) {

@@ -1,6 +1,7 @@
 package llb
 
 import (
+	"net/url"
 	"path"
 	"time"
 
@@ -23,7 +24,6 @@ type ToolchainSource struct {
 // command needs: no libc, no shell. Its zip is checked against the pinned sum, or against the checksum database for a
 // toolchain that has no pin.
 func (b Builder) Toolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
-	version := t.ModuleVersion(b.Platform.OS, b.Platform.Architecture)
 	pin, pinned := t.Pin(b.Platform.OS + "/" + b.Platform.Architecture)
 	args := []string{"unpack-toolchain", "--zip", inDir + "/toolchain.zip", "--h1", pin.H1, "--out", outDir + GoRoot}
 	var in llb.RunOption
@@ -32,16 +32,31 @@ func (b Builder) Toolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
 		args[2] = path.Join(inDir, from.Path)
 		in = llb.AddMount(inDir, *from.Folder, llb.Readonly)
 	case pinned:
-		url := from.Proxy + "/" + gomod.ToolchainPath + "/@v/" + version + ".zip"
-		zip := llb.HTTP(url, llb.Filename("toolchain.zip"), llb.Checksum(digest.NewDigestFromEncoded(digest.SHA256, pin.SHA256)),
-			llb.WithCustomName("[go] download "+t.Version+" for "+b.Platform.OS+"/"+b.Platform.Architecture))
-		in = llb.AddMount(inDir, zip, llb.Readonly)
+		in = llb.AddMount(inDir, b.Download(t, from.Proxy), llb.Readonly)
 	default:
 		args = []string{"unpack-toolchain", "--zip", inDir + "/toolchain.zip", "--h1-file", inDir + "/h1", "--out", outDir + GoRoot}
 		in = llb.AddMount(inDir, b.fetchToolchain(t, from), llb.Readonly)
 	}
 	tree := b.step("[go] check and unpack "+t.Version, args, in)
 	return tree.File(goRootFolders(), llb.WithCustomName("[go] make a root of "+t.Version))
+}
+
+// Download returns the zip of a pinned toolchain, as toolchain.zip, taken from a module proxy by its checksum.
+func (b Builder) Download(t gomod.Toolchain, proxy string) llb.State {
+	platform := b.Platform.OS + "/" + b.Platform.Architecture
+	pin, _ := t.Pin(platform)
+	zip := proxy + "/" + gomod.ToolchainPath + "/@v/" + t.ModuleVersion(b.Platform.OS, b.Platform.Architecture) + ".zip"
+	return llb.HTTP(zip, llb.Filename("toolchain.zip"), llb.Checksum(digest.NewDigestFromEncoded(digest.SHA256, pin.SHA256)),
+		llb.WithCustomName("[go] download "+t.Version+" for "+platform+" from "+withoutUser(proxy)))
+}
+
+func withoutUser(proxy string) string {
+	u, err := url.Parse(proxy)
+	if err != nil {
+		return "a proxy"
+	}
+	u.User = nil
+	return u.String()
 }
 
 // fetchToolchain downloads a toolchain that has no pin and asks the checksum database for its sum.
@@ -62,6 +77,9 @@ func goRootFolders() *llb.FileAction {
 	return llb.Mkdir("/tmp", 0o1777, epoch).
 		Mkdir("/root/.cache", 0o755, llb.WithParents(true), epoch).
 		Mkdir(ModCache, 0o755, llb.WithParents(true), epoch).
+		// GOTELEMETRY can't be set in the environment: this is where "go telemetry off" puts it.
+		Mkdir("/root/.config/go/telemetry", 0o755, llb.WithParents(true), epoch).
+		Mkfile("/root/.config/go/telemetry/mode", 0o644, []byte("off\n"), epoch).
 		Mkdir("/etc", 0o755, epoch).
 		Mkfile("/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/sbin/nologin\n"), epoch)
 }

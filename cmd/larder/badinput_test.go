@@ -50,8 +50,14 @@ func TestBadInput(t *testing.T) {
 		}, []string{"GOPROXY=off forbids", "larder-modules"}},
 		"unknown toolchain": {func(w *world) []string {
 			w.replace("go.mod", "go 1.26", "go 1.26.99")
+			w.env = []string{"GOPROXY=" + testkit.ServeProxy(w.t, w.proxy).URL}
 			return []string{"--build-arg", "GOSUMDB=off"}
 		}, []string{"go1.26.99", "GOSUMDB=off"}},
+		"unknown toolchain with a database that can't be asked": {func(w *world) []string {
+			w.replace("go.mod", "go 1.26", "go 1.26.99")
+			w.env = []string{"GOPROXY=" + testkit.ServeProxy(w.t, w.proxy).URL}
+			return []string{"--build-arg", "GOSUMDB=sum.example.com+1c4d3ec1+AX5w8NMqiZGTDgFn7Lqjq+o6dQLCRPdGaGPYcNGNjDTB http://127.0.0.1:1"}
+		}, []string{"go1.26.99"}},
 		"toolchain from a folder that lacks it": {func(w *world) []string {
 			require.NoError(w.t, os.RemoveAll(filepath.Join(w.proxy, "golang.org")))
 			return nil
@@ -133,7 +139,7 @@ func TestBadProxy(t *testing.T) {
 		proxy := testkit.ServeProxy(t, w.proxy)
 		proxy.Fail("golang.org/toolchain", testkit.Bytes([]byte("not a zip")))
 		w.env = []string{"GOPROXY=" + proxy.URL}
-		requireFailure(t, w, nil, "digest mismatch", "toolchain")
+		requireFailure(t, w, nil, "digest mismatch", "the Go toolchain "+toolchain+" can't be had from "+proxy.URL, "larder-toolchain=FOLDER")
 	})
 }
 

@@ -67,8 +67,9 @@ func (c *command) run(bk *client.Client, opt client.SolveOpt, display progressui
 		warnings, _ := display.UpdateFrom(context.WithoutCancel(c.ctx), status)
 		shown <- warnings
 	}()
+	fe := &frontend.Frontend{}
 	build := func(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
-		r, err := frontend.Build(ctx, gw)
+		r, err := fe.Build(ctx, gw)
 		if r != nil {
 			res.metadata = r.Metadata
 		}
@@ -77,7 +78,7 @@ func (c *command) run(bk *client.Client, opt client.SolveOpt, display progressui
 	resp, err := bk.Build(c.ctx, opt, "larder", build, status)
 	warnings := <-shown
 	if err != nil {
-		return nil, err
+		return nil, fe.Explain(err)
 	}
 	if mode != progressui.QuietMode && mode != progressui.RawJSONMode {
 		printWarnings(c.stderr, warnings)

@@ -127,7 +127,7 @@ var stageName = regexp.MustCompile(`^[a-z][a-z0-9-_.]*$`)
 
 // pickPackages returns the packages that a build without instructions makes images of, the one asked for last, since a
 // Dockerfile's last stage is the one that is built when none is named.
-func pickPackages(mains []Package, target string) ([]Package, error) {
+func pickPackages(mains []Package, target string, describe bool) ([]Package, error) {
 	if len(mains) == 0 {
 		return nil, errors.New("there is no main package in the module: Larder makes an image of the package main in the module's root, or of cmd/NAME; for a library, write a Dockerfile that says what to build")
 	}
@@ -137,7 +137,7 @@ func pickPackages(mains []Package, target string) ([]Package, error) {
 		}
 	}
 	if target == "" {
-		if len(mains) > 1 {
+		if len(mains) > 1 && !describe {
 			return nil, fmt.Errorf("there are several main packages: pick one with --target %s", names(mains))
 		}
 		return mains, nil

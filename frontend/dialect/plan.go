@@ -23,6 +23,7 @@ type Request struct {
 	BuildPlatform string                             // the builder's
 	BuildArgs     map[string]string                  // --build-arg
 	Contexts      map[string]bool                    // names of the user's named contexts
+	Describe      bool                               // the request only asks what there is, so that no target has to be picked
 	Toolchains    func(context, version string) bool // whether a named context holds the zip of a toolchain, such as go1.26.8
 	VCS           VCS
 }
@@ -119,7 +120,7 @@ func (p *Plan) levelZero(req Request) error {
 	if err != nil {
 		return err
 	}
-	if p.Packages, err = pickPackages(mains, req.Target); err != nil {
+	if p.Packages, err = pickPackages(mains, req.Target, req.Describe); err != nil {
 		return err
 	}
 	p.Static = true

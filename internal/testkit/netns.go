@@ -32,5 +32,6 @@ func (ns *Netns) Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	if ns == nil {
 		return exec.CommandContext(t.Context(), name, args...)
 	}
-	return exec.CommandContext(t.Context(), "ip", append([]string{"netns", "exec", ns.name, name}, args...)...)
+	// Not "ip netns exec": that mounts a new /sys, without the cgroups that containers need.
+	return exec.CommandContext(t.Context(), "nsenter", append([]string{"--net=/run/netns/" + ns.name, "--", name}, args...)...)
 }
