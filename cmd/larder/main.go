@@ -15,6 +15,7 @@ import (
 	"github.com/larder-build/larder/internal/inbuild"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/util/grpcerrors"
+	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc/codes"
 )
 
@@ -27,6 +28,7 @@ func run() int {
 	if len(os.Args) > 1 && os.Args[1] == "in-build" {
 		return inbuild.Main(ctx, os.Args[2:], os.Stdout, os.Stderr)
 	}
+	logrus.SetOutput(io.Discard) // where libraries log what users needn't read
 	cli := &command{
 		ctx: ctx, env: environment(os.Environ()),
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,

@@ -14,9 +14,9 @@ func TestChooseToolchain(t *testing.T) {
 		return ModVersions("go.mod", f)
 	}
 	for name, tt := range map[string]struct {
-		req            ToolchainRequest
-		want, wantWhy  string
-		wantErr        string
+		req           ToolchainRequest
+		want, wantWhy string
+		wantErr       string
 	}{
 		"nothing named":              {want: DefaultToolchain, wantWhy: "default"},
 		"from release":               {req: ToolchainRequest{From: "1.26", Files: []VersionFile{mod("go 1.25")}}, want: "go1.26.10", wantWhy: "FROM go:1.26"},

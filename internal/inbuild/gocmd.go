@@ -13,7 +13,9 @@ import (
 // An exitError carries the exit code of a go command, which has said on its own what went wrong.
 type exitError struct{ code int }
 
-func (e *exitError) Error() string { return fmt.Sprintf("the go command failed with exit code %d", e.code) }
+func (e *exitError) Error() string {
+	return fmt.Sprintf("the go command failed with exit code %d", e.code)
+}
 
 // runGo runs the go command with the arguments after "--" and gives all that it wrote below the folder --stamp one
 // fixed time, so that equal sources give equal layers.

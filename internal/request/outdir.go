@@ -115,18 +115,22 @@ func (d *outDir) local(err error) error {
 	var le *os.LinkError
 	switch {
 	case errors.As(err, &pe):
-		d.err = fmt.Errorf("write %s: %w", filepath.Join(d.path, d.within(pe.Path)), pe.Err)
+		d.err = fmt.Errorf("write %s: %w", d.name(pe.Path), pe.Err)
 	case errors.As(err, &le):
-		d.err = fmt.Errorf("write %s: %w", filepath.Join(d.path, d.within(le.New)), le.Err)
+		d.err = fmt.Errorf("write %s: %w", d.name(le.New), le.Err)
 	default:
 		return err
 	}
 	return d.err
 }
 
-// within returns a path in the staging folder as one relative to it.
-func (d *outDir) within(path string) string {
-	return strings.TrimPrefix(path, d.temp)
+// name returns the name that a path in the staging folder will have.
+func (d *outDir) name(path string) string {
+	rel := strings.TrimPrefix(strings.TrimPrefix(path, d.temp), "/")
+	if !filepath.IsLocal(rel) {
+		return fmt.Sprintf("%s: %q", d.path, path)
+	}
+	return filepath.Join(d.path, rel)
 }
 
 // dirWriter is the end of the pipe that the archive goes into.

@@ -116,14 +116,14 @@ func (r *Request) setBuildArgs(_ context.Context, o Options, h Host) error {
 	if err != nil {
 		return err
 	}
+	setPrefixed(r.solve.FrontendAttrs, "build-arg:", args)
 	if h.Docker != nil {
 		for k, v := range h.Docker.ParseProxyConfig("default", nil) {
 			if !hasFold(args, k) {
-				args[k] = *v
+				r.solve.FrontendAttrs["build-arg:"+k] = *v
 			}
 		}
 	}
-	setPrefixed(r.solve.FrontendAttrs, "build-arg:", args)
 	r.solve.CacheImports, r.solve.CacheExports, err = caches(o, args)
 	return err
 }
