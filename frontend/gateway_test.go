@@ -1,0 +1,204 @@
+package frontend_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/larder-build/larder/internal/testkit"
+	"github.com/stretchr/testify/require"
+)
+
+// toolchain is what "go 1.26" in a test's go.mod chooses.
+const toolchain = "go1.26.10"
+
+const caps = "moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests,moby.buildkit.frontend.contexts"
+
+// A gateway is a BuildKit daemon, a registry with Larder's image in it, and a module to build.
+type gateway struct {
+	t                                    *testing.T
+	addr, registry, larder, proxy, state string
+	context                              string
+}
+
+func newGateway(t *testing.T) *gateway {
+	g := &gateway{t: t, addr: testkit.Buildkitd(t, nil), registry: testkit.Registry(t), state: t.TempDir()}
+	g.larder = g.registry + "/larder:1"
+	folder := t.TempDir()
+	testkit.Toolchain(t, folder, toolchain)
+	sums := testkit.Module{Path: "a.example/greet", Version: "v1.2.0", Files: map[string]string{
+		"greet.go": "package greet\n\nconst Hello = \"hello\"\n",
+	}}.Write(t, folder)
+	g.proxy = testkit.ServeProxy(t, folder, testkit.ModuleCache(t)).URL
+	g.pushImage(filepath.Dir(testkit.Larder(t, "larder-frontend")))
+	g.context = testkit.Tree(t, "-- Dockerfile --\n# syntax="+g.larder+"\n"+
+		"-- go.mod --\nmodule example.com/app\n\ngo 1.26\n\nrequire a.example/greet v1.2.0\n-- go.sum --\n"+sums+
+		"-- main.go --\npackage main\n\nimport (\n\t\"fmt\"\n\n\t\"a.example/greet\"\n)\n\nfunc main() { fmt.Println(greet.Hello) }\n")
+	return g
+}
+
+// pushImage makes the frontend's image of a binary that is built already: the quick way for tests that are about what
+// the image does. TestFrontendImage is about how it is made.
+func (g *gateway) pushImage(bin string) {
+	dir := g.t.TempDir()
+	data, err := os.ReadFile(filepath.Join(bin, "larder-frontend"))
+	require.NoError(g.t, err)
+	require.NoError(g.t, os.WriteFile(filepath.Join(dir, "larder-frontend"), data, 0o755))
+	require.NoError(g.t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\nLABEL moby.buildkit.frontend.network.none=true moby.buildkit.frontend.caps="+caps+
+		"\nCOPY larder-frontend /\nENTRYPOINT [\"/larder-frontend\"]\n"), 0o644))
+	g.buildctl(dir, "--output", "type=image,push=true,name="+g.larder)
+}
+
+func (g *gateway) buildctlCommand(context string, args ...string) *exec.Cmd {
+	return exec.CommandContext(g.t.Context(), testkit.Tool(g.t, "buildctl"), append([]string{"--addr", g.addr, "build", "--progress", "plain",
+		"--frontend", "dockerfile.v0", "--local", "context=" + context, "--local", "dockerfile=" + context}, args...)...)
+}
+
+func (g *gateway) buildctl(context string, args ...string) string {
+	out, err := g.buildctlCommand(context, args...).CombinedOutput()
+	require.NoError(g.t, err, "%s", out)
+	return string(out)
+}
+
+// buildx runs buildx with its remote driver on the daemon.
+func (g *gateway) buildx(args ...string) string {
+	cmd := exec.CommandContext(g.t.Context(), testkit.Tool(g.t, "buildx"), args...)
+	cmd.Env = append(os.Environ(), "BUILDX_CONFIG="+g.state, "BUILDX_BUILDER=test", "BUILDX_BAKE_ENTITLEMENTS_FS=0", "BUILDX_NO_DEFAULT_ATTESTATIONS=1")
+	out, err := cmd.CombinedOutput()
+	require.NoError(g.t, err, "buildx %s: %s", strings.Join(args, " "), out)
+	return string(out)
+}
+
+func (g *gateway) createBuilder() {
+	g.buildx("create", "--name", "test", "--driver", "remote", g.addr)
+}
+
+func (g *gateway) runApp(root string) {
+	require.Equal(g.t, "hello\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/app")))
+}
+
+// The same module by every door that has a "# syntax=" line: one image.
+func TestGateway(t *testing.T) {
+	g := newGateway(t)
+	g.createBuilder()
+	arg := "GOPROXY=" + g.proxy
+
+	root := t.TempDir()
+	g.buildctl(g.context, "--opt", "build-arg:"+arg, "--output", "type=local,dest="+root)
+	g.runApp(root)
+
+	root = t.TempDir()
+	g.buildx("build", "--build-arg", arg, "--output", root, g.context)
+	g.runApp(root)
+
+	bake := filepath.Join(t.TempDir(), "docker-bake.hcl")
+	require.NoError(t, os.WriteFile(bake, []byte(`
+target "app" {
+  context = "`+g.context+`"
+  args = { GOPROXY = "`+g.proxy+`" }
+  platforms = ["linux/amd64", "linux/arm64"]
+  tags = ["`+g.registry+`/app:1"]
+  output = ["type=registry"]
+}
+`), 0o644))
+	g.buildx("bake", "-f", bake, "app")
+	crane := testkit.Tool(t, "crane")
+	require.Contains(t, testkit.Run(t, crane, "manifest", g.registry+"/app:1"), "arm64")
+	require.Contains(t, testkit.Run(t, crane, "config", "--platform", "linux/arm64", g.registry+"/app:1"), `"architecture":"arm64"`)
+
+	require.Contains(t, g.buildx("build", "--call", "targets", "--build-arg", arg, g.context), "app")
+	require.Contains(t, g.buildx("build", "--call", "check", "--build-arg", arg, g.context), "no warnings")
+}
+
+// The images that a gateway and a client-side build make of one module are the same.
+func TestGatewayAndClientAgree(t *testing.T) {
+	g := newGateway(t)
+	digest := func(ref string) string {
+		return strings.TrimSpace(testkit.Run(t, testkit.Tool(t, "crane"), "digest", ref))
+	}
+	g.buildctl(g.context, "--opt", "build-arg:GOPROXY="+g.proxy, "--output", "type=image,push=true,name="+g.registry+"/app:gateway")
+	cmd := exec.CommandContext(t.Context(), testkit.Larder(t, "larder"), "build", "--builder", g.addr, "--push", "-t", g.registry+"/app:client", g.context)
+	cmd.Env = append(os.Environ(), "GOPROXY="+g.proxy)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Equal(t, digest(g.registry+"/app:gateway"), digest(g.registry+"/app:client"))
+	// Both ran the same binary, so that what one did was in the cache for the other.
+	require.Regexp(t, `go build \.\n#\d+ CACHED`, string(out))
+}
+
+// An error shows the user's own line, and what is wrong with it.
+func TestGatewayErrorsPointAtTheLine(t *testing.T) {
+	g := newGateway(t)
+	require.NoError(t, os.WriteFile(filepath.Join(g.context, "Dockerfile"), []byte("# syntax="+g.larder+"\n\nFROM go:1.25 AS build\n"), 0o644))
+	out, err := g.buildctlCommand(g.context, "--opt", "build-arg:GOPROXY="+g.proxy).CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), ">>> FROM go:1.25 AS build")
+	require.Contains(t, string(out), "go.mod needs go >= 1.26, but FROM go:1.25 chooses go1.25.14")
+
+	require.NoError(t, os.WriteFile(filepath.Join(g.context, "Dockerfile"), []byte("# syntax="+g.larder+"\nFROM go\nWORKDIR /src\nRUN [\"go\", \"frob\"]\n"), 0o644))
+	out, err = g.buildctlCommand(g.context, "--opt", "build-arg:GOPROXY="+g.proxy).CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), `>>> RUN ["go", "frob"]`)
+	require.Contains(t, string(out), "   2 |     FROM go\n", "the user's own text is shown, not the rewritten one")
+}
+
+// A Dockerfile that asks nothing of Larder is built as docker/dockerfile builds it.
+func TestGatewayLeavesDockerfilesAlone(t *testing.T) {
+	g := newGateway(t)
+	text := "FROM scratch AS base\nCOPY main.go /x\nFROM base\nLABEL a=b\n"
+	digests := map[string]bool{}
+	for _, header := range []string{"# not a header\n", "# syntax=" + g.larder + "\n"} {
+		require.NoError(t, os.WriteFile(filepath.Join(g.context, "Dockerfile"), []byte(header+text), 0o644))
+		g.buildctl(g.context, "--opt", "build-arg:SOURCE_DATE_EPOCH=0", "--output", "type=image,rewrite-timestamp=true,push=true,name="+g.registry+"/plain:1")
+		digests[testkit.Run(t, testkit.Tool(t, "crane"), "digest", g.registry+"/plain:1")] = true
+	}
+	require.Len(t, digests, 1)
+}
+
+// The repository's own bake file: the frontend's image by docker/dockerfile, from a base image that the test makes,
+// since none can be pulled; then by the Larder that came of it.
+func TestFrontendImage(t *testing.T) {
+	g := newGateway(t)
+	g.createBuilder()
+	root := testkit.Root(t)
+	base := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(base, "Dockerfile"), []byte("# syntax="+g.larder+"\nFROM go:1.26\nENV GOPROXY="+g.proxy+" GOSUMDB=off\n"), 0o644))
+	g.buildctl(base, "--opt", "build-arg:GOPROXY="+g.proxy, "--output", "type=image,push=true,name="+g.registry+"/golang:1.26")
+
+	g.bake(root, "frontend", "by-docker", "--set", "frontend.args.GO_IMAGE="+g.registry+"/golang:1.26")
+	g.checkFrontend("by-docker")
+	g.larder = g.registry + "/larder:by-docker"
+	g.bake(root, "frontend-larder", "by-larder", "--set", "frontend-larder.args.GOPROXY="+g.proxy)
+	g.checkFrontend("by-larder")
+	g.larder = g.registry + "/larder:by-larder"
+
+	require.NoError(t, os.WriteFile(filepath.Join(g.context, "Dockerfile"), []byte("# syntax="+g.larder+"\n"), 0o644))
+	out := t.TempDir()
+	g.buildctl(g.context, "--opt", "build-arg:GOPROXY="+g.proxy, "--output", "type=local,dest="+out)
+	g.runApp(out)
+}
+
+func (g *gateway) bake(root, target, tag string, args ...string) {
+	g.t.Setenv("REPO", g.registry+"/larder")
+	g.t.Setenv("TAG", tag)
+	g.t.Setenv("LARDER", g.larder)
+	g.buildx(append([]string{"bake", "-f", filepath.Join(root, "docker-bake.hcl"), "--set", "*.context=" + root, "--push", target}, args...)...)
+}
+
+// checkFrontend wants a small image for both platforms, with the labels that BuildKit reads.
+func (g *gateway) checkFrontend(tag string) {
+	ref, crane := g.registry+"/larder:"+tag, testkit.Tool(g.t, "crane")
+	for _, arch := range []string{"amd64", "arm64"} {
+		config := testkit.Run(g.t, crane, "config", "--platform", "linux/"+arch, ref)
+		require.Contains(g.t, config, `"moby.buildkit.frontend.network.none":"true"`)
+		require.Contains(g.t, config, `"moby.buildkit.frontend.caps":"`+caps+`"`)
+		file := filepath.Join(g.t.TempDir(), "fs.tar")
+		testkit.Run(g.t, crane, "export", "--platform", "linux/"+arch, ref, file)
+		fi, err := os.Stat(file)
+		require.NoError(g.t, err)
+		require.Less(g.t, fi.Size(), int64(40e6), "the frontend's image for %s, unpacked", arch)
+		g.t.Logf("%s linux/%s: %d bytes unpacked", tag, arch, fi.Size())
+	}
+}
