@@ -60,11 +60,12 @@ func (c *command) solve(req *request.Request, o builder.Options, mode progressui
 func (c *command) run(bk *client.Client, opt client.SolveOpt, display progressui.Display, mode progressui.DisplayMode) (*result, error) {
 	res := &result{}
 	status := make(chan *client.SolveStatus)
+	var steps request.StepLog
 	shown := make(chan []client.VertexWarning)
 	go func() {
 		// The display ends with the status stream, not with the context, so that
 		// it shows how a cancelled build ended.
-		warnings, _ := display.UpdateFrom(context.WithoutCancel(c.ctx), status)
+		warnings, _ := display.UpdateFrom(context.WithoutCancel(c.ctx), watched(status, &steps))
 		shown <- warnings
 	}()
 	fe := &frontend.Frontend{}
@@ -78,13 +79,26 @@ func (c *command) run(bk *client.Client, opt client.SolveOpt, display progressui
 	resp, err := bk.Build(c.ctx, opt, "larder", build, status)
 	warnings := <-shown
 	if err != nil {
-		return nil, fe.Explain(err)
+		return nil, fe.Explain(steps.Explain(err))
 	}
 	if mode != progressui.QuietMode && mode != progressui.RawJSONMode {
 		printWarnings(c.stderr, warnings)
 	}
 	res.response = resp.ExporterResponse
 	return res, nil
+}
+
+// watched returns what comes from status, once steps has seen it.
+func watched(status <-chan *client.SolveStatus, steps *request.StepLog) chan *client.SolveStatus {
+	out := make(chan *client.SolveStatus)
+	go func() {
+		defer close(out)
+		for s := range status {
+			steps.Watch(s)
+			out <- s
+		}
+	}()
+	return out
 }
 
 // printWarnings lists the warnings of a build as docker does.
