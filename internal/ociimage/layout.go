@@ -1,0 +1,203 @@
+// Package ociimage opens OCI image layouts, as BuildKit's oci exporter writes them, unpacks their images and starts
+// them with runc. Tests and the demo look at finished images with it: what they say of an image is read from its own
+// bytes, checked against its digests, and not from what the build reported.
+package ociimage
+
+import (
+	"archive/tar"
+	"context"
+	_ "crypto/sha256" // so that digests can be checked
+	_ "crypto/sha512"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+const (
+	maxJSON  = 4 << 20 // an index, a manifest or a config; registries take no larger one
+	maxDepth = 4       // indexes in indexes
+)
+
+// A Layout is an OCI image layout, open for reading.
+type Layout struct {
+	Index ocispec.Index // index.json
+
+	name  string
+	files files
+}
+
+// files is a folder or a tar file.
+type files interface {
+	open(name string) (io.ReadCloser, error)
+	Close() error
+}
+
+// Open opens a layout that is a folder or an uncompressed tar file. The caller closes it.
+func Open(name string) (*Layout, error) {
+	files, err := openFiles(name)
+	if err != nil {
+		return nil, fmt.Errorf("open OCI layout: %w", err)
+	}
+	l := &Layout{name: name, files: files}
+	if err := l.readIndex(); err != nil {
+		files.Close()
+		return nil, fmt.Errorf("%s is no OCI layout: %w", name, err)
+	}
+	return l, nil
+}
+
+func openFiles(name string) (files, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return openTarball(name)
+	}
+	root, err := os.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	return folder{root}, nil
+}
+
+// Close closes the files of the layout.
+func (l *Layout) Close() error { return l.files.Close() }
+
+func (l *Layout) readIndex() error {
+	f, err := l.files.open(ocispec.ImageIndexFile)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return decode(f, &l.Index)
+}
+
+// readBlob reads a blob of JSON and checks it against its descriptor.
+func (l *Layout) readBlob(ctx context.Context, desc ocispec.Descriptor, v any) error {
+	b, err := l.openBlob(ctx, desc)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if err := decode(b, v); err != nil {
+		return fmt.Errorf("%s in %s: %w", desc.Digest, l.name, err)
+	}
+	return b.verify()
+}
+
+func decode(r io.Reader, v any) error {
+	data, err := io.ReadAll(io.LimitReader(r, maxJSON+1))
+	if err != nil {
+		return err
+	}
+	if len(data) > maxJSON {
+		return fmt.Errorf("more than %d bytes of JSON", maxJSON)
+	}
+	return json.Unmarshal(data, v)
+}
+
+// A blob is the content of a descriptor. Reads fail once ctx is done.
+type blob struct {
+	io.Reader
+	io.Closer
+	layout string
+	desc   ocispec.Descriptor
+	sum    digest.Verifier
+	size   int64
+}
+
+func (l *Layout) openBlob(ctx context.Context, desc ocispec.Descriptor) (*blob, error) {
+	if err := desc.Digest.Validate(); err != nil {
+		return nil, fmt.Errorf("%s names %q: %w", l.name, desc.Digest, err)
+	}
+	f, err := l.files.open(path.Join(ocispec.ImageBlobsDir, desc.Digest.Algorithm().String(), desc.Digest.Encoded()))
+	if err != nil {
+		return nil, fmt.Errorf("%s lacks %s: %w", l.name, desc.Digest, err)
+	}
+	b := &blob{Closer: f, layout: l.name, desc: desc, sum: desc.Digest.Verifier()}
+	b.Reader = io.TeeReader(readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		n, err := f.Read(p)
+		b.size += int64(n)
+		return n, err
+	}), b.sum)
+	return b, nil
+}
+
+// verify reads what is left and checks size and digest.
+func (b *blob) verify() error {
+	if _, err := io.Copy(io.Discard, b.Reader); err != nil {
+		return fmt.Errorf("read %s in %s: %w", b.desc.Digest, b.layout, err)
+	}
+	if b.size != b.desc.Size || !b.sum.Verified() {
+		return fmt.Errorf("%s is damaged, build it again: blob %s has other content than its digest or size (%d) says", b.layout, b.desc.Digest, b.desc.Size)
+	}
+	return nil
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+type folder struct{ *os.Root }
+
+func (f folder) open(name string) (io.ReadCloser, error) { return f.Open(name) }
+
+// A tarball finds the files of a tar file by their place in it, so that none is read before it is asked for.
+type tarball struct {
+	*os.File
+	members map[string]member
+}
+
+type member struct{ offset, size int64 }
+
+func openTarball(name string) (files, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	t := tarball{f, map[string]member{}}
+	if err := t.find(); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return t, nil
+}
+
+func (t tarball) find() error {
+	for r := tar.NewReader(t.File); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		// The reader reads no further than the header, and has no buffer: the content is at the file's own position.
+		offset, err := t.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return err
+		}
+		if h.Typeflag == tar.TypeReg {
+			t.members[path.Clean(h.Name)] = member{offset, h.Size}
+		}
+	}
+}
+
+func (t tarball) open(name string) (io.ReadCloser, error) {
+	m, ok := t.members[name]
+	if !ok {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return io.NopCloser(io.NewSectionReader(t.File, m.offset, m.size)), nil
+}
