@@ -68,6 +68,18 @@ func (b Builder) network() llb.RunOption {
 	return runOptions(opts)
 }
 
+// goSettings passes settings of the go command, as names and values in turn, to a step. They go through its
+// environment, since BuildKit prints the arguments of a step that fails, and a proxy's URL may hold a password.
+func goSettings(pairs ...string) llb.RunOption {
+	var opts runOptions
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			opts = append(opts, llb.AddEnv(pairs[i], pairs[i+1]))
+		}
+	}
+	return opts
+}
+
 // runOptions makes one option of several.
 type runOptions []llb.RunOption
 

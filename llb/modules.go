@@ -33,14 +33,8 @@ func (b Builder) Modules(set gomod.Set, from ModuleSource) llb.State {
 	if from.GOPROXY == "" {
 		folder = from.Folders[0]
 	} else {
-		args := []string{"fetch", "--sums", "/sums/go.sum", "--out", outDir, "--goproxy", from.GOPROXY}
-		if from.GOPRIVATE != "" {
-			args = append(args, "--goprivate", from.GOPRIVATE)
-		}
-		if from.GONOPROXY != "" {
-			args = append(args, "--gonoproxy", from.GONOPROXY)
-		}
-		opts := []llb.RunOption{sums}
+		args := []string{"fetch", "--sums", "/sums/go.sum", "--out", outDir}
+		opts := []llb.RunOption{sums, goSettings("GOPROXY", from.GOPROXY, "GOPRIVATE", from.GOPRIVATE, "GONOPROXY", from.GONOPROXY)}
 		if from.Network {
 			opts = append(opts, b.network())
 		}

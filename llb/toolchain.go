@@ -61,11 +61,8 @@ func withoutUser(proxy string) string {
 
 // fetchToolchain downloads a toolchain that has no pin and asks the checksum database for its sum.
 func (b Builder) fetchToolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
-	args := []string{
-		"fetch-toolchain", "--version", t.Version, "--platform", b.Platform.OS + "/" + b.Platform.Architecture,
-		"--goproxy", from.GOPROXY, "--gosumdb", from.GOSUMDB, "--out", outDir,
-	}
-	opts := []llb.RunOption{b.network()}
+	args := []string{"fetch-toolchain", "--version", t.Version, "--platform", b.Platform.OS + "/" + b.Platform.Architecture, "--out", outDir}
+	opts := []llb.RunOption{b.network(), goSettings("GOPROXY", from.GOPROXY, "GOSUMDB", from.GOSUMDB)}
 	if from.Folder != nil {
 		opts = append(opts, llb.AddMount(inDir, *from.Folder, llb.Readonly))
 	}

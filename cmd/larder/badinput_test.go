@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/larder-build/larder/internal/testkit"
@@ -133,6 +134,17 @@ func TestBadProxy(t *testing.T) {
 			requireFailure(t, w, []string{"--no-cache"}, tt.want...)
 		})
 	}
+	t.Run("password in its URL", func(t *testing.T) {
+		w := newWorld(t)
+		proxy := testkit.ServeProxy(t, w.proxy)
+		w.env = []string{"GOPROXY=" + strings.Replace(proxy.URL, "://", "://user:hunter2@", 1)}
+		out, err := w.build("--no-cache")
+		require.Error(t, err)
+		require.Contains(t, out, "GOPROXY: entry 1")
+		require.Contains(t, out, "carries a password")
+		require.NotContains(t, out, "hunter2")
+		require.Empty(t, proxy.Requests())
+	})
 	t.Run("toolchain with other bytes", func(t *testing.T) {
 		w := newWorld(t)
 		w.state = t.TempDir()

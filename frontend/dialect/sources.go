@@ -85,6 +85,9 @@ func parseSource(entry string, i int, req Request) (Source, error) {
 	if err != nil {
 		return Source{}, fmt.Errorf("GOPROXY: entry %d is not a URL: expected https://HOST, file:///FOLDER, direct or off", i+1)
 	}
+	if _, secret := u.User.Password(); secret {
+		return Source{}, fmt.Errorf("GOPROXY: entry %d (%s) carries a password, and a build argument isn't secret: leave it out", i+1, u.Redacted())
+	}
 	switch u.Scheme {
 	case "http", "https":
 		return Source{URL: strings.TrimSuffix(entry, "/")}, nil

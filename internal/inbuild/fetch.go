@@ -36,9 +36,9 @@ func runFetch(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := newFlags("fetch")
 	sums := flags.String("sums", "", "")
 	out := flags.String("out", "", "")
-	goproxy := flags.String("goproxy", "", "")
-	goprivate := flags.String("goprivate", "", "")
-	gonoproxy := flags.String("gonoproxy", "", "")
+	goproxy := flags.String("goproxy", os.Getenv("GOPROXY"), "")
+	goprivate := flags.String("goprivate", os.Getenv("GOPRIVATE"), "")
+	gonoproxy := flags.String("gonoproxy", os.Getenv("GONOPROXY"), "")
 	if err := parseFlags(flags, args, "sums", "out", "goproxy"); err != nil {
 		return err
 	}

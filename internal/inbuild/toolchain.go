@@ -35,8 +35,8 @@ func runFetchToolchain(ctx context.Context, args []string, stdout io.Writer) err
 	flags := newFlags("fetch-toolchain")
 	release := flags.String("version", "", "")
 	platform := flags.String("platform", "", "")
-	goproxy := flags.String("goproxy", "", "")
-	gosumdb := flags.String("gosumdb", "", "")
+	goproxy := flags.String("goproxy", os.Getenv("GOPROXY"), "")
+	gosumdb := flags.String("gosumdb", os.Getenv("GOSUMDB"), "")
 	out := flags.String("out", "", "")
 	if err := parseFlags(flags, args, "version", "platform", "goproxy", "out"); err != nil {
 		return err
