@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -18,7 +19,13 @@ type outDir struct {
 	layout bool   // an OCI layout: its index is added to, not replaced
 	temp   string // the staging folder, once there
 	fresh  bool   // path doesn't exist: the staging folder becomes it
-	err    error  // why unpacking failed on this machine
+
+	mu     sync.Mutex
+	over   bool           // committed or discarded: nothing comes any more
+	unpack *io.PipeReader // what is being unpacked
+	done   chan struct{}  // closed when unpacking has ended
+	err    error          // why it failed on this machine
+	result error          // how it ended
 }
 
 func newOutDir(path string, layout bool) (*outDir, error) {
@@ -71,8 +78,9 @@ func (d *outDir) seed() error {
 
 // commit moves what was written into place.
 func (d *outDir) commit() error {
-	if d.temp == "" {
-		return nil
+	d.end()
+	if d.temp == "" || d.err != nil {
+		return d.err
 	}
 	os.Remove(filepath.Join(d.temp, "ingest")) // an empty folder of the content store
 	var err error
@@ -90,22 +98,39 @@ func (d *outDir) commit() error {
 // open takes the folder as a tar archive. BuildKit's own receiver of folders
 // hangs on a full disk, or tells of it as an end of file.
 func (d *outDir) open(map[string]string) (io.WriteCloser, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over || d.unpack != nil {
+		return nil, fmt.Errorf("write %s: the builder sent it too late, or twice", d.path)
+	}
 	dir, err := d.stage()
 	if err != nil {
 		return nil, err
 	}
 	pr, pw := io.Pipe()
-	done := make(chan error, 1)
+	d.unpack, d.done = pr, make(chan struct{})
 	go func() {
+		defer close(d.done)
 		err := untar(pr, dir)
 		if err == nil {
 			_, err = io.Copy(io.Discard, pr) // what pads the archive
 		}
-		err = d.local(err)
-		pr.CloseWithError(err)
-		done <- err
+		d.result = d.local(err)
+		pr.CloseWithError(d.result)
 	}()
-	return &dirWriter{pw, done}, nil
+	return &dirWriter{pw, d}, nil
+}
+
+// end stops unpacking and waits for it. A session can outlive the build that
+// it was for, and mustn't write into what is being moved or removed.
+func (d *outDir) end() {
+	d.mu.Lock()
+	d.over = true
+	d.mu.Unlock()
+	if d.unpack != nil {
+		d.unpack.CloseWithError(errors.New("the build has ended"))
+		<-d.done
+	}
 }
 
 // local records and returns err, told of the folder, if this machine is its
@@ -136,18 +161,20 @@ func (d *outDir) name(path string) string {
 // dirWriter is the end of the pipe that the archive goes into.
 type dirWriter struct {
 	*io.PipeWriter
-	done <-chan error
+	dir *outDir
 }
 
 // Close waits until all is unpacked.
 func (w *dirWriter) Close() error {
 	w.PipeWriter.Close()
-	return <-w.done
+	<-w.dir.done
+	return w.dir.result
 }
 
 // discard removes what was written, and returns why writing failed: as it was
 // recorded, or as the builder's error cause tells of the staging folder.
 func (d *outDir) discard(cause error) error {
+	d.end()
 	err := d.err
 	if err == nil && d.temp != "" && strings.Contains(cause.Error(), filepath.Base(d.temp)) {
 		reason := cause.Error()

@@ -23,9 +23,10 @@ type outFile struct {
 	final  string // what commit renames to, links followed; empty to write in place
 	stdout io.Writer
 
-	mu  sync.Mutex
-	tmp string
-	err error // the first failure of a write
+	mu   sync.Mutex
+	over bool // committed or discarded: nothing comes any more
+	tmp  string
+	err  error // the first failure of a write
 }
 
 func newStdout(w io.Writer) *outFile { return &outFile{stdout: w} }
@@ -58,11 +59,11 @@ func (f *outFile) open(map[string]string) (io.WriteCloser, error) {
 	if f.stdout != nil {
 		return &outWriter{file: f, w: f.stdout, close: func() error { return nil }}, nil
 	}
+	if f.over || f.tmp != "" {
+		return nil, fmt.Errorf("write %s: the builder sent it too late, or twice", f.path)
+	}
 	name, flags := f.path, os.O_WRONLY
 	if f.final != "" {
-		if f.tmp != "" {
-			return nil, f.fail(errors.New("the builder sent it twice"))
-		}
 		name = tempName(f.final)
 		flags |= os.O_CREATE | os.O_EXCL
 	}
@@ -97,7 +98,8 @@ func (f *outFile) fail(err error) error {
 func (f *outFile) commit() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.tmp == "" {
+	f.over = true
+	if f.tmp == "" || f.err != nil {
 		return f.err
 	}
 	if fi, err := os.Stat(f.final); err == nil {
@@ -117,6 +119,7 @@ func (f *outFile) commit() error {
 func (f *outFile) discard() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.over = true
 	if f.tmp != "" {
 		os.Remove(f.tmp)
 		f.tmp = ""

@@ -215,3 +215,26 @@ func TestWriteFile(t *testing.T) {
 	require.Equal(t, []string{"id"}, names(t, dir))
 	require.Error(t, WriteFile(filepath.Join(dir, "none", "id"), nil))
 }
+
+// TestLateOutput checks that a session that outlives its build can't bring
+// back what was removed.
+func TestLateOutput(t *testing.T) {
+	dir := t.TempDir()
+	failure := errors.New("interrupted")
+	for _, output := range []string{"type=oci,dest=" + filepath.Join(dir, "x.tar"), filepath.Join(dir, "x")} {
+		r, e := outputRequest(t, output)
+		w, err := e.Output(nil)
+		require.NoError(t, err)
+		require.Equal(t, failure, r.Finish(failure))
+		require.Empty(t, names(t, dir))
+		_, _ = w.Write([]byte("late"))
+		_ = w.Close()
+		require.Empty(t, names(t, dir))
+
+		r, e = outputRequest(t, output)
+		require.Equal(t, failure, r.Finish(failure))
+		_, err = e.Output(nil)
+		require.Error(t, err)
+		require.Empty(t, names(t, dir))
+	}
+}
