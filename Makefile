@@ -1,0 +1,53 @@
+# "make demo" shows what Larder does; "make test" runs all tests. Both get what they need with scripts/setup.sh.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := larder
+.PHONY: larder tools setup demo test lint clean
+
+# The same settings for every go command, whatever the environment says: one build cache then serves them all.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath
+export GOWORK := off
+# Where runc and ip are, for users who don't have these on their PATH.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+GO_BUILD := go build -ldflags="-s -w"
+# Containers and network namespaces need root.
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo -E env PATH=$(PATH))
+# More flags for go test: -v, -run …
+TESTFLAGS ?=
+
+larder:
+	$(GO_BUILD) -o bin/larder ./cmd/larder
+	$(GO_BUILD) -o bin/larder-frontend ./cmd/larder-frontend
+
+# The real things that tests run: buildkitd, buildctl, buildx, registry, crane.
+tools:
+	mkdir -p bin/tools
+	$(GO_BUILD) -C tools -o ../bin/tools/ tool
+
+setup:
+	scripts/setup.sh
+
+demo: setup larder
+	$(GO_BUILD) -o bin/demo ./examples/demo
+	mkdir -p .cache
+	bin/larder plan --json examples/hello > .cache/hello-plan.json
+	start=$$(date +%s%3N); \
+	$(AS_ROOT) bin/larder build -o type=oci,dest=.cache/hello.tar examples/hello; \
+	took=$$(($$(date +%s%3N) - start))ms; \
+	$(AS_ROOT) bin/demo -image .cache/hello.tar -plan .cache/hello-plan.json -took $$took
+
+test: setup larder tools lint
+	go test -p 1 -timeout 20m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./...
+	go -C examples/hello test $(TESTFLAGS) ./...
+
+lint:
+	unformatted=$$(gofmt -l cmd examples frontend internal llb); \
+	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted >&2; exit 1; fi
+	go vet ./...
+	go -C examples/hello vet ./...
+
+clean:
+	rm -rf bin .cache

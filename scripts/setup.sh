@@ -1,0 +1,46 @@
+#!/bin/bash
+# Gets what the demo and the tests need on a Debian-like machine that has Go and git: packages of the distribution, and
+# the modules that are built here. What is there already is left as it is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH=$PATH:/usr/sbin:/sbin
+export GOFLAGS='' GOWORK=off
+
+fail() {
+	echo "setup: $*" >&2
+	exit 1
+}
+
+install_packages() {
+	local missing=() as_root=()
+	command -v runc >/dev/null || missing+=(runc)
+	command -v ip >/dev/null || missing+=(iproute2)
+	command -v git >/dev/null || missing+=(git)
+	[ -s /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+	[ ${#missing[@]} -gt 0 ] || return 0
+	command -v apt-get >/dev/null || fail "install ${missing[*]}: there is no apt-get here to do it"
+	if [ "$(id -u)" -ne 0 ]; then
+		command -v sudo >/dev/null || fail "install ${missing[*]} as root: there is no sudo here to do it"
+		as_root=(sudo)
+	fi
+	echo "setup: installing ${missing[*]}"
+	"${as_root[@]}" apt-get update -qq
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# Tests serve modules, and the toolchain that Larder chooses for the modules here, from the module cache.
+download_modules() {
+	local dir toolchain
+	toolchain=v0.0.1-go1.26.10.linux-$(go env GOARCH)
+	for dir in . tools examples/hello; do
+		go -C "$dir" mod download
+	done
+	[ -f "$(go env GOMODCACHE)/cache/download/golang.org/toolchain/@v/$toolchain.zip" ] && return
+	dir=$(mktemp -d)
+	trap 'rm -rf "$dir"' RETURN
+	(cd "$dir" && go mod init setup 2>/dev/null && GOFLAGS=-mod=mod go mod download "golang.org/toolchain@$toolchain")
+}
+
+command -v go >/dev/null || fail "install Go from https://go.dev/dl first"
+install_packages
+download_modules
