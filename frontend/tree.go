@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/larder-build/larder/frontend/dialect"
@@ -22,7 +24,7 @@ func (b *build) context(ctx context.Context, file dialect.File) (fs.FS, error) {
 	var opts []llb.LocalOption
 	if !file.HeaderOnly() {
 		opts = []llb.LocalOption{
-			llb.FollowPaths([]string{"go.mod", "go.sum", "go.work", "go.work.sum", "*/go.mod", "*/go.sum"}),
+			llb.IncludePatterns([]string{"go.work", "go.work.sum", "**/go.mod", "**/go.sum"}),
 			llb.SharedKeyHint("larder-module-files"),
 			llb.WithCustomName("[internal] load go.mod and go.sum"),
 		}
@@ -134,10 +136,11 @@ func (f refFS) stat(op, name string) (statInfo, error) {
 	}
 	st, err := f.ref.StatFile(f.ctx, gateway.StatRequest{Path: name})
 	if err != nil {
-		if f.ctx.Err() != nil {
-			return statInfo{}, f.ctx.Err()
+		// The error has come through gRPC and is a text by now.
+		if strings.Contains(err.Error(), syscall.ENOENT.Error()) || strings.Contains(err.Error(), syscall.ENOTDIR.Error()) {
+			err = fs.ErrNotExist
 		}
-		return statInfo{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+		return statInfo{}, &fs.PathError{Op: op, Path: name, Err: err}
 	}
 	return statInfo{st}, nil
 }

@@ -1,0 +1,97 @@
+package frontend
+
+import (
+	"context"
+	"runtime"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/frontend/dockerui"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/apicaps"
+	"github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+)
+
+// recorder is a builder that notes what it is asked.
+type recorder struct {
+	gateway.Client
+	opts     gateway.BuildOpts
+	inputs   map[string]llb.State
+	solved   []gateway.SolveRequest
+	warnings []gateway.WarnOpts
+}
+
+func newRecorder(opts map[string]string) *recorder {
+	var llbCaps, caps apicaps.CapList
+	llbCaps.Init(apicaps.Cap{ID: pb.CapFileBase, Enabled: true})
+	caps.Init(apicaps.Cap{ID: gwpb.CapFrontendInputs, Enabled: true})
+	return &recorder{opts: gateway.BuildOpts{Opts: opts, LLBCaps: llbCaps.CapSet(llbCaps.All()), Caps: caps.CapSet(caps.All())}}
+}
+
+func (r *recorder) BuildOpts() gateway.BuildOpts                         { return r.opts }
+func (r *recorder) Inputs(context.Context) (map[string]llb.State, error) { return r.inputs, nil }
+func (r *recorder) Solve(_ context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+	r.solved = append(r.solved, req)
+	return gateway.NewResult(), nil
+}
+func (r *recorder) Warn(_ context.Context, _ digest.Digest, _ string, opts gateway.WarnOpts) error {
+	r.warnings = append(r.warnings, opts)
+	return nil
+}
+
+func TestClientShowsTheUsersFile(t *testing.T) {
+	r := newRecorder(map[string]string{"source": "larder:1", "dockerfilekey": "dockerfile"})
+	c := wrap(r)
+	require.Equal(t, "larder:1", c.BuildOpts().Opts["cmdline"], "BuildKit's frontend must not follow the syntax line again")
+	require.NotContains(t, r.opts.Opts, "cmdline", "the request's own options are left as they are")
+
+	shown := &pb.SourceInfo{Filename: "Dockerfile", Data: []byte("FROM go\n")}
+	c.replaceFile("docker/Dockerfile", []byte("FROM other\n"), nil, shown)
+	require.NotContains(t, c.BuildOpts().Opts, "dockerfilekey")
+
+	other := &pb.SourceInfo{Filename: "policy", Data: []byte("x")}
+	req := gateway.SolveRequest{Definition: &pb.Definition{Source: &pb.Source{Infos: []*pb.SourceInfo{{Filename: "Dockerfile", Data: []byte("FROM other\n")}, other}}}}
+	_, err := c.Solve(t.Context(), req)
+	require.NoError(t, err)
+	require.Same(t, shown, r.solved[0].Definition.Source.Infos[0])
+	require.Same(t, other, r.solved[0].Definition.Source.Infos[1])
+
+	require.NoError(t, c.Warn(t.Context(), "", "msg", gateway.WarnOpts{SourceInfo: &pb.SourceInfo{Data: []byte("FROM other\n")}}))
+	require.Same(t, shown, r.warnings[0].SourceInfo)
+}
+
+func TestClientAddsItsInputs(t *testing.T) {
+	r := newRecorder(nil)
+	r.inputs = map[string]llb.State{"context": llb.Image("theirs"), "dockerfile": llb.Image("theirs")}
+	c := wrap(r)
+	c.replaceFile("Dockerfile", []byte("FROM scratch\n"), []byte("*.md\n"), nil)
+	inputs, err := c.Inputs(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, inputs, "context")
+	def, err := inputs["dockerfile"].Marshal(t.Context())
+	require.NoError(t, err)
+	text := string(def.Def[0])
+	require.Contains(t, text, "FROM scratch")
+	require.Contains(t, text, "/Dockerfile.dockerignore")
+}
+
+func TestForeignBuilderIsRefused(t *testing.T) {
+	arch := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
+	r := newRecorder(map[string]string{"larder-inbuild": "larder"})
+	r.opts.Workers = []gateway.WorkerInfo{{Platforms: []ocispecs.Platform{{OS: "linux", Architecture: arch}}}}
+	c := wrap(r)
+	ui, err := dockerui.NewClient(c)
+	require.NoError(t, err)
+	_, err = (&build{client: c, ui: ui}).steps()
+	require.ErrorContains(t, err, "the builder is for linux/"+arch)
+	require.ErrorContains(t, err, "# syntax=")
+}
+
+func TestProxyEnv(t *testing.T) {
+	require.Nil(t, proxyEnv(map[string]string{"GOPROXY": "x"}))
+	require.Equal(t, &llb.ProxyEnv{HTTPProxy: "a", NoProxy: "b"}, proxyEnv(map[string]string{"HTTP_PROXY": "a", "http_proxy": "z", "no_proxy": "b"}))
+}
