@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
@@ -53,7 +54,23 @@ func (c *client) replaceFile(name string, data, ignore []byte, shown *pb.SourceI
 	}
 	c.states["dockerfile"] = st.File(file, llb.WithCustomName("[internal] rewrite "+name))
 	c.rewritten, c.shown = data, shown
+	c.opts["filename"] = name
 	delete(c.opts, "dockerfilekey") // it would force the file on the user's disk
+}
+
+// keepContext makes a remote build context, such as a git repository, an input. BuildKit's frontend would otherwise
+// read the file from there, not the one of replaceFile.
+func (c *client) keepContext(context llb.State) {
+	key := c.opts["contextkey"]
+	if key == "" {
+		key = dockerui.DefaultLocalNameContext
+	}
+	if c.opts[key] == "" {
+		return
+	}
+	c.states[dockerui.DefaultLocalNameContext] = context
+	delete(c.opts, key)
+	delete(c.opts, "contextsubdir") // the state is of that folder already
 }
 
 // BuildOpts implements gateway.Client.

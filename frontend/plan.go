@@ -16,6 +16,7 @@ type PlanOptions struct {
 	Platforms     []string // target platforms; none means the builder's
 	BuildPlatform string
 	BuildArgs     map[string]string
+	VCS           dialect.VCS
 	Contexts      map[string]string // named contexts, as --build-context gives them: NAME to FOLDER or URL
 }
 
@@ -23,7 +24,7 @@ type PlanOptions struct {
 func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 	req := dialect.Request{
 		File: dialect.Parse(opt.Filename, opt.Dockerfile), Tree: context, Target: opt.Target,
-		Platforms: opt.Platforms, BuildPlatform: opt.BuildPlatform, BuildArgs: opt.BuildArgs, Contexts: map[string]bool{},
+		Platforms: opt.Platforms, BuildPlatform: opt.BuildPlatform, BuildArgs: opt.BuildArgs, VCS: opt.VCS, Contexts: map[string]bool{},
 	}
 	if len(req.Platforms) == 0 {
 		req.Platforms = []string{opt.BuildPlatform}

@@ -58,6 +58,11 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 		return err
 	}
 	b.client.replaceFile(b.src.Filename, []byte(plan.Dockerfile), ignore, shown)
+	source, err := b.ui.MainContext(ctx)
+	if err != nil {
+		return err
+	}
+	b.client.keepContext(*source)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -29,9 +30,12 @@ func TestBadInput(t *testing.T) {
 			return nil
 		}, []string{"missing go.sum entry", "b.example/Name/v2"}},
 		"go.sum has a wrong hash": {func(w *world) []string {
-			w.replace("go.sum", "a.example/greet v1.2.0 h1:", "a.example/greet v1.2.0 h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nx.example/x v1.0.0/go.mod h1:")
+			data, err := os.ReadFile(filepath.Join(w.context, "go.sum"))
+			require.NoError(w.t, err)
+			wrong := "a.example/greet v1.2.0 h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+			w.write("go.sum", regexp.MustCompile(`(?m)^a\.example/greet v1\.2\.0 h1:.*$`).ReplaceAllString(string(data), wrong))
 			return nil
-		}, []string{"a.example/greet@v1.2.0", "go.sum"}},
+		}, []string{"a.example/greet@v1.2.0", "go.sum", "h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}},
 		"no main package": {func(w *world) []string { w.write("main.go", "package app\n"); return nil },
 			[]string{"no main package in the module", "cmd/NAME"}},
 		"several main packages": {func(w *world) []string {
@@ -42,7 +46,9 @@ func TestBadInput(t *testing.T) {
 		"no such target": {func(w *world) []string { return []string{"--target", "nope"} },
 			[]string{`no main package is called "nope"`, "the targets are app"}},
 		"unknown platform": {func(w *world) []string { return []string{"--platform", "linux/pdp11"} },
-			[]string{"linux/pdp11"}},
+			[]string{"linux/pdp11", "linux/amd64, linux/arm, linux/arm64"}},
+		"platform without images": {func(w *world) []string { return []string{"--platform", "plan9/amd64"} },
+			[]string{"plan9/amd64", "linux/amd64, linux/arm, linux/arm64"}},
 		"malformed platform": {func(w *world) []string { return []string{"--platform", "linux/amd64/x/y"} },
 			[]string{"linux/amd64/x/y"}},
 		"proxy off": {func(w *world) []string {

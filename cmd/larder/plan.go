@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/larder-build/larder/frontend"
+	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/builder"
 	"github.com/larder-build/larder/internal/request"
 	"github.com/moby/buildkit/util/progress/progressui"
@@ -54,7 +55,7 @@ func (c *command) plan() *cobra.Command {
 
 // runPlan plans without a builder.
 func (c *command) runPlan(f *planFlags) error {
-	in, err := request.PlanInputs(f.Options, c.host())
+	in, err := request.PlanInputs(c.ctx, f.Options, c.host())
 	if err != nil {
 		return err
 	}
@@ -62,6 +63,7 @@ func (c *command) runPlan(f *planFlags) error {
 		Dockerfile: in.Dockerfile, Filename: in.Filename,
 		Target: f.Target, Platforms: in.Platforms, BuildPlatform: in.BuildPlatform,
 		BuildArgs: in.BuildArgs, Contexts: in.Contexts,
+		VCS: dialect.VCS{Source: in.VCS["source"], Revision: in.VCS["revision"], Version: in.VCS["version"]},
 	})
 	if err != nil {
 		return err

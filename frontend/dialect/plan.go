@@ -11,7 +11,6 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/internal/gomod"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // A Request is all that a plan is made from.
@@ -112,11 +111,11 @@ func (p *Plan) levelZero(req Request) error {
 	if err != nil {
 		return err
 	}
-	target, err := platforms.Parse(req.Platforms[0])
-	if err != nil {
+	if err := checkTargets(req.Platforms); err != nil {
 		return err
 	}
-	mains, err := findMains(req.Tree, mod.Path, target.OS, target.Architecture)
+	goos, goarch := splitPlatform(req.Platforms[0])
+	mains, err := findMains(req.Tree, mod.Path, goos, goarch)
 	if err != nil {
 		return err
 	}
@@ -223,16 +222,23 @@ func ToolchainPaths(version, platform string) []string {
 	return []string{file, path.Join("cache/download", file)}
 }
 
+// ports are the architectures that the go command compiles for on Linux: see 'go tool dist list'.
+var ports = []string{"386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64", "s390x"}
+
+// checkTargets refuses platforms that no image can be compiled for, before anything is fetched for them.
+func checkTargets(targets []string) error {
+	for _, target := range targets {
+		if goos, goarch := splitPlatform(target); goos != "linux" || !slices.Contains(ports, goarch) {
+			return fmt.Errorf("--platform %s: Larder can't make an image for that: the platforms are linux/%s", target, strings.Join(ports, ", linux/"))
+		}
+	}
+	return nil
+}
+
 func splitPlatform(p string) (goos, goarch string) {
 	spec, err := platforms.Parse(p)
 	if err != nil {
 		return "", ""
 	}
 	return spec.OS, spec.Architecture
-}
-
-// TargetSpec parses a target platform of a plan.
-func TargetSpec(p string) (ocispecs.Platform, error) {
-	spec, err := platforms.Parse(p)
-	return platforms.Normalize(spec), err
 }

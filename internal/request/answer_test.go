@@ -153,12 +153,12 @@ func TestPlanInputs(t *testing.T) {
 	h := testHost(t)
 	proxy := t.TempDir()
 	h.Env = map[string]string{"GOPROXY": "file://" + proxy}
-	in, err := PlanInputs(Options{Context: module(t), Platforms: []string{"linux/arm64"}, BuildContexts: []string{"larder-modules=/m"}}, h)
+	in, err := PlanInputs(t.Context(), Options{Context: module(t), Platforms: []string{"linux/arm64"}, BuildContexts: []string{"larder-modules=/m"}}, h)
 	require.NoError(t, err)
 	require.Equal(t, Header, string(in.Dockerfile))
 	require.Equal(t, []string{"linux/arm64"}, in.Platforms)
 	require.Equal(t, map[string]string{"larder-modules": "/m", "larder-goproxy-0": proxy}, in.Contexts)
-	_, err = PlanInputs(Options{Context: "https://example.com/x.git"}, h)
+	_, err = PlanInputs(t.Context(), Options{Context: "https://example.com/x.git"}, h)
 	require.ErrorContains(t, err, "a plan is made of a folder")
 }
 

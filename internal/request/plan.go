@@ -1,6 +1,7 @@
 package request
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -18,12 +19,13 @@ type Inputs struct {
 	BuildPlatform string
 	BuildArgs     map[string]string
 	Contexts      map[string]string // named contexts: a folder's path, or a URL
+	VCS           map[string]string // source, revision and version, each if it is known
 }
 
 // PlanInputs reads what larder plan needs of the options and the machine: the
 // same Dockerfile, arguments and contexts that larder build would use. The
 // context has to be a folder.
-func PlanInputs(o Options, h Host) (in Inputs, err error) {
+func PlanInputs(ctx context.Context, o Options, h Host) (in Inputs, err error) {
 	if !isDir(o.Context) {
 		if exists(o.Context) || isRemote(o.Context) || o.Context == "-" {
 			return in, fmt.Errorf("a plan is made of a folder, and %q isn't one", o.Context)
@@ -36,6 +38,7 @@ func PlanInputs(o Options, h Host) (in Inputs, err error) {
 	if in.Platforms, err = parsePlatforms(o.Platforms); err != nil {
 		return in, err
 	}
+	in.VCS = vcs(ctx, o.Context)
 	builder := platforms.DefaultSpec()
 	if runtime.GOOS != "linux" {
 		builder.OS = "linux" // builders are
