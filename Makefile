@@ -35,7 +35,7 @@ demo: setup larder
 	mkdir -p .cache
 	bin/larder plan --json examples/hello > .cache/hello-plan.json
 	start=$$(date +%s%3N); \
-	$(AS_ROOT) bin/larder build -o type=oci,dest=.cache/hello.tar examples/hello; \
+	$(AS_ROOT) bin/larder build --builder embedded -o type=oci,dest=.cache/hello.tar examples/hello; \
 	took=$$(($$(date +%s%3N) - start))ms; \
 	$(AS_ROOT) bin/demo -image .cache/hello.tar -plan .cache/hello-plan.json -took $$took
 
