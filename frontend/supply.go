@@ -136,16 +136,17 @@ func (b *build) steps() (larder.Builder, error) {
 		steps.HelperPath = "/larder-frontend"
 		return steps, nil
 	}
+	tooOld := errors.New("this builder doesn't tell a frontend about its own image: Larder needs BuildKit 0.10 or later, or Docker 23 or later; the command larder builds with older ones")
 	current, ok := b.client.Client.(interface{ CurrentFrontend() (*llb.State, error) })
 	if !ok {
-		return steps, errors.New("this builder doesn't tell a frontend about its own image: Larder needs BuildKit 0.11 or later, or Docker 24 or later")
+		return steps, tooOld
 	}
 	st, err := current.CurrentFrontend()
 	if err != nil {
 		return steps, fmt.Errorf("reading the definition of the frontend's image: %w", err)
 	}
 	if st == nil {
-		return steps, errors.New("this builder doesn't tell a frontend about its own image: Larder needs BuildKit 0.11 or later, or Docker 24 or later")
+		return steps, tooOld
 	}
 	steps.Helper = *st
 	steps.HelperPath, err = os.Executable()
