@@ -25,7 +25,7 @@ larder:
 # The real things that tests run: buildkitd, buildctl, buildx, registry, crane.
 tools:
 	mkdir -p bin/tools
-	$(GO_BUILD) -C tools -o ../bin/tools/ tool
+	cd tools && $(GO_BUILD) -o ../bin/tools/ tool
 
 setup:
 	scripts/setup.sh
