@@ -39,7 +39,7 @@ func TestSourceURL(t *testing.T) {
 // none gives nothing.
 func TestVCS(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("no git")
+		t.Fatal("this test needs git: install it")
 	}
 	dir := module(t)
 	require.Empty(t, vcs(context.Background(), dir))
