@@ -64,7 +64,10 @@ func ModuleSources(req Request) ([]Source, error) {
 			entry, rest, anyErr = list[:end], list[end+1:], list[end] == '|'
 		}
 		list = rest
-		s, err := parseSource(strings.TrimSpace(entry), i, req)
+		if entry = strings.TrimSpace(entry); entry == "" {
+			continue
+		}
+		s, err := parseSource(entry, i, req)
 		if err != nil {
 			return nil, err
 		}
@@ -74,12 +77,18 @@ func ModuleSources(req Request) ([]Source, error) {
 			break // as cmd/go has it: nothing after off or direct is ever reached
 		}
 	}
+	if len(sources) == 0 {
+		return nil, errors.New("GOPROXY has no entries: set it to the URL of a module proxy, such as https://proxy.golang.org, or leave it out")
+	}
 	return sources, nil
 }
 
 func parseSource(entry string, i int, req Request) (Source, error) {
 	if entry == "direct" || entry == "off" {
 		return Source{Keyword: entry}, nil
+	}
+	if strings.ContainsAny(entry, ".:/") && !strings.Contains(entry, ":/") && !strings.HasPrefix(entry, "/") {
+		entry = "https://" + entry // as the go command has it
 	}
 	u, err := url.Parse(entry)
 	if err != nil {
