@@ -28,11 +28,14 @@ install_packages() {
 	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# Tests serve modules, and the toolchain that Larder chooses for the modules here, from the module cache.
+# Tests serve modules, and the toolchain that Larder chooses for the modules here, from the module cache. Larder fetches
+# all that go.sum lists; go mod download alone leaves out what only tests of dependencies need.
 download_modules() {
 	local dir toolchain
 	toolchain=v0.0.1-go1.26.10.linux-$(go env GOARCH)
-	for dir in . tools examples/hello; do
+	go -C tools mod download
+	for dir in . examples/hello; do
+		(cd "$dir" && awk '$2 !~ /\/go\.mod$/ { print $1 "@" $2 }' go.sum | xargs go mod download)
 		go -C "$dir" mod download
 	done
 	[ -f "$(go env GOMODCACHE)/cache/download/golang.org/toolchain/@v/$toolchain.zip" ] && return
