@@ -79,7 +79,7 @@ func TestBadInput(t *testing.T) {
 		"module missing from the folder": {func(w *world) []string {
 			require.NoError(w.t, os.RemoveAll(filepath.Join(w.proxy, "b.example")))
 			return nil
-		}, []string{"b.example/Name/v2@v2.0.1"}},
+		}, []string{"left out, as the folder lacks it: the zip of b.example/Name/v2@v2.0.1", "larder: b.example/Name/v2@v2.0.1 is needed, and not among the modules of this build", "larder-modules"}},
 		"zip tampered with in a module cache": {func(w *world) []string {
 			cache := filepath.Join(w.t.TempDir(), "cache", "download")
 			require.NoError(w.t, os.CopyFS(cache, os.DirFS(w.proxy)))

@@ -212,6 +212,9 @@ func (p *Plan) addModules(mod Module, sources []Source) error {
 	if sources[0].Keyword == "off" {
 		return fmt.Errorf("the build needs %s, but GOPROXY=off forbids to fetch them: pass them with --build-context %s=FOLDER, or commit a vendor folder", modules(p.Modules.Zips), ModulesContext)
 	}
+	if len(sources) == 2 && sources[0].Context != "" && sources[1].Keyword == "off" {
+		sources = sources[:1] // a folder and nothing else: it can be used as it is
+	}
 	p.Modules.Sources = sources
 	return nil
 }

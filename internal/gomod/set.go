@@ -143,6 +143,21 @@ func (s Set) GoMods() []Sum { return s.filter(true) }
 // Empty reports whether the set has no module: the build uses the standard library alone.
 func (s Set) Empty() bool { return len(s.sums) == 0 }
 
+// Filter returns the lines that keep returns true for, as a set; an error of keep ends it.
+func (s Set) Filter(keep func(Sum) (bool, error)) (Set, error) {
+	var out Set
+	for _, sum := range s.sums {
+		ok, err := keep(sum)
+		if err != nil {
+			return Set{}, err
+		}
+		if ok {
+			out.sums = append(out.sums, sum)
+		}
+	}
+	return out, nil
+}
+
 func (s Set) filter(goMod bool) []Sum {
 	var out []Sum
 	for _, sum := range s.sums {

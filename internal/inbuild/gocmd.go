@@ -1,6 +1,7 @@
 package inbuild
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"strings"
 )
 
 // An exitError carries the exit code of a go command, which has said on its own what went wrong.
@@ -30,14 +32,26 @@ func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return &usageError{errors.New("in-build go: expected --stamp DIR -- SUBCOMMAND")}
 	}
 	cmd := exec.CommandContext(ctx, "go", flags.Args()...)
-	cmd.Stdout, cmd.Stderr = stdout, stderr
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = stdout, io.MultiWriter(stderr, &said)
 	if err := cmd.Run(); err != nil {
 		if exit := new(exec.ExitError); errors.As(err, &exit) {
+			tellAbsent(stderr, said.String())
 			return &exitError{exit.ExitCode()}
 		}
 		return fmt.Errorf("running the go command: %w", err)
 	}
 	return stampTree(*stamp)
+}
+
+// tellAbsent says what to do about modules that the go command wanted to fetch, which it can't here.
+func tellAbsent(w io.Writer, said string) {
+	for line := range strings.Lines(said) {
+		if mod, ok := strings.CutPrefix(line, "go: downloading "); ok {
+			fmt.Fprintf(w, "larder: %s is needed, and not among the modules of this build: add it to the folder larder-modules, or run 'go mod tidy' if go.sum lacks it\n",
+				strings.Replace(strings.TrimSpace(mod), " ", "@", 1))
+		}
+	}
 }
 
 // stampTree gives every file and folder below dir, and dir itself, the fixed time.

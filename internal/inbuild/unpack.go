@@ -50,11 +50,52 @@ func runUnpack(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := fill(*out, func(out *os.Root) error { return unpackSet(ctx, out, set, src) }); err != nil {
+	var present gomod.Set
+	if err := fill(*out, func(out *os.Root) error {
+		var missing []gomod.Sum
+		if present, missing, err = partition(set, src); err != nil {
+			return err
+		}
+		tellMissing(stdout, missing)
+		return unpackSet(ctx, out, present, src)
+	}); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "checked and unpacked %d modules\n", len(set.Zips()))
+	fmt.Fprintf(stdout, "checked and unpacked %d modules\n", len(present.Zips()))
 	return nil
+}
+
+// partition parts a set into what the folders have and what they lack. A folder that 'go mod download' made lacks some
+// of what go.sum lists, such as what only the tests of dependencies need, and no build misses it; but a folder that has
+// nothing at all is another folder than was meant.
+func partition(set gomod.Set, src folders) (present gomod.Set, missing []gomod.Sum, err error) {
+	present, err = set.Filter(func(sum gomod.Sum) (bool, error) {
+		_, err := locate(sum, src, modzip.MaxZipFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, sum)
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if err == nil && present.Empty() && len(missing) > 0 {
+		err = fmt.Errorf("the module folder has none of the %d files that go.sum lists, not even that of %s: give a folder in GOPROXY layout, such as the go command's cache/download after 'go mod download'", len(missing), missing[0].Module())
+	}
+	return present, missing, err
+}
+
+// tellMissing lists the first of what is missing.
+func tellMissing(w io.Writer, missing []gomod.Sum) {
+	for i, sum := range missing {
+		if i == maxReported {
+			fmt.Fprintf(w, "… and %d more\n", len(missing)-i)
+			return
+		}
+		what := "zip"
+		if sum.GoMod {
+			what = "go.mod file"
+		}
+		fmt.Fprintf(w, "left out, as the folder lacks it: the %s of %s\n", what, sum.Module())
+	}
 }
 
 // unpackSet unpacks every module of the set, as many at a time as there are processors. It stops at the first error.
@@ -185,16 +226,13 @@ func unpackMod(out *os.Root, sum gomod.Sum, src folders, known *versions) error 
 	return writeFile(out, path.Join(cacheDownload, name), data, 0o444)
 }
 
-// locate finds the file of a go.sum line.
+// locate finds the file of a go.sum line. The error is fs.ErrNotExist if no folder has it.
 func locate(sum gomod.Sum, src folders, limit int64) (string, error) {
 	name, err := sumFile(sum)
 	if err != nil {
 		return "", err
 	}
 	file, err := src.find(name, limit)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%s: go.sum lists it, but no module folder given has %s: add it ('go mod download' with GOMODCACHE set to a folder makes one), or leave the folder out and set GOPROXY", sum.Module(), name)
-	}
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", sum.Module(), err)
 	}
