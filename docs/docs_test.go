@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -16,33 +17,55 @@ import (
 // The image that the documents name, in the place of which the tests use one on a registry of their own.
 const published = "ghcr.io/larder-build/larder:1"
 
-// TestCommands runs the lines of console blocks that begin with "$ ", in order, in a copy of the examples. Replaced are: the frontend's image, by one on loopback; the module proxy, by one over this machine's module
-// cache; and docker, of which only "docker buildx" is used, by buildx on a BuildKit daemon.
+// TestCommands runs the lines of console blocks that begin with "$ ", in order, in a copy of the examples, and wants
+// what is shown below them in the output. Replaced are: the frontend's image, by one on loopback; the module proxy, by
+// one over this machine's module cache; and docker, of which only "docker buildx" is used, by buildx on a BuildKit
+// daemon. The Dockerfile that README.md shows is in tour.Dockerfile.
 func TestCommands(t *testing.T) {
 	root := testkit.Root(t)
 	files, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	require.NoError(t, err)
 	w := newWorld(t)
-	for _, file := range append(files, filepath.Join(root, "README.md")) {
+	// The README comes first: what it shows is a build with nothing cached.
+	for _, file := range append([]string{filepath.Join(root, "README.md")}, files...) {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, c := range console(string(text)) {
-			w.run(c)
+		for _, block := range blocks(string(text), "dockerfile") {
+			w.write("tour.Dockerfile", block)
+		}
+		for _, block := range blocks(string(text), "console") {
+			w.console(block)
 		}
 	}
 }
 
-// console returns the commands of a document's console blocks.
-func console(text string) []string {
-	var commands []string
-	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(text, -1) {
-		for line := range strings.Lines(block[1]) {
-			if c, ok := strings.CutPrefix(line, "$ "); ok {
-				commands = append(commands, strings.TrimSpace(c))
-			}
+// blocks returns the fenced blocks of a language.
+func blocks(text, language string) []string {
+	var out []string
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		out = append(out, m[1])
+	}
+	return out
+}
+
+// console runs the commands of a block. A line below a command has to be in its output, but for what differs from run
+// to run: durations and the numbers of vertices. A line of "…" stands for others.
+func (w *world) console(block string) {
+	output := ""
+	for line := range strings.Lines(block) {
+		line = strings.TrimSuffix(line, "\n")
+		command, ok := strings.CutPrefix(line, "$ ")
+		switch {
+		case ok:
+			output = w.run(command)
+		case line == "…" || strings.Contains(line, " DONE "):
+		default:
+			line = regexp.MustCompile(`https://proxy\.golang\.org(,( then)? direct)?`).ReplaceAllLiteralString(line, w.proxy)
+			line = strings.ReplaceAll(line, "linux/amd64", "linux/"+runtime.GOARCH)
+			line = regexp.MustCompile(`^#\d+ (\d+\.\d+ )?`).ReplaceAllString(line, "")
+			require.Contains(w.t, output, line, "this line isn't in the output")
 		}
 	}
-	return commands
 }
 
 // TestContract wants the two commands of the README to be what CI runs.
@@ -72,52 +95,77 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// A world is where the commands run.
 type world struct {
-	t   *testing.T
-	dir string
-	env []string
+	t     *testing.T
+	dir   string
+	env   []string
+	proxy string // the module proxy in the place of proxy.golang.org
+	image string // the frontend's image in the place of the published one
 }
 
 func newWorld(t *testing.T) *world {
 	testkit.Larder(t, "larder-frontend")
-	addr, registry := testkit.Buildkitd(t, nil), testkit.Registry(t)
-	w := &world{t: t, dir: t.TempDir()}
-	image := registry + "/larder:1"
-	examples := filepath.Join(w.dir, "examples")
-	require.NoError(t, os.CopyFS(examples, os.DirFS(filepath.Join(testkit.Root(t), "examples"))))
-	dockerfile := filepath.Join(examples, "hello", "Dockerfile")
-	text, err := os.ReadFile(dockerfile)
+	addr := testkit.Buildkitd(t, nil)
+	w := &world{
+		t: t, dir: t.TempDir(),
+		proxy: testkit.ServeProxy(t, testkit.ModuleCache(t)).URL,
+		image: testkit.Registry(t) + "/larder:1",
+	}
+	examples := filepath.Join(testkit.Root(t), "examples")
+	require.NoError(t, os.CopyFS(filepath.Join(w.dir, "examples"), os.DirFS(examples)))
+	text, err := os.ReadFile(filepath.Join(examples, "hello", "Dockerfile"))
 	require.NoError(t, err)
-	require.Contains(t, string(text), published)
-	require.NoError(t, os.WriteFile(dockerfile, []byte(strings.ReplaceAll(string(text), published, image)), 0o644))
+	w.write("examples/hello/Dockerfile", string(text))
 
 	tools := t.TempDir()
-	proxy := testkit.ServeProxy(t, testkit.ModuleCache(t)).URL
-	script := "#!/bin/sh\n[ \"$1\" = buildx ] || exit 64\nshift\n[ \"$1\" = build ] && shift && set -- build --build-arg GOPROXY=" + proxy + " \"$@\"\nexec " + testkit.Tool(t, "buildx") + " \"$@\"\n"
-	require.NoError(t, os.WriteFile(filepath.Join(tools, "docker"), []byte(script), 0o755))
+	docker := strings.NewReplacer("PROXY", w.proxy, "BUILDX", testkit.Tool(t, "buildx")).Replace(docker)
+	require.NoError(t, os.WriteFile(filepath.Join(tools, "docker"), []byte(docker), 0o755))
 	w.env = append(os.Environ(),
 		"PATH="+tools+":"+filepath.Dir(testkit.Larder(t, "larder"))+":"+os.Getenv("PATH"),
-		"XDG_DATA_HOME="+t.TempDir(), "DOCKER_HOST=unix:///nonexistent/docker.sock", "GOPROXY="+proxy,
+		"XDG_DATA_HOME="+t.TempDir(), "DOCKER_HOST=unix:///nonexistent/docker.sock", "BUILDKIT_HOST=", "GOPROXY="+w.proxy,
 		"BUILDX_CONFIG="+t.TempDir(), "BUILDX_BUILDER=docs", "BUILDX_NO_DEFAULT_ATTESTATIONS=1", "BUILDKIT_PROGRESS=plain")
 	w.run("docker buildx create --name docs --driver remote " + addr)
-	w.push(addr, image)
+	w.push(addr)
 	return w
 }
 
+// docker is the command "docker buildx". It names the module proxy, which larder build takes from the environment.
+const docker = `#!/bin/sh
+[ "$1" = buildx ] || exit 64
+shift
+[ "$1" = build ] && shift && set -- build --build-arg GOPROXY=PROXY "$@"
+exec BUILDX "$@"
+`
+
+// write writes a Dockerfile, with the frontend's image replaced.
+func (w *world) write(name, text string) {
+	require.Contains(w.t, text, published)
+	text = strings.ReplaceAll(text, published, w.image)
+	require.NoError(w.t, os.WriteFile(filepath.Join(w.dir, filepath.FromSlash(name)), []byte(text), 0o644))
+}
+
 // push makes the frontend's image of the binary that is built already.
-func (w *world) push(addr, image string) {
+func (w *world) push(addr string) {
 	dir := w.t.TempDir()
 	data, err := os.ReadFile(testkit.Larder(w.t, "larder-frontend"))
 	require.NoError(w.t, err)
 	require.NoError(w.t, os.WriteFile(filepath.Join(dir, "larder-frontend"), data, 0o755))
-	require.NoError(w.t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\nCOPY larder-frontend /\nENTRYPOINT [\"/larder-frontend\"]\n"), 0o644))
-	testkit.Run(w.t, testkit.Tool(w.t, "buildctl"), "--addr", addr, "build", "--frontend", "dockerfile.v0", "--local", "context="+dir, "--local", "dockerfile="+dir,
-		"--output", "type=image,push=true,name="+image)
+	require.NoError(w.t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(frontendImage), 0o644))
+	testkit.Run(w.t, testkit.Tool(w.t, "buildctl"), "--addr", addr, "build", "--frontend", "dockerfile.v0",
+		"--local", "context="+dir, "--local", "dockerfile="+dir, "--output", "type=image,push=true,name="+w.image)
 }
 
-func (w *world) run(command string) {
+const frontendImage = `FROM scratch
+COPY larder-frontend /
+ENTRYPOINT ["/larder-frontend"]
+`
+
+// run runs a command, which has to succeed, and returns what it printed.
+func (w *world) run(command string) string {
 	cmd := exec.CommandContext(w.t.Context(), "bash", "-euc", command)
 	cmd.Dir, cmd.Env = w.dir, w.env
 	out, err := cmd.CombinedOutput()
 	require.NoError(w.t, err, "$ %s\n%s", command, out)
+	return string(out)
 }
