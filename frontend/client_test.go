@@ -2,17 +2,14 @@ package frontend
 
 import (
 	"context"
-	"runtime"
 	"testing"
 
 	"github.com/moby/buildkit/client/llb"
-	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/apicaps"
 	"github.com/opencontainers/go-digest"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 )
 
@@ -77,18 +74,6 @@ func TestClientAddsItsInputs(t *testing.T) {
 	text := string(def.Def[0])
 	require.Contains(t, text, "FROM scratch")
 	require.Contains(t, text, "/Dockerfile.dockerignore")
-}
-
-func TestForeignBuilderIsRefused(t *testing.T) {
-	arch := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
-	r := newRecorder(map[string]string{"larder-inbuild": "larder"})
-	r.opts.Workers = []gateway.WorkerInfo{{Platforms: []ocispecs.Platform{{OS: "linux", Architecture: arch}}}}
-	c := wrap(r)
-	ui, err := dockerui.NewClient(c)
-	require.NoError(t, err)
-	_, err = (&build{client: c, ui: ui}).steps()
-	require.ErrorContains(t, err, "the builder is for linux/"+arch)
-	require.ErrorContains(t, err, "# syntax=")
 }
 
 func TestProxyEnv(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"runtime"
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/frontend/dialect"
@@ -125,9 +124,6 @@ func (b *build) offer(name string, target *ocispecs.Platform, st llb.State, img 
 func (b *build) steps() (larder.Builder, error) {
 	steps := larder.Builder{Platform: b.buildPlatform(), NoCache: b.ui.IsNoCache(""), Proxy: proxyEnv(b.ui.BuildArgs)}
 	if name := b.client.opts["larder-inbuild"]; name != "" {
-		if steps.Platform.Architecture != runtime.GOARCH {
-			return steps, fmt.Errorf("this larder is for %s and the builder is for %s, so that it can't run the builder's steps: write \"# syntax=\" with the frontend's image and use docker buildx, or run a larder for %s", runtime.GOARCH, platforms.Format(steps.Platform), steps.Platform.Architecture)
-		}
 		local := llb.Local("larder-inbuild", llb.SessionID(b.client.BuildOpts().SessionID), llb.SharedKeyHint("larder-inbuild"),
 			llb.IncludePatterns([]string{name}), llb.WithCustomName("[internal] load Larder's own steps"))
 		// One name, whatever the file is called at the client's, since the name is in the key of every step.
