@@ -163,7 +163,11 @@ func (f File) globalArgs(req Request) *llb.EnvList {
 
 // GoContext returns the name of the context that stands for a go stage of a toolchain for one target platform.
 func GoContext(toolchain string, target ocispecs.Platform) string {
-	return ContextPrefix + baseGo + ":" + strings.TrimPrefix(toolchain, "go") + "-" + target.OS + "-" + target.Architecture + target.Variant
+	return goContext(toolchain, target.OS, target.Architecture+target.Variant)
+}
+
+func goContext(toolchain, goos, arch string) string {
+	return ContextPrefix + baseGo + ":" + strings.TrimPrefix(toolchain, "go") + "-" + goos + "-" + arch
 }
 
 // rewrite returns the file with each virtual base replaced by the name of the context that stands for it. Nothing else
@@ -173,7 +177,7 @@ func (f File) rewrite(bases []Base, toolchains []string) ([]byte, error) {
 	for i, b := range bases {
 		name := StaticContext
 		if b.Kind == baseGo {
-			name = ContextPrefix + baseGo + ":" + strings.TrimPrefix(toolchains[i], "go") + "-${TARGETOS}-${TARGETARCH}${TARGETVARIANT}"
+			name = goContext(toolchains[i], "${TARGETOS}", "${TARGETARCH}${TARGETVARIANT}")
 			if b.stage.Platform == "" {
 				name = "--platform=${BUILDPLATFORM} " + name
 			}

@@ -128,7 +128,7 @@ func (p *Plan) levelZero(req Request) error {
 	if err != nil {
 		return err
 	}
-	if err := p.addToolchain(req, sources, "", mod.Versions); err != nil {
+	if _, err := p.addToolchain(req, sources, "", mod.Versions); err != nil {
 		return err
 	}
 	if err := p.addModules(mod, sources); err != nil {
@@ -156,52 +156,42 @@ func (p *Plan) virtualBases(req Request, bases []Base) error {
 		if b.Kind != baseGo {
 			continue
 		}
-		if err := p.addToolchain(req, sources, b.Version, mod.Versions); err != nil {
+		if toolchains[i], err = p.addToolchain(req, sources, b.Version, mod.Versions); err != nil {
 			return b.wrap(err)
 		}
-		toolchains[i] = p.Toolchains[len(p.Toolchains)-1].Version
 	}
 	p.Static = slices.ContainsFunc(bases, func(b Base) bool { return b.Kind == baseStatic })
 	if len(p.Toolchains) == 0 {
 		// The static base has its time zones from a toolchain, whichever is at hand.
-		if err := p.addToolchain(req, sources, "", mod.Versions); err != nil {
+		if _, err := p.addToolchain(req, sources, "", mod.Versions); err != nil {
 			return bases[0].wrap(err)
 		}
 	}
-	p.dedupToolchains()
 	text, err := req.File.rewrite(bases, toolchains)
 	p.Dockerfile = string(text)
 	p.addSteps()
 	return err
 }
 
-func (p *Plan) addToolchain(req Request, sources []Source, from string, files []gomod.VersionFile) error {
+// addToolchain chooses a toolchain, adds it to the plan unless it is there already, and returns its version.
+func (p *Plan) addToolchain(req Request, sources []Source, from string, files []gomod.VersionFile) (version string, err error) {
 	chosen, err := gomod.ChooseToolchain(gomod.ToolchainRequest{From: from, Env: req.BuildArgs["GOTOOLCHAIN"], Files: files})
 	if err != nil {
-		return err
+		return "", err
+	}
+	if slices.ContainsFunc(p.Toolchains, func(t Toolchain) bool { return t.Version == chosen.Version }) {
+		return chosen.Version, nil
 	}
 	source, err := toolchainSource(req, sources, chosen.Version)
 	if err != nil {
-		return err
+		return "", err
 	}
 	_, pinned := chosen.Pin(req.BuildPlatform)
 	if !pinned && req.BuildArgs["GOSUMDB"] == "off" {
-		return fmt.Errorf("the Go toolchain %s (%s) is not one whose checksum Larder knows, and GOSUMDB=off forbids to ask the checksum database: name a pinned release such as %s, or set GOSUMDB", chosen.Version, chosen.Why, gomod.DefaultToolchain)
+		return "", fmt.Errorf("the Go toolchain %s (%s) is not one whose checksum Larder knows, and GOSUMDB=off forbids to ask the checksum database: name a pinned release such as %s, or set GOSUMDB", chosen.Version, chosen.Why, gomod.DefaultToolchain)
 	}
 	p.Toolchains = append(p.Toolchains, Toolchain{Version: chosen.Version, Why: chosen.Why, Source: source, Pinned: pinned})
-	return nil
-}
-
-func (p *Plan) dedupToolchains() {
-	seen := map[string]bool{}
-	var out []Toolchain
-	for _, t := range p.Toolchains {
-		if !seen[t.Version] {
-			seen[t.Version] = true
-			out = append(out, t)
-		}
-	}
-	p.Toolchains = out
+	return chosen.Version, nil
 }
 
 func (p *Plan) addModules(mod Module, sources []Source) error {

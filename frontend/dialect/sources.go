@@ -12,8 +12,11 @@ import (
 const (
 	ModulesContext   = "larder-modules"   // a GOPROXY folder: modules, and toolchains if it holds any
 	ToolchainContext = "larder-toolchain" // a GOPROXY folder with golang.org/toolchain
-	proxyContext     = "larder-goproxy-"  // + N: the folder of entry N of GOPROXY, counted from 0, if it is a file URL
 )
+
+// ProxyContext returns the name of the named context that holds the folder of the i-th entry of GOPROXY, counted from
+// 0, where that is a file URL.
+func ProxyContext(i int) string { return "larder-goproxy-" + strconv.Itoa(i) }
 
 // DefaultProxy is GOPROXY where a build doesn't set it: the go command's own default.
 const DefaultProxy = "https://proxy.golang.org,direct"
@@ -101,7 +104,7 @@ func parseSource(entry string, i int, req Request) (Source, error) {
 	case "http", "https":
 		return Source{URL: strings.TrimSuffix(entry, "/")}, nil
 	case "file":
-		name := proxyContext + strconv.Itoa(i)
+		name := ProxyContext(i)
 		if !req.hasContext(name) {
 			return Source{}, fmt.Errorf("GOPROXY=%s: a build step can't see this machine's folders: pass it as a named context with --build-context %s=%s", entry, ModulesContext, u.Path)
 		}

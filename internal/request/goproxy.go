@@ -5,17 +5,11 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"strconv"
 	"strings"
 
+	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/moby/buildkit/client"
 )
-
-// GoProxyContext is the name of the named context that stands for the i-th
-// entry, counted from 0, of the GOPROXY list, when that entry is a folder.
-func GoProxyContext(i int) string {
-	return "larder-goproxy-" + strconv.Itoa(i)
-}
 
 // FileProxies returns the folders of the file:// entries of a GOPROXY list, by
 // the name of their context. A build can't see the client's folders, so each
@@ -37,7 +31,7 @@ func FileProxies(goproxy string) (map[string]string, error) {
 			return nil, fmt.Errorf("GOPROXY: entry %d: %w", i+1, err)
 		}
 		if path != "" {
-			out[GoProxyContext(i)] = path
+			out[dialect.ProxyContext(i)] = path
 		}
 	}
 	return out, nil
