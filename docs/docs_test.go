@@ -126,7 +126,7 @@ func newWorld(t *testing.T) *world {
 		"XDG_DATA_HOME="+t.TempDir(), "DOCKER_HOST=unix:///nonexistent/docker.sock", "BUILDKIT_HOST=", "GOPROXY="+w.proxy,
 		"BUILDX_CONFIG="+t.TempDir(), "BUILDX_BUILDER=docs", "BUILDX_NO_DEFAULT_ATTESTATIONS=1", "BUILDKIT_PROGRESS=plain")
 	w.run("docker buildx create --name docs --driver remote " + addr)
-	w.push(addr)
+	testkit.PushFrontend(t, addr, w.image)
 	return w
 }
 
@@ -144,22 +144,6 @@ func (w *world) write(name, text string) {
 	text = strings.ReplaceAll(text, published, w.image)
 	require.NoError(w.t, os.WriteFile(filepath.Join(w.dir, filepath.FromSlash(name)), []byte(text), 0o644))
 }
-
-// push makes the frontend's image of the binary that is built already.
-func (w *world) push(addr string) {
-	dir := w.t.TempDir()
-	data, err := os.ReadFile(testkit.Larder(w.t, "larder-frontend"))
-	require.NoError(w.t, err)
-	require.NoError(w.t, os.WriteFile(filepath.Join(dir, "larder-frontend"), data, 0o755))
-	require.NoError(w.t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(frontendImage), 0o644))
-	testkit.Run(w.t, testkit.Tool(w.t, "buildctl"), "--addr", addr, "build", "--frontend", "dockerfile.v0",
-		"--local", "context="+dir, "--local", "dockerfile="+dir, "--output", "type=image,push=true,name="+w.image)
-}
-
-const frontendImage = `FROM scratch
-COPY larder-frontend /
-ENTRYPOINT ["/larder-frontend"]
-`
 
 // run runs a command, which has to succeed, and returns what it printed.
 func (w *world) run(command string) string {

@@ -14,8 +14,6 @@ import (
 // toolchain is what "go 1.26" in a test's go.mod chooses.
 const toolchain = "go1.26.10"
 
-const caps = "moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests,moby.buildkit.frontend.contexts"
-
 // A gateway is a BuildKit daemon, a registry with Larder's image in it, and a module to build.
 type gateway struct {
 	t                                    *testing.T
@@ -32,23 +30,11 @@ func newGateway(t *testing.T) *gateway {
 		"greet.go": "package greet\n\nconst Hello = \"hello\"\n",
 	}}.Write(t, folder)
 	g.proxy = testkit.ServeProxy(t, folder, testkit.ModuleCache(t)).URL
-	g.pushImage(filepath.Dir(testkit.Larder(t, "larder-frontend")))
+	testkit.PushFrontend(t, g.addr, g.larder)
 	g.context = testkit.Tree(t, "-- Dockerfile --\n# syntax="+g.larder+"\n"+
 		"-- go.mod --\nmodule example.com/app\n\ngo 1.26\n\nrequire a.example/greet v1.2.0\n-- go.sum --\n"+sums+
 		"-- main.go --\npackage main\n\nimport (\n\t\"fmt\"\n\n\t\"a.example/greet\"\n)\n\nfunc main() { fmt.Println(greet.Hello) }\n")
 	return g
-}
-
-// pushImage makes the frontend's image of a binary that is built already: the quick way for tests that are about what
-// the image does. TestFrontendImage is about how it is made.
-func (g *gateway) pushImage(bin string) {
-	dir := g.t.TempDir()
-	data, err := os.ReadFile(filepath.Join(bin, "larder-frontend"))
-	require.NoError(g.t, err)
-	require.NoError(g.t, os.WriteFile(filepath.Join(dir, "larder-frontend"), data, 0o755))
-	require.NoError(g.t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\nLABEL moby.buildkit.frontend.network.none=true moby.buildkit.frontend.caps="+caps+
-		"\nCOPY larder-frontend /\nENTRYPOINT [\"/larder-frontend\"]\n"), 0o644))
-	g.buildctl(dir, "--output", "type=image,push=true,name="+g.larder)
 }
 
 func (g *gateway) buildctlCommand(context string, args ...string) *exec.Cmd {
@@ -214,7 +200,7 @@ func (g *gateway) checkFrontend(tag string, archs ...string) {
 	for _, arch := range archs {
 		config := testkit.Run(g.t, crane, "config", "--platform", "linux/"+arch, ref)
 		require.Contains(g.t, config, `"moby.buildkit.frontend.network.none":"true"`)
-		require.Contains(g.t, config, `"moby.buildkit.frontend.caps":"`+caps+`"`)
+		require.Contains(g.t, config, `"moby.buildkit.frontend.caps":"`+testkit.FrontendCaps+`"`)
 		file := filepath.Join(g.t.TempDir(), "fs.tar")
 		testkit.Run(g.t, crane, "export", "--platform", "linux/"+arch, ref, file)
 		fi, err := os.Stat(file)
