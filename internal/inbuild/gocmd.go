@@ -1,7 +1,6 @@
 package inbuild
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // An exitError carries the exit code of a go command, which has said on its own what went wrong.
@@ -24,34 +26,48 @@ func (e *exitError) Error() string {
 func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("go")
 	stamp := flags.String("stamp", "", "folder whose files get a fixed time")
-	flags.SetOutput(io.Discard)
-	if err := flags.Parse(args); err != nil {
-		return &usageError{fmt.Errorf("in-build go: %w", err)}
+	if err := parseCommand(flags, args); err != nil {
+		return err
 	}
 	if *stamp == "" || flags.NArg() == 0 {
 		return &usageError{errors.New("in-build go: expected --stamp DIR -- SUBCOMMAND")}
 	}
-	cmd := exec.CommandContext(ctx, "go", flags.Args()...)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = stdout, io.MultiWriter(stderr, &said)
-	if err := cmd.Run(); err != nil {
-		if exit := new(exec.ExitError); errors.As(err, &exit) {
-			tellAbsent(stderr, said.String())
-			return &exitError{exit.ExitCode()}
-		}
-		return fmt.Errorf("running the go command: %w", err)
+	if err := runCommand(exec.CommandContext(ctx, "go", flags.Args()...), stdout, stderr); err != nil {
+		return err
 	}
 	return stampTree(*stamp)
 }
 
-// tellAbsent says what to do about modules that the go command wanted to fetch, which it can't here.
-func tellAbsent(w io.Writer, said string) {
-	for line := range strings.Lines(said) {
-		if mod, ok := strings.CutPrefix(line, "go: downloading "); ok {
-			fmt.Fprintf(w, "larder: %s is needed, and not among the modules of this build: add it to the folder larder-modules, or run 'go mod tidy' if go.sum lacks it\n",
-				strings.Replace(strings.TrimSpace(mod), " ", "@", 1))
+// runCommand runs a go command. What it says is passed on as it comes; if it fails, hints follow.
+func runCommand(cmd *exec.Cmd, stdout, stderr io.Writer) error {
+	var said [2]*listener
+	for i := range said {
+		said[i] = &listener{modCache: modCache(cmd)}
+	}
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(stdout, said[0]), io.MultiWriter(stderr, said[1])
+	cmd.WaitDelay = 10 * time.Second
+	err := cmd.Run()
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // then it did well, and left a process that holds its output
+		return nil
+	}
+	tellHints(stderr, said[:]...)
+	exit := new(exec.ExitError)
+	switch {
+	case errors.As(err, &exit) && exit.Exited():
+		return &exitError{exit.ExitCode()}
+	case errors.Is(err, syscall.ENOEXEC):
+		return fmt.Errorf("running the go command: %w: the stage's image is for another platform than the builder's: write FROM --platform=$BUILDPLATFORM", err)
+	}
+	return fmt.Errorf("running the go command: %w", err)
+}
+
+func modCache(cmd *exec.Cmd) string {
+	for _, kv := range slices.Backward(cmd.Environ()) {
+		if dir, ok := strings.CutPrefix(kv, "GOMODCACHE="); ok && dir != "" {
+			return dir
 		}
 	}
+	return "/go/pkg/mod"
 }
 
 // stampTree gives every file and folder below dir, and dir itself, the fixed time.

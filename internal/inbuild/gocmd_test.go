@@ -41,9 +41,3 @@ func TestGoFailure(t *testing.T) {
 	require.Equal(t, 2, Main(t.Context(), []string{"go", "build"}, &stdout, &stderr))
 	require.Contains(t, stderr.String(), "expected --stamp DIR -- SUBCOMMAND")
 }
-
-func TestGoTellsAbsentModules(t *testing.T) {
-	var out bytes.Buffer
-	tellAbsent(&out, "# x\ngo: downloading a.example/b v1.0.0\nmain.go:1: oops\n")
-	require.Equal(t, "larder: a.example/b@v1.0.0 is needed, and not among the modules of this build: add it to the folder larder-modules, or run 'go mod tidy' if go.sum lacks it\n", out.String())
-}

@@ -68,15 +68,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runStatic(ctx, args, stdout)
 	case "go":
 		return runGo(ctx, args, stdout, stderr)
+	case "go-line":
+		return runGoLine(ctx, args, stdout, stderr)
 	}
 	return &usageError{fmt.Errorf("in-build: unknown step %q", step)}
 }
 
 // parseFlags parses a step's flags and insists on the required ones.
 func parseFlags(fs *flag.FlagSet, args []string, required ...string) error {
-	fs.SetOutput(io.Discard)
-	if err := fs.Parse(args); err != nil {
-		return &usageError{fmt.Errorf("in-build %s: %w", fs.Name(), err)}
+	if err := parseCommand(fs, args); err != nil {
+		return err
 	}
 	if fs.NArg() > 0 {
 		return &usageError{fmt.Errorf("in-build %s: unexpected argument %q", fs.Name(), fs.Arg(0))}
@@ -85,6 +86,15 @@ func parseFlags(fs *flag.FlagSet, args []string, required ...string) error {
 		if fs.Lookup(name).Value.String() == "" {
 			return &usageError{fmt.Errorf("in-build %s: --%s is missing", fs.Name(), name)}
 		}
+	}
+	return nil
+}
+
+// parseCommand parses the flags of a step that takes arguments too.
+func parseCommand(fs *flag.FlagSet, args []string) error {
+	fs.SetOutput(io.Discard)
+	if err := fs.Parse(args); err != nil {
+		return &usageError{fmt.Errorf("in-build %s: %w", fs.Name(), err)}
 	}
 	return nil
 }

@@ -1,0 +1,228 @@
+package inbuild
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// fixedEnv is the environment of every go command of a GO line, whatever the stage says: nothing is fetched, no
+// toolchain but the stage's own runs, and no configuration is taken from a file. GONOPROXY is there because a GOPRIVATE
+// of the stage would otherwise go round GOPROXY=off.
+var fixedEnv = map[string]string{
+	"GOENV":       "off",
+	"GOTOOLCHAIN": "local",
+	"GOPROXY":     "off",
+	"GONOPROXY":   "none",
+	"GOSUMDB":     "off",
+	"GOVCS":       "*:off",
+	"GOTELEMETRY": "off",
+}
+
+// environment returns the environment of the go command, out of the stage's, for a line of these words.
+func (l *goLine) environment(stage, words []string) ([]string, error) {
+	env := map[string]string{}
+	for _, kv := range stage {
+		k, v, _ := strings.Cut(kv, "=")
+		env[k] = v
+	}
+	goflags := []string{env["GOFLAGS"]}
+	for _, kv := range l.env {
+		k, v, _ := strings.Cut(kv, "=")
+		env[k] = v
+		if k == "GOFLAGS" {
+			goflags = append(goflags, v)
+		}
+	}
+	flags, err := moduleFlags(goflags, l.vendor)
+	if err != nil {
+		return nil, err
+	}
+	target, err := readTarget(l.target)
+	if err != nil {
+		return nil, err
+	}
+	setPlatform(env, target, runsItsOutput(words))
+	maps.Copy(env, fixedEnv)
+	maps.Copy(env, map[string]string{"GOFLAGS": flags, "GOMODCACHE": l.modCache, "GOWORK": l.work, "PWD": l.dir})
+	if l.goCache != "" {
+		env["GOCACHE"] = l.goCache
+	}
+	setDefault(env, "GOPATH", "/go")
+	setDefault(env, "HOME", "/root")
+	if err := l.setCgo(env, words[0]); err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, k+"="+env[k])
+	}
+	return list, nil
+}
+
+// setDefault sets what is unset or empty: that is the same to the go command.
+func setDefault(env map[string]string, key, value string) {
+	if env[key] == "" {
+		env[key] = value
+	}
+}
+
+// readTarget reads a file of lines KEY=VALUE, the go command's variables for a platform.
+func readTarget(name string) (map[string]string, error) {
+	target := map[string]string{}
+	if name == "" {
+		return target, nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the target platform: %w", err)
+	}
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimSpace(line)
+		k, v, ok := strings.Cut(line, "=")
+		if line != "" && (!ok || !strings.HasPrefix(k, "GO")) {
+			return nil, fmt.Errorf("reading the target platform: %s: expected lines such as GOOS=linux, not %q", name, line)
+		}
+		target[k] = v
+	}
+	delete(target, "")
+	return target, nil
+}
+
+// runsItsOutput reports whether a line runs what it compiles. It can do so only on the platform of the builder, as
+// nothing is emulated.
+func runsItsOutput(words []string) bool {
+	switch words[0] {
+	case "run", "tool":
+		return true
+	case "test":
+		for _, w := range words[1:] {
+			switch oneDash(w) {
+			case "-c", "-c=true":
+				return false // only compiles
+			case "-args":
+				return true
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// oneDash writes a flag with one dash: the go command takes two for the same.
+func oneDash(flag string) string {
+	if strings.HasPrefix(flag, "--") {
+		return flag[1:]
+	}
+	return flag
+}
+
+// setPlatform has the go command compile for the target platform, or for the builder's own. A platform that the user
+// asked for in the stage's environment wins.
+func setPlatform(env, target map[string]string, builders bool) {
+	if !builders {
+		for k, v := range target {
+			setDefault(env, k, v)
+		}
+		return
+	}
+	for _, k := range []string{"GOOS", "GOARCH"} {
+		if env[k] != "" && env[k] != target[k] {
+			return
+		}
+	}
+	for k, v := range target {
+		if env[k] == v {
+			delete(env, k)
+		}
+	}
+}
+
+// moduleFlags joins texts of GOFLAGS, of which the last has the last word, and adds -mod.
+func moduleFlags(texts []string, vendor bool) (string, error) {
+	texts = slices.DeleteFunc(texts, func(s string) bool { return strings.TrimSpace(s) == "" })
+	mod, readonly := false, false
+	for _, text := range texts {
+		words, err := splitQuoted(text)
+		if err != nil {
+			return "", fmt.Errorf("GOFLAGS=%s: %w", text, err)
+		}
+		for _, w := range words {
+			name, value, _ := strings.Cut(oneDash(w), "=")
+			if slices.Contains([]string{"-modfile", "-overlay", "-toolexec", "-exec"}, name) || name == "-mod" && value == "mod" {
+				return "", fmt.Errorf("GOFLAGS=%s: %s is refused there, as it changes what is built out of sight: write it on the GO line itself", text, w)
+			}
+			mod = mod || name == "-mod"
+			readonly = readonly || name == "-mod" && value == "readonly"
+		}
+	}
+	switch {
+	case vendor && (!mod || readonly):
+		// -mod=readonly is no word against vendor/: FROM go says it of every stage, before it is known what is in there.
+		texts = append(texts, "-mod=vendor")
+	case !mod:
+		// A -mod on the line itself wins over this.
+		texts = slices.Insert(texts, 0, "-mod=readonly")
+	}
+	return strings.Join(texts, " "), nil
+}
+
+// splitQuoted splits what the go command takes as a list in one variable: at white space, and a word may be quoted as a
+// whole. There are no escapes.
+func splitQuoted(s string) (words []string, err error) {
+	const space = " \t\n\r"
+	for s = strings.TrimLeft(s, space); s != ""; s = strings.TrimLeft(s, space) {
+		var word string
+		if quote := s[:1]; quote == `"` || quote == "'" {
+			var ok bool
+			if word, s, ok = strings.Cut(s[1:], quote); !ok {
+				return nil, fmt.Errorf("unterminated %s string", quote)
+			}
+		} else {
+			end := strings.IndexAny(s, space)
+			if end < 0 {
+				end = len(s)
+			}
+			word, s = s[:end], s[end:]
+		}
+		words = append(words, word)
+	}
+	return words, nil
+}
+
+// setCgo decides on CGO_ENABLED, and insists on a C compiler if a line needs one.
+func (l *goLine) setCgo(env map[string]string, subcommand string) error {
+	switch l.cgo {
+	case "true":
+		env["CGO_ENABLED"] = "1"
+	case "false":
+		env["CGO_ENABLED"] = "0"
+	default:
+		setDefault(env, "CGO_ENABLED", "0")
+	}
+	if env["CGO_ENABLED"] != "1" || !slices.Contains([]string{"build", "install", "run", "test", "vet"}, subcommand) {
+		return nil
+	}
+	const advice = "start the stage from an image that has Go and a C compiler, such as golang (FROM go has none), or set CGO_ENABLED=0"
+	if env["CC"] != "" {
+		cc, err := splitQuoted(env["CC"])
+		if err == nil && len(cc) > 0 {
+			_, err = exec.LookPath(cc[0])
+		}
+		if err != nil {
+			return fmt.Errorf("CGO_ENABLED=1 and CC=%s, but this stage has no such C compiler: %s", env["CC"], advice)
+		}
+		return nil
+	}
+	for _, cc := range []string{"gcc", "clang"} {
+		if _, err := exec.LookPath(cc); err == nil {
+			env["CC"] = cc // the go command itself looks for gcc alone
+			return nil
+		}
+	}
+	return errors.New("CGO_ENABLED=1, but this stage has no C compiler: " + advice)
+}

@@ -1,0 +1,100 @@
+package inbuild
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// goHints say what to do about what the go command says, where it can't know that it runs in a build that fetches
+// nothing, and whose source tree is read-only.
+var goHints = []struct {
+	says   *regexp.Regexp
+	advice string
+}{
+	{regexp.MustCompile(`^go: downloading (\S+) (\S+)`), "$1@$2" + absent},
+	{regexp.MustCompile(`([^\s@]+@v\S+): module lookup disabled by GOPROXY=off`), "$1" + absent},
+	{regexp.MustCompile(`missing go\.sum entry`),
+		"go.sum lacks a line that this build needs: run 'go mod tidy' where the sources are kept, and commit go.mod and go.sum"},
+	{regexp.MustCompile(`updates to go\.mod needed`),
+		"go.mod is not up to date, and read-only here: run 'go mod tidy' where the sources are kept, and commit go.mod and go.sum"},
+	{regexp.MustCompile(`cannot find module providing package (\S+): import lookup disabled by -mod=readonly`),
+		"no module of go.mod has the package $1: run 'go mod tidy' where the sources are kept, and commit go.mod and go.sum"},
+	{regexp.MustCompile(`cannot find module providing package (\S+): import lookup disabled by -mod=vendor`),
+		"vendor/ lacks the package $1: run 'go mod tidy' and 'go mod vendor' where the sources are kept, and commit what they write"},
+	{regexp.MustCompile(`requires go >= (\S+) \(running go ([^;)\s]+)`),
+		"this stage has Go $2, and no other toolchain is fetched: start it with FROM go:$1, or from an image with that Go"},
+	{regexp.MustCompile(`: read-only file system`),
+		"the source tree is read-only: have the command write to an absolute path outside of it, such as -o /out/ or -coverprofile=/out/cover.out (and tests below t.TempDir())"},
+	{regexp.MustCompile(`^go: build output .* already exists and is a directory`),
+		"without -o, a binary goes into the source tree, which is read-only: name an absolute path outside of it, such as -o /out/"},
+	{regexp.MustCompile(`fork/exec \S+: exec format error`),
+		"that is compiled for another platform than the builder's, and nothing is emulated: leave GOOS and GOARCH unset for a line that runs what it compiles, or only compile, with GO build or GO test -c"},
+	{regexp.MustCompile(`no space left on device`),
+		"the builder's disk is full: make room on it, for example with 'docker builder prune'"},
+	{regexp.MustCompile(`: signal: killed`),
+		"a process of the go command was killed: most likely the builder has too little memory; flag -p=1 makes go need less"},
+}
+
+const absent = " is needed, and not among the modules of this build: add it to the folder larder-modules, or run 'go mod tidy' if go.sum lacks it"
+
+// maxHints bounds the advice on one failure: go's own words say the rest.
+const maxHints = 20
+
+// A listener collects the hints to what a go command says on one of its streams.
+type listener struct {
+	modCache string
+	rest     []byte // of a line that isn't whole yet
+	hints    []string
+}
+
+// maxHeard bounds how much of a line is kept: a test may print long ones.
+const maxHeard = 64 << 10
+
+func (l *listener) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		line, rest, whole := bytes.Cut(p, []byte("\n"))
+		l.rest = append(l.rest, line[:min(len(line), maxHeard-len(l.rest))]...)
+		if whole {
+			l.flush()
+		}
+		p = rest
+	}
+	return n, nil
+}
+
+func (l *listener) flush() {
+	l.hear(string(l.rest))
+	l.rest = l.rest[:0]
+}
+
+func (l *listener) hear(line string) {
+	for _, h := range goHints {
+		at := h.says.FindStringSubmatchIndex(line)
+		if at == nil || strings.Contains(line, l.modCache+"/") && strings.Contains(line, "read-only file system") {
+			continue // a module cache that can't be written to lacks a module, which another line names
+		}
+		hint := string(h.says.ExpandString(nil, h.advice, line, at))
+		if len(l.hints) < maxHints && !slices.Contains(l.hints, hint) {
+			l.hints = append(l.hints, hint)
+		}
+	}
+}
+
+// tellHints writes what listeners have collected, each hint once.
+func tellHints(w io.Writer, listeners ...*listener) {
+	var told []string
+	for _, l := range listeners {
+		l.flush()
+		for _, hint := range l.hints {
+			if !slices.Contains(told, hint) {
+				told = append(told, hint)
+				fmt.Fprintf(w, "larder: %s\n", hint)
+			}
+		}
+	}
+}

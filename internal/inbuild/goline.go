@@ -1,0 +1,170 @@
+package inbuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// defaultGo is where the official images, and FROM go, have the go command: a stage may have another PATH.
+const defaultGo = "/usr/local/go/bin/go"
+
+// A goLine is a GO line, and what the flags of the step go-line say about it.
+type goLine struct {
+	dir, stdout                     string
+	target, work, modCache, goCache string
+	cgo, escape                     string
+	vendor                          bool
+	env                             stringList
+	line                            string
+}
+
+// runGoLine runs the go command as a GO line says, in the stage's own file system and environment:
+//
+//	go-line [flags] -- LINE
+//
+// LINE is all that follows GO and its flags, as one argument: continuations are joined, variables not expanded. Flags:
+//
+//	--dir DIR         where the go command runs (required)
+//	--target FILE     lines KEY=VALUE for the target platform: GOOS, GOARCH, maybe GOARM or GOAMD64
+//	--modcache DIR    GOMODCACHE; /go/pkg/mod if absent
+//	--gocache DIR     GOCACHE; the stage's own if absent
+//	--work FILE       GOWORK; off if absent
+//	--vendor          take packages from vendor/
+//	--cgo true|false  CGO_ENABLED, whatever the stage says
+//	--env KEY=VALUE   a variable that goes before the stage's (may be repeated); GOFLAGS is added to the stage's
+//	--stdout FILE     keep what go prints on stdout, if it succeeds; an absolute path
+//	--escape CHAR     the file's escape character: \ (if absent) or `
+func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	l, err := parseGoLine(args)
+	if err != nil {
+		return err
+	}
+	words, err := expandLine(l.line, l.escape, os.Environ())
+	if err != nil {
+		return err
+	}
+	env, err := l.environment(os.Environ(), words)
+	if err != nil {
+		return err
+	}
+	goCommand, err := findGo(defaultGo)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(l.dir); err != nil || !info.IsDir() {
+		return fmt.Errorf("there is no folder %s in this stage to run GO %s in", l.dir, l.line)
+	}
+	return keepOutput(l.stdout, stdout, func(stdout io.Writer) error {
+		cmd := exec.CommandContext(ctx, goCommand, words...)
+		cmd.Dir, cmd.Env = l.dir, env
+		return runCommand(cmd, stdout, stderr)
+	})
+}
+
+func parseGoLine(args []string) (*goLine, error) {
+	l := new(goLine)
+	flags := newFlags("go-line")
+	flags.StringVar(&l.dir, "dir", "", "where the go command runs")
+	flags.StringVar(&l.target, "target", "", "file of the target platform's variables")
+	flags.StringVar(&l.modCache, "modcache", "/go/pkg/mod", "GOMODCACHE")
+	flags.StringVar(&l.goCache, "gocache", "", "GOCACHE")
+	flags.StringVar(&l.work, "work", "off", "GOWORK")
+	flags.BoolVar(&l.vendor, "vendor", false, "take packages from vendor/")
+	flags.StringVar(&l.cgo, "cgo", "", "true or false")
+	flags.Var(&l.env, "env", "KEY=VALUE")
+	flags.StringVar(&l.stdout, "stdout", "", "file for what go prints on stdout")
+	flags.StringVar(&l.escape, "escape", `\`, "the file's escape character")
+	if err := parseCommand(flags, args); err != nil {
+		return nil, err
+	}
+	problem := ""
+	switch {
+	case l.dir == "":
+		problem = "--dir is missing"
+	case flags.NArg() != 1:
+		problem = fmt.Sprintf("expected one argument after --, the GO line, not %d", flags.NArg())
+	case l.escape != `\` && l.escape != "`":
+		problem = fmt.Sprintf("--escape %q: expected \\ or `", l.escape)
+	case l.cgo != "" && l.cgo != "true" && l.cgo != "false":
+		problem = fmt.Sprintf("--cgo %q: expected true or false", l.cgo)
+	case l.stdout != "" && (!filepath.IsAbs(l.stdout) || strings.HasSuffix(l.stdout, "/")):
+		problem = fmt.Sprintf("--stdout %q: expected the absolute path of a file", l.stdout)
+	}
+	for _, kv := range l.env {
+		if i := strings.IndexByte(kv, '='); i <= 0 {
+			problem = fmt.Sprintf("--env %q: expected KEY=VALUE", kv)
+		}
+	}
+	if problem != "" {
+		return nil, &usageError{errors.New("in-build go-line: " + problem)}
+	}
+	l.line = flags.Arg(0)
+	return l, nil
+}
+
+// findGo returns the stage's go command.
+func findGo(fallback string) (string, error) {
+	for _, name := range []string{"go", fallback} {
+		if file, err := exec.LookPath(name); err == nil {
+			return file, nil
+		}
+	}
+	return "", errors.New("this stage has no go command: start it with FROM go, or from an image that has a Go toolchain")
+}
+
+// keepOutput has run write its output to stdout, and keeps it in a file too if run succeeds: a file that is there is
+// whole.
+func keepOutput(name string, stdout io.Writer, run func(stdout io.Writer) error) error {
+	if name == "" {
+		return run(stdout)
+	}
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return fmt.Errorf("--stdout=%s: that is a folder: name a file", name)
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return fmt.Errorf("--stdout=%s: %w", name, err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".larder-")
+	if err != nil {
+		return fmt.Errorf("--stdout=%s: %w", name, err)
+	}
+	defer os.Remove(f.Name()) // what is left of a failure; after a success it has another name
+	kept := &keptFile{File: f}
+	err = run(io.MultiWriter(stdout, kept))
+	if closeErr := f.Close(); kept.err == nil {
+		kept.err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	if kept.err == nil {
+		kept.err = os.Chmod(f.Name(), 0o644)
+	}
+	if kept.err == nil {
+		kept.err = os.Rename(f.Name(), name)
+	}
+	if kept.err != nil {
+		return fmt.Errorf("--stdout=%s: %w", name, kept.err)
+	}
+	return nil
+}
+
+// A keptFile remembers an error rather than return it: the go command isn't ended half-way by a disk that is full, and
+// all that it says is shown.
+type keptFile struct {
+	*os.File
+	err error
+}
+
+func (k *keptFile) Write(p []byte) (int, error) {
+	if k.err == nil {
+		_, k.err = k.File.Write(p)
+	}
+	return len(p), nil
+}
