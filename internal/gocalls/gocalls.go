@@ -1,0 +1,149 @@
+// Package gocalls finds the calls of the go command in shell source, and says what is known of each: its arguments, its
+// environment and its folder. It runs nothing and reads no files. What it can't know for sure it calls unknown.
+package gocalls
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// A Call is one call of the go command.
+type Call struct {
+	// Start and End are byte offsets in the source: from the first word of the simple command after its assignments,
+	// which is "go" or what runs it, such as "env", to the end of its last word or redirection. The body of a
+	// here-document is outside. In a script in a word, as of sh -c, they are those of the command that has the word.
+	Start, End int
+	// Args is what follows "go". Go's own flag -C is taken out and applied to Dir.
+	Args []Word
+	// Env has the values of the variables that the script surely sets for the call.
+	Env map[string]string
+	// Unknown has the variables that the script sets to something else than what the environment of the script has, or
+	// may, but not to what: it isn't literal, or happens on some ways only, or takes the variable away, or sets it without
+	// export, which counts only if the environment has it already.
+	Unknown map[string]bool
+	// Dir is the folder that cd and -C lead to: absolute, or relative to where the script starts, "" if that's the same.
+	Dir string
+	// DirKnown is false, and Dir of no use, if a cd isn't literal, or may or may not have happened.
+	DirKnown bool
+	// Bare is true if nothing takes the call's output, and its exit status only decides whether the script goes on: the
+	// call is a statement in a list. It isn't in a pipe, substitution, function, condition or the background, is not
+	// negated, and is redirected to /dev/null at most. A call in a script in a word isn't bare.
+	Bare bool
+}
+
+// A Word is an argument of a call.
+type Word struct {
+	Text    string // the word's value without quotes, if it is literal, else its source
+	Literal bool
+}
+
+// A Script is what a piece of shell source runs.
+type Script struct {
+	// Calls are the calls of go in the order of the source.
+	Calls []Call
+	// Others names the other commands, in the order of the source, each once: the first word, with its folder, or its
+	// source if it isn't literal. Builtins and functions are among them. What only runs another command, such as env,
+	// time or sudo, and a shell whose script is read, are not.
+	Others []string
+	// HasFuncs is true if the script declares functions.
+	HasFuncs bool
+}
+
+// Limits keep what any input costs small. Nesting that a source of that size can have fits a goroutine's stack.
+const (
+	maxSource   = 32 << 10
+	maxDepth    = 200
+	maxCalls    = 1000
+	maxVars     = 500
+	maxWrappers = 20
+)
+
+var errTooBig = errors.New("the script is too big or too deeply nested to be read")
+
+// Parse reads shell source. posix true means sh, else bash. The error is the parser's: the caller leaves such a command
+// alone.
+func Parse(src string, posix bool) (Script, error) {
+	file, err := parse(src, posix)
+	if err != nil {
+		return Script{}, err
+	}
+	w := &walker{found: &found{}, src: src, posix: posix, funcs: &functions{}}
+	w.file(file, state{}, true)
+	if w.found.err != nil {
+		return Script{}, w.found.err
+	}
+	return w.found.Script, nil
+}
+
+// Exec reads the words of a command that no shell runs (the JSON form of RUN). It sees through what Parse sees through,
+// and through sh -c SCRIPT. Start and End are 0, and Bare is true only if the call is all that is run.
+func Exec(words []string) Script {
+	w := &walker{found: &found{}, funcs: &functions{}, exec: true}
+	c := command{bare: true, external: true}
+	size := 0
+	for _, text := range words {
+		c.words = append(c.words, literalWord(text))
+		if size += len(text) + 1; size > maxSource {
+			w.err = errTooBig
+		}
+	}
+	if len(words) > 0 && w.err == nil {
+		w.run(c, state{}, state{})
+	}
+	if w.found.err != nil {
+		return Script{Others: words[:1]}
+	}
+	script := w.found.Script
+	if len(script.Calls) != 1 || len(script.Others) > 0 {
+		for i := range script.Calls {
+			script.Calls[i].Bare = false
+		}
+	}
+	return script
+}
+
+// parse takes a panic of the parser for an error: what people write isn't to end the build of all else.
+func parse(src string, posix bool) (file *syntax.File, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			file, err = nil, fmt.Errorf("the parser failed: %v", r)
+		}
+	}()
+	if len(src) > maxSource {
+		return nil, errTooBig
+	}
+	lang := syntax.LangBash
+	if posix {
+		lang = syntax.LangPOSIX
+	}
+	return syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(src), "")
+}
+
+// found collects what a script and the scripts in its words run.
+type found struct {
+	Script
+	seen map[string]bool
+	err  error
+}
+
+func (f *found) other(name string) {
+	if f.seen[name] {
+		return
+	}
+	if f.seen == nil {
+		f.seen = map[string]bool{}
+	}
+	f.seen[name] = true
+	f.Others = append(f.Others, name)
+}
+
+func (f *found) call(c Call) {
+	if len(f.Calls) == maxCalls {
+		f.err = errTooBig
+		return
+	}
+	f.Calls = append(f.Calls, c)
+}

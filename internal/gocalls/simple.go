@@ -1,0 +1,224 @@
+package gocalls
+
+import (
+	"path"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// A command is the words of a simple command, and what is around them.
+type command struct {
+	words      []word
+	start, end int
+	bare       bool
+	external   bool // a program runs it, not the shell: its name is that of no builtin or function
+	replaces   bool // exec runs it: nothing follows
+}
+
+// simple walks a simple command, and what is in its words.
+func (w *walker) simple(c *syntax.CallExpr, redirs []*syntax.Redirect, st state, bare bool) outcome {
+	env := st
+	for _, a := range c.Assigns {
+		w.substitutions(a, st)
+		if set, ok := w.assign(a, env.vars); ok && len(c.Args) > 0 {
+			env = env.assignExported(set)
+		} else if ok {
+			env = env.assign(set)
+		}
+	}
+	if len(c.Args) == 0 {
+		return surely(env).forget(defaults(c.Assigns))
+	}
+	run := command{bare: bare, start: int(c.Args[0].Pos().Offset()), end: int(c.End().Offset())}
+	for _, r := range redirs {
+		run.end = max(run.end, int(r.Word.End().Offset()))
+	}
+	for _, a := range c.Args {
+		run.words = append(run.words, w.readWord(a, st.vars, false))
+	}
+	out := w.run(run, st, env)
+	for _, a := range c.Args {
+		w.substitutions(a, st)
+	}
+	return out.forget(defaults(c.Args))
+}
+
+// assign reads an assignment of the source.
+func (w *walker) assign(a *syntax.Assign, vars map[string]variable) (assignment, bool) {
+	if a.Name == nil {
+		return assignment{}, false
+	}
+	set := assignment{name: a.Name.Value, known: a.Array == nil && a.Index == nil}
+	if a.Value != nil {
+		value := w.readWord(a.Value, vars, true)
+		set.text, set.known = value.value, set.known && value.known
+	}
+	if a.Append {
+		before := vars[set.name]
+		set.text, set.known = before.text+set.text, set.known && before.known
+	}
+	return set, true
+}
+
+// run looks at what a command runs. env is the state with what is for the command only.
+func (w *walker) run(c command, st, env state) outcome {
+	c, env = unwrap(c, env)
+	name := c.words[0]
+	switch {
+	case isGo(name) && (c.external || !w.funcs.names[name.Text]):
+		w.addCall(c, env)
+	case w.script(c, env):
+	case name.Literal && path.Base(name.Text) == "find":
+		w.other(name.Text)
+		w.find(c, env)
+	case c.external || !name.Literal:
+		w.other(name.Text)
+	default:
+		w.other(name.Text)
+		return w.builtin(c, st, env)
+	}
+	if c.replaces {
+		return outcome{state{dead: true}, state{dead: true}}
+	}
+	return either(st)
+}
+
+func isGo(name word) bool {
+	return name.Literal && name.Text == "go" || strings.HasSuffix(name.tail, "/go")
+}
+
+// addCall adds a call of go.
+func (w *walker) addCall(c command, env state) {
+	args := c.words[1:]
+	call := Call{Start: c.start, End: c.end, Bare: c.bare}
+	if w.within != nil {
+		call.Start, call.End, call.Bare = w.within.start, w.within.end, c.bare && w.exec
+	}
+	if i, n, dir := chdirFlag(args); n > 0 {
+		env = env.chdirTo(dir.value, dir.known)
+		args = append(args[:i:i], args[i+n:]...)
+	}
+	for _, a := range args {
+		call.Args = append(call.Args, a.Word)
+	}
+	call.Env, call.Unknown = env.env()
+	call.Dir, call.DirKnown = env.dir, !env.lostDir
+	w.call(call)
+}
+
+// chdirFlag finds go's flag -C in arguments: where, how many words it is, and the folder. It comes first, or first after
+// the names of the subcommand.
+func chdirFlag(args []word) (i, n int, dir word) {
+	for i < len(args) && i < 2 && !strings.HasPrefix(args[i].head, "-") {
+		i++
+		if i == 1 && args[0].Text != "mod" && args[0].Text != "work" {
+			break
+		}
+	}
+	if i == len(args) {
+		return 0, 0, word{}
+	}
+	flag, _, ok := strings.Cut(args[i].head, "=")
+	switch {
+	case flag != "-C" && flag != "--C":
+		return 0, 0, word{}
+	case ok:
+		dir = args[i]
+		dir.value = strings.TrimPrefix(dir.value, flag+"=")
+		return i, 1, dir
+	case i+1 < len(args):
+		return i, 2, args[i+1]
+	}
+	return 0, 0, word{}
+}
+
+// shells are the programs whose -c is read, and whether each is sh.
+var shells = map[string]bool{"ash": true, "bash": false, "dash": true, "sh": true}
+
+// script walks the script in the words of sh -c, and reports whether there is one that can be read.
+func (w *walker) script(c command, env state) bool {
+	posix, ok := shells[path.Base(c.words[0].Text)]
+	if !ok || !c.words[0].Literal {
+		return false
+	}
+	src, ok := shellScript(c.words[1:])
+	if !ok {
+		return false
+	}
+	_, ok = w.nested(src, posix, &functions{}, c, env.child())
+	return ok
+}
+
+// shellScript finds the operand of -c in the arguments of a shell.
+func shellScript(args []word) (string, bool) {
+	isScript := false
+	for i := 0; i < len(args); i++ {
+		text := args[i].Text
+		switch {
+		case !args[i].Literal:
+			return "", false
+		case text == "--rcfile" || text == "--init-file":
+			i++
+		case text != "--" && strings.HasPrefix(text, "--"):
+		case len(text) > 1 && strings.ContainsRune("-+", rune(text[0])) && text != "--":
+			isScript = isScript || text[0] == '-' && strings.Contains(text, "c")
+			i += strings.Count(strings.ToLower(text), "o")
+		default:
+			if text == "--" && i+1 < len(args) {
+				text, isScript = args[i+1].Text, isScript && args[i+1].Literal
+			}
+			return text, isScript
+		}
+	}
+	return "", false
+}
+
+// nested walks a script that is in a word of a command.
+func (w *walker) nested(src string, posix bool, funcs *functions, c command, st state) (outcome, bool) {
+	file, err := parse(src, posix)
+	if err != nil {
+		return outcome{}, false
+	}
+	in := &walker{found: w.found, src: src, posix: posix, funcs: funcs, within: w.within, exec: w.exec, depth: w.depth}
+	if in.within == nil {
+		in.within = &c
+	}
+	defer in.leave()
+	if !in.enter(st) {
+		return outcome{}, false
+	}
+	return in.file(file, st, c.bare), true
+}
+
+// find walks the commands that find runs.
+func (w *walker) find(c command, env state) {
+	defer w.leave()
+	if !w.enter(env) {
+		return
+	}
+	for i := 0; i < len(c.words); i++ {
+		switch c.words[i].Text {
+		case "-execdir", "-okdir":
+			env = env.loseDir()
+		case "-exec", "-ok":
+		default:
+			continue
+		}
+		inner := command{start: c.start, end: c.end, external: true}
+		for i++; i < len(c.words) && c.words[i].Text != ";" && c.words[i].Text != "+"; i++ {
+			inner.words = append(inner.words, c.words[i].replaced("{}"))
+		}
+		if len(inner.words) > 0 {
+			w.run(inner, env, env)
+		}
+	}
+}
+
+// replaced is a word in which a program puts something in place of a mark.
+func (w word) replaced(mark string) word {
+	if before, after, ok := strings.Cut(w.Text, mark); ok && w.Literal {
+		w.Literal, w.known, w.head, w.tail = false, false, before, after
+	}
+	return w
+}

@@ -1,0 +1,148 @@
+package gocalls
+
+import (
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// A word is a word of a command with what is known of it.
+type word struct {
+	Word
+	head, tail string // the literal text before its first expansion, and after its last one
+	value      string // what it expands to, if that is known
+	known      bool
+}
+
+func literalWord(text string) word {
+	return word{Word{text, true}, text, text, text, true}
+}
+
+// An assignment sets a variable.
+type assignment struct {
+	name, text string
+	known      bool
+}
+
+// assignment reads a word such as A=b.
+func (w word) assignment() (assignment, bool) {
+	name, _, ok := strings.Cut(w.head, "=")
+	if !ok || !syntax.ValidName(name) {
+		return assignment{}, false
+	}
+	a := assignment{name: name, known: w.known}
+	if w.known {
+		a.text = w.value[len(name)+1:]
+	}
+	return a, true
+}
+
+// A wordReader puts a word together from its parts.
+type wordReader struct {
+	vars       map[string]variable
+	value      strings.Builder
+	head, tail strings.Builder
+	bare       strings.Builder // the text outside of quotes
+	expands    bool
+	unknown    bool
+}
+
+// readWord reads a word of the source. In an assignment, a pattern or braces are plain text.
+func (w *walker) readWord(sw *syntax.Word, vars map[string]variable, assigns bool) word {
+	r := wordReader{vars: vars}
+	r.parts(sw.Parts, false)
+	bare := r.bare.String()
+	first, _ := sw.Parts[0].(*syntax.Lit)
+	pattern := first != nil && strings.HasPrefix(first.Value, "~") ||
+		assigns && strings.Contains(bare, ":~") ||
+		!assigns && (isPattern(bare) || !w.posix && hasBraces(bare))
+	out := word{head: r.head.String(), tail: r.tail.String(), value: r.value.String(), known: !r.unknown && !pattern}
+	if out.Literal = !r.expands && !pattern; out.Literal {
+		out.Text = out.value
+	} else {
+		out.Text = w.source(sw)
+	}
+	return out
+}
+
+func (w *walker) source(n syntax.Node) string {
+	return w.src[n.Pos().Offset():n.End().Offset()]
+}
+
+func (r *wordReader) parts(parts []syntax.WordPart, quoted bool) {
+	for _, part := range parts {
+		switch p := part.(type) {
+		case *syntax.Lit:
+			r.lit(p.Value, quoted)
+		case *syntax.SglQuoted:
+			if p.Dollar && strings.Contains(p.Value, `\`) {
+				r.expansion("", false)
+			} else {
+				r.text(p.Value)
+			}
+		case *syntax.DblQuoted:
+			r.parts(p.Parts, true)
+		case *syntax.ParamExp:
+			v := r.vars[plainName(p)]
+			r.expansion(v.text, v.known && (quoted || isPlain(v.text)))
+		default:
+			r.expansion("", false)
+		}
+	}
+}
+
+func (r *wordReader) text(s string) {
+	r.value.WriteString(s)
+	r.tail.WriteString(s)
+	if !r.expands {
+		r.head.WriteString(s)
+	}
+}
+
+func (r *wordReader) expansion(value string, known bool) {
+	r.expands = true
+	r.unknown = r.unknown || !known
+	r.value.WriteString(value)
+	r.tail.Reset()
+}
+
+// lit reads a literal part, whose backslashes are still in it.
+func (r *wordReader) lit(s string, quoted bool) {
+	var text strings.Builder
+	for i := 0; i < len(s); i++ {
+		escapes := s[i] == '\\' && i+1 < len(s) && (!quoted || strings.IndexByte("$`\"\\\n", s[i+1]) >= 0)
+		if escapes {
+			i++
+		} else if !quoted {
+			r.bare.WriteByte(s[i])
+		}
+		text.WriteByte(s[i])
+	}
+	r.text(text.String())
+}
+
+// plainName returns the variable of $NAME and ${NAME}, or "".
+func plainName(p *syntax.ParamExp) string {
+	if p.Param == nil || p.Excl || p.Length || p.Width || p.Index != nil || p.Slice != nil || p.Repl != nil ||
+		p.Names != 0 || p.Exp != nil {
+		return ""
+	}
+	return p.Param.Value
+}
+
+// isPlain reports whether a value stays one word, as it is, outside of quotes.
+func isPlain(s string) bool { return s != "" && !strings.ContainsAny(s, " \t\n*?[]\\~") }
+
+func isPattern(s string) bool {
+	open := strings.IndexByte(s, '[')
+	return strings.ContainsAny(s, "*?") || open >= 0 && strings.IndexByte(s[open:], ']') > 0
+}
+
+func hasBraces(s string) bool {
+	open := strings.IndexByte(s, '{')
+	if open < 0 {
+		return false
+	}
+	rest := s[open:]
+	return strings.IndexByte(rest, '}') > 0 && (strings.Contains(rest, ",") || strings.Contains(rest, ".."))
+}
