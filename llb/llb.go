@@ -36,6 +36,14 @@ type Builder struct {
 	Proxy      *llb.ProxyEnv     // HTTP_PROXY and the like, for steps that fetch; never part of a key
 }
 
+// At returns a state that holds Larder's binary at a path.
+func (b Builder) At(name string) llb.State {
+	if b.HelperPath == name {
+		return b.Helper
+	}
+	return llb.Scratch().Platform(b.Platform).File(llb.Copy(b.Helper, b.HelperPath, name), llb.WithCustomName("[internal] copy Larder's own steps"))
+}
+
 // step runs one in-build step in an otherwise empty root and returns what it leaves in outDir.
 func (b Builder) step(name string, args []string, opts ...llb.RunOption) llb.State {
 	return b.run(llb.Scratch(), name, append([]string{"in-build"}, args...), opts...)

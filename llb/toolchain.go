@@ -3,6 +3,7 @@ package llb
 import (
 	"net/url"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/larder-build/larder/internal/gomod"
@@ -93,14 +94,24 @@ func GoEnv(target Platform) []string {
 		"GOENV=off",
 		"GOTOOLCHAIN=local",
 		"GOPROXY=off",
+		"GONOPROXY=none", // GOPRIVATE would go round GOPROXY
 		"GOSUMDB=off",
 		"GOVCS=*:off",
 		"GOTELEMETRY=off",
 		"GOFLAGS=-mod=readonly",
 		"CGO_ENABLED=0",
-		"GOOS=" + target.OS,
-		"GOARCH=" + target.Architecture,
 	}
+	return append(env, targetEnv(target)...)
+}
+
+// TargetFile returns a file that holds the variables of the go command for a target platform, a line for each.
+func TargetFile(name string, target Platform) llb.State {
+	return llb.Scratch().File(llb.Mkfile(name, 0o444, []byte(strings.Join(targetEnv(target), "\n")+"\n"), llb.WithCreatedTime(time.Unix(0, 0))),
+		llb.WithCustomName("[go] set the target platform"))
+}
+
+func targetEnv(target Platform) []string {
+	env := []string{"GOOS=" + target.OS, "GOARCH=" + target.Architecture}
 	switch {
 	case target.Architecture == "arm" && target.Variant != "":
 		env = append(env, "GOARM="+target.Variant[1:])

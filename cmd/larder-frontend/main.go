@@ -20,8 +20,8 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if len(os.Args) > 1 && os.Args[1] == "in-build" {
-		return inbuild.Main(ctx, os.Args[2:], os.Stdout, os.Stderr)
+	if args, ok := inbuild.StepArgs(os.Args); ok {
+		return inbuild.Main(ctx, args, os.Stdout, os.Stderr)
 	}
 	if err := grpcclient.RunFromEnvironment(ctx, frontend.Build); err != nil {
 		fmt.Fprintf(os.Stderr, "larder-frontend: %v\n", err)

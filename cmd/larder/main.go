@@ -25,8 +25,8 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
-	if len(os.Args) > 1 && os.Args[1] == "in-build" {
-		return inbuild.Main(ctx, os.Args[2:], os.Stdout, os.Stderr)
+	if args, ok := inbuild.StepArgs(os.Args); ok {
+		return inbuild.Main(ctx, args, os.Stdout, os.Stderr)
 	}
 	logrus.SetOutput(io.Discard) // where libraries log what users needn't read
 	cli := &command{

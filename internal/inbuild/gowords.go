@@ -10,55 +10,82 @@ import (
 
 // expandLine splits a GO line into words and expands the variables in it as other instructions of a Dockerfile do.
 //
-// BuildKit's lexer drops an argument that is empty, and joins "<<" and the word after it, as no instruction of its own
-// minds. A go command does: -ldflags "$NONE" has a value. So the line is split before the lexer sees it, which then
-// expands each word, and splits what a variable without quotes stands for.
+// BuildKit's lexer can split a line, too, but not as a go command needs it: it drops an argument that is empty (as in
+// -ldflags "$NONE"), it joins "<<" and the word after it, and of a word with ${X:-y} it loses what stands before that.
+// So the line is split here, and the lexer expands one quoted text or variable at a time.
 func expandLine(line, escape string, env []string) ([]string, error) {
 	s := &wordScanner{text: []rune(line), escape: []rune(escape)[0]}
 	lex, vars := shell.NewLex(s.escape), shell.EnvsFromSlice(env)
-	var words []string
-	for s.next() {
-		expanded, err := lex.ProcessWords(s.word, vars)
+	var words fields
+	for s.pos < len(s.text) {
+		start := s.pos
+		if unicode.IsSpace(s.text[start]) {
+			s.pos++
+			words.end()
+			continue
+		}
+		s.skip()
+		s.pos = min(s.pos, len(s.text))
+		piece := string(s.text[start:s.pos])
+		first := s.text[start]
+		if s.pos-start == 1 && first != '$' && first != s.escape && first != '\'' && first != '"' {
+			words.add(piece)
+			continue
+		}
+		value, _, err := lex.ProcessWord(piece, vars)
 		if err != nil {
 			return nil, fmt.Errorf("can't expand the line GO %s: %w", line, err)
 		}
-		if len(expanded) == 0 && s.quoted {
-			expanded = []string{""}
+		if first == '$' {
+			words.split(value)
+		} else {
+			words.add(value)
 		}
-		words = append(words, expanded...)
 	}
-	if len(words) == 0 {
+	words.end()
+	if len(words.list) == 0 {
 		return nil, fmt.Errorf("nothing is left of the line GO %s: expected a subcommand of the go command", strings.TrimSpace(line))
 	}
-	return words, nil
+	return words.list, nil
 }
 
-// A wordScanner splits a line at white space that is neither quoted nor escaped nor within ${…}, where BuildKit's lexer
-// would see it so. What is unterminated is left to the lexer, which says so.
+// fields collects words.
+type fields struct {
+	list []string
+	word strings.Builder
+	open bool // there is a word, if maybe an empty one
+}
+
+func (f *fields) add(text string) {
+	f.word.WriteString(text)
+	f.open = true
+}
+
+// split adds what a variable without quotes stands for, which may be several words, or none.
+func (f *fields) split(value string) {
+	for _, r := range value {
+		if unicode.IsSpace(r) {
+			f.end()
+		} else {
+			f.add(string(r))
+		}
+	}
+}
+
+func (f *fields) end() {
+	if f.open {
+		f.list = append(f.list, f.word.String())
+	}
+	f.word.Reset()
+	f.open = false
+}
+
+// A wordScanner goes through a line, past one character or one quoted text, escaped character or variable at a time, as
+// BuildKit's lexer would see them. What is unterminated is left to the lexer, which says so.
 type wordScanner struct {
 	text   []rune
 	escape rune
 	pos    int
-
-	word   string // as it is written
-	quoted bool   // some of it is within quotes, outside of ${…}
-}
-
-func (s *wordScanner) next() bool {
-	for s.pos < len(s.text) && unicode.IsSpace(s.text[s.pos]) {
-		s.pos++
-	}
-	start := s.pos
-	s.quoted = false
-	for s.pos < len(s.text) && !unicode.IsSpace(s.text[s.pos]) {
-		if c := s.text[s.pos]; c == '\'' || c == '"' {
-			s.quoted = true
-		}
-		s.skip()
-	}
-	s.pos = min(s.pos, len(s.text))
-	s.word = string(s.text[start:s.pos])
-	return s.pos > start
 }
 
 // skip goes past one character, or one quoted text, escaped character or ${…}.
@@ -82,12 +109,20 @@ func (s *wordScanner) skip() {
 
 // skipVariable goes past what follows a $. A second $ is the name of a variable that is never set.
 func (s *wordScanner) skipVariable() {
-	switch s.peek() {
-	case '$':
-		s.pos++
-	case '{':
+	switch c := s.peek(); {
+	case c == '{':
 		s.pos++
 		s.until('}', s.skip)
+	case c == '_' || unicode.IsLetter(c):
+		for c := s.peek(); c == '_' || unicode.IsLetter(c) || unicode.IsDigit(c); c = s.peek() {
+			s.pos++
+		}
+	case unicode.IsDigit(c):
+		for unicode.IsDigit(s.peek()) {
+			s.pos++
+		}
+	case c != 0 && strings.ContainsRune("@*#?-$!", c):
+		s.pos++
 	}
 }
 

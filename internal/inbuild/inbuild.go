@@ -30,6 +30,21 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// GoCommand is the name that Larder's binary has in the step of a GO line: it is what BuildKit shows of a step that fails,
+// so the flags that never differ are left out there.
+const GoCommand = "/.larder/go"
+
+// StepArgs returns the arguments for Main if a process, started with args, is a step of a build.
+func StepArgs(args []string) (step []string, ok bool) {
+	switch {
+	case len(args) > 0 && args[0] == GoCommand:
+		return append([]string{"go-line", "--dir=/src", "--target=/.larder/target", "--gocache=/.larder/cache"}, args[1:]...), true
+	case len(args) > 1 && args[1] == "in-build":
+		return args[2:], true
+	}
+	return nil, false
+}
+
 // Main runs the step that args[0] names, with the flags that follow it, and returns the exit code: 0, 1 if the step
 // failed, 2 if it was called wrongly. What was done goes to stdout in a line or a few, errors to stderr, each as one
 // line that starts with "larder: ".
