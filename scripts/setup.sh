@@ -16,6 +16,7 @@ install_packages() {
 	command -v runc >/dev/null || missing+=(runc)
 	command -v ip >/dev/null || missing+=(iproute2)
 	command -v git >/dev/null || missing+=(git)
+	command -v busybox >/dev/null || missing+=(busybox-static) # the shell of images that tests make
 	[ -s /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 	[ ${#missing[@]} -gt 0 ] || return 0
 	command -v apt-get >/dev/null || fail "install ${missing[*]}: there is no apt-get here to do it"

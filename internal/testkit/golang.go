@@ -1,0 +1,35 @@
+package testkit
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const golangImage = `FROM go:1.26 AS go
+FROM scratch
+COPY --from=go / /
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+RUN echo "app:x:1000:1000::/home/app:/bin/sh" >>/etc/passwd && mkdir -p /home/app && chown 1000:1000 /home/app
+ENV GOPATH=/go GOTOOLCHAIN=local PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+WORKDIR /go
+`
+
+// PushGolang makes an image like the official golang:1.26-alpine, which can't be pulled here, and pushes it: a Go
+// toolchain, a shell with the usual commands, and the same environment. There is a user app besides root. It is made by
+// Larder's image on the BuildKit daemon at addr, with a toolchain from a module proxy.
+func PushGolang(t testing.TB, addr, larder, proxy, image string) {
+	dir := t.TempDir()
+	busybox, err := exec.LookPath("busybox")
+	require.NoError(t, err, "install busybox-static: 'make test' does")
+	data, err := os.ReadFile(busybox)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "busybox"), data, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("# syntax="+larder+"\n"+golangImage), 0o644))
+	Run(t, Tool(t, "buildctl"), "--addr", addr, "build", "--frontend", "dockerfile.v0",
+		"--local", "context="+dir, "--local", "dockerfile="+dir, "--opt", "build-arg:GOPROXY="+proxy, "--output", "type=image,push=true,name="+image)
+}
