@@ -6,7 +6,11 @@ import (
 	"path"
 	"sync"
 
+	"github.com/containerd/platforms"
+	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -21,8 +25,11 @@ type client struct {
 	opts   map[string]string
 	states map[string]llb.State // inputs of our own, by name
 
-	rewritten []byte         // the text that BuildKit's frontend sees
-	shown     *pb.SourceInfo // what to show in its place; nil leaves the rewritten text
+	rewritten []byte            // the text that BuildKit's frontend sees
+	shown     *pb.SourceInfo    // what to show in its place; nil leaves the rewritten text
+	rewrites  []dialect.Rewrite // of instructions, whose steps are shown as the user wrote them
+
+	configs sync.Map // of images, by what was asked
 
 	once   sync.Once
 	inputs map[string]llb.State
@@ -34,11 +41,32 @@ func wrap(c gateway.Client) *client {
 	if opts == nil {
 		opts = map[string]string{}
 	}
-	// The syntax line has done its work once this code runs: BuildKit's frontend mustn't follow it again.
-	if _, ok := opts["cmdline"]; !ok {
-		opts["cmdline"] = opts["source"]
-	}
 	return &client{Client: c, opts: opts, states: map[string]llb.State{}}
+}
+
+// follows reports whether a syntax line, or its build argument, names a frontend to hand the build to. It has done its
+// work if BuildKit has started this one for it, and is not for a client that runs the frontend itself. In what is left,
+// a client that named the frontend in its request, docker/dockerfile follows it, and so does Larder.
+func (c *client) follows(file []byte) bool {
+	if _, ok := c.opts["cmdline"]; ok {
+		return false
+	}
+	if c.opts[inbuildOpt] != "" {
+		// BuildKit's frontend mustn't follow it either.
+		c.opts["cmdline"] = c.opts["source"]
+		return false
+	}
+	_, arg := c.opts["build-arg:BUILDKIT_SYNTAX"]
+	_, _, _, line := parser.DetectSyntax(file)
+	return arg || line
+}
+
+// untouched returns the client for a build that is BuildKit's alone.
+func (c *client) untouched() gateway.Client {
+	if c.opts[inbuildOpt] != "" {
+		return c // for its cmdline
+	}
+	return c.Client
 }
 
 // replaceFile makes BuildKit's frontend read a file of our own, with the user's ignore file beside it.
@@ -100,12 +128,39 @@ func (c *client) Inputs(ctx context.Context) (map[string]llb.State, error) {
 	return all, nil
 }
 
+// ResolveImageConfig implements gateway.Client. The plan and BuildKit's frontend ask for the same images.
+func (c *client) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	type answer struct {
+		ref    string
+		digest digest.Digest
+		config []byte
+	}
+	key := ref
+	if image := opt.ImageOpt; image != nil {
+		key += " " + image.ResolveMode
+		if image.Platform != nil {
+			key += " " + platforms.FormatAll(*image.Platform)
+		}
+	} else {
+		return c.Client.ResolveImageConfig(ctx, ref, opt)
+	}
+	if a, ok := c.configs.Load(key); ok {
+		return a.(answer).ref, a.(answer).digest, a.(answer).config, nil
+	}
+	ref, dgst, config, err := c.Client.ResolveImageConfig(ctx, ref, opt)
+	if err == nil {
+		c.configs.Store(key, answer{ref, dgst, config})
+	}
+	return ref, dgst, config, err
+}
+
 // Solve implements gateway.Client.
 func (c *client) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
 	if c.shown != nil && req.Definition.GetSource() != nil {
 		for i, info := range req.Definition.Source.Infos {
 			if c.isRewritten(info) {
 				req.Definition.Source.Infos[i] = c.shown
+				c.rename(req.Definition, int32(i))
 			}
 		}
 	}

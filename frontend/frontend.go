@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
@@ -43,11 +44,25 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if err != nil {
 		return nil, err
 	}
-	b := &build{client: w, ui: ui, src: src, remedies: f.remedies}
-	if err := b.serve(ctx); err != nil {
-		return nil, b.locate(err)
+	if w.follows(src.Data) {
+		return builder.Build(ctx, c)
 	}
-	return builder.Build(ctx, w)
+	b := &build{client: w, ui: ui, src: src, remedies: f.remedies}
+	plan, err := b.serve(ctx)
+	if err != nil {
+		return b.fail(err)
+	}
+	if !plan.Go && len(plan.Warnings) == 0 {
+		return builder.Build(ctx, w.untouched())
+	}
+	if err := b.warn(ctx, plan); err != nil {
+		return nil, err
+	}
+	res, err := builder.Build(ctx, w)
+	if err = lintError(err, plan); err != nil {
+		return nil, err
+	}
+	return res, b.answer(res, plan)
 }
 
 // Explain adds to the error of a finished build what to do about it, where a step's own error doesn't say. Steps are
@@ -72,31 +87,35 @@ type build struct {
 }
 
 // serve plans the build and, if it has anything of Go's, gives the client what the plan needs.
-func (b *build) serve(ctx context.Context) error {
+func (b *build) serve(ctx context.Context) (*dialect.Plan, error) {
 	file := dialect.Parse(b.src.Filename, b.src.Data)
 	req := b.request(file)
 	if !file.HeaderOnly() {
 		// Most Dockerfiles ask nothing of Larder: then they cost nothing but this.
-		if bases, err := file.Bases(req); err != nil || len(bases) == 0 {
-			return err
+		if uses, err := file.Uses(req); err != nil || !uses {
+			return &dialect.Plan{}, err
 		}
 	}
 	if err := b.supported(); err != nil {
-		return err
+		return nil, err
 	}
 	tree, err := b.context(ctx, file)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Tree = tree
 	req.Toolchains = func(name, version string) bool {
 		return b.holdsAny(ctx, name, dialect.ToolchainPaths(version, req.BuildPlatform)) != ""
 	}
+	req.Context = func(name string) (fs.FS, error) { return b.moduleFiles(ctx, name) }
+	if b.converts() {
+		req.Image = func(name, platform string) (dialect.ImageConfig, bool) { return b.image(ctx, name, platform) }
+	}
 	plan, err := dialect.New(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return b.supply(ctx, plan)
+	return plan, b.supply(ctx, plan)
 }
 
 // supported refuses a builder that lacks what named contexts need.
@@ -115,14 +134,7 @@ func (b *build) locate(err error) error {
 		return err
 	}
 	for _, ranges := range at.Locations {
-		s := &errdefs.Source{Info: sourceInfo(b.src)}
-		for _, r := range ranges {
-			s.Ranges = append(s.Ranges, &pb.Range{
-				Start: &pb.Position{Line: int32(r.Start.Line), Character: int32(r.Start.Character)},
-				End:   &pb.Position{Line: int32(r.End.Line), Character: int32(r.End.Character)},
-			})
-		}
-		err = errdefs.WithSource(err, s)
+		err = errdefs.WithSource(err, &errdefs.Source{Info: sourceInfo(b.src), Ranges: pbRanges(ranges)})
 	}
 	return err
 }

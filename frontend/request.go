@@ -19,6 +19,7 @@ func (b *build) request(file dialect.File) dialect.Request {
 		BuildArgs:     b.ui.BuildArgs,
 		Contexts:      map[string]bool{},
 		Describe:      b.client.opts["requestid"] != "",
+		Lint:          b.ui.LinterConfig,
 		VCS: dialect.VCS{
 			Source:   b.client.opts["vcs:source"],
 			Revision: b.client.opts["vcs:revision"],

@@ -27,7 +27,7 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	if err != nil {
 		return err
 	}
-	toolchains := map[string]llb.State{}
+	toolchains, modules := map[string]llb.State{}, map[string]llb.State{}
 	for _, t := range plan.Toolchains {
 		if toolchains[t.Version], err = b.toolchain(ctx, steps, t); err != nil {
 			return err
@@ -39,13 +39,36 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 				return err
 			}
 		}
-		// Time zones come from the first toolchain: any will do, and its file is what keys the step.
-		static := steps.Static(toolchains[plan.Toolchains[0].Version]).Platform(target)
-		if err := b.offer(dialect.StaticContext, &target, static, larder.StaticImage(target)); err != nil {
+		if plan.Static {
+			// Time zones come from the first toolchain: any will do, and its file is what keys the step.
+			static := steps.Static(toolchains[plan.Toolchains[0].Version]).Platform(target)
+			if err := b.offer(dialect.StaticContext, &target, static, larder.StaticImage(target)); err != nil {
+				return err
+			}
+		}
+		if plan.GoLines {
+			if err := b.offer(dialect.TargetContext, &target, larder.TargetFile(dialect.TargetFile, target), dockerspec.DockerOCIImage{}); err != nil {
+				return err
+			}
+		}
+	}
+	if plan.GoLines {
+		if err := b.offer(dialect.StepContext, nil, steps.At(dialect.StepFile), dockerspec.DockerOCIImage{}); err != nil {
 			return err
 		}
 	}
-	if err := b.supplyBinaries(ctx, plan, steps, toolchains); err != nil {
+	for _, m := range plan.Modules {
+		if len(m.Sources) == 0 {
+			continue
+		}
+		if modules[m.Context], err = b.modules(ctx, m, steps); err != nil {
+			return err
+		}
+		if err := b.offer(m.Context, nil, modules[m.Context], dockerspec.DockerOCIImage{}); err != nil {
+			return err
+		}
+	}
+	if err := b.supplyBinaries(ctx, plan, steps, toolchains, modules); err != nil {
 		return err
 	}
 	shown := sourceInfo(b.src)
@@ -57,6 +80,7 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 		return err
 	}
 	b.client.replaceFile(b.src.Filename, []byte(plan.Dockerfile), ignore, shown)
+	b.client.rewrites = plan.Rewrites
 	source, err := b.ui.MainContext(ctx)
 	if err != nil {
 		return err
@@ -66,7 +90,7 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 }
 
 // supplyBinaries offers the binary of each main package of a build without instructions.
-func (b *build) supplyBinaries(ctx context.Context, plan *dialect.Plan, steps larder.Builder, toolchains map[string]llb.State) error {
+func (b *build) supplyBinaries(ctx context.Context, plan *dialect.Plan, steps larder.Builder, toolchains, modules map[string]llb.State) error {
 	if len(plan.Packages) == 0 {
 		return nil
 	}
@@ -74,9 +98,9 @@ func (b *build) supplyBinaries(ctx context.Context, plan *dialect.Plan, steps la
 	if err != nil {
 		return err
 	}
-	modules, err := b.modules(ctx, plan, steps)
-	if err != nil {
-		return err
+	var cache *llb.State
+	if st, ok := modules[plan.Modules[0].Context]; ok {
+		cache = &st
 	}
 	version := plan.Toolchains[0].Version
 	for _, target := range b.targets() {
@@ -84,7 +108,7 @@ func (b *build) supplyBinaries(ctx context.Context, plan *dialect.Plan, steps la
 			st := steps.Binary(larder.BinaryRequest{
 				Name: pkg.Name, Package: pkg.Dir,
 				Toolchain: toolchains[version], Version: version,
-				Source: *source, Modules: modules, Main: plan.Module,
+				Source: *source, Modules: cache, Main: plan.Module,
 				Vendored: plan.Vendored, Work: plan.Work,
 				Target: target,
 				Label:  fmt.Sprintf("[%s] go build %s", platforms.Format(target), pkg.Dir),
@@ -119,11 +143,15 @@ func (b *build) offer(name string, target *ocispecs.Platform, st llb.State, img 
 	return nil
 }
 
+// inbuildOpt names, in a build by a client that runs the frontend itself, the file in its local folder of that name that
+// is Larder's own binary.
+const inbuildOpt = "larder-inbuild"
+
 // steps returns the builder of Larder's states, with the binary that its steps run: out of the frontend's own image in
 // a gateway, else sent by the client as the local folder larder-inbuild.
 func (b *build) steps() (larder.Builder, error) {
 	steps := larder.Builder{Platform: b.buildPlatform(), NoCache: b.ui.IsNoCache(""), Proxy: proxyEnv(b.ui.BuildArgs)}
-	if name := b.client.opts["larder-inbuild"]; name != "" {
+	if name := b.client.opts[inbuildOpt]; name != "" {
 		local := llb.Local("larder-inbuild", llb.SessionID(b.client.BuildOpts().SessionID), llb.SharedKeyHint("larder-inbuild"),
 			llb.IncludePatterns([]string{name}), llb.WithCustomName("[internal] load Larder's own steps"))
 		// One name, whatever the file is called at the client's, since the name is in the key of every step.
@@ -175,38 +203,34 @@ func (b *build) toolchain(ctx context.Context, steps larder.Builder, t dialect.T
 	return steps.Toolchain(chosen, from), nil
 }
 
-func (b *build) modules(ctx context.Context, plan *dialect.Plan, steps larder.Builder) (*llb.State, error) {
-	if plan.Modules == nil || len(plan.Modules.Sources) == 0 {
-		return nil, nil
-	}
-	files, err := larder.ModuleFiles(plan.Set)
+func (b *build) modules(ctx context.Context, m *dialect.Modules, steps larder.Builder) (llb.State, error) {
+	files, err := larder.ModuleFiles(m.Set)
 	if err != nil {
-		return nil, err
+		return llb.State{}, err
 	}
-	from := larder.ModuleSource{GOPRIVATE: b.ui.BuildArgs["GOPRIVATE"], GONOPROXY: b.ui.BuildArgs["GONOPROXY"]}
-	for i, s := range plan.Modules.Sources {
+	from := larder.ModuleSource{GOPRIVATE: m.GOPRIVATE, GONOPROXY: m.GONOPROXY}
+	for i, s := range m.Sources {
 		entry := s.Keyword + s.URL
 		if s.Context != "" {
 			folder, err := b.folder(ctx, s.Context, files)
 			if err != nil {
-				return nil, err
+				return llb.State{}, err
 			}
 			entry = larder.ProxyFolder(len(from.Folders))
 			from.Folders = append(from.Folders, folder)
 		}
 		from.Network = from.Network || s.Network()
 		if i > 0 {
-			from.GOPROXY += separator(plan.Modules.Sources[i-1])
+			from.GOPROXY += separator(m.Sources[i-1])
 			from.Label += ", "
 		}
 		from.GOPROXY += entry
 		from.Label += s.String()
 	}
-	if !dialect.FetchNeeded(plan.Modules.Sources) {
+	if !dialect.FetchNeeded(m.Sources) {
 		from.GOPROXY = ""
 	}
-	st := steps.Modules(plan.Set, from)
-	return &st, nil
+	return steps.Modules(m.Set, from), nil
 }
 
 func separator(s dialect.Source) string {

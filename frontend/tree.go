@@ -24,7 +24,7 @@ func (b *build) context(ctx context.Context, file dialect.File) (fs.FS, error) {
 	var opts []llb.LocalOption
 	if !file.HeaderOnly() {
 		opts = []llb.LocalOption{
-			llb.IncludePatterns([]string{"go.work", "go.work.sum", "**/go.mod", "**/go.sum"}),
+			llb.IncludePatterns(moduleFiles),
 			llb.SharedKeyHint("larder-module-files"),
 			llb.WithCustomName("[internal] load go.mod and go.sum"),
 		}
@@ -34,6 +34,18 @@ func (b *build) context(ctx context.Context, file dialect.File) (fs.FS, error) {
 		return nil, fmt.Errorf("reading the build context: %w", err)
 	}
 	return b.tree(ctx, *st)
+}
+
+// moduleFiles are what a plan of a file with instructions reads of a tree.
+var moduleFiles = []string{"**/go.work", "**/go.work.sum", "**/go.mod", "**/go.sum", "**/vendor/modules.txt"}
+
+// moduleFiles returns a view of the files of a named context that a plan reads.
+func (b *build) moduleFiles(ctx context.Context, name string) (fs.FS, error) {
+	st, err := b.named(ctx, name, llb.IncludePatterns(moduleFiles))
+	if err != nil {
+		return nil, err
+	}
+	return b.tree(ctx, st)
 }
 
 func (b *build) tree(ctx context.Context, st llb.State) (fs.FS, error) {
@@ -54,9 +66,13 @@ func (b *build) tree(ctx context.Context, st llb.State) (fs.FS, error) {
 
 // folder returns a named context that is a GOPROXY folder, of which only some files are needed.
 func (b *build) folder(ctx context.Context, name string, files []string) (llb.State, error) {
+	return b.named(ctx, name, llb.FollowPaths(files))
+}
+
+func (b *build) named(ctx context.Context, name string, opts ...llb.LocalOption) (llb.State, error) {
 	nc, err := b.ui.NamedContext(name, dockerui.ContextOpt{
 		NoDockerignore: true,
-		AsyncLocalOpts: func() []llb.LocalOption { return []llb.LocalOption{llb.FollowPaths(files)} },
+		AsyncLocalOpts: func() []llb.LocalOption { return opts },
 	})
 	if err != nil {
 		return llb.State{}, err

@@ -5,29 +5,14 @@ package dialect
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"path"
 	"regexp"
 	"strings"
 
-	"github.com/containerd/platforms"
-	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/frontend/dockerfile/command"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
-	"github.com/moby/buildkit/frontend/dockerfile/shell"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/mod/module"
-)
-
-// Names of the virtual bases that FROM takes, and of the named contexts that stand for them in a rewritten file. The
-// host is one that no registry can have, so an image of a user's is never hidden by them.
-const (
-	baseGo     = "go"
-	baseStatic = "static"
-
-	ContextPrefix = "larder.internal/"
-	StaticContext = ContextPrefix + "static"
 )
 
 // A File is a Go Dockerfile. Its zero value is an empty one.
@@ -35,25 +20,102 @@ type File struct {
 	Name string
 	Data []byte
 
-	stages []instructions.Stage
-	args   []instructions.ArgCommand
-	escape rune
+	nodes   map[int]*parser.Node // the instructions, by their first line
+	goLines map[int]*goLine      // the GO instructions, by their first line
+	stages  []instructions.Stage // a GO instruction is a RUN command here
+	args    []instructions.ArgCommand
+	escape  rune
+	lines   []int // where each line starts; the last is the end of the file
+
+	inject bool  // RUN commands that call go get what they need
+	err    error // the first error that is Larder's own
+	broken bool  // BuildKit's parser has an error to report
 }
 
-// Parse reads a Go Dockerfile. A file that isn't well-formed has no stages, so that a rewrite leaves it as it is and
-// BuildKit's converter reports what is wrong with it, at its place, in its own words.
+// Parse reads a Go Dockerfile. What is wrong with the instructions that BuildKit knows is left to BuildKit's converter
+// to report, at its place, in its own words; what is wrong with those that are Larder's, New reports.
 func Parse(name string, data []byte) File {
-	f := File{Name: name, Data: data}
+	f := File{Name: name, Data: data, inject: true}
+	f.readDirectives()
 	ast, err := parser.Parse(bytes.NewReader(data))
 	if err != nil {
 		return f
 	}
-	stages, args, err := instructions.Parse(ast.AST, nil)
-	if err != nil {
-		return f
+	f.escape = ast.EscapeToken
+	f.lines = lineStarts(data)
+	f.nodes, f.goLines = map[int]*parser.Node{}, map[int]*goLine{}
+	inStage := false
+	for _, n := range ast.AST.Children {
+		original := *n
+		f.nodes[n.StartLine] = &original
+		switch {
+		case strings.EqualFold(n.Value, command.From):
+			inStage = true
+		case strings.EqualFold(n.Value, instructionGo):
+			f.keep(f.addGoLine(n, inStage))
+		case strings.EqualFold(n.Value, command.Onbuild):
+			f.keep(f.checkOnbuild(n))
+		}
 	}
-	f.stages, f.args, f.escape = stages, args, ast.EscapeToken
+	f.stages, f.args, err = instructions.Parse(ast.AST, linter.New(&linter.Config{}))
+	f.broken = err != nil
 	return f
+}
+
+// keep remembers the first error.
+func (f *File) keep(err error) {
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+// checkOnbuild refuses a trigger that would need a plan of a build that isn't this one.
+func (f *File) checkOnbuild(n *parser.Node) error {
+	if n.Next == nil || len(n.Next.Children) == 0 {
+		return nil
+	}
+	trigger := n.Next.Children[0]
+	if strings.EqualFold(trigger.Value, instructionGo) {
+		return f.errorAt(n, n.Value, "ONBUILD GO: a trigger runs in a build of its own, which isn't planned here: write GO in the Dockerfile of that build")
+	}
+	for _, flag := range trigger.Flags {
+		value, ok := strings.CutPrefix(flag, "--mount=")
+		if !ok || !strings.EqualFold(trigger.Value, command.Run) {
+			continue
+		}
+		if m, _ := parseMount(value); m.kind == mountModules || m.kind == mountCache {
+			return f.errorAt(n, value, fmt.Sprintf("ONBUILD RUN --mount=type=%s: a trigger runs in a build of its own, which isn't planned here: write the RUN in the Dockerfile of that build", m.kind))
+		}
+	}
+	return nil
+}
+
+var directive = regexp.MustCompile(`^#\s*larder:([A-Za-z-]+)\s*=\s*(\S*)\s*$`)
+
+// readDirectives reads the "# larder:NAME=VALUE" comments at the head of the file.
+func (f *File) readDirectives() {
+	line := 0
+	for text := range bytes.Lines(bytes.TrimPrefix(f.Data, []byte("\xef\xbb\xbf"))) {
+		line++
+		text = bytes.TrimSpace(text)
+		if len(text) > 0 && text[0] != '#' {
+			return
+		}
+		m := directive.FindSubmatch(text)
+		if m == nil {
+			continue
+		}
+		at := []parser.Range{{Start: parser.Position{Line: line}, End: parser.Position{Line: line, Character: len(text)}}}
+		name, value := string(m[1]), string(m[2])
+		switch {
+		case name != "inject":
+			f.keep(parser.WithLocation(fmt.Errorf("unknown directive larder:%s: the only one is larder:inject", name), at))
+		case value == "on" || value == "off":
+			f.inject = value == "on"
+		default:
+			f.keep(parser.WithLocation(fmt.Errorf("larder:inject=%s: expected on or off", value), at))
+		}
+	}
 }
 
 // HeaderOnly reports whether the file has no instruction, just comments: all that it builds is up to Larder.
@@ -65,152 +127,4 @@ func (f File) HeaderOnly() bool {
 		}
 	}
 	return true
-}
-
-// A Base is a FROM line that names a virtual base.
-type Base struct {
-	Kind    string // "go" or "static"
-	Version string // VERSION of go:VERSION
-	Line    int    // the FROM line, from 1
-
-	stage instructions.Stage
-}
-
-// Bases returns the stages that start from a virtual base, in order. FROM lines are expanded with the file's global
-// ARGs, the build's arguments and its platforms. A stage or a named context of the same name hides a virtual base.
-func (f File) Bases(req Request) ([]Base, error) {
-	env := f.globalArgs(req)
-	lex := shell.NewLex(f.escape)
-	hidden := map[string]bool{}
-	var bases []Base
-	for _, st := range f.stages {
-		word, err := lex.ProcessWordWithMatches(st.BaseName, env)
-		if err == nil && !hidden[strings.ToLower(word.Result)] && !req.hasContext(word.Result) {
-			b, ok, err := parseBase(word.Result, st)
-			if err != nil {
-				return nil, err
-			}
-			if ok {
-				if err := b.checkPlatform(lex, env, req); err != nil {
-					return nil, err
-				}
-				bases = append(bases, b)
-			}
-		}
-		if st.Name != "" {
-			hidden[strings.ToLower(st.Name)] = true
-		}
-	}
-	return bases, nil
-}
-
-func parseBase(name string, st instructions.Stage) (Base, bool, error) {
-	kind, version, tagged := strings.Cut(name, ":")
-	b := Base{Kind: kind, Version: version, Line: st.Location[0].Start.Line, stage: st}
-	switch {
-	case kind == baseGo:
-		return b, true, nil
-	case kind == baseStatic && !tagged:
-		return b, true, nil
-	case kind == baseStatic:
-		return b, false, parser.WithLocation(fmt.Errorf("FROM %s: static has no versions: write FROM static, or docker.io/library/%s for an image of that name", name, name), st.Location)
-	}
-	return b, false, nil
-}
-
-// checkPlatform refuses a platform for a go stage that isn't the builder's: compilers run there, whatever the target.
-func (b Base) checkPlatform(lex *shell.Lex, env shell.EnvGetter, req Request) error {
-	if b.Kind != baseGo || b.stage.Platform == "" {
-		return nil
-	}
-	word, err := lex.ProcessWordWithMatches(b.stage.Platform, env)
-	if err != nil {
-		return nil // the converter reports it
-	}
-	p, err := platforms.Parse(word.Result)
-	if err != nil || platforms.Format(platforms.Normalize(p)) == req.BuildPlatform {
-		return nil
-	}
-	err = fmt.Errorf("FROM %s runs on the platform of the builder (%s) and cross-compiles from there: leave --platform=%s out", b.stage.BaseName, req.BuildPlatform, b.stage.Platform)
-	return parser.WithLocation(err, b.stage.Location)
-}
-
-// globalArgs returns what FROM lines are expanded with. Platform arguments hold the first platform asked for.
-func (f File) globalArgs(req Request) *llb.EnvList {
-	env := &llb.EnvList{}
-	for prefix, name := range map[string]string{"BUILD": req.BuildPlatform, "TARGET": req.Platforms[0]} {
-		p, err := platforms.Parse(name)
-		if err != nil {
-			continue
-		}
-		env = env.AddOrReplace(prefix+"PLATFORM", name).AddOrReplace(prefix+"OS", p.OS).
-			AddOrReplace(prefix+"ARCH", p.Architecture).AddOrReplace(prefix+"VARIANT", p.Variant)
-	}
-	lex := shell.NewLex(f.escape)
-	for _, cmd := range f.args {
-		for _, kv := range cmd.Args {
-			if v, ok := req.BuildArgs[kv.Key]; ok {
-				env = env.AddOrReplace(kv.Key, v)
-			} else if kv.Value != nil {
-				if word, err := lex.ProcessWordWithMatches(*kv.Value, env); err == nil {
-					env = env.AddOrReplace(kv.Key, word.Result)
-				}
-			}
-		}
-	}
-	return env
-}
-
-// GoContext returns the name of the context that stands for a go stage of a toolchain for one target platform.
-func GoContext(toolchain string, target ocispecs.Platform) string {
-	return goContext(toolchain, target.OS, target.Architecture+target.Variant)
-}
-
-func goContext(toolchain, goos, arch string) string {
-	return ContextPrefix + baseGo + ":" + strings.TrimPrefix(toolchain, "go") + "-" + goos + "-" + arch
-}
-
-// rewrite returns the file with each virtual base replaced by the name of the context that stands for it. Nothing else
-// changes and every instruction stays on its line.
-func (f File) rewrite(bases []Base, toolchains []string) ([]byte, error) {
-	lines := bytes.SplitAfter(f.Data, []byte("\n"))
-	for i, b := range bases {
-		name := StaticContext
-		if b.Kind == baseGo {
-			name = goContext(toolchains[i], "${TARGETOS}", "${TARGETARCH}${TARGETVARIANT}")
-			if b.stage.Platform == "" {
-				name = "--platform=${BUILDPLATFORM} " + name
-			}
-		}
-		if err := replaceWord(lines, b.stage, name); err != nil {
-			return nil, err
-		}
-	}
-	return bytes.Join(lines, nil), nil
-}
-
-// replaceWord replaces the base name of a FROM instruction, which may go over several lines.
-func replaceWord(lines [][]byte, st instructions.Stage, name string) error {
-	word := regexp.MustCompile(`(^|\s)` + regexp.QuoteMeta(st.BaseName) + `(\s|$)`)
-	start, end := st.Location[0].Start.Line, st.Location[len(st.Location)-1].End.Line
-	for i := start - 1; i < end && i < len(lines); i++ {
-		m := word.FindSubmatchIndex(lines[i])
-		if m == nil {
-			continue
-		}
-		lines[i] = bytes.Join([][]byte{lines[i][:m[3]], []byte(name), lines[i][m[4]:]}, nil)
-		return nil
-	}
-	return parser.WithLocation(errors.New("FROM "+st.BaseName+": write the name of the base on one line"), st.Location)
-}
-
-// binaryName is the name the go command gives to the command in a folder of a module.
-func binaryName(modulePath, dir string) string {
-	if dir != "." {
-		return path.Base(dir)
-	}
-	if prefix, _, ok := module.SplitPathVersion(modulePath); ok {
-		modulePath = prefix
-	}
-	return path.Base(modulePath)
 }

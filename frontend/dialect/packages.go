@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"golang.org/x/mod/module"
 )
 
 // A Package is a main package that an image is made of.
@@ -155,4 +157,15 @@ func names(mains []Package) string {
 		list = append(list, p.Stage)
 	}
 	return strings.Join(list, ", ")
+}
+
+// binaryName is the name the go command gives to the command in a folder of a module.
+func binaryName(modulePath, dir string) string {
+	if dir != "." {
+		return path.Base(dir)
+	}
+	if prefix, _, ok := module.SplitPathVersion(modulePath); ok {
+		modulePath = prefix
+	}
+	return path.Base(modulePath)
 }

@@ -1,7 +1,6 @@
 package dialect
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 )
 
 // A Request is all that a plan is made from.
@@ -25,6 +25,12 @@ type Request struct {
 	Describe      bool                               // the request only asks what there is, so that no target has to be picked
 	Toolchains    func(context, version string) bool // whether a named context holds the zip of a toolchain, such as go1.26.8
 	VCS           VCS
+	Lint          *linter.Config // in place of the file's check directive, if set
+
+	// Context opens a named context; Image returns the config of a base image for a platform, if it can be had. Either
+	// may be nil: then nothing is known of them.
+	Context func(name string) (fs.FS, error)
+	Image   func(name, platform string) (ImageConfig, bool)
 }
 
 // VCS is what is known of the revision that is built. Empty fields are unknown.
@@ -46,18 +52,26 @@ func (r Request) holdsToolchain(context, version string) bool {
 
 // A Plan says what will be built, of what, and why.
 type Plan struct {
-	Level         int         `json:"level"` // 0: the file has no instructions; 2: it is a Dockerfile
+	Level         int         `json:"level"` // 0: the file has no instructions; 1: it has GO; 2: it is a Dockerfile
 	Filename      string      `json:"filename"`
 	Module        string      `json:"module,omitempty"` // the main module's path
 	Platforms     []string    `json:"platforms"`
 	BuildPlatform string      `json:"buildPlatform"`
 	Toolchains    []Toolchain `json:"toolchains,omitempty"`
-	Modules       *Modules    `json:"modules,omitempty"`
+	Modules       []*Modules  `json:"modules,omitempty"`
 	Packages      []Package   `json:"packages,omitempty"` // the one to be built is last
 	Steps         []Step      `json:"steps,omitempty"`
+	Rewrites      []Rewrite   `json:"rewrites,omitempty"`
+	Notes         []Note      `json:"notes,omitempty"`
+	Warnings      []Warning   `json:"warnings,omitempty"`
 	Dockerfile    string      `json:"dockerfile"` // what BuildKit's converter is given
 
-	Set gomod.Set `json:"-"`
+	user string // the file as the user has it
+
+	// LintError is set if there are warnings and the file asks for them to be errors.
+	LintError error `json:"-"`
+	// GoLines says whether there are GO instructions.
+	GoLines bool `json:"-"`
 	// Work and Vendored say how the go command is to find packages: see Module.
 	Work     bool `json:"work,omitempty"`
 	Vendored bool `json:"vendored,omitempty"`
@@ -75,13 +89,10 @@ type Toolchain struct {
 	Pinned  bool   `json:"pinned"` // its sum is known beforehand; if not, the checksum database is asked
 }
 
-// Modules is where the module cache of the build comes from.
-type Modules struct {
-	Key      string   `json:"key"`  // see gomod.Set.Key
-	Zips     int      `json:"zips"` // modules whose source may be compiled
-	GoMods   int      `json:"goMods"`
-	Vendored bool     `json:"vendored,omitempty"`
-	Sources  []Source `json:"sources,omitempty"`
+// A Note says why a RUN that calls go is left as it is.
+type Note struct {
+	Line int    `json:"line"`
+	Text string `json:"text"`
 }
 
 // A Step is one thing that the builder does, and whether it may use a network for it.
@@ -93,21 +104,31 @@ type Step struct {
 
 // New makes a plan. Errors that belong to a line of the file carry its position, as BuildKit's do.
 func New(req Request) (*Plan, error) {
-	p := &Plan{Level: 2, Filename: req.File.Name, Platforms: req.Platforms, BuildPlatform: req.BuildPlatform, Dockerfile: string(req.File.Data)}
+	p := &Plan{Level: 2, Filename: req.File.Name, Platforms: req.Platforms, BuildPlatform: req.BuildPlatform, Dockerfile: string(req.File.Data), user: string(req.File.Data)}
 	if req.File.HeaderOnly() {
 		p.Level = 0
+		if req.File.err != nil {
+			return nil, req.File.err
+		}
 		return p, p.levelZero(req)
 	}
-	bases, err := req.File.Bases(req)
-	if err != nil || len(bases) == 0 {
+	uses, err := req.File.Uses(req)
+	if err != nil || !uses {
 		return p, err
 	}
-	return p, p.virtualBases(req, bases)
+	if len(req.File.goLines) > 0 {
+		p.Level = 1
+	}
+	if req.File.broken {
+		p.Go, p.Dockerfile = true, string(req.File.placeholders())
+		return p, nil
+	}
+	return p, p.dockerfile(req)
 }
 
 // levelZero plans an image of a main package of the module in the context.
 func (p *Plan) levelZero(req Request) error {
-	mod, err := ReadModule(req.Tree)
+	mod, err := ReadModule(req.Tree, ".")
 	if err != nil {
 		return err
 	}
@@ -123,7 +144,7 @@ func (p *Plan) levelZero(req Request) error {
 		return err
 	}
 	p.Static = true
-	p.Go, p.Module, p.Set, p.Work, p.Vendored = true, mod.Path, mod.Set, mod.Work, mod.Vendored
+	p.Go, p.Module, p.Work, p.Vendored = true, mod.Path, mod.Work != "", mod.Vendored
 	sources, err := ModuleSources(req)
 	if err != nil {
 		return err
@@ -131,46 +152,12 @@ func (p *Plan) levelZero(req Request) error {
 	if _, err := p.addToolchain(req, sources, "", mod.Versions); err != nil {
 		return err
 	}
-	if err := p.addModules(mod, sources); err != nil {
+	if _, err := p.addModules(mod.Set, mod.Vendored, sources); err != nil {
 		return err
 	}
 	p.Dockerfile = p.levelZeroFile(req)
 	p.addSteps()
 	return nil
-}
-
-// virtualBases plans what the FROM lines of an ordinary Dockerfile ask Larder for.
-func (p *Plan) virtualBases(req Request, bases []Base) error {
-	p.Go = true
-	mod, err := ReadModule(req.Tree)
-	if err != nil && !errors.Is(err, ErrNoModule) {
-		return err
-	}
-	p.Module = mod.Path
-	sources, err := ModuleSources(req)
-	if err != nil {
-		return err
-	}
-	toolchains := make([]string, len(bases))
-	for i, b := range bases {
-		if b.Kind != baseGo {
-			continue
-		}
-		if toolchains[i], err = p.addToolchain(req, sources, b.Version, mod.Versions); err != nil {
-			return b.wrap(err)
-		}
-	}
-	p.Static = slices.ContainsFunc(bases, func(b Base) bool { return b.Kind == baseStatic })
-	if len(p.Toolchains) == 0 {
-		// The static base has its time zones from a toolchain, whichever is at hand.
-		if _, err := p.addToolchain(req, sources, "", mod.Versions); err != nil {
-			return bases[0].wrap(err)
-		}
-	}
-	text, err := req.File.rewrite(bases, toolchains)
-	p.Dockerfile = string(text)
-	p.addSteps()
-	return err
 }
 
 // addToolchain chooses a toolchain, adds it to the plan unless it is there already, and returns its version.
@@ -192,21 +179,6 @@ func (p *Plan) addToolchain(req Request, sources []Source, from string, files []
 	}
 	p.Toolchains = append(p.Toolchains, Toolchain{Version: chosen.Version, Why: chosen.Why, Source: source, Pinned: pinned})
 	return chosen.Version, nil
-}
-
-func (p *Plan) addModules(mod Module, sources []Source) error {
-	p.Modules = &Modules{Key: mod.Set.Key(), Zips: len(mod.Set.Zips()), GoMods: len(mod.Set.GoMods()), Vendored: mod.Vendored}
-	if mod.Vendored || mod.Set.Empty() {
-		return nil
-	}
-	if sources[0].Keyword == "off" {
-		return fmt.Errorf("the build needs %s, but GOPROXY=off forbids to fetch them: pass them with --build-context %s=FOLDER, or commit a vendor folder", modules(p.Modules.Zips), ModulesContext)
-	}
-	if len(sources) == 2 && sources[0].Context != "" && sources[1].Keyword == "off" {
-		sources = sources[:1] // a folder and nothing else: it can be used as it is
-	}
-	p.Modules.Sources = sources
-	return nil
 }
 
 // ToolchainPaths returns where in a GOPROXY folder, or a module cache, the zip of a toolchain may be.

@@ -110,28 +110,3 @@ func writeWant(t *testing.T, name string, a *txtar.Archive, got string) {
 	a.Files = append(a.Files, txtar.File{Name: "WANT", Data: []byte(got)})
 	require.NoError(t, os.WriteFile(name, txtar.Format(a), 0o666))
 }
-
-func FuzzPlan(f *testing.F) {
-	f.Add("# syntax=x\n", "module m\ngo 1.26\n", "")
-	f.Add("FROM go:1.26 AS b\nRUN [\"go\",\"version\"]\nFROM static\nCOPY --from=b /x /x\n", "module m\n", "")
-	f.Add("ARG V=1.26\nFROM --platform=$BUILDPLATFORM \\\n go:${V}\n", "module m\ntoolchain go1.26.8\n", "x v1.0.0 h1:\n")
-	f.Add("FROM ${X:-go}\nFROM stat\\\nic\n", "", "")
-	f.Fuzz(func(t *testing.T, dockerfile, gomod, gosum string) {
-		tree := fstest.MapFS{
-			"go.mod":  {Data: []byte(gomod)},
-			"go.sum":  {Data: []byte(gosum)},
-			"main.go": {Data: []byte("package main\n")},
-		}
-		req := Request{File: Parse("Dockerfile", []byte(dockerfile)), Tree: tree, Platforms: []string{"linux/arm64"}, BuildPlatform: "linux/amd64"}
-		p, err := New(req)
-		if err != nil {
-			return
-		}
-		if !p.Go {
-			require.Equal(t, dockerfile, p.Dockerfile)
-		}
-		if p.Level != 0 {
-			require.Equal(t, strings.Count(dockerfile, "\n"), strings.Count(p.Dockerfile, "\n"))
-		}
-	})
-}

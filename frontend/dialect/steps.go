@@ -1,6 +1,9 @@
 package dialect
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // addSteps lists what the builder will do, in the order in which one step needs another.
 func (p *Plan) addSteps() {
@@ -9,7 +12,10 @@ func (p *Plan) addSteps() {
 			Step{Name: fmt.Sprintf("take %s for %s from %s", t.Version, p.BuildPlatform, t.Source), Network: t.Source.Network() || !t.Pinned},
 			Step{Name: fmt.Sprintf("check and unpack %s", t.Version)})
 	}
-	if m := p.Modules; m != nil && len(m.Sources) > 0 {
+	for _, m := range p.Modules {
+		if len(m.Sources) == 0 {
+			continue
+		}
 		if FetchNeeded(m.Sources) {
 			p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("fetch %s from %s", modules(m.Zips), sourceList(m.Sources)), Network: anyNetwork(m.Sources)})
 		}
@@ -17,6 +23,11 @@ func (p *Plan) addSteps() {
 	}
 	if p.Static {
 		p.Steps = append(p.Steps, Step{Name: "make the static base: CA roots, time zones, users"})
+	}
+	for _, r := range p.Rewrites {
+		if r.Runs {
+			p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("line %d: %s", r.Line, abbreviate(strings.Join(strings.Fields(r.Text), " "))), Network: r.Network})
+		}
 	}
 	if len(p.Packages) == 0 {
 		return

@@ -29,29 +29,45 @@ func (p *Plan) WriteText(w io.Writer) error {
 		row("toolchain", "%s: %s", t.Version, t.Why)
 		row("", "from %s, checked by %s", t.Source, checkedBy(t))
 	}
-	p.modulesText(row)
+	for _, m := range p.Modules {
+		m.text(row)
+	}
+	for i, r := range p.Rewrites {
+		row(first(i, "rewritten"), "line %d: %s", r.Line, r.What)
+	}
+	for i, n := range p.Notes {
+		row(first(i, "note"), "line %d: %s", n.Line, n.Text)
+	}
+	for i, warning := range p.Warnings {
+		row(first(i, "warning"), "line %d: %s: %s", warning.Location[0].Start.Line, warning.Rule, warning.Message)
+	}
 	for i, s := range p.Steps {
-		name := ""
-		if i == 0 {
-			name = "steps"
-		}
-		row(name, "%s", s)
+		row(first(i, "steps"), "%s", s)
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	if !p.Go {
-		_, err := fmt.Fprintln(w, "\nThe file asks for nothing of Larder's: it is built as docker/dockerfile builds it.")
+	switch {
+	case !p.Go:
+		_, err := fmt.Fprintln(w, "\nNothing in the file is rewritten: it is built as docker/dockerfile builds it.")
 		return err
+	case p.Level != 0:
+		return p.writeSideBySide(w)
 	}
 	_, err := fmt.Fprintf(w, "\nThe Dockerfile that BuildKit's converter is given:\n\n%s", indent(p.Dockerfile))
 	return err
 }
 
-func (p *Plan) modulesText(row func(name, format string, args ...any)) {
-	m := p.Modules
+// first returns a row's name for the first of several rows.
+func first(i int, name string) string {
+	if i > 0 {
+		return ""
+	}
+	return name
+}
+
+func (m *Modules) text(row func(name, format string, args ...any)) {
 	switch {
-	case m == nil:
 	case m.Vendored:
 		row("modules", "from vendor/ in the context, which has no checksums: unverified")
 	case len(m.Sources) == 0:
@@ -78,8 +94,8 @@ func levelText(p *Plan) string {
 	switch {
 	case p.Level == 0:
 		return "no instructions: an image of the main package"
-	case p.Go:
-		return "a Dockerfile with bases of Larder's"
+	case p.Level == 1:
+		return "a Go Dockerfile: it has GO instructions"
 	}
 	return "a Dockerfile"
 }

@@ -1,0 +1,196 @@
+package frontend
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/frontend/subrequests/lint"
+	"github.com/moby/buildkit/frontend/subrequests/outline"
+	"github.com/moby/buildkit/frontend/subrequests/targets"
+	"github.com/moby/buildkit/solver/pb"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+)
+
+const (
+	resultJSON = "result.json"
+	lintFailed = "lint violation found for rules: " // as BuildKit's linter has it
+)
+
+// warn tells the builder of the plan's warnings, as BuildKit's frontend does of its own.
+func (b *build) warn(ctx context.Context, plan *dialect.Plan) error {
+	if b.client.opts["requestid"] != "" {
+		return nil // they are in the answer
+	}
+	for _, w := range plan.Warnings {
+		msg := linter.LintFormatShort(w.Rule, w.Message, w.Location[0].Start.Line)
+		b.src.Warn(ctx, msg, gateway.WarnOpts{Level: 1, Detail: [][]byte{[]byte(w.Description)}, URL: w.URL, SourceInfo: sourceInfo(b.src), Range: pbRanges(w.Location)})
+	}
+	return nil
+}
+
+// lintError joins the plan's lint error, if there is one, with that of BuildKit's linter.
+func lintError(err error, plan *dialect.Plan) error {
+	if plan.LintError == nil {
+		return err
+	}
+	if err == nil {
+		return plan.LintError
+	}
+	if theirs, ok := strings.CutPrefix(err.Error(), lintFailed); ok {
+		ours := strings.TrimPrefix(plan.LintError.Error(), lintFailed)
+		rules := strings.Split(theirs+", "+ours, ", ")
+		slices.Sort(rules)
+		return errors.New(lintFailed + strings.Join(slices.Compact(rules), ", "))
+	}
+	return err
+}
+
+// answer puts the user's file and Larder's warnings into what BuildKit's frontend answered.
+func (b *build) answer(res *gateway.Result, plan *dialect.Plan) error {
+	if res == nil {
+		return nil
+	}
+	data := res.Metadata[resultJSON]
+	var (
+		patched *gateway.Result
+		err     error
+	)
+	switch b.client.opts["requestid"] {
+	case "":
+		return b.history(res)
+	case lint.RequestLint:
+		patched, err = b.answerLint(data, plan)
+	case outline.RequestSubrequestsOutline:
+		patched, err = b.answerOutline(data)
+	case targets.RequestTargets:
+		patched, err = b.answerTargets(data)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the answer of BuildKit's frontend: %w", err)
+	}
+	if patched != nil {
+		maps.Copy(res.Metadata, patched.Metadata)
+	}
+	return nil
+}
+
+func (b *build) answerLint(data []byte, plan *dialect.Plan) (*gateway.Result, error) {
+	var results lint.LintResults
+	if err := json.Unmarshal(data, &results); err != nil {
+		return nil, err
+	}
+	index := len(results.Sources)
+	for i, info := range results.Sources {
+		if index = i; b.client.isRewritten(info) && b.client.shown != nil {
+			results.Sources[i] = b.client.shown
+		}
+	}
+	if index == len(results.Sources) {
+		results.Sources = append(results.Sources, sourceInfo(b.src))
+	}
+	for _, w := range plan.Warnings {
+		results.AddWarning(w.Rule, w.Description, w.URL, w.Message, index, w.Location)
+	}
+	var theirs error
+	if results.Error != nil {
+		theirs = errors.New(results.Error.Message)
+	}
+	if err := lintError(theirs, plan); err != nil {
+		if results.Error == nil {
+			results.Error = &lint.BuildError{}
+		}
+		results.Error.Message = err.Error()
+	}
+	return results.ToResult(nil)
+}
+
+func (b *build) answerOutline(data []byte) (*gateway.Result, error) {
+	var o outline.Outline
+	if err := json.Unmarshal(data, &o); err != nil {
+		return nil, err
+	}
+	b.showSources(o.Sources)
+	return o.ToResult()
+}
+
+func (b *build) answerTargets(data []byte) (*gateway.Result, error) {
+	var list targets.List
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, err
+	}
+	b.showSources(list.Sources)
+	if b.client.shown == nil {
+		return list.ToResult()
+	}
+	bases := dialect.Parse(b.src.Filename, b.src.Data).Stages()
+	for i := range list.Targets {
+		if i < len(bases) {
+			list.Targets[i].Base, list.Targets[i].Platform = bases[i].BaseName, bases[i].Platform
+		}
+	}
+	return list.ToResult()
+}
+
+func (b *build) showSources(sources [][]byte) {
+	for i, text := range sources {
+		if b.client.shown != nil && string(text) == string(b.client.rewritten) {
+			sources[i] = b.client.shown.Data
+		}
+	}
+}
+
+// history writes the steps of GO lines into an image's history as the user wrote them.
+func (b *build) history(res *gateway.Result) error {
+	for key, data := range res.Metadata {
+		if key != exptypes.ExporterImageConfigKey && !strings.HasPrefix(key, exptypes.ExporterImageConfigKey+"/") || !strings.Contains(string(data), dialect.StepCommand) {
+			continue
+		}
+		var img dockerspec.DockerOCIImage
+		if err := json.Unmarshal(data, &img); err != nil {
+			return err
+		}
+		for i := range img.History {
+			img.History[i].CreatedBy = dialect.ShownHistory(img.History[i].CreatedBy)
+		}
+		patched, err := json.Marshal(img)
+		if err != nil {
+			return err
+		}
+		res.Metadata[key] = patched
+	}
+	return nil
+}
+
+// fail returns the error of a plan or, to a request to check the file, an answer that holds it.
+func (b *build) fail(err error) (*gateway.Result, error) {
+	if b.client.opts["requestid"] != lint.RequestLint {
+		return nil, b.locate(err)
+	}
+	results := &lint.LintResults{Sources: []*pb.SourceInfo{sourceInfo(b.src)}, Error: &lint.BuildError{Message: err.Error()}}
+	var at *parser.LocationError
+	if errors.As(err, &at) {
+		results.Error.Location.Ranges = pbRanges(at.Locations[0])
+	}
+	return results.ToResult(nil)
+}
+
+func pbRanges(ranges []parser.Range) []*pb.Range {
+	var out []*pb.Range
+	for _, r := range ranges {
+		out = append(out, &pb.Range{
+			Start: &pb.Position{Line: int32(r.Start.Line), Character: int32(r.Start.Character)},
+			End:   &pb.Position{Line: int32(r.End.Line), Character: int32(r.End.Character)},
+		})
+	}
+	return out
+}

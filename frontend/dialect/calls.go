@@ -1,0 +1,167 @@
+package dialect
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/larder-build/larder/internal/gocalls"
+)
+
+// What a call of the go command does with modules.
+const (
+	callNothing  = iota // it needs none
+	callUses            // it reads packages or go.mod files of modules
+	callDownload        // it fills the module cache, and does nothing else
+	callWrites          // it writes the module cache, or may, with what no go.sum lists
+)
+
+// classify says what a call does. What can't be known counts as the worst.
+func classify(c gocalls.Call) int {
+	if len(c.Args) == 0 {
+		return callNothing
+	}
+	if !c.Args[0].Literal {
+		return callWrites
+	}
+	args := c.Args[1:]
+	switch c.Args[0].Text {
+	case "build", "test", "vet", "generate", "fix", "doc":
+		return orWrites(callUses, hasFlag(args, "-mod=mod"))
+	case "install", "run", "tool":
+		return orWrites(callUses, slices.ContainsFunc(args, versioned) || hasFlag(args, "-mod=mod"))
+	case "list":
+		return orWrites(callUses, slices.ContainsFunc(args, versioned) || hasFlag(args, "-u", "-versions", "-retracted", "-mod=mod"))
+	case "mod":
+		return classifyMod(args)
+	case "get":
+		return callWrites
+	case "work":
+		return orWrites(callNothing, len(args) > 0 && (args[0].Text == "sync" || args[0].Text == "vendor"))
+	case "clean":
+		return orWrites(callNothing, hasFlag(args, "-modcache", "-cache", "-testcache", "-fuzzcache"))
+	}
+	return callNothing
+}
+
+func classifyMod(args []gocalls.Word) int {
+	if len(args) == 0 {
+		return callNothing
+	}
+	switch args[0].Text {
+	case "download":
+		for _, a := range args[1:] {
+			if !a.Literal || a.Text != "-x" {
+				return callWrites
+			}
+		}
+		return callDownload
+	case "graph", "verify", "why", "vendor":
+		return callUses
+	case "init", "edit":
+		return callNothing
+	}
+	return callWrites
+}
+
+func orWrites(kind int, writes bool) int {
+	if writes {
+		return callWrites
+	}
+	return kind
+}
+
+// versioned reports whether an argument may name a package of a version, such as x@latest.
+func versioned(a gocalls.Word) bool {
+	return strings.Contains(a.Text, "@") && !strings.HasPrefix(a.Text, "-")
+}
+
+func hasFlag(args []gocalls.Word, flags ...string) bool {
+	return slices.ContainsFunc(args, func(a gocalls.Word) bool {
+		return slices.Contains(flags, a.Text) || slices.Contains(flags, strings.TrimPrefix(a.Text, "-"))
+	})
+}
+
+// compiles reports whether a call compiles, tests or lists and has no business in a network.
+func compiles(c gocalls.Call) bool {
+	return len(c.Args) == 0 || slices.Contains([]string{"build", "install", "test", "vet", "list", "run", "mod", "version", "env", "doc"}, c.Args[0].Text)
+}
+
+// local are commands that have no use for a network.
+var local = wordSet(`. : [ [[ basename break cat cd chmod chown command continue cp cut date df dirname du echo env eval
+	exit export expr false file find gofmt grep gunzip gzip head hostname id install ldd let ln local ls md5sum mkdir mktemp
+	mv nproc od pwd printf read readelf readlink readonly realpath return rm rmdir sed seq set sha256sum sha512sum shift
+	shopt size sleep sort source stat strings strip sync tail tar tee test time touch tr trap true tty type ulimit umask
+	uname uniq unset unxz upx wait wc which whoami xargs xz yes`)
+
+// mayCallGo are commands that are known to call go, or whatever they are told to.
+var mayCallGo = wordSet(`air ash bash bazel buf busybox cmake counterfeiter dash dlv earthly entr garble gofumpt goimports
+	golangci-lint golint gomock gopls gore goreleaser gosec gotestsum govulncheck gox just ko mage make meson mise mockery
+	mockgen ninja nilaway oapi-codegen perl protoc python python3 reflex revive rye sh sqlc staticcheck stringer su sudo
+	swag task templ wails wire xcaddy zsh`)
+
+func wordSet(words string) map[string]bool {
+	set := map[string]bool{}
+	for _, w := range strings.Fields(words) {
+		set[w] = true
+	}
+	return set
+}
+
+// mayUseModules reports whether a command may call go where the planner doesn't see it: a build tool, or a script.
+func mayUseModules(name string) bool {
+	switch {
+	case strings.ContainsAny(name, "$`{"):
+		return true
+	case strings.Contains(name, "/"):
+		dir := path.Dir(name)
+		return !slices.Contains([]string{"/bin", "/usr/bin", "/sbin", "/usr/sbin"}, dir) || mayCallGo[path.Base(name)]
+	}
+	return mayCallGo[name] || strings.HasSuffix(name, ".sh")
+}
+
+// value returns what a variable is for a call, and whether that is known: what the call's own shell sets counts first.
+func (s *scope) value(c *gocalls.Call, name string) (value string, set, known bool) {
+	if c != nil {
+		if c.Unknown[name] {
+			return "", true, false
+		}
+		if v, ok := c.Env[name]; ok {
+			return v, true, true
+		}
+	}
+	v, ok := s.env[name]
+	return v, ok && v != "", true
+}
+
+// goModCache returns where a call's module cache is.
+func (s *scope) goModCache(c *gocalls.Call) (string, bool) {
+	if v, set, known := s.value(c, "GOMODCACHE"); set || !known {
+		return v, known && path.IsAbs(v)
+	}
+	if v, set, known := s.value(c, "GOPATH"); set || !known {
+		v, _, _ = strings.Cut(v, ":")
+		return path.Join(v, "pkg/mod"), known && path.IsAbs(v)
+	}
+	home, ok := s.homeOf(c)
+	return path.Join(home, "go/pkg/mod"), ok
+}
+
+// goCache returns where a call's compile cache is.
+func (s *scope) goCache(c *gocalls.Call) (string, bool) {
+	if v, set, known := s.value(c, "GOCACHE"); set || !known {
+		return v, known && path.IsAbs(v)
+	}
+	if v, set, known := s.value(c, "XDG_CACHE_HOME"); set || !known {
+		return path.Join(v, "go-build"), known && path.IsAbs(v)
+	}
+	home, ok := s.homeOf(c)
+	return path.Join(home, ".cache/go-build"), ok
+}
+
+func (s *scope) homeOf(c *gocalls.Call) (string, bool) {
+	if c != nil && (c.Unknown["HOME"] || c.Env["HOME"] != "") {
+		return c.Env["HOME"], path.IsAbs(c.Env["HOME"])
+	}
+	return s.home()
+}

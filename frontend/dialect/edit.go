@@ -1,0 +1,193 @@
+package dialect
+
+import (
+	"bytes"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+)
+
+// An edit replaces a part of the file. None adds or takes away a line, so that every position stays true.
+type edit struct {
+	start, end int
+	text       string
+}
+
+// apply returns the file with edits made, which don't overlap.
+func (f File) apply(edits []edit) []byte {
+	slices.SortStableFunc(edits, func(a, b edit) int { return a.start - b.start })
+	var out bytes.Buffer
+	at := 0
+	for _, e := range edits {
+		out.Write(f.Data[at:e.start])
+		out.WriteString(e.text)
+		at = e.end
+	}
+	out.Write(f.Data[at:])
+	return out.Bytes()
+}
+
+func lineStarts(data []byte) []int {
+	starts := []int{0}
+	for i, b := range data {
+		if b == '\n' && i+1 < len(data) {
+			starts = append(starts, i+1)
+		}
+	}
+	return append(starts, len(data))
+}
+
+// line returns where the text of a line, counted from 1, starts and ends, without what ends the line.
+func (f File) line(n int) (start, end int) {
+	if n < 1 || n >= len(f.lines) {
+		return len(f.Data), len(f.Data)
+	}
+	start, end = f.lines[n-1], f.lines[n]
+	for end > start && (f.Data[end-1] == '\n' || f.Data[end-1] == '\r') {
+		end--
+	}
+	return start, end
+}
+
+// replaceLines puts one text on each line of an instruction.
+func (f File) replaceLines(n *parser.Node, texts func(i, count int) string) []edit {
+	var edits []edit
+	count := n.EndLine - n.StartLine + 1
+	for i := range count {
+		start, end := f.line(n.StartLine + i)
+		edits = append(edits, edit{start, end, texts(i, count)})
+	}
+	return edits
+}
+
+// A joined instruction is one line, as BuildKit's parser makes it of the lines that the instruction goes over: without
+// continuations, comments and a heredoc's body. pos has the place in the file of each byte.
+type joined struct {
+	text string
+	pos  []int
+}
+
+var (
+	continued = map[rune]*regexp.Regexp{
+		'\\': regexp.MustCompile(`([^\\])\\[ \t]*$|^\\[ \t]*$`),
+		'`':  regexp.MustCompile("([^`])`[ \t]*$|^`[ \t]*$"),
+	}
+	utf8BOM = []byte("\xef\xbb\xbf")
+)
+
+// join joins an instruction. It fails where the outcome isn't what the parser made of it.
+func (f File) join(n *parser.Node) (joined, bool) {
+	var j joined
+	text := make([]byte, 0, len(n.Original))
+	for line := n.StartLine; line <= n.EndLine; line++ {
+		start, end := f.line(line)
+		part := f.Data[start:end]
+		if line == 1 && bytes.HasPrefix(part, utf8BOM) {
+			part, start = part[len(utf8BOM):], start+len(utf8BOM)
+		}
+		bare := bytes.TrimLeftFunc(part, unicode.IsSpace)
+		if line == n.StartLine {
+			start, part = start+len(part)-len(bare), bare
+		} else if len(bare) == 0 || bare[0] == '#' {
+			continue
+		}
+		m := continued[f.escape].FindSubmatchIndex(part)
+		if m != nil {
+			part = part[:max(m[0], m[3])]
+		}
+		for i, b := range part {
+			text = append(text, b)
+			j.pos = append(j.pos, start+i)
+		}
+		if m == nil {
+			break
+		}
+	}
+	j.text = string(text)
+	return j, j.text == n.Original
+}
+
+// place returns the place in the file of a part of the joined text, if it is on one line there.
+func (j joined) place(start, end int) (from, to int, ok bool) {
+	if start >= end || end > len(j.pos) {
+		return 0, 0, false
+	}
+	from, to = j.pos[start], j.pos[end-1]+1
+	return from, to, to-from == end-start
+}
+
+// A span is a part of a text.
+type span struct{ start, end int }
+
+// flags returns where the flags of a joined instruction are, found as BuildKit's parser finds them.
+func (j joined) flags(escape rune) []span {
+	var spans []span
+	i := strings.IndexFunc(j.text, unicode.IsSpace)
+	for i >= 0 {
+		for i < len(j.text) && unicode.IsSpace(rune(j.text[i])) {
+			i++
+		}
+		if !strings.HasPrefix(j.text[i:], "--") {
+			break
+		}
+		end := wordEnd(j.text, i, escape)
+		if j.text[i:end] == "--" {
+			break
+		}
+		spans = append(spans, span{i, end})
+		i = end
+	}
+	return spans
+}
+
+func wordEnd(text string, i int, escape rune) int {
+	quote := byte(0)
+	for ; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case rune(c) == escape:
+			i++
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '\'' || c == '"':
+			quote = c
+		case unicode.IsSpace(rune(c)):
+			return i
+		}
+	}
+	return len(text)
+}
+
+// keywordEnd returns the place in the file right behind an instruction's first word.
+func (j joined) keywordEnd() int {
+	i := strings.IndexFunc(j.text, unicode.IsSpace)
+	if i < 0 {
+		i = len(j.text)
+	}
+	return j.pos[i-1] + 1
+}
+
+// errorAt returns an error that points at a piece of an instruction's text or, where that isn't found on one line, at
+// the whole instruction.
+func (f File) errorAt(n *parser.Node, piece, text string) error {
+	return parser.WithLocation(errors.New(text), f.find(n, piece))
+}
+
+func (f File) find(n *parser.Node, piece string) []parser.Range {
+	for line := n.StartLine; piece != "" && line <= n.EndLine; line++ {
+		start, end := f.line(line)
+		if i := bytes.Index(f.Data[start:end], []byte(piece)); i >= 0 {
+			return []parser.Range{{
+				Start: parser.Position{Line: line, Character: i},
+				End:   parser.Position{Line: line, Character: i + len(piece)},
+			}}
+		}
+	}
+	return n.Location()
+}

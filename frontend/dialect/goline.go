@@ -1,0 +1,170 @@
+package dialect
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
+	"github.com/moby/buildkit/util/suggest"
+)
+
+const instructionGo = "go"
+
+// A goLine is a GO instruction:
+//
+//	GO [--from=STAGE|CONTEXT] [--module=DIR] [--cgo[=BOOL]] [--network=MODE] [--stdout=FILE] [--mount=…]… SUBCOMMAND ARG…
+//
+// It is read by BuildKit's own parser and lexer, as RUN is, but no shell runs it.
+type goLine struct {
+	node    *parser.Node
+	rest    string   // what follows the flags, as it stands
+	words   []string // the words of rest, unexpanded
+	from    string
+	module  string // a clean path, relative to the root of the source
+	cgo     string // "", "true" or "false"
+	network string
+	stdout  string
+	mounts  []string
+}
+
+// addGoLine reads a GO instruction and makes a RUN of its node, which BuildKit's parser of instructions knows.
+func (f *File) addGoLine(n *parser.Node, inStage bool) error {
+	original := *n
+	g := &goLine{node: &original}
+	f.goLines[n.StartLine] = g
+	flags := n.Flags
+	n.Value, n.Flags, n.Next, n.Attributes = "RUN", nil, &parser.Node{Value: n.Original}, nil
+	if !inStage {
+		return f.errorAt(g.node, g.node.Value, "GO before the first FROM: it needs a stage to run in: write FROM go before it")
+	}
+	if err := f.goFlags(g, flags); err != nil {
+		return err
+	}
+	return f.goWords(g)
+}
+
+func (f *File) goFlags(g *goLine, args []string) error {
+	flags := instructions.NewBFlagsWithArgs(args)
+	from, module := flags.AddString("from", ""), flags.AddString("module", ".")
+	network, stdout := flags.AddString("network", instructions.NetworkNone), flags.AddString("stdout", "")
+	cgo, mounts := flags.AddBool("cgo", false), flags.AddStrings("mount")
+	if err := flags.Parse(); err != nil {
+		return parser.WithLocation(fmt.Errorf("GO: %w", err), f.findFlag(g.node, err))
+	}
+	g.from, g.network, g.stdout, g.mounts = from.Value, network.Value, stdout.Value, mounts.StringValues
+	if cgo.IsUsed() {
+		g.cgo = cgo.Value
+	}
+	for _, flag := range [][2]string{{"from", g.from}, {"module", module.Value}, {"network", g.network}, {"stdout", g.stdout}} {
+		if strings.ContainsRune(flag[1], '$') {
+			return f.errorAt(g.node, flag[1], fmt.Sprintf("GO --%s=%s: variables aren't expanded there: write the value out", flag[0], flag[1]))
+		}
+		if slices.Contains(flags.Used(), flag[0]) && flag[1] == "" {
+			return f.errorAt(g.node, "--"+flag[0], fmt.Sprintf("GO --%s has no value", flag[0]))
+		}
+	}
+	g.module = path.Clean(module.Value)
+	switch modes := []string{instructions.NetworkNone, instructions.NetworkDefault, instructions.NetworkHost}; {
+	case !fs.ValidPath(g.module):
+		return f.errorAt(g.node, module.Value, fmt.Sprintf("GO --module=%s: expected a folder inside of the source, relative to its root, such as services/api", module.Value))
+	case !slices.Contains(modes, g.network):
+		err := fmt.Errorf("GO --network=%s: expected none, default or host", g.network)
+		return parser.WithLocation(suggest.WrapError(err, g.network, modes, true), f.find(g.node, g.network))
+	case g.stdout != "" && !path.IsAbs(g.stdout):
+		return f.errorAt(g.node, g.stdout, fmt.Sprintf("GO --stdout=%s: expected an absolute path in the stage, such as /out/test.json", g.stdout))
+	}
+	return f.goMounts(g)
+}
+
+// goMounts checks what can be checked of mounts before BuildKit's converter sees them as those of a RUN.
+func (f *File) goMounts(g *goLine) error {
+	for _, value := range g.mounts {
+		m, err := parseMount(value)
+		if err != nil {
+			return parser.WithLocation(fmt.Errorf("GO --mount=%s: %w", value, err), f.find(g.node, value))
+		}
+		switch {
+		case m.kind == mountModules || m.kind == mountCache:
+			return f.errorAt(g.node, value, fmt.Sprintf("GO --mount=type=%s: GO has that mount always: leave it out", m.kind))
+		case slices.Contains([]string{goSource, goModCache, goBuildCache, stepDir}, path.Clean(m.target)):
+			return f.errorAt(g.node, value, fmt.Sprintf("GO --mount=%s: %s is mounted by GO itself: choose another target", value, m.target))
+		}
+	}
+	return nil
+}
+
+// findFlag points at the flag that an error of BuildKit's flag parser names.
+func (f *File) findFlag(n *parser.Node, err error) []parser.Range {
+	for _, word := range strings.FieldsFunc(err.Error(), func(r rune) bool { return strings.ContainsRune(" ,:", r) }) {
+		if strings.HasPrefix(word, "--") {
+			return f.find(n, word)
+		}
+	}
+	return n.Location()
+}
+
+// goWords splits what follows the flags and checks the subcommand.
+func (f *File) goWords(g *goLine) error {
+	var err error
+	if g.rest, err = f.restOf(g.node); err != nil {
+		return parser.WithLocation(err, g.node.Location())
+	}
+	if strings.HasPrefix(g.rest, "[") {
+		return f.errorAt(g.node, "[", "GO takes no JSON array: write the words as on a command line, GO build ./...")
+	}
+	lex := shell.NewLex(f.escape)
+	lex.SkipUnsetEnv = true
+	if g.words, err = lex.ProcessWords(g.rest, shell.EnvsFromSlice(nil)); err != nil {
+		return f.errorAt(g.node, "", fmt.Sprintf("GO %s: %v: close it, or escape it with %c", abbreviate(g.rest), err, f.escape))
+	}
+	if len(g.words) == 0 {
+		return f.errorAt(g.node, g.node.Value, "GO with nothing after it: expected a subcommand of the go command, such as GO build ./...")
+	}
+	if i := strings.Index(g.rest, "<<"); i >= 0 && !strings.ContainsAny(g.rest[:i], `'"`) {
+		return f.errorAt(g.node, "<<", "GO takes no heredoc: no shell reads it: write the file with COPY, or use RUN")
+	}
+	for _, word := range strings.Fields(g.rest) {
+		if slices.Contains(shellOperators, word) && slices.Contains(g.words, word) {
+			return f.errorAt(g.node, word, fmt.Sprintf("GO … %s: no shell reads a GO line: write one GO line for each command; --stdout=FILE keeps what one prints", word))
+		}
+	}
+	return f.checkSubcommand(g)
+}
+
+// shellOperators are words that nobody means as arguments of the go command, unless they are quoted.
+var shellOperators = []string{"&&", "||", ";", "|", "&", ">", ">>", "<", "2>&1"}
+
+// restOf returns what follows the flags of an instruction. CMD is the instruction whose parser leaves that as it is.
+func (f *File) restOf(n *parser.Node) (string, error) {
+	text := "CMD" + strings.TrimPrefix(n.Original, n.Value) + "\n"
+	if f.escape != parser.DefaultEscapeToken {
+		text = "# escape=" + string(f.escape) + "\n" + text
+	}
+	ast, err := parser.Parse(strings.NewReader(text))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("GO: %w", err)
+	case len(ast.AST.Children) != 1:
+		return "", errors.New("GO: not to be read as one line")
+	case ast.AST.Children[0].Attributes["json"]:
+		return "[", nil
+	case ast.AST.Children[0].Next == nil:
+		return "", nil
+	}
+	return ast.AST.Children[0].Next.Value, nil
+}
+
+// abbreviate shortens a text that an error shows.
+func abbreviate(s string) string {
+	const most = 60
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return s
+}

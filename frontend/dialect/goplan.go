@@ -1,0 +1,250 @@
+package dialect
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/util/suggest"
+)
+
+// Names of the contexts that a GO line's step mounts, and where it mounts them.
+const (
+	StepContext   = ContextPrefix + "step"   // holds Larder's binary, as StepFile
+	TargetContext = ContextPrefix + "target" // holds the target platform as variables of the go command, as TargetFile
+	StepFile      = "/larder-frontend"
+	TargetFile    = "/target"
+
+	stepDir      = "/.larder"
+	stepGo       = stepDir + "/go" // Larder's binary runs a GO line if it is called by that name
+	goBuildCache = stepDir + "/cache"
+	goModCache   = "/go/pkg/mod"
+	goSource     = "/src"
+)
+
+// maxLine bounds a rewritten line: BuildKit's parser takes no longer ones than 65535 bytes.
+const maxLine = 60000
+
+// settings are variables of the go command that a GO line takes from build arguments, declared or not.
+var settings = []string{"CGO_ENABLED", "GO386", "GOAMD64", "GOARM", "GOARM64", "GODEBUG", "GOEXPERIMENT", "GOFIPS140", "GOFLAGS", "GOMIPS", "GOMIPS64", "GOPPC64", "GORISCV64"}
+
+// goLine turns a GO line into a RUN line that no shell reads.
+func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
+	if s.virtual == baseStatic || s.base == "scratch" {
+		return w.File.errorAt(g.node, g.node.Value, fmt.Sprintf("GO %s: FROM %s has no go command: start the stage with FROM go, or from an image that has a Go toolchain", g.words[0], s.base))
+	}
+	if g.cgo == "true" && s.virtual == baseGo {
+		return w.File.errorAt(g.node, "--cgo", "GO --cgo: FROM go has no C compiler: start the stage from an image that has Go and one, such as golang")
+	}
+	src, err := w.source(s, g.node, g.from, g.module)
+	if err != nil {
+		return err
+	}
+	mod, err := w.goModule(g, src)
+	if err != nil {
+		return err
+	}
+	mods, err := w.needModules([]Module{mod}, s)
+	if err != nil {
+		return parser.WithLocation(err, g.node.Location())
+	}
+	text, err := w.goRun(s, g, src, mod, mods)
+	if err != nil {
+		return err
+	}
+	w.plan.GoLines = true
+	w.lintGoLine(s, g, comments)
+	r := w.rewrote(g.node, "a RUN that no shell reads"+mods.in(), w.File.replaceLines(g.node, func(i, count int) string {
+		switch {
+		case i == count-1 && count == 1:
+			return text[0] + " " + text[1]
+		case i == count-1:
+			return text[1]
+		case i == 0:
+			return text[0] + " " + string(w.File.escape)
+		}
+		return string(w.File.escape)
+	})...)
+	r.Runs, r.Network = true, g.network != instructions.NetworkNone
+	return nil
+}
+
+// goModule reads the module that a GO line is for. A subcommand that asks nothing of a module needs none, nor does one
+// that names files.
+func (w *planner) goModule(g *goLine, src source) (Module, error) {
+	mod, err := ReadModule(src.tree, src.dir)
+	if errors.Is(err, ErrNoModule) {
+		if slices.Contains([]string{"env", "version", "help", "doc"}, g.words[0]) || slices.ContainsFunc(g.words, func(s string) bool { return strings.HasSuffix(s, ".go") }) {
+			return Module{Dir: src.dir}, nil
+		}
+		return mod, w.noModule(g, src)
+	}
+	if err != nil {
+		return mod, parser.WithLocation(fmt.Errorf("GO %s: %w", g.words[0], err), w.File.find(g.node, ""))
+	}
+	return mod, nil
+}
+
+// noModule says which modules there are.
+func (w *planner) noModule(g *goLine, src source) error {
+	where := "the build context"
+	if src.name != "" {
+		where = src.name
+	}
+	err := fmt.Errorf("GO %s: there is no go.mod in %s: make one with 'go mod init', or name a folder that holds one with --module=DIR", g.words[0], where)
+	at := w.File.find(g.node, g.node.Value)
+	if g.module != "." {
+		err = fmt.Errorf("GO --module=%s: there is no %s in %s", g.module, path.Join(src.dir, "go.mod"), where)
+		at = w.File.find(g.node, g.module)
+	}
+	dirs, _ := findModules(src.tree)
+	if len(dirs) > 0 {
+		err = suggest.WrapError(fmt.Errorf("%w: the modules there are in %s", err, strings.Join(dirs, ", ")), g.module, dirs, true)
+	}
+	return parser.WithLocation(err, at)
+}
+
+// goRun writes the RUN that a GO line becomes: its flags, and its arguments.
+func (w *planner) goRun(s *scope, g *goLine, src source, mod Module, mods *Modules) (text [2]string, err error) {
+	if !utf8.ValidString(g.rest) || strings.ContainsRune(g.rest, 0) {
+		return text, w.File.errorAt(g.node, "", "GO: its text is not UTF-8, or has a NUL byte: no command can be given that")
+	}
+	flags := []string{
+		"--network=" + g.network,
+		"--mount=type=bind,from=" + StepContext + ",source=" + StepFile + ",target=" + stepGo,
+		"--mount=type=bind,from=" + TargetContext + ",source=" + TargetFile + ",target=" + stepDir + TargetFile,
+		"--mount=type=bind" + fromSource(src) + ",target=" + goSource,
+	}
+	args := []string{stepGo}
+	if dir := path.Join(goSource, src.rel); dir != goSource {
+		args = append(args, "--dir="+dir)
+	}
+	if mods != nil {
+		flags = append(flags, "--mount=type=bind,from="+mods.Context+",target="+goModCache)
+	}
+	flags = append(flags, "--mount="+cacheMount("larder-go", mod.Path, s, goBuildCache, ""))
+	for _, m := range g.mounts {
+		flags = append(flags, w.quoteFlag("--mount="+m))
+	}
+	if mod.Work != "" {
+		args = append(args, "--work="+path.Join(goSource, inSource(mod, src)))
+	}
+	for _, flag := range [][2]string{{"--cgo", g.cgo}, {"--stdout", g.stdout}} {
+		if flag[1] != "" {
+			args = append(args, flag[0]+"="+flag[1])
+		}
+	}
+	if mod.Vendored {
+		args = append(args, "--vendor")
+	}
+	if w.File.escape != parser.DefaultEscapeToken {
+		args = append(args, "--escape="+string(w.File.escape))
+	}
+	for _, name := range settings {
+		if v, ok := w.BuildArgs[name]; ok {
+			args = append(args, "--env="+name+"="+v)
+		}
+	}
+	line, err := json.Marshal(append(args, "--", g.rest))
+	if err == nil && len(line) > maxLine {
+		err = w.File.errorAt(g.node, g.node.Value, fmt.Sprintf("GO %s: the line has %d bytes: BuildKit takes no longer ones than %d", g.words[0], len(line), maxLine))
+	}
+	return [2]string{runLike(g.node.Value) + " " + strings.Join(flags, " "), string(line)}, err
+}
+
+// inSource returns a workspace file's path below the source's root.
+func inSource(mod Module, src source) string {
+	if src.dir == src.rel {
+		return mod.Work
+	}
+	// The stage has the module in another folder than the build context has: count from the module.
+	up := strings.Count(mod.Dir+"/", "/") - strings.Count(path.Dir(mod.Work)+"/", "/")
+	if path.Dir(mod.Work) == "." && mod.Dir != "." {
+		up++
+	}
+	return path.Join(src.rel, strings.Repeat("../", max(up, 0)), "go.work")
+}
+
+func fromSource(src source) string {
+	if src.from == "" {
+		return ""
+	}
+	if src.root != "" && src.root != "/" {
+		return ",from=" + src.from + ",source=" + src.root
+	}
+	return ",from=" + src.from
+}
+
+// runLike is RUN in the case of a GO.
+func runLike(word string) string {
+	if word == strings.ToLower(word) {
+		return "run"
+	}
+	return "RUN"
+}
+
+// quoteFlag writes a flag so that BuildKit's parser reads it as it is.
+func (w *planner) quoteFlag(flag string) string {
+	if !strings.ContainsAny(flag, " \t'\"\\`") {
+		return flag
+	}
+	name, value, _ := strings.Cut(flag, "=")
+	esc := string(w.File.escape)
+	return name + `="` + strings.NewReplacer(esc, esc+esc, `"`, esc+`"`).Replace(value) + `"`
+}
+
+// cacheMount writes a cache mount for compiled packages. Its name has the module and the stage's toolchain or base, so
+// that builds of others don't write into it, and the user, who has to be able to.
+func cacheMount(kind, module string, s *scope, target, id string) string {
+	if id == "" {
+		from := s.toolchain
+		if from == "" {
+			from = s.base
+		}
+		id = kind + "/" + module + "/" + from
+	}
+	value := "type=cache,target=" + target + ",id=" + clean(id)
+	if !s.root() {
+		value += clean("/user-"+s.user) + ",mode=0777"
+	}
+	return value
+}
+
+// clean replaces what has a meaning of its own in a flag.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`,$'"\`+"`", r) || r <= ' ' {
+			return '-'
+		}
+		return r
+	}, s)
+}
+
+// unknownSource says what --from could have named.
+func (w *planner) unknownSource(s *scope, n *parser.Node, from string) error {
+	if strings.EqualFold(from, s.name) && s.name != "" {
+		return w.File.errorAt(n, from, fmt.Sprintf("--from=%s: that is this stage: --from takes the source from another one", from))
+	}
+	var names []string
+	for i, st := range w.File.stages {
+		if st.Name == "" {
+			continue
+		}
+		if i > s.index && strings.EqualFold(st.Name, from) {
+			return w.File.errorAt(n, from, fmt.Sprintf("--from=%s: the stage %s comes later, in line %d: move it before this one", from, from, st.Location[0].Start.Line))
+		}
+		names = append(names, st.Name)
+	}
+	names = append(names, slices.Sorted(maps.Keys(w.Contexts))...)
+	err := fmt.Errorf("--from=%s: there is no such stage before this one, and no such named context: for an image, write a stage FROM it", from)
+	return parser.WithLocation(suggest.WrapError(err, from, names, true), w.File.find(n, from))
+}
+
+func sortedKeys(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }

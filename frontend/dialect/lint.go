@@ -1,0 +1,175 @@
+package dialect
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/distribution/reference"
+	"github.com/larder-build/larder/internal/gocalls"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+)
+
+// A Warning is what a lint rule has to say about a place in the file.
+type Warning struct {
+	Rule        string         `json:"rule"`
+	Description string         `json:"description"`
+	URL         string         `json:"url"`
+	Message     string         `json:"message"`
+	Location    []parser.Range `json:"location"`
+}
+
+type rule = linter.LinterRule[func(...any) string]
+
+func newRule(name, description, format string) *rule {
+	return &rule{
+		Name: name, Description: description,
+		URL:    "https://github.com/larder-build/larder/blob/main/docs/dialect.md#" + strings.ToLower(name),
+		Format: func(args ...any) string { return fmt.Sprintf(format, args...) },
+	}
+}
+
+// The rules, in the order in which docs/dialect.md has them. They are in force in files that use something of Larder's.
+var (
+	ruleNetwork  = newRule("GoCompileNetwork", "A step that compiles needs no network", "go %s runs with a network: leave --network=%s out, and its modules are mounted")
+	ruleDownload = newRule("GoModDownloadLayer", "Modules downloaded into a layer are downloaded again for each change of go.sum", "go mod download stays a layer of its own: %s")
+	ruleLatest   = newRule("GoToolchainLatest", "A toolchain without a version changes under the build", "%s names no Go release: write one, such as golang:1.26, or FROM go, which takes go.mod's")
+	ruleCgo      = newRule("GoCgoInScratch", "A binary that cgo made needs a C library, which scratch and static don't have", "the binary that line %d makes with cgo is copied to %s, which has no C library: set CGO_ENABLED=0, link it with -extldflags=-static, or use a base that has one")
+	ruleRoot     = newRule("GoRootUser", "The final image should not run as root", "the final stage runs as root: add USER, or start it FROM static, which runs as 65532")
+	ruleUnpinned = newRule("GoUnpinnedBase", "A base image without a digest changes under the build", "the base %s has no digest: pin it with @sha256:…, or pass it with --build-context")
+	ruleGoSum    = newRule("GoSumMissing", "Without go.sum no module can be checked", "%s requires %s, but there is no go.sum: run 'go mod tidy' and commit go.sum")
+	ruleUseless  = newRule("GoUselessCacheMount", "A cache mount on the module cache is not needed where modules are mounted", "the cache mount at %s keeps Larder's modules out: remove it, and they are mounted there")
+	ruleWrites   = newRule("GoModCacheWrite", "A command that resolves modules at build time needs a network and isn't checked by go.sum", "go %s writes the module cache, so this RUN is left as it is: %s")
+)
+
+// startLint reads the check directive, as BuildKit's frontend does.
+func (w *planner) startLint() {
+	config := w.Lint
+	if config == nil {
+		options, _, _, _ := parser.ParseDirective("check", w.File.Data)
+		var err error
+		if config, err = linter.ParseLintOptions(options); err != nil {
+			config = &linter.Config{} // BuildKit's frontend says it
+		}
+	}
+	own := *config
+	own.Warn = func(name, description, url, msg string, at []parser.Range) {
+		w.plan.Warnings = append(w.plan.Warnings, Warning{name, description, url, msg, at})
+	}
+	w.lint = linter.New(&own)
+}
+
+func (w *planner) lintAt(r *rule, n *parser.Node, comments []string, args ...any) {
+	w.lint.WithMergedConfigFromComments(comments).Run(r, n.Location(), r.Format(args...))
+}
+
+// lintBase checks what a stage starts from.
+func (w *planner) lintBase(s *scope, st instructions.Stage) {
+	ref, err := reference.ParseNormalizedNamed(s.base)
+	if err != nil || s.base == "scratch" || w.hasContext(s.base) {
+		return
+	}
+	n := w.File.nodes[st.Location[0].Start.Line]
+	if _, pinned := ref.(reference.Digested); pinned {
+		return
+	}
+	w.lintAt(ruleUnpinned, n, st.Comments, st.BaseName)
+	tag := "latest"
+	if tagged, ok := ref.(reference.Tagged); ok {
+		tag = tagged.Tag()
+	}
+	if isGolang(s.base) && (tag == "" || tag[0] < '0' || tag[0] > '9') {
+		w.lintAt(ruleLatest, n, st.Comments, st.BaseName)
+	}
+}
+
+// lintGoLine checks a GO line.
+func (w *planner) lintGoLine(s *scope, g *goLine, comments []string) {
+	if g.network != instructions.NetworkNone {
+		w.lintAt(ruleNetwork, g.node, comments, g.words[0], g.network)
+	}
+	cgo := g.cgo == "true" || g.cgo == "" && s.env["CGO_ENABLED"] == "1"
+	if cgo && makesBinary(g.words[0]) && !strings.Contains(g.rest, "-static") {
+		s.cgo = g.node.StartLine
+	}
+}
+
+func makesBinary(subcommand string) bool { return subcommand == "build" || subcommand == "install" }
+
+// lintRun checks a RUN that calls go.
+func (w *planner) lintRun(s *scope, r *ran, script gocalls.Script) {
+	for _, c := range script.Calls {
+		kind := classify(c)
+		switch {
+		case kind == callWrites && w.goesOn(&c):
+			w.lintAt(ruleWrites, r.node, r.cmd.Comments(), words(c), adviceFor(c))
+		case kind == callUses && (r.network == instructions.NetworkDefault || r.network == instructions.NetworkHost):
+			w.lintAt(ruleNetwork, r.node, r.cmd.Comments(), words(c), r.network)
+		case kind == callDownload && w.kept[r.node.StartLine] != "":
+			w.lintAt(ruleDownload, r.node, r.cmd.Comments(), w.kept[r.node.StartLine])
+		case kind == callDownload && (r.network != "" || !w.File.inject):
+			w.lintAt(ruleDownload, r.node, r.cmd.Comments(), "leave --network and larder:inject=off out, and it costs nothing")
+		}
+		if target, ok := s.goModCache(&c); ok && kind != callNothing && slices.ContainsFunc(r.mounts, func(m mount) bool { return m.kind == kindCache && overlaps(s.abs(m.target), target) }) {
+			w.lintAt(ruleUseless, r.node, r.cmd.Comments(), target)
+		}
+		if len(c.Args) > 0 && makesBinary(c.Args[0].Text) && w.cgo(s, &c) {
+			s.cgo = r.node.StartLine
+		}
+	}
+}
+
+// goesOn reports whether a call resolves modules, and doesn't just clean up.
+func (w *planner) goesOn(c *gocalls.Call) bool { return c.Args[0].Text != "clean" }
+
+func adviceFor(c gocalls.Call) string {
+	switch c.Args[0].Text {
+	case "get", "mod", "work":
+		return fmt.Sprintf("run 'go %s' where the sources are kept, and commit go.mod and go.sum", words(c))
+	case "install", "run", "tool":
+		return "make it a tool of the module with 'go get -tool PACKAGE@VERSION', commit go.mod and go.sum, and write 'go install tool' or 'go tool NAME'"
+	}
+	return "name what go.sum lists"
+}
+
+// cgo reports whether a call compiles with cgo: it is told to, or it is told nothing in an image that has a C compiler.
+func (w *planner) cgo(s *scope, c *gocalls.Call) bool {
+	if slices.ContainsFunc(c.Args, func(a gocalls.Word) bool { return strings.Contains(a.Text, "-static") }) {
+		return false
+	}
+	v, set, known := s.value(c, "CGO_ENABLED")
+	if set || !known {
+		return v == "1"
+	}
+	if _, cross, _ := s.value(c, "GOARCH"); cross {
+		return false // cgo is off for another platform, and which one it is isn't known
+	}
+	return isGolang(s.base) && !strings.Contains(s.base, "alpine")
+}
+
+// checkFinal checks the last stage.
+func (w *planner) checkFinal() {
+	if len(w.scopes) == 0 {
+		return
+	}
+	st, s := w.File.stages[len(w.scopes)-1], w.scopes[len(w.scopes)-1]
+	n := w.File.nodes[st.Location[0].Start.Line]
+	bare := s.virtual == baseStatic || s.base == "scratch" || s.fromScratch
+	if s.root() && s.virtual == "" && (s.known || bare || s.user != "") {
+		w.lintAt(ruleRoot, n, st.Comments)
+	}
+	if !bare {
+		return
+	}
+	for _, cmd := range st.Commands {
+		c, ok := cmd.(*instructions.CopyCommand)
+		if !ok || c.From == "" {
+			continue
+		}
+		if from := w.stageNamed(c.From, true); from != nil && from.cgo > 0 {
+			w.lintAt(ruleCgo, w.File.nodes[c.Location()[0].Start.Line], c.Comments(), from.cgo, s.base)
+		}
+	}
+}

@@ -1,0 +1,322 @@
+package dialect
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
+)
+
+// A planner goes once through a file that has instructions and notes what Larder supplies and what is rewritten.
+type planner struct {
+	Request
+	plan    *Plan
+	lex     *shell.Lex
+	globals env
+	bases   map[int]*Base // by the FROM line
+	scopes  []*scope      // of the stages so far, as they are at their end
+	edits   []edit
+	sets    map[string]*Modules
+	kept    map[int]string // RUN lines whose 'go mod download' stays, and why
+	found   []string       // see modules
+	looked  bool
+	lint    *linter.Linter
+}
+
+// dockerfile plans a file that has instructions of its own.
+func (p *Plan) dockerfile(req Request) error {
+	bases, err := req.File.Bases(req)
+	if err != nil {
+		return err
+	}
+	w := &planner{Request: req, plan: p, lex: shell.NewLex(req.File.escape), bases: map[int]*Base{}, sets: map[string]*Modules{}, globals: env{}}
+	args := req.File.globalArgs(req)
+	for _, name := range args.Keys() {
+		w.globals[name], _ = args.Get(name)
+	}
+	for i := range bases {
+		w.bases[bases[i].Line] = &bases[i]
+	}
+	if err := w.prepare(bases); err != nil {
+		return err
+	}
+	w.findKept()
+	for i, st := range req.File.stages {
+		if err := w.stage(i, st); err != nil {
+			return err
+		}
+	}
+	w.checkFinal()
+	p.Go = len(w.edits) > 0
+	p.LintError = w.lint.Error()
+	if !p.Go && len(w.modules()) == 0 {
+		// It may call go, but not for a module of the context: then it is BuildKit's alone, its rules too.
+		p.Warnings, p.Notes, p.LintError = nil, nil, nil
+	}
+	p.Dockerfile = string(req.File.apply(w.edits))
+	p.addSteps()
+	return nil
+}
+
+// prepare chooses the toolchains of virtual bases.
+func (w *planner) prepare(bases []Base) error {
+	w.startLint()
+	if mod, err := readGoMod(w.Tree, "go.mod"); err == nil && mod.Module != nil {
+		w.plan.Module = mod.Module.Mod.Path
+	}
+	if len(bases) == 0 {
+		return nil
+	}
+	versions, err := w.versions()
+	if err != nil {
+		return err
+	}
+	sources, err := ModuleSources(w.Request)
+	if err != nil {
+		return err
+	}
+	for i := range bases {
+		b := w.bases[bases[i].Line]
+		if b.Kind == baseStatic {
+			w.plan.Static = true
+			continue
+		}
+		if b.toolchain, err = w.plan.addToolchain(w.Request, sources, b.Version, versions); err != nil {
+			return b.wrap(err)
+		}
+	}
+	if len(w.plan.Toolchains) == 0 {
+		// The static base has its time zones from a toolchain, whichever is at hand.
+		if _, err := w.plan.addToolchain(w.Request, sources, "", versions); err != nil {
+			return bases[0].wrap(err)
+		}
+	}
+	return nil
+}
+
+// versions returns what the module at the root, and each that a GO line names, say of the toolchain.
+func (w *planner) versions() ([]gomod.VersionFile, error) {
+	dirs := map[string]bool{".": true}
+	for _, g := range w.File.goLines {
+		if g.from == "" {
+			dirs[g.module] = true
+		}
+	}
+	var all []gomod.VersionFile
+	for _, dir := range sortedKeys(dirs) {
+		if !exists(w.Tree, path.Join(dir, "go.mod")) {
+			continue
+		}
+		m, err := ReadModule(w.Tree, dir)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m.Versions...)
+	}
+	return all, nil
+}
+
+// stage plans one stage.
+func (w *planner) stage(i int, st instructions.Stage) error {
+	s, err := w.enter(i, st)
+	if err != nil {
+		return err
+	}
+	for _, cmd := range st.Commands {
+		line := cmd.Location()[0].Start.Line
+		run, ok := cmd.(*instructions.RunCommand)
+		switch {
+		case w.File.goLines[line] != nil:
+			err = w.goLine(s, w.File.goLines[line], cmd.Comments())
+		case ok:
+			err = w.run(s, run)
+		default:
+			s.step(w.lex, cmd, w.globals, w.BuildArgs, w.Tree)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	w.scopes = append(w.scopes, s)
+	return nil
+}
+
+// enter makes the scope that a stage starts with.
+func (w *planner) enter(i int, st instructions.Stage) (*scope, error) {
+	base := (&scope{env: w.globals}).expand(w.lex, st.BaseName)
+	s := &scope{env: env{}, dir: "/"}
+	line := st.Location[0].Start.Line
+	if from := w.stageNamed(base, false); from != nil {
+		s = from.clone()
+	} else if b := w.bases[line]; b != nil {
+		s.virtual, s.known = b.Kind, true
+		if err := w.rewriteBase(b); err != nil {
+			return nil, err
+		}
+		if b.Kind == baseGo {
+			for _, kv := range goStageEnv {
+				s.env[kv[0]] = kv[1]
+			}
+			s.dir, s.toolchain = "/go", b.toolchain
+		}
+	} else if base != "scratch" {
+		w.image(s, base, st)
+	}
+	w.noteOrdinary(base, st)
+	s.fromScratch = s.fromScratch || base == "scratch"
+	if w.stageNamed(base, false) == nil {
+		s.base = base
+		if s.virtual == "" {
+			w.lintBase(s, st)
+		}
+	}
+	s.index, s.name = i, st.Name
+	return s, nil
+}
+
+// noteOrdinary tells that a base is not the virtual one of its name.
+func (w *planner) noteOrdinary(base string, st instructions.Stage) {
+	n := w.File.nodes[st.Location[0].Start.Line]
+	name, ok := strings.CutPrefix(base, "docker.io/library/")
+	if kind, _, _ := strings.Cut(name, ":"); ok && (kind == baseGo || kind == baseStatic) {
+		w.note(n, "%s is an image in a registry, not Larder's base %s", base, kind)
+	}
+	if kind, _, _ := strings.Cut(base, ":"); w.bases[n.StartLine] == nil && (kind == baseGo || base == baseStatic) {
+		w.note(n, "%s is a stage or a named context of that name, not Larder's base %s", base, kind)
+	}
+}
+
+// image takes over what is known of a base image.
+func (w *planner) image(s *scope, base string, st instructions.Stage) {
+	s.env["PATH"] = ""
+	if isGolang(base) {
+		s.env["GOPATH"] = "/go" // as every golang image has it
+		s.dir = "/go"
+	}
+	if w.Image == nil || len(w.File.goLines) == 0 && len(w.modules()) == 0 {
+		return // nothing depends on it
+	}
+	platform := (&scope{env: w.globals}).expand(w.lex, st.Platform)
+	if platform == "" {
+		platform = w.Platforms[0]
+	}
+	img, ok := w.Image(base, platform)
+	if !ok {
+		return
+	}
+	s.known, s.user, s.shell = true, img.User, img.Shell
+	s.dir = path.Join("/", img.WorkingDir)
+	for _, kv := range img.Env {
+		k, v, _ := strings.Cut(kv, "=")
+		s.env[k] = v
+	}
+}
+
+// isGolang reports whether a base is an image of Go's makers, under whatever registry.
+func isGolang(base string) bool {
+	name, _, _ := strings.Cut(base, "@")
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	name, _, _ = strings.Cut(name, ":")
+	return name == "golang"
+}
+
+// goStageEnv is what a plan needs of the environment of a go stage: see package llb, which makes all of it.
+var goStageEnv = [][2]string{{"HOME", "/root"}, {"GOPATH", "/go"}, {"GOMODCACHE", goModCache}, {"GOCACHE", "/root/.cache/go-build"}, {"CGO_ENABLED", "0"}}
+
+// stageNamed returns the scope of an earlier stage by its name or, where that is allowed, its number.
+func (w *planner) stageNamed(name string, byIndex bool) *scope {
+	for i := len(w.scopes) - 1; i >= 0; i-- {
+		if s := w.scopes[i]; s.name != "" && strings.EqualFold(s.name, name) {
+			return s
+		}
+	}
+	if n, err := strconv.Atoi(name); byIndex && err == nil && n >= 0 && n < len(w.scopes) {
+		return w.scopes[n]
+	}
+	return nil
+}
+
+// modules returns the folders of the build context that hold a module.
+func (w *planner) modules() []string {
+	if !w.looked {
+		// What can't be read isn't found; it is reported where it is named.
+		w.found, _ = findModules(w.Tree)
+		w.looked = true
+	}
+	return w.found
+}
+
+// rewrote notes edits of an instruction and what they are for.
+func (w *planner) rewrote(n *parser.Node, what string, edits ...edit) *Rewrite {
+	r := Rewrite{Line: n.StartLine, EndLine: n.EndLine, Text: n.Original, What: what, escape: w.File.escape}
+	if w.File.goLines[n.StartLine] == nil {
+		for _, e := range edits {
+			r.swaps = append(r.swaps, [2]string{e.text, string(w.File.Data[e.start:e.end])})
+		}
+	}
+	w.edits = append(w.edits, edits...)
+	w.plan.Rewrites = append(w.plan.Rewrites, r)
+	return &w.plan.Rewrites[len(w.plan.Rewrites)-1]
+}
+
+// note tells what was left as it is.
+func (w *planner) note(n *parser.Node, format string, args ...any) {
+	w.plan.Notes = append(w.plan.Notes, Note{Line: n.StartLine, Text: fmt.Sprintf(format, args...)})
+}
+
+// source is a tree that packages are compiled from.
+type source struct {
+	name string // as --from has it
+	tree fs.FS
+	from string // for --mount=…,from=
+	root string // the folder in there
+	dir  string // the module's folder in tree
+	rel  string // the module's folder below root
+}
+
+// source finds the source that --from and --module name.
+func (w *planner) source(s *scope, n *parser.Node, from, module string) (source, error) {
+	src := source{name: from, tree: w.Tree, dir: module, rel: module, from: from}
+	if from == "" {
+		return src, nil
+	}
+	if st := w.stageNamed(from, true); st != nil {
+		src.root = st.sourceRoot(w.Tree)
+		if dir, ok := st.contextDir(w.Tree, path.Join(src.root, module)); ok {
+			src.dir = dir
+		}
+		return src, nil
+	}
+	if w.hasContext(from) {
+		if w.Context == nil {
+			return src, nil
+		}
+		tree, err := w.Context(from)
+		if err != nil {
+			return src, parser.WithLocation(fmt.Errorf("reading the named context %s: %w", from, err), w.File.find(n, from))
+		}
+		src.tree = tree
+		return src, nil
+	}
+	return src, w.unknownSource(s, n, from)
+}
+
+// sourceRoot returns the folder of a stage that a module of the build context was copied to, else its working folder.
+func (s *scope) sourceRoot(tree fs.FS) string {
+	if _, ok := s.contextDir(tree, s.dir); ok {
+		return s.dir
+	}
+	for i := len(s.copies) - 1; i >= 0; i-- {
+		if exists(tree, path.Join(s.copies[i].src, "go.mod")) {
+			return s.copies[i].dest
+		}
+	}
+	return s.dir
+}

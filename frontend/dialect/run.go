@@ -1,0 +1,233 @@
+package dialect
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/larder-build/larder/internal/gocalls"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+)
+
+// A ran is a RUN instruction on its way through the planner.
+type ran struct {
+	node   *parser.Node
+	cmd    *instructions.RunCommand
+	joined joined
+	mounts []mount // its own, but for Larder's
+	flags  []string
+	added  []string // flags to put in front
+	edits  []edit
+	what   []string // what they are for
+
+	network   string // as --network has it, or ""
+	asked     bool   // it asks for a mount of Larder's by name
+	asksCache bool
+}
+
+// run plans a RUN instruction: the mounts that it asks for, and those that it gets for calling go.
+func (w *planner) run(s *scope, cmd *instructions.RunCommand) error {
+	n := w.File.nodes[cmd.Location()[0].Start.Line]
+	j, ok := w.File.join(n)
+	if !ok {
+		return nil // not as BuildKit reads it: then it isn't ours to change
+	}
+	r := &ran{node: n, cmd: cmd, joined: j, flags: n.Flags}
+	if err := w.readFlags(s, r); err != nil {
+		return err
+	}
+	script, known := w.File.script(r, s.shell)
+	if known {
+		w.lintRun(s, r, script)
+	}
+	if known && w.File.inject && r.network == "" {
+		if done := w.inject(s, r, script); done {
+			return nil
+		}
+	}
+	if len(r.added) > 0 {
+		end := j.keywordEnd()
+		r.edits = append(r.edits, edit{end, end, " " + strings.Join(r.added, " ")})
+	}
+	if len(r.edits) > 0 {
+		done := w.rewrote(n, strings.Join(r.what, ", "), r.edits...)
+		done.Runs, done.Network = true, r.network != instructions.NetworkNone
+	}
+	return nil
+}
+
+// change notes an edit and what it is for.
+func (r *ran) change(what string, edits ...edit) {
+	r.edits = append(r.edits, edits...)
+	r.what = append(r.what, what)
+}
+
+// readFlags reads a RUN's flags and rewrites the mounts that are Larder's own.
+func (w *planner) readFlags(s *scope, r *ran) error {
+	spans := r.joined.flags(w.File.escape)
+	for i, flag := range r.flags {
+		if v, ok := strings.CutPrefix(flag, "--network="); ok {
+			r.network = v
+		}
+		value, ok := strings.CutPrefix(flag, "--mount=")
+		if !ok {
+			continue
+		}
+		m, err := parseMount(value)
+		if err != nil {
+			if !strings.Contains(value, "type=go") {
+				continue // BuildKit's converter says it
+			}
+			return parser.WithLocation(fmt.Errorf("RUN --mount=%s: %w", value, err), w.File.find(r.node, value))
+		}
+		if m.kind != mountModules && m.kind != mountCache {
+			r.mounts = append(r.mounts, m)
+			continue
+		}
+		text, err := w.ownMount(s, r, m)
+		if err != nil {
+			return parser.WithLocation(fmt.Errorf("RUN --mount=%s: %w", value, err), w.File.find(r.node, value))
+		}
+		if i >= len(spans) {
+			return w.File.errorAt(r.node, value, "RUN --mount="+value+": the flag can't be found in the line: write it without quotes")
+		}
+		from, to, ok := r.joined.place(spans[i].start, spans[i].end)
+		if !ok {
+			return w.File.errorAt(r.node, "--mount", "RUN --mount="+value+": write the flag on one line")
+		}
+		r.change("--mount=type="+m.kind, edit{from, to, text})
+	}
+	return nil
+}
+
+// ownMount writes a mount of Larder's as one that BuildKit knows.
+func (w *planner) ownMount(s *scope, r *ran, m mount) (string, error) {
+	module := "."
+	if m.module != "" {
+		module = path.Clean(m.module)
+	}
+	if m.kind == mountCache {
+		r.asksCache = true
+		target := m.target
+		if target == "" {
+			var ok bool
+			if target, ok = s.goCache(nil); !ok {
+				return "", errors.New("where the stage's GOCACHE is isn't known: name it with target=DIR")
+			}
+		}
+		return "--mount=" + cacheMount("larder-run", w.plan.Module, s, target, m.id), nil
+	}
+	r.asked = true
+	src, err := w.source(s, r.node, m.from, module)
+	if err != nil {
+		return "", err
+	}
+	mod, err := ReadModule(src.tree, src.dir)
+	if errors.Is(err, ErrNoModule) {
+		return "", fmt.Errorf("there is no %s: name a folder that holds one with module=DIR", path.Join(src.dir, "go.mod"))
+	} else if err != nil {
+		return "", err
+	}
+	mods, err := w.needModules([]Module{mod}, s)
+	if err != nil {
+		return "", err
+	}
+	target := m.target
+	if target == "" {
+		var ok bool
+		if target, ok = s.goModCache(nil); !ok {
+			return "", errors.New("where the stage's GOMODCACHE is isn't known: name it with target=DIR")
+		}
+	}
+	if mods == nil { // a vendored module, or one that needs no others
+		return "--mount=type=tmpfs,target=" + target, nil
+	}
+	return "--mount=type=bind,from=" + mods.Context + ",target=" + target, nil
+}
+
+// script reads what a RUN instruction runs. It is not known for a shell that isn't like sh, or what sh can't read.
+func (f File) script(r *ran, shell []string) (gocalls.Script, bool) {
+	cmd := r.cmd
+	if !cmd.PrependShell {
+		return gocalls.Exec(cmd.CmdLine), true
+	}
+	posix, ok := shellKind(shell)
+	if !ok || len(cmd.CmdLine) != 1 {
+		return gocalls.Script{}, false
+	}
+	source := cmd.CmdLine[0]
+	if len(cmd.Files) > 0 {
+		if parser.MustParseHeredoc(source) != nil {
+			source = cmd.Files[0].Data
+			if cmd.Files[0].Chomp {
+				source = parser.ChompHeredocContent(source)
+			}
+			if first, _, _ := strings.Cut(source, "\n"); strings.HasPrefix(first, "#!") {
+				if posix, ok = shellKind(strings.Fields(first[2:])); !ok {
+					return gocalls.Script{}, false
+				}
+			}
+		} else {
+			var b strings.Builder
+			b.WriteString(source)
+			for _, file := range cmd.Files {
+				b.WriteString("\n" + file.Data + file.Name)
+			}
+			source = b.String()
+		}
+	}
+	script, err := gocalls.Parse(source, posix)
+	return script, err == nil
+}
+
+// shellKind reports whether a SHELL is one that reads sh's language, and whether it is sh itself. None is BuildKit's
+// default, /bin/sh.
+func shellKind(shell []string) (posix, ok bool) {
+	if len(shell) == 0 {
+		return true, true
+	}
+	name := path.Base(shell[0])
+	if name == "env" && len(shell) > 1 {
+		name = path.Base(shell[1])
+	}
+	switch name {
+	case "bash":
+		return false, true
+	case "sh", "ash", "dash", "busybox":
+		return true, true
+	}
+	return false, false
+}
+
+// sourceAt returns the place in the file of a part of what the shell reads, if it is on one line there.
+func (f File) sourceAt(r *ran, start, end int) (from, to int, ok bool) {
+	text := r.cmd.CmdLine[0]
+	if len(r.cmd.Files) > 0 && parser.MustParseHeredoc(text) != nil {
+		if r.cmd.Files[0].Chomp {
+			return 0, 0, false
+		}
+		body, _ := f.line(f.lineOf(r.joined.pos[len(r.joined.pos)-1]) + 1)
+		data := r.cmd.Files[0].Data
+		if end > len(data) || !strings.HasPrefix(string(f.Data[body:]), data) || strings.Contains(data[start:end], "\n") {
+			return 0, 0, false
+		}
+		return body + start, body + end, true
+	}
+	i := strings.LastIndex(r.joined.text, text)
+	if i < 0 || strings.TrimSpace(r.joined.text[i+len(text):]) != "" || end > len(text) {
+		return 0, 0, false
+	}
+	return r.joined.place(i+start, i+end)
+}
+
+// lineOf returns the line, from 1, that a place in the file is on.
+func (f File) lineOf(at int) int {
+	i, found := slices.BinarySearch(f.lines, at)
+	if found {
+		return i + 1
+	}
+	return i
+}

@@ -1,0 +1,210 @@
+package dialect
+
+import (
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
+)
+
+// An ImageConfig is what a plan needs to know of a base image.
+type ImageConfig struct {
+	Env        []string // NAME=VALUE
+	User       string
+	WorkingDir string
+	Shell      []string
+}
+
+// A scope is what is known of a stage at one of its instructions, without building it.
+type scope struct {
+	index   int
+	name    string
+	base    string // what FROM names, expanded
+	virtual string // the kind of virtual base that it comes from, by way of other stages too; or ""
+	known   bool   // the base image's config is known
+	env     env
+	user    string
+	dir     string
+	shell   []string
+	copies  []copied
+	cgo     int // the line of a build with cgo, or 0
+
+	toolchain   string // of a go stage
+	fromScratch bool   // the stage comes from scratch by way of others
+	private     bool   // something in the stage shows that its modules need credentials
+}
+
+// env implements shell.EnvGetter.
+type env map[string]string
+
+// Get implements shell.EnvGetter.
+func (e env) Get(name string) (string, bool) {
+	v, ok := e[name]
+	return v, ok
+}
+
+// Keys implements shell.EnvGetter.
+func (e env) Keys() []string { return slices.Sorted(maps.Keys(e)) }
+
+// copied says that a folder of a stage holds what a folder of the build context does.
+type copied struct{ dest, src string }
+
+func (s *scope) clone() *scope {
+	c := *s
+	c.env, c.copies = maps.Clone(s.env), slices.Clone(s.copies)
+	return &c
+}
+
+// expand expands the variables of a word as BuildKit's converter will. What can't be expanded stays as it is.
+func (s *scope) expand(lex *shell.Lex, word string) string {
+	if !strings.ContainsAny(word, `$\'"`) && !strings.ContainsRune(word, '`') {
+		return word
+	}
+	out, err := lex.ProcessWordWithMatches(word, s.env)
+	if err != nil {
+		return word
+	}
+	return out.Result
+}
+
+// step takes an instruction into account that neither GO nor RUN is.
+func (s *scope) step(lex *shell.Lex, cmd instructions.Command, globals env, buildArgs map[string]string, tree fs.FS) {
+	switch c := cmd.(type) {
+	case *instructions.EnvCommand:
+		before := s.clone() // A=1 B=$A takes A from before
+		for _, kv := range c.Env {
+			s.env[before.expand(lex, kv.Key)] = before.expand(lex, kv.Value)
+		}
+	case *instructions.ArgCommand:
+		for _, kv := range c.Args {
+			s.arg(lex, kv, globals, buildArgs)
+		}
+	case *instructions.WorkdirCommand:
+		s.dir = path.Join("/", s.dir, s.expand(lex, c.Path))
+		if p := s.expand(lex, c.Path); path.IsAbs(p) {
+			s.dir = path.Clean(p)
+		}
+	case *instructions.UserCommand:
+		s.user = s.expand(lex, c.User)
+	case *instructions.ShellCommand:
+		s.shell = c.Shell
+	case *instructions.CopyCommand:
+		if c.From == "" {
+			s.copy(lex, tree, c.SourcePaths, c.DestPath, c.Parents)
+		}
+	case *instructions.AddCommand:
+		s.copy(lex, tree, c.SourcePaths, c.DestPath, false)
+	}
+}
+
+func (s *scope) arg(lex *shell.Lex, kv instructions.KeyValuePairOptional, globals env, buildArgs map[string]string) {
+	if v, ok := buildArgs[kv.Key]; ok {
+		s.env[kv.Key] = v
+	} else if kv.Value != nil {
+		s.env[kv.Key] = s.expand(lex, *kv.Value)
+	} else if v, ok := globals[kv.Key]; ok {
+		s.env[kv.Key] = v
+	}
+}
+
+// copy notes where the folders that hold go.mod files go. Those of the tree are all that counts.
+func (s *scope) copy(lex *shell.Lex, tree fs.FS, sources []string, dest string, parents bool) {
+	dest = s.expand(lex, dest)
+	into := strings.HasSuffix(dest, "/") || dest == "." || len(sources) > 1
+	dest = s.abs(dest)
+	for _, source := range sources {
+		source = strings.TrimPrefix(path.Clean("/"+s.expand(lex, source)), "/")
+		if source == "" {
+			source = "."
+		}
+		matches := []string{source}
+		if strings.ContainsAny(source, "*?[") {
+			matches, _ = fs.Glob(tree, source)
+		}
+		for _, m := range matches {
+			s.copyOne(tree, m, dest, into || len(matches) > 1, parents)
+		}
+	}
+}
+
+func (s *scope) copyOne(tree fs.FS, source, dest string, into, parents bool) {
+	fi, err := fs.Stat(tree, source)
+	switch {
+	case err != nil:
+		return
+	case parents:
+		dest = path.Join(dest, source)
+		if !fi.IsDir() {
+			source, dest = path.Dir(source), path.Dir(dest)
+		}
+	case fi.IsDir(): // its contents are copied
+	case path.Base(source) != "go.mod":
+		return
+	default:
+		if !into {
+			dest = path.Dir(dest)
+		}
+		source = path.Dir(source)
+	}
+	s.copies = append(s.copies, copied{dest, source})
+}
+
+func (s *scope) abs(p string) string {
+	if path.IsAbs(p) {
+		return path.Clean(p)
+	}
+	return path.Join("/", s.dir, p)
+}
+
+// contextDir returns the folder of the build context whose module a folder of the stage belongs to, or false if no
+// instruction shows that. More than one COPY may have filled the folder: the last that brought a go.mod counts.
+func (s *scope) contextDir(tree fs.FS, dir string) (string, bool) {
+	for {
+		for _, c := range slices.Backward(s.copies) {
+			rel, ok := below(c.dest, dir)
+			if !ok {
+				continue
+			}
+			src := path.Join(c.src, rel)
+			if _, err := fs.Stat(tree, path.Join(src, "go.mod")); err == nil {
+				return src, true
+			}
+		}
+		if dir == "/" {
+			return "", false
+		}
+		dir = path.Dir(dir)
+	}
+}
+
+// below returns dir relative to root, if it is root or in it.
+func below(root, dir string) (string, bool) {
+	if root == dir {
+		return ".", true
+	}
+	return strings.CutPrefix(dir, strings.TrimSuffix(root, "/")+"/")
+}
+
+// home returns the home folder of the stage's user, if that can be known.
+func (s *scope) home() (string, bool) {
+	if h, ok := s.env["HOME"]; ok {
+		return h, path.IsAbs(h)
+	}
+	name, _, _ := strings.Cut(s.user, ":")
+	switch {
+	case name == "" || name == "root" || name == "0":
+		return "/root", true
+	case strings.Trim(name, "0123456789") == "" || strings.Contains(name, "$"):
+		return "", false // a number says nothing of a home
+	}
+	return "/home/" + name, true
+}
+
+func (s *scope) root() bool {
+	name, _, _ := strings.Cut(s.user, ":")
+	return name == "" || name == "root" || name == "0"
+}

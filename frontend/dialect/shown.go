@@ -1,0 +1,59 @@
+package dialect
+
+import (
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
+)
+
+// A Rewrite is an instruction that isn't given to BuildKit's converter as it is.
+type Rewrite struct {
+	Line    int    `json:"line"`
+	EndLine int    `json:"endLine"`
+	Text    string `json:"text"` // the user's, joined to one line
+	What    string `json:"what"`
+	Runs    bool   `json:"runs"`    // it is a step that is run
+	Network bool   `json:"network"` // the step may use a network
+
+	swaps  [][2]string // what is given in place of what; none for a GO line, which is replaced whole
+	escape rune
+}
+
+// Shown returns the name of the instruction's step as the user knows it, out of the one that BuildKit's converter gave
+// it. Variables are expanded as the converter expands them in a name.
+func (r Rewrite) Shown(given string, env func() shell.EnvGetter) string {
+	if len(r.swaps) > 0 {
+		for _, s := range r.swaps {
+			given = strings.Replace(given, s[0], s[1], 1)
+		}
+		return given
+	}
+	lex := shell.NewLex(r.escape)
+	lex.RawQuotes, lex.SkipUnsetEnv = true, true
+	name, _, err := lex.ProcessWord(r.Text, env())
+	if err != nil {
+		name = r.Text
+	}
+	word, rest, _ := strings.Cut(name, " ")
+	return strings.ToUpper(word) + " " + rest
+}
+
+// StepCommand is how the command of a GO line's step starts.
+const StepCommand = stepGo + " "
+
+// ShownHistory returns an entry of an image's history with the command of a GO line as the user wrote it.
+func ShownHistory(createdBy string) string {
+	before, after, ok := strings.Cut(createdBy, StepCommand)
+	if !ok {
+		return createdBy
+	}
+	_, line, ok := strings.Cut(" "+after, " -- ")
+	if !ok {
+		return createdBy
+	}
+	return "GO " + strings.TrimPrefix(before, "RUN ") + line
+}
+
+// Stages returns the stages of the file, as the user wrote them.
+func (f File) Stages() []instructions.Stage { return f.stages }

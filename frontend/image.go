@@ -1,0 +1,65 @@
+package frontend
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/frontend/dockerui"
+	"github.com/moby/buildkit/frontend/subrequests"
+	"github.com/moby/buildkit/frontend/subrequests/targets"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+)
+
+// converts reports whether BuildKit's frontend will convert the file, and ask for its images, or just reads it.
+func (b *build) converts() bool {
+	return !slices.Contains([]string{targets.RequestTargets, subrequests.RequestSubrequestsDescribe}, b.client.opts["requestid"])
+}
+
+// image returns what a plan needs to know of a base image. Whatever is wrong with it, BuildKit's frontend will say.
+func (b *build) image(ctx context.Context, name, platform string) (dialect.ImageConfig, bool) {
+	p, err := platforms.Parse(platform)
+	if err != nil {
+		return dialect.ImageConfig{}, false
+	}
+	if b.client.opts["requestid"] != "" {
+		p = b.buildPlatform() // the one that BuildKit's frontend answers for
+	}
+	img, err := b.imageConfig(ctx, name, sourceresolver.ResolveImageOpt{Platform: &p, ResolveMode: b.ui.ImageResolveMode.String()})
+	if err != nil || img == nil {
+		return dialect.ImageConfig{}, false
+	}
+	return dialect.ImageConfig{Env: img.Config.Env, User: img.Config.User, WorkingDir: img.Config.WorkingDir, Shell: img.Config.Shell}, true
+}
+
+func (b *build) imageConfig(ctx context.Context, name string, opt sourceresolver.ResolveImageOpt) (*dockerspec.DockerOCIImage, error) {
+	nc, err := b.ui.NamedContext(name, dockerui.ContextOpt{Platform: opt.Platform, ResolveMode: opt.ResolveMode})
+	if err != nil {
+		return nil, err
+	}
+	if nc != nil {
+		_, img, err := nc.Load(ctx)
+		return img, err
+	}
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return nil, err
+	}
+	prefix := "[" // as BuildKit's frontend has it, for it asks the same
+	if b.ui.MultiPlatformRequested {
+		prefix += platforms.FormatAll(*opt.Platform) + " "
+	}
+	_, _, data, err := b.client.ResolveImageConfig(ctx, reference.TagNameOnly(ref).String(), sourceresolver.Opt{
+		LogName:  prefix + "internal] load metadata for " + reference.TagNameOnly(ref).String(),
+		ImageOpt: &opt,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var img dockerspec.DockerOCIImage
+	return &img, json.Unmarshal(data, &img)
+}
