@@ -41,13 +41,13 @@ demo: setup larder
 
 test: setup larder tools lint
 	go test -p 1 -timeout 20m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./...
-	go -C examples/hello test $(TESTFLAGS) ./...
+	for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
 
 lint:
 	unformatted=$$(gofmt -l cmd docs examples frontend internal llb); \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted >&2; exit 1; fi
 	go vet ./...
-	go -C examples/hello vet ./...
+	for module in hello alpine bake dialect existing static tests; do go -C examples/$$module vet ./...; done
 
 clean:
 	rm -rf bin .cache

@@ -174,7 +174,7 @@ func (b *build) history(res *gateway.Result) error {
 // fail returns the error of a plan or, to a request to check the file, an answer that holds it.
 func (b *build) fail(err error) (*gateway.Result, error) {
 	if b.client.opts["requestid"] != lint.RequestLint {
-		return nil, b.locate(err)
+		return nil, locate(err, sourceInfo(b.src))
 	}
 	results := &lint.LintResults{Sources: []*pb.SourceInfo{sourceInfo(b.src)}, Error: &lint.BuildError{Message: err.Error()}}
 	var at *parser.LocationError

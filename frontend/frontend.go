@@ -128,13 +128,13 @@ func (b *build) supported() error {
 }
 
 // locate puts the user's file behind a position that an error carries.
-func (b *build) locate(err error) error {
+func locate(err error, file *pb.SourceInfo) error {
 	var at *parser.LocationError
 	if !errors.As(err, &at) {
 		return err
 	}
 	for _, ranges := range at.Locations {
-		err = errdefs.WithSource(err, &errdefs.Source{Info: sourceInfo(b.src), Ranges: pbRanges(ranges)})
+		err = errdefs.WithSource(err, &errdefs.Source{Info: file, Ranges: pbRanges(ranges)})
 	}
 	return err
 }

@@ -1,11 +1,13 @@
 package frontend
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/moby/buildkit/solver/pb"
 )
 
 // PlanOptions is what a plan is made from where there is no builder to ask.
@@ -29,11 +31,20 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 	if len(req.Platforms) == 0 {
 		req.Platforms = []string{opt.BuildPlatform}
 	}
-	for name := range opt.Contexts {
+	folders := map[string]string{}
+	for name, value := range opt.Contexts {
 		req.Contexts[strings.ToLower(name)] = true
+		folders[strings.ToLower(name)] = strings.TrimPrefix(value, "local:")
+	}
+	req.Context = func(name string) (fs.FS, error) {
+		folder := folders[strings.ToLower(name)]
+		if fi, err := os.Stat(folder); err != nil || !fi.IsDir() {
+			return nil, fmt.Errorf("%s is not a folder of this machine: a plan is made without a builder, which could look into it", folder)
+		}
+		return os.DirFS(folder), nil
 	}
 	req.Toolchains = func(name, version string) bool {
-		folder := os.DirFS(strings.TrimPrefix(opt.Contexts[name], "local:"))
+		folder := os.DirFS(folders[strings.ToLower(name)])
 		for _, file := range dialect.ToolchainPaths(version, opt.BuildPlatform) {
 			if _, err := fs.Stat(folder, file); err == nil {
 				return true
@@ -41,5 +52,6 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 		}
 		return false
 	}
-	return dialect.New(req)
+	plan, err := dialect.New(req)
+	return plan, locate(err, &pb.SourceInfo{Data: opt.Dockerfile, Filename: opt.Filename, Language: "Dockerfile"})
 }

@@ -58,8 +58,10 @@ COPY --from=build /home/app/out/app /usr/local/bin/app
 
 // What a RUN of the user's own making needs is not taken from it.
 func runLeftAlone(g *gateway, golang string) {
-	g.file("# larder:inject=off\nFROM " + golang + "\nWORKDIR /work\nCOPY . .\nENV GOFLAGS=-mod=mod GONOSUMDB=* GOPROXY=" + g.proxy + "\nRUN go build -o /app . && ls -d /go/pkg/mod/a.example/greet@v1.2.0\n")
-	_, log := g.export()
+	g.file("# larder:inject=off\nFROM " + golang + " AS build\nWORKDIR /work\nCOPY . .\nENV GOFLAGS=-mod=mod GONOSUMDB=* GOPROXY=" + g.proxy +
+		"\nRUN go build -o /app . && ls -d /go/pkg/mod/a.example/greet@v1.2.0\nFROM scratch\nCOPY --from=build /app /usr/local/bin/app\n")
+	root, log := g.export()
+	g.runApp(root)
 	require.Contains(g.t, log, "go: downloading a.example/greet v1.2.0")
 
 	g.file("FROM " + golang + "\nWORKDIR /work\nCOPY . .\nENV GONOSUMDB=* GOPROXY=" + g.proxy + "\nRUN --network=host go build -o /app2 . && ls -d /go/pkg/mod/a.example/greet@v1.2.0\n")

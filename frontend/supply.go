@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"regexp"
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/frontend/dialect"
@@ -14,9 +15,12 @@ import (
 	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/frontend/subrequests/targets"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
+
+var checkDirective = regexp.MustCompile(`(?m)^[ \t]*#([ \t]*)check=`)
 
 // supply makes the states of a plan and offers them to BuildKit's frontend as named contexts.
 func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
@@ -79,7 +83,12 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	if err != nil {
 		return err
 	}
-	b.client.replaceFile(b.src.Filename, []byte(plan.Dockerfile), ignore, shown)
+	text := []byte(plan.Dockerfile)
+	if b.client.opts["requestid"] == targets.RequestTargets {
+		// BuildKit v0.33.1 panics when it lists the targets of a file that has a check directive for one instruction.
+		text = checkDirective.ReplaceAll(text, []byte("#$1"))
+	}
+	b.client.replaceFile(b.src.Filename, text, ignore, shown)
 	b.client.rewrites = plan.Rewrites
 	source, err := b.ui.MainContext(ctx)
 	if err != nil {

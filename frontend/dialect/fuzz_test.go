@@ -199,6 +199,7 @@ var fuzzSeeds = []string{
 	"FROM golang\nRUN set -eux; \\\n    # a comment\n    go mod download && \\\n    go build ./...\nUSER app\nRUN [\"go\", \"vet\", \"./...\"]\n",
 	"FROM golang\nCOPY . .\nRUN <<EOT\ngo test ./...\ncd tools && go build .\nEOT\nRUN <<-\"A\" cat <<B\n\tgo vet\n\tA\nb\nB\n",
 	"FROM golang\nRUN --mount=type=gomod --mount=\"type=gocache,target=/c\" ./build.sh\nRUN --mount=type=gomod,module=tools,target=/m go list ./...\n",
+	"FROM golang\nRUN --mount=\"type=gocache,target=/c\\d ./\"\nRUN --mount='type=gomod,target=/a b' go vet\n",
 	"FROM golang\nENV GOPATH=/a GOCACHE=/b\nARG GOMODCACHE\nSHELL [\"/bin/bash\", \"-c\"]\nRUN cd tools; GOFLAGS=-x go build ./... | tee log\n",
 	"FROM golang\nRUN sh -c 'go vet ./...'\nRUN go get x && go build\nRUN --network=none go test\nRUN --network=default go test\n",
 	"FROM golang\nONBUILD RUN go build\nONBUILD COPY . .\nHEALTHCHECK CMD go version\nCMD go run .\n",

@@ -120,7 +120,7 @@ func (w *planner) goRun(s *scope, g *goLine, src source, mod Module, mods *Modul
 		"--network=" + g.network,
 		"--mount=type=bind,from=" + StepContext + ",source=" + StepFile + ",target=" + stepGo,
 		"--mount=type=bind,from=" + TargetContext + ",source=" + TargetFile + ",target=" + stepDir + TargetFile,
-		"--mount=type=bind" + fromSource(src) + ",target=" + goSource,
+		w.quoteFlag("--mount=type=bind" + fromSource(src) + ",target=" + goSource),
 	}
 	args := []string{stepGo}
 	if dir := path.Join(goSource, src.rel); dir != goSource {

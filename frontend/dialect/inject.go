@@ -209,7 +209,7 @@ func (w *planner) dropRun(r *ran) bool {
 func (w *planner) mountFor(s *scope, r *ran, uses []gocalls.Call, mods found) {
 	for _, target := range sortedTargets(mods.targets) {
 		m := mods.targets[target]
-		r.added = append(r.added, "--mount=type=bind,from="+m.Context+",target="+target)
+		r.added = append(r.added, w.quoteFlag("--mount=type=bind,from="+m.Context+",target="+target))
 		r.change(modules(m.Zips))
 	}
 	done := map[string]bool{}
@@ -220,7 +220,7 @@ func (w *planner) mountFor(s *scope, r *ran, uses []gocalls.Call, mods found) {
 			continue
 		}
 		done[target] = true
-		r.added = append(r.added, "--mount="+cacheMount("larder-run", mods.path, s, target, ""))
+		r.added = append(r.added, w.quoteFlag("--mount="+cacheMount("larder-run", mods.path, s, target, "")))
 		r.change("a compile cache")
 	}
 }

@@ -86,6 +86,8 @@ func checkOwnKey(kind, key, value string, hasValue bool, keys []string) error {
 			return fmt.Errorf("type=%s is always read-only: leave %s out", kind, key)
 		case !flag && value == "":
 			return fmt.Errorf("%s has no value", key)
+		case strings.ContainsAny(value, ",\""):
+			return fmt.Errorf("%s=%s: expected a name without commas and quotes", key, value)
 		case strings.ContainsRune(value, '$'):
 			return fmt.Errorf("%s=%s: variables aren't expanded in a mount of type %s: write the value out", key, value, kind)
 		}

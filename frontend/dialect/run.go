@@ -118,7 +118,7 @@ func (w *planner) ownMount(s *scope, r *ran, m mount) (string, error) {
 				return "", errors.New("where the stage's GOCACHE is isn't known: name it with target=DIR")
 			}
 		}
-		return "--mount=" + cacheMount("larder-run", w.plan.Module, s, target, m.id), nil
+		return w.quoteFlag("--mount=" + cacheMount("larder-run", w.plan.Module, s, target, m.id)), nil
 	}
 	r.asked = true
 	src, err := w.source(s, r.node, m.from, module)
@@ -143,9 +143,9 @@ func (w *planner) ownMount(s *scope, r *ran, m mount) (string, error) {
 		}
 	}
 	if mods == nil { // a vendored module, or one that needs no others
-		return "--mount=type=tmpfs,target=" + target, nil
+		return w.quoteFlag("--mount=type=tmpfs,target=" + target), nil
 	}
-	return "--mount=type=bind,from=" + mods.Context + ",target=" + target, nil
+	return w.quoteFlag("--mount=type=bind,from=" + mods.Context + ",target=" + target), nil
 }
 
 // script reads what a RUN instruction runs. It is not known for a shell that isn't like sh, or what sh can't read.

@@ -1,0 +1,3 @@
+module example.com/api/tools
+
+go 1.26

@@ -1,0 +1,23 @@
+// Command wordfreq prints the words of its standard input, the most frequent first.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+
+	"example.com/wordfreq/internal/count"
+)
+
+func main() {
+	top := flag.Int("top", 10, "print no more than `n` words")
+	flag.Parse()
+	words, err := count.Words(os.Stdin)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "wordfreq:", err)
+		os.Exit(1)
+	}
+	for _, w := range words[:min(max(*top, 0), len(words))] {
+		fmt.Printf("%7d %s\n", w.Count, w.Text)
+	}
+}
