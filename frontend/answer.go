@@ -43,16 +43,17 @@ func lintError(err error, plan *dialect.Plan) error {
 	if plan.LintError == nil {
 		return err
 	}
-	if err == nil {
-		return plan.LintError
+	message := plan.LintError.Error()
+	if err != nil {
+		theirs, ok := strings.CutPrefix(err.Error(), lintFailed)
+		if !ok {
+			return err
+		}
+		message += ", " + theirs
 	}
-	if theirs, ok := strings.CutPrefix(err.Error(), lintFailed); ok {
-		ours := strings.TrimPrefix(plan.LintError.Error(), lintFailed)
-		rules := strings.Split(theirs+", "+ours, ", ")
-		slices.Sort(rules)
-		return errors.New(lintFailed + strings.Join(slices.Compact(rules), ", "))
-	}
-	return err
+	rules := strings.Split(strings.TrimPrefix(message, lintFailed), ", ")
+	slices.Sort(rules) // BuildKit's linter names them in any order
+	return errors.New(lintFailed + strings.Join(slices.Compact(rules), ", "))
 }
 
 // answer puts the user's file and Larder's warnings into what BuildKit's frontend answered.
