@@ -81,7 +81,7 @@ func TestContract(t *testing.T) {
 	}
 }
 
-// TestLinks wants each relative link of the documents to lead to a file.
+// TestLinks wants each relative link of the documents to lead to something.
 func TestLinks(t *testing.T) {
 	root := testkit.Root(t)
 	files, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
@@ -90,7 +90,8 @@ func TestLinks(t *testing.T) {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(string(text), -1) {
-			require.FileExists(t, filepath.Join(filepath.Dir(file), link[1]), "a link of %s", filepath.Base(file))
+			_, err := os.Stat(filepath.Join(filepath.Dir(file), link[1]))
+			require.NoError(t, err, "a link of %s", filepath.Base(file))
 		}
 	}
 }

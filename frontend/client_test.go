@@ -40,10 +40,33 @@ func (r *recorder) Warn(_ context.Context, _ digest.Digest, _ string, opts gatew
 	return nil
 }
 
+// A syntax line is followed by who was named in the request, not by who was started for it or runs in the client.
+func TestClientFollowsTheSyntaxLine(t *testing.T) {
+	file, plain := []byte("# syntax=other:1\nFROM scratch\n"), []byte("FROM scratch\n")
+	for name, tt := range map[string]struct {
+		opts        map[string]string
+		file        []byte
+		want, ofOwn bool // ofOwn: BuildKit's frontend is told that the line was followed
+	}{
+		"named in the request":            {map[string]string{"source": "larder:1"}, file, true, false},
+		"without a line":                  {map[string]string{"source": "larder:1"}, plain, false, false},
+		"with an argument in its place":   {map[string]string{"source": "larder:1", "build-arg:BUILDKIT_SYNTAX": "other:1"}, plain, true, false},
+		"started for the line":            {map[string]string{"source": "larder:1", "cmdline": "larder:1"}, file, false, true},
+		"in the client":                   {map[string]string{inbuildOpt: "larder"}, file, false, true},
+		"in the client, with an argument": {map[string]string{inbuildOpt: "larder", "build-arg:BUILDKIT_SYNTAX": "other:1"}, file, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := wrap(newRecorder(tt.opts))
+			require.Equal(t, tt.want, c.follows(tt.file))
+			_, told := c.BuildOpts().Opts["cmdline"]
+			require.Equal(t, tt.ofOwn, told)
+		})
+	}
+}
+
 func TestClientShowsTheUsersFile(t *testing.T) {
 	r := newRecorder(map[string]string{"source": "larder:1", "dockerfilekey": "dockerfile"})
 	c := wrap(r)
-	require.Equal(t, "larder:1", c.BuildOpts().Opts["cmdline"], "BuildKit's frontend must not follow the syntax line again")
 	require.NotContains(t, r.opts.Opts, "cmdline", "the request's own options are left as they are")
 
 	shown := &pb.SourceInfo{Filename: "Dockerfile", Data: []byte("FROM go\n")}
