@@ -1,0 +1,227 @@
+package goslice
+
+import (
+	"go/build"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// match returns the folders that a pattern names, as 'go help packages' has it.
+func (s *slicer) match(pattern string) ([]string, error) {
+	clean, recursive := strings.CutSuffix(pattern, "/...")
+	if pattern == "..." || strings.Contains(clean, "...") || strings.ContainsAny(pattern, "@$*") || strings.HasSuffix(pattern, ".go") {
+		return nil, whole("%s is a pattern that isn't followed", pattern)
+	}
+	var dir string
+	switch {
+	case clean == "." || clean == ".." || strings.HasPrefix(clean, "./") || strings.HasPrefix(clean, "../"):
+		dir = path.Join(s.Dir, clean)
+		if ok, err := s.isDir(dir); err != nil || !ok {
+			return nil, orWhole(err, pattern)
+		}
+	case path.IsAbs(clean) || !strings.Contains(firstElement(clean), ".") && s.local(clean) == "":
+		return nil, whole("%s is a pattern that isn't followed", pattern)
+	case s.local(clean) == "":
+		if recursive {
+			return nil, whole("%s is a pattern that isn't followed", pattern)
+		}
+		s.imports[clean] = true
+		return nil, nil
+	default:
+		found, ok, err := s.resolve(clean)
+		if err != nil || !ok {
+			return nil, orWhole(err, pattern)
+		}
+		dir = found
+	}
+	if !recursive {
+		return []string{dir}, nil
+	}
+	return s.below(dir, nil)
+}
+
+func orWhole(err error, pattern string) error {
+	if err != nil {
+		return err
+	}
+	return whole("%s isn't there", pattern)
+}
+
+func firstElement(p string) string {
+	first, _, _ := strings.Cut(p, "/")
+	return first
+}
+
+// local returns the path of the module of the tree that an import path is of, or "".
+func (s *slicer) local(importPath string) string {
+	for _, m := range s.modules {
+		if importPath == m.path || strings.HasPrefix(importPath, m.path+"/") {
+			return m.path
+		}
+	}
+	return ""
+}
+
+// below appends a folder and those below it that "..." matches: none of another module, and none whose name says so.
+func (s *slicer) below(dir string, dirs []string) ([]string, error) {
+	if _, err := s.isDir(dir); err != nil {
+		return nil, err
+	}
+	dirs = append(dirs, dir)
+	entries := s.entries(dir)
+	for _, name := range sortedNames(entries) {
+		if !entries[name].IsDir() || name[0] == '.' || name[0] == '_' || name == "testdata" || name == "vendor" {
+			continue
+		}
+		sub := path.Join(dir, name)
+		if s.entries(sub)["go.mod"] != nil && !slices.ContainsFunc(s.modules, func(m local) bool { return m.dir == sub }) {
+			continue
+		}
+		var err error
+		if dirs, err = s.below(sub, dirs); err != nil {
+			return nil, err
+		}
+	}
+	return dirs, nil
+}
+
+func sortedNames(entries map[string]fs.DirEntry) []string {
+	names := make([]string, 0, len(entries))
+	for name := range entries {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// add puts the package of a folder into the slice, and what it imports. A named package was asked for on the command
+// line: its tests may count, and it may have no files for the platform, since a pattern with "..." matches such.
+func (s *slicer) add(dir string, named bool) error {
+	tests := named && s.Tests
+	if s.packages[dir] && !tests {
+		return nil
+	}
+	s.packages[dir] = true
+	p, err := s.ctxt.ImportDir(dir, 0)
+	if err != nil && (!noFiles(err) || !named) {
+		return whole("%s: %v", dir, err)
+	}
+	if err := s.addFiles(p, dir, tests); err != nil {
+		return err
+	}
+	imports := slices.Clone(p.Imports)
+	if tests {
+		imports = append(append(imports, p.TestImports...), p.XTestImports...)
+	}
+	for _, i := range imports {
+		if err := s.addImport(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *slicer) addImport(importPath string) error {
+	dir, ok, err := s.resolve(importPath)
+	switch {
+	case err != nil:
+		return err
+	case ok:
+		return s.add(dir, false)
+	case strings.Contains(firstElement(importPath), "."):
+		s.imports[importPath] = true
+	}
+	return nil
+}
+
+// addFiles adds the files of a package.
+func (s *slicer) addFiles(p *build.Package, dir string, tests bool) error {
+	for _, tag := range p.AllTags {
+		if strings.Contains(tag, ".") && (s.Version == "" || !strings.HasPrefix(tag, "go1.")) {
+			return whole("what %s has depends on the tag %s", dir, tag)
+		}
+	}
+	lists := [][]string{p.GoFiles, p.CgoFiles, p.SFiles, p.HFiles, p.SysoFiles, p.InvalidGoFiles}
+	embeds := p.EmbedPatterns
+	if len(p.CgoFiles) > 0 {
+		lists = append(lists, p.CFiles, p.CXXFiles, p.MFiles, p.FFiles, p.SwigFiles, p.SwigCXXFiles)
+		s.addForeign(dir, cgoFiles)
+	} else if len(p.SFiles) > 0 {
+		s.addForeign(dir, []string{"h"}) // assembly may include a header of another folder
+	}
+	if tests {
+		lists = append(lists, p.TestGoFiles, p.XTestGoFiles)
+		embeds = slices.Concat(embeds, p.TestEmbedPatterns, p.XTestEmbedPatterns)
+		s.globs[path.Join(dir, "testdata")] = true
+	}
+	for _, name := range slices.Concat(lists...) {
+		file := path.Join(dir, name)
+		if e := s.entries(dir)[name]; e == nil || !e.Type().IsRegular() {
+			return whole("%s is a symbolic link", file)
+		}
+		s.files[file] = true
+	}
+	if p.Name == "main" {
+		s.keep(path.Join(dir, "default.pgo")) // a profile that the go command looks for
+	}
+	for _, pattern := range embeds {
+		glob := path.Join(dir, strings.TrimPrefix(pattern, "all:"))
+		if strings.ContainsAny(pattern, `\!`) || !fs.ValidPath(glob) {
+			return whole("%s embeds %s", dir, pattern)
+		}
+		s.globs[glob] = true
+	}
+	return nil
+}
+
+// cgoFiles are the extensions of what a C compiler, or a linker, may look for in a folder that isn't the package's.
+var cgoFiles = []string{"h", "hh", "hpp", "hxx", "inc", "def", "c", "cc", "cpp", "cxx", "m", "mm", "s", "S", "sx", "f", "F", "for", "f90", "a", "so", "o", "syso"}
+
+// addForeign takes all files with some extensions of the module that a folder is in.
+func (s *slicer) addForeign(dir string, extensions []string) {
+	root := "."
+	for _, m := range s.modules {
+		if (dir == m.dir || strings.HasPrefix(dir, m.dir+"/")) && len(m.dir) > len(root) {
+			root = m.dir
+		}
+	}
+	for _, ext := range extensions {
+		s.globs[path.Join(root, "**/*."+ext)] = true
+	}
+}
+
+// buildContext makes go/build read the tree, for the platform and tags of a request.
+func buildContext(req Request) *build.Context {
+	ctxt := build.Default
+	ctxt.GOOS, ctxt.GOARCH, ctxt.CgoEnabled, ctxt.BuildTags = req.GOOS, req.GOARCH, req.Cgo, req.Tags
+	ctxt.GOPATH, ctxt.GOROOT, ctxt.Dir = "", "", ""
+	if req.Version != "" {
+		ctxt.ReleaseTags = releaseTags(req.Version)
+	}
+	ctxt.JoinPath, ctxt.IsAbsPath = path.Join, path.IsAbs
+	ctxt.HasSubdir = func(root, dir string) (string, bool) { return "", false }
+	ctxt.IsDir = func(p string) bool {
+		fi, err := fs.Stat(req.Tree, p)
+		return err == nil && fi.IsDir()
+	}
+	ctxt.OpenFile = func(p string) (io.ReadCloser, error) { return req.Tree.Open(p) }
+	ctxt.ReadDir = func(p string) ([]fs.FileInfo, error) {
+		entries, err := fs.ReadDir(req.Tree, p)
+		if err != nil {
+			return nil, err
+		}
+		infos := make([]fs.FileInfo, 0, len(entries))
+		for _, e := range entries {
+			fi, err := e.Info()
+			if err != nil {
+				return nil, err
+			}
+			infos = append(infos, fi)
+		}
+		return infos, nil
+	}
+	return &ctxt
+}
