@@ -72,7 +72,14 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 			return err
 		}
 	}
-	if err := b.supplyBinaries(ctx, plan, steps, toolchains, modules); err != nil {
+	source, err := b.ui.MainContext(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.supplySlices(plan, steps, *source); err != nil {
+		return err
+	}
+	if err := b.supplyBinaries(plan, steps, *source, toolchains, modules); err != nil {
 		return err
 	}
 	shown := sourceInfo(b.src)
@@ -90,22 +97,35 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	}
 	b.client.replaceFile(b.src.Filename, text, ignore, shown)
 	b.client.rewrites = plan.Rewrites
-	source, err := b.ui.MainContext(ctx)
-	if err != nil {
-		return err
-	}
 	b.client.keepContext(*source)
 	return nil
 }
 
+// supplySlices offers what GO lines compile.
+func (b *build) supplySlices(plan *dialect.Plan, steps larder.Builder, source llb.State) error {
+	for _, target := range b.targets() {
+		for _, s := range plan.Slices {
+			if err := b.offer(s.Context, &target, sliceOf(steps, source, s, target), dockerspec.DockerOCIImage{}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sliceOf returns the part of the source that a step compiles for a platform, or all of it.
+func sliceOf(steps larder.Builder, source llb.State, s *dialect.SourceSlice, target ocispecs.Platform) llb.State {
+	if s == nil {
+		return source
+	}
+	of := s.Of[platforms.Format(target)]
+	return steps.Slice(source, of, fmt.Sprintf("[internal] take the %d files that are compiled", len(of.Files)))
+}
+
 // supplyBinaries offers the binary of each main package of a build without instructions.
-func (b *build) supplyBinaries(ctx context.Context, plan *dialect.Plan, steps larder.Builder, toolchains, modules map[string]llb.State) error {
+func (b *build) supplyBinaries(plan *dialect.Plan, steps larder.Builder, source llb.State, toolchains, modules map[string]llb.State) error {
 	if len(plan.Packages) == 0 {
 		return nil
-	}
-	source, err := b.ui.MainContext(ctx)
-	if err != nil {
-		return err
 	}
 	var cache *llb.State
 	if st, ok := modules[plan.Modules[0].Context]; ok {
@@ -117,7 +137,7 @@ func (b *build) supplyBinaries(ctx context.Context, plan *dialect.Plan, steps la
 			st := steps.Binary(larder.BinaryRequest{
 				Name: pkg.Name, Package: pkg.Dir,
 				Toolchain: toolchains[version], Version: version,
-				Source: *source, Modules: cache, Main: plan.Module,
+				Source: sliceOf(steps, source, pkg.Slice, target), Modules: cache, Main: plan.Module,
 				Vendored: plan.Vendored, Work: plan.Work,
 				Target: target,
 				Label:  fmt.Sprintf("[%s] go build %s", platforms.Format(target), pkg.Dir),

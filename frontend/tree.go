@@ -17,12 +17,11 @@ import (
 	fstypes "github.com/tonistiigi/fsutil/types"
 )
 
-// context returns a view of the build context. A file with instructions of its own is planned with the module's files
-// alone, so that only those are sent before BuildKit knows what the build needs; a build without instructions needs
-// the whole module anyhow.
+// context returns a view of the build context. A file that has RUN alone is planned with the module's files, so that only
+// those are sent before BuildKit knows what the build needs; to compile takes the sources anyhow.
 func (b *build) context(ctx context.Context, file dialect.File) (fs.FS, error) {
 	var opts []llb.LocalOption
-	if !file.HeaderOnly() {
+	if !file.ReadsSources() {
 		opts = []llb.LocalOption{
 			llb.IncludePatterns(moduleFiles),
 			llb.SharedKeyHint("larder-module-files"),

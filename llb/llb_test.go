@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/goslice"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/stretchr/testify/require"
@@ -52,6 +53,8 @@ func TestStates(t *testing.T) {
 		"modules-proxy":      b.Modules(set, ModuleSource{GOPROXY: "https://proxy.example,direct", Network: true, Label: "https://proxy.example, direct", GOPRIVATE: "*.corp", GONOPROXY: "none"}),
 		"modules-mixed":      b.Modules(set, ModuleSource{Folders: []llb.State{folder}, GOPROXY: ProxyFolder(0) + ",off", Label: "a folder"}),
 		"static":             b.Static(goRoot),
+		"slice":              b.Slice(llb.Image("context"), goslice.Slice{Files: []string{"cmd/api/main.go", "go.mod"}, Globs: []string{"web/dist", "web/*.html"}}, "take 2 files"),
+		"slice-empty":        b.Slice(llb.Image("context"), goslice.Slice{}, "take none"),
 		"binary":             b.Binary(BinaryRequest{Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Main: "x.example/api", Target: armv7, Label: "go build"}),
 		"binary-vendored":    b.Binary(BinaryRequest{Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Main: "x.example/api", Vendored: true, Work: true, Target: Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, Label: "go build"}),
 	} {
@@ -130,7 +133,7 @@ func action(a *pb.FileAction) string {
 	case *pb.FileAction_Mkdir:
 		return fmt.Sprintf("mkdir %s %o", f.Mkdir.Path, f.Mkdir.Mode)
 	case *pb.FileAction_Copy:
-		return fmt.Sprintf("copy %s to %s", f.Copy.Src, f.Copy.Dest)
+		return strings.TrimSpace(fmt.Sprintf("copy %s to %s %s", f.Copy.Src, f.Copy.Dest, strings.Join(f.Copy.IncludePatterns, " ")))
 	}
 	return fmt.Sprintf("%T", a.Action)
 }

@@ -28,6 +28,7 @@ type File struct {
 	lines   []int // where each line starts; the last is the end of the file
 
 	inject bool  // RUN commands that call go get what they need
+	slice  bool  // GO is given the part of the build context that it compiles
 	err    error // the first error that is Larder's own
 	broken bool  // BuildKit's parser has an error to report
 }
@@ -35,7 +36,7 @@ type File struct {
 // Parse reads a Go Dockerfile. What is wrong with the instructions that BuildKit knows is left to BuildKit's converter
 // to report, at its place, in its own words; what is wrong with those that are Larder's, New reports.
 func Parse(name string, data []byte) File {
-	f := File{Name: name, Data: data, inject: true}
+	f := File{Name: name, Data: data, inject: true, slice: true}
 	f.readDirectives()
 	ast, err := parser.Parse(bytes.NewReader(data))
 	if err != nil {
@@ -107,13 +108,14 @@ func (f *File) readDirectives() {
 		}
 		at := []parser.Range{{Start: parser.Position{Line: line}, End: parser.Position{Line: line, Character: len(text)}}}
 		name, value := string(m[1]), string(m[2])
+		setting := map[string]*bool{"inject": &f.inject, "slice": &f.slice}[name]
 		switch {
-		case name != "inject":
-			f.keep(parser.WithLocation(fmt.Errorf("unknown directive larder:%s: the only one is larder:inject", name), at))
+		case setting == nil:
+			f.keep(parser.WithLocation(fmt.Errorf("unknown directive larder:%s: there are larder:inject and larder:slice", name), at))
 		case value == "on" || value == "off":
-			f.inject = value == "on"
+			*setting = value == "on"
 		default:
-			f.keep(parser.WithLocation(fmt.Errorf("larder:inject=%s: expected on or off", value), at))
+			f.keep(parser.WithLocation(fmt.Errorf("larder:%s=%s: expected on or off", name, value), at))
 		}
 	}
 }

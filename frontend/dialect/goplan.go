@@ -55,13 +55,20 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 	if err != nil {
 		return parser.WithLocation(err, g.node.Location())
 	}
+	slice, err := w.sliceLine(s, g, mod)
+	if err != nil {
+		return parser.WithLocation(err, g.node.Location())
+	}
+	if slice != nil {
+		src.from = slice.Context
+	}
 	text, err := w.goRun(s, g, src, mod, mods)
 	if err != nil {
 		return err
 	}
 	w.plan.GoLines = true
 	w.lintGoLine(s, g, comments)
-	r := w.rewrote(g.node, "a RUN that no shell reads"+mods.in(), w.File.replaceLines(g.node, func(i, count int) string {
+	r := w.rewrote(g.node, "a RUN that no shell reads"+mods.in()+slice.in(), w.File.replaceLines(g.node, func(i, count int) string {
 		switch {
 		case i == count-1 && count == 1:
 			return text[0] + " " + text[1]

@@ -19,6 +19,9 @@ type Package struct {
 	Name  string `json:"name"`  // the binary's name, as the go command would call it
 	Dir   string `json:"dir"`   // as an argument of go build: . or ./cmd/api
 	Stage string `json:"stage"` // the stage that holds its image, for --target
+
+	// Slice is what of the build context it is compiled of; nil for all of it.
+	Slice *SourceSlice `json:"-"`
 }
 
 // maxDirs bounds the folders that are looked at for main packages.

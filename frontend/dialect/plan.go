@@ -52,19 +52,20 @@ func (r Request) holdsToolchain(context, version string) bool {
 
 // A Plan says what will be built, of what, and why.
 type Plan struct {
-	Level         int         `json:"level"` // 0: the file has no instructions; 1: it has GO; 2: it is a Dockerfile
-	Filename      string      `json:"filename"`
-	Module        string      `json:"module,omitempty"` // the main module's path
-	Platforms     []string    `json:"platforms"`
-	BuildPlatform string      `json:"buildPlatform"`
-	Toolchains    []Toolchain `json:"toolchains,omitempty"`
-	Modules       []*Modules  `json:"modules,omitempty"`
-	Packages      []Package   `json:"packages,omitempty"` // the one to be built is last
-	Steps         []Step      `json:"steps,omitempty"`
-	Rewrites      []Rewrite   `json:"rewrites,omitempty"`
-	Notes         []Note      `json:"notes,omitempty"`
-	Warnings      []Warning   `json:"warnings,omitempty"`
-	Dockerfile    string      `json:"dockerfile"` // what BuildKit's converter is given
+	Level         int            `json:"level"` // 0: the file has no instructions; 1: it has GO; 2: it is a Dockerfile
+	Filename      string         `json:"filename"`
+	Module        string         `json:"module,omitempty"` // the main module's path
+	Platforms     []string       `json:"platforms"`
+	BuildPlatform string         `json:"buildPlatform"`
+	Toolchains    []Toolchain    `json:"toolchains,omitempty"`
+	Modules       []*Modules     `json:"modules,omitempty"`
+	Packages      []Package      `json:"packages,omitempty"` // the one to be built is last
+	Slices        []*SourceSlice `json:"slices,omitempty"`
+	Steps         []Step         `json:"steps,omitempty"`
+	Rewrites      []Rewrite      `json:"rewrites,omitempty"`
+	Notes         []Note         `json:"notes,omitempty"`
+	Warnings      []Warning      `json:"warnings,omitempty"`
+	Dockerfile    string         `json:"dockerfile"` // what BuildKit's converter is given
 
 	user string // the file as the user has it
 
@@ -154,6 +155,11 @@ func (p *Plan) levelZero(req Request) error {
 	}
 	if _, err := p.addModules(mod.Set, mod.Vendored, sources); err != nil {
 		return err
+	}
+	if req.File.slice {
+		if err := p.slicePackages(req, mod); err != nil {
+			return err
+		}
 	}
 	p.Dockerfile = p.levelZeroFile(req)
 	p.addSteps()

@@ -22,7 +22,8 @@ var goHints = []struct {
 	{regexp.MustCompile(`updates to go\.mod needed`),
 		"go.mod is not up to date, and read-only here: run 'go mod tidy' where the sources are kept, and commit go.mod and go.sum"},
 	{regexp.MustCompile(`cannot find module providing package (\S+): import lookup disabled by -mod=readonly`),
-		"no module of go.mod has the package $1: run 'go mod tidy' where the sources are kept, and commit go.mod and go.sum"},
+		"no module of go.mod has the package $1: run 'go mod tidy' where the sources are kept, and commit go.mod and go.sum; " +
+			"if it is a package of this tree that only another module imports, write '# larder:slice=off' at the head of the Dockerfile"},
 	{regexp.MustCompile(`cannot find module providing package (\S+): import lookup disabled by -mod=vendor`),
 		"vendor/ lacks the package $1: run 'go mod tidy' and 'go mod vendor' where the sources are kept, and commit what they write"},
 	{regexp.MustCompile(`requires go >= (\S+) \(running go ([^;)\s]+)`),

@@ -1,0 +1,85 @@
+package dialect
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// goArgs are the arguments of a go command that compiles, as far as they say which files it reads.
+type goArgs struct {
+	patterns []string
+	tags     []string
+	flags    []string // those that change how packages of other modules are compiled
+	compiles bool     // it only compiles tests, for the target platform
+}
+
+// Flags of "go build", "install", "test" and "vet": see 'go help build' and 'go help testflag'.
+var (
+	// plainFlags have no value, and change nothing about which files are read.
+	plainFlags = strings.Fields(`a n v x work json trimpath race msan asan linkshared modcacherw c short failfast benchmem fullpath cover artifacts`)
+	// valueFlags have a value that names no file of the tree.
+	valueFlags = strings.Fields(`p covermode asmflags buildmode gccgoflags gcflags installsuffix ldflags mod o buildvcs tags
+		run skip bench benchtime blockprofile blockprofilerate count coverprofile cpu cpuprofile fuzz fuzzminimizetime fuzztime list
+		memprofile memprofilerate mutexprofile mutexprofilefraction outputdir parallel shuffle timeout trace vet`)
+	// depFlags are flags by which packages of other modules are compiled in another way.
+	depFlags = strings.Fields("trimpath race msan asan buildmode installsuffix mod tags")
+)
+
+// readGoArgs reads what follows a subcommand. why says what can't be followed.
+func readGoArgs(args []string) (a goArgs, why string) {
+	for len(args) > 0 {
+		word := args[0]
+		args = args[1:]
+		if word == "-args" || word == "--args" {
+			break
+		}
+		if !strings.HasPrefix(word, "-") {
+			a.patterns = append(a.patterns, word)
+			continue
+		}
+		flag, value, hasValue := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(word, "-"), "-"), "=")
+		name := strings.TrimPrefix(flag, "test.")
+		switch {
+		case slices.Contains(valueFlags, name) && (hasValue || name != "buildvcs"):
+			if !hasValue {
+				if len(args) == 0 {
+					return a, "-" + name + " has no value"
+				}
+				value, args = args[0], args[1:]
+			}
+		case name == "buildvcs" || slices.Contains(plainFlags, name):
+		default:
+			return a, fmt.Sprintf("the flag -%s may name other files", name)
+		}
+		if why := a.add(name, value, hasValue); why != "" {
+			return a, why
+		}
+	}
+	for _, p := range a.patterns {
+		if strings.Contains(p, "$") {
+			return a, p + " isn't known before the build"
+		}
+	}
+	return a, ""
+}
+
+func (a *goArgs) add(name, value string, hasValue bool) (why string) {
+	switch name {
+	case "tags":
+		if strings.Contains(value, "$") {
+			return "-tags=" + value + " isn't known before the build"
+		}
+		a.tags = strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+	case "c":
+		a.compiles = value != "false"
+	}
+	if slices.Contains(depFlags, name) {
+		flag := "-" + name
+		if hasValue || value != "" {
+			flag += "=" + value
+		}
+		a.flags = append(a.flags, flag)
+	}
+	return ""
+}

@@ -1,0 +1,159 @@
+package dialect
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/larder-build/larder/internal/goslice"
+)
+
+// A SourceSlice is the part of the build context that a step compiles, which is all that the step is given.
+type SourceSlice struct {
+	Context string `json:"context"` // the named context that holds it
+	Files   int    `json:"files"`   // for the first platform
+
+	// Of has the slice for each target platform.
+	Of map[string]goslice.Slice `json:"-"`
+}
+
+func (s *SourceSlice) in() string {
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprintf(", given %d of the context's files", s.Files)
+}
+
+// sliceable are the subcommands that are given a slice: those that read no files but what they compile.
+var sliceable = []string{"build", "install", "test", "vet"}
+
+// sliceLine plans the slice of a GO line that compiles the build context. It is nil where the line needs all of it.
+func (w *planner) sliceLine(s *scope, g *goLine, mod Module) (*SourceSlice, error) {
+	if g.from != "" || mod.Path == "" || !w.File.slice || !slices.Contains(sliceable, g.words[0]) {
+		return nil, nil
+	}
+	args, why := readGoArgs(g.words[1:])
+	if why == "" {
+		why = w.flagsOf(s, &args)
+	}
+	if why != "" {
+		w.note(g.node, "it is given the whole build context: %s", why)
+		return nil, nil
+	}
+	req := goslice.Request{
+		Tree: w.Tree, Dir: mod.Dir, Work: mod.Work, Vendored: mod.Vendored, Patterns: args.patterns, Tags: args.tags,
+		Tests: g.words[0] == "test" || g.words[0] == "vet", Cgo: w.withCgo(s, g), Version: s.goVersion(),
+	}
+	runs := g.words[0] == "test" && !args.compiles
+	slice, err := w.plan.slice(fmt.Sprintf("source-%d", g.node.StartLine), req, runs)
+	var whole *goslice.WholeError
+	if errors.As(err, &whole) {
+		w.note(g.node, "it is given the whole build context: %s", whole.Why)
+		return nil, nil
+	}
+	return slice, err
+}
+
+// slice adds a slice to the plan. What is run, is compiled for the builder.
+func (p *Plan) slice(name string, req goslice.Request, runs bool) (*SourceSlice, error) {
+	s := &SourceSlice{Context: ContextPrefix + name, Of: map[string]goslice.Slice{}}
+	for i, platform := range p.Platforms {
+		compiled := platform
+		if runs {
+			compiled = p.BuildPlatform
+		}
+		req.GOOS, req.GOARCH = splitPlatform(compiled)
+		of, err := goslice.Of(req)
+		if err != nil {
+			return nil, err
+		}
+		s.Of[platform] = of
+		if i == 0 {
+			s.Files = len(of.Files)
+		}
+	}
+	p.Slices = append(p.Slices, s)
+	return s, nil
+}
+
+// flagsOf adds what the environment says to the arguments of a go command.
+func (w *planner) flagsOf(s *scope, a *goArgs) (why string) {
+	if !s.known {
+		return "what the base image's environment says isn't known"
+	}
+	for _, name := range []string{"GOOS", "GOARCH", "GOEXPERIMENT"} {
+		if s.env[name] != "" || w.BuildArgs[name] != "" && slices.Contains(settings, name) {
+			return name + " is set"
+		}
+	}
+	for _, flags := range []string{s.env["GOFLAGS"], w.BuildArgs["GOFLAGS"]} {
+		if strings.ContainsAny(flags, `'"$`) {
+			return "GOFLAGS=" + flags
+		}
+		more, why := readGoArgs(strings.Fields(flags))
+		if why != "" || len(more.patterns) > 0 {
+			return "GOFLAGS=" + flags
+		}
+		if len(a.tags) == 0 { // the line's own -tags counts alone
+			a.tags = more.tags
+		}
+		a.flags = append(more.flags, a.flags...)
+	}
+	return ""
+}
+
+// withCgo reports whether a GO line compiles with cgo.
+func (w *planner) withCgo(s *scope, g *goLine) bool {
+	if g.cgo != "" {
+		return g.cgo == "true"
+	}
+	if v, ok := w.BuildArgs["CGO_ENABLED"]; ok {
+		return v == "1"
+	}
+	return s.env["CGO_ENABLED"] == "1"
+}
+
+// goVersion returns the version of the stage's toolchain, if it is known: golang images say it in their environment.
+func (s *scope) goVersion() string {
+	if s.toolchain != "" {
+		return s.toolchain
+	}
+	if v := s.env["GOLANG_VERSION"]; v != "" {
+		return "go" + v
+	}
+	return ""
+}
+
+// slicePackages plans the slice of each main package of a build without instructions.
+func (p *Plan) slicePackages(req Request, mod Module) error {
+	for i, pkg := range p.Packages {
+		slice, err := p.slice("source-"+pkg.Stage, goslice.Request{
+			Tree: req.Tree, Dir: ".", Work: mod.Work, Vendored: mod.Vendored, Patterns: []string{pkg.Dir},
+			Version: p.Toolchains[0].Version,
+		}, false)
+		var whole *goslice.WholeError
+		if errors.As(err, &whole) {
+			p.Notes = append(p.Notes, Note{Line: 1, Text: fmt.Sprintf("go build %s is given the whole build context: %s", pkg.Dir, whole.Why)})
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		p.Packages[i].Slice = slice
+	}
+	return nil
+}
+
+// ReadsSources reports whether a plan of the file needs more of the build context than its module files.
+func (f File) ReadsSources() bool {
+	if f.HeaderOnly() {
+		return true
+	}
+	for _, g := range f.goLines {
+		if g.from == "" && len(g.words) > 0 && slices.Contains(sliceable, g.words[0]) {
+			return true
+		}
+	}
+	return false
+}

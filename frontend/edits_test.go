@@ -1,0 +1,88 @@
+package frontend_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/larder-build/larder/internal/testkit"
+	"github.com/stretchr/testify/require"
+)
+
+// services is a tree of two services that share packages, and its Dockerfile.
+func services(g *gateway) {
+	main := func(text string) string {
+		return "package main\n\nimport (\n\t\"fmt\"\n\n\t\"a.example/greet\"\n\n\t\"example.com/app/shared\"\n)\n\nfunc main() { fmt.Println(greet.Hello, shared.Name, \"" + text + "\") }\n"
+	}
+	g.add("services/go.mod", "module example.com/app\n\ngo 1.26\n\nrequire a.example/greet v1.2.0\n", "services/go.sum", read(g.t, g.context, "go.sum"),
+		"services/cmd/one/main.go", main("one"), "services/cmd/two/main.go", main("two"), "services/shared/shared.go", "package shared\n\nconst Name = \"shared\"\n",
+		"services/shared/shared_windows.go", "package shared\n", "services/shared/shared_test.go", "package shared\n\nimport \"testing\"\n\nfunc TestName(t *testing.T) {\n\tif Name == \"\" {\n\t\tt.Fatal()\n\t}\n}\n",
+		"services/README.md", "Two services.\n",
+		"services/Dockerfile", "# syntax="+g.larder+`
+FROM go AS test
+GO test ./shared
+FROM go AS one
+GO build -o /out/one ./cmd/one
+FROM go AS two
+GO build -o /out/two ./cmd/two
+FROM scratch
+COPY --from=test /usr/local/go/VERSION /VERSION
+COPY --from=one /out/one /usr/local/bin/app
+COPY --from=two /out/two /usr/local/bin/two
+`)
+	g.context = filepath.Join(g.context, "services")
+}
+
+// edits holds that an edit runs what compiles the file, and nothing else.
+func edits(g *gateway) {
+	services(g)
+	test, one, two := "GO test ./shared", "GO build -o /out/one ./cmd/one", "GO build -o /out/two ./cmd/two"
+	root, log := g.export()
+	require.ElementsMatch(g.t, []string{test, one, two}, ran(log))
+	require.Equal(g.t, "hello shared one\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/app")))
+	for _, edit := range []struct {
+		name, file, from, to string
+		want                 []string
+	}{
+		{"nothing", "README.md", "Two", "Two", nil},
+		{"a README", "README.md", "Two", "More than one", nil},
+		{"another platform's file", "shared/shared_windows.go", "package", "// Windows.\n\npackage", nil},
+		{"the Dockerfile", "Dockerfile", "FROM scratch", "# Both.\nFROM scratch", nil},
+		{"a test", "shared/shared_test.go", "t.Fatal()", "t.Fatal(\"none\")", []string{test}},
+		{"one service", "cmd/one/main.go", "\"one\"", "\"1\"", []string{one}},
+		{"what both share", "shared/shared.go", "\"shared\"", "\"common\"", []string{test, one, two}},
+	} {
+		g.t.Run(edit.name, func(t *testing.T) {
+			sub := *g
+			sub.t = t
+			text := read(t, g.context, edit.file)
+			require.Contains(t, text, edit.from)
+			require.NoError(t, os.WriteFile(filepath.Join(g.context, edit.file), []byte(strings.Replace(text, edit.from, edit.to, 1)), 0o644))
+			_, log := sub.export()
+			require.ElementsMatch(t, edit.want, ran(log))
+		})
+	}
+	sub := *g
+	sub.context = filepath.Join(g.t.TempDir(), "whole")
+	require.NoError(g.t, os.CopyFS(sub.context, os.DirFS(g.context)))
+	sub.add("Dockerfile", strings.Replace(read(g.t, g.context, "Dockerfile"), "\n", "\n# larder:slice=off\n", 1))
+	whole, log := sub.export()
+	require.ElementsMatch(g.t, []string{test, one, two}, ran(log))
+	root, _ = g.export()
+	require.Equal(g.t, read(g.t, root, "usr/local/bin/app"), read(g.t, whole, "usr/local/bin/app"), "sliced and whole, the binaries differ")
+}
+
+// ran returns the GO lines that were run and not taken from the cache.
+func ran(log string) []string {
+	names := map[string]string{} // by the vertex's number: a name is written again where lines of another come between
+	for _, m := range regexp.MustCompile(`(?m)^#(\d+) \[[^\]]*\] (GO .*)$`).FindAllStringSubmatch(log, -1) {
+		if !strings.Contains(log, "\n#"+m[1]+" CACHED") {
+			names[m[1]] = m[2]
+		}
+	}
+	return slices.Collect(maps.Values(names))
+}
