@@ -1,0 +1,177 @@
+package cacheprog
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A Server is a build cache of several folders.
+type Server struct {
+	// Lower are looked at first, in this order, and never changed, not even times. They are folders of image layers,
+	// which BuildKit has verified: only the sizes of their files are checked.
+	Lower []Dir
+	// Upper is looked at then, and written. Others may write it too, so its data are checked with each use. Where it
+	// can't be written, a temporary folder takes what is put: a go command may fail if it can't put something.
+	Upper Dir
+	// Keep, if not "", gets every entry that is got or put, with fixed modes and times: equal builds fill it equally.
+	// Since that is what it is for, Serve fails, and so does the go command, if an entry can't be kept.
+	Keep Dir
+}
+
+// epoch is the time of all that is kept.
+var epoch = time.Unix(0, 0)
+
+// Serve answers requests of a go command until it sends close, or its input ends. When Serve returns nil, all that was
+// got or put is kept. If ctx ends, Serve returns at once, though a read from r may still be under way.
+//
+// An error ends the service: of r or w, a malformed request, or of Keep. Any other is only told to the go command.
+func (s *Server) Serve(ctx context.Context, r io.Reader, w io.Writer) error {
+	inner, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ses := &session{
+		ctx: inner, cancel: cancel, now: time.Now,
+		in: bufio.NewReaderSize(r, maxLine), out: json.NewEncoder(w),
+	}
+	defer ses.removeScratch()
+	if err := ses.setDirs(s); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- ses.run() }()
+	var err error
+	select {
+	case err = <-done:
+	case <-inner.Done():
+		err = context.Cause(inner)
+	}
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// A session is what Serve does for one go command.
+type session struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	now    func() time.Time
+	in     *bufio.Reader
+	lower  []Dir
+	upper  Dir
+	keep   Dir
+
+	outMu sync.Mutex
+	out   *json.Encoder
+
+	mu      sync.Mutex // for what follows
+	scratch Dir
+	ended   bool // no scratch is to be made any more
+	keepErr error
+}
+
+// setDirs makes paths absolute, since the go command is told paths of files.
+func (s *session) setDirs(server *Server) (err error) {
+	abs := func(d Dir) Dir {
+		path, aerr := filepath.Abs(string(d))
+		err = errors.Join(err, aerr)
+		return Dir(path)
+	}
+	for _, d := range server.Lower {
+		s.lower = append(s.lower, abs(d))
+	}
+	if server.Upper != "" {
+		s.upper = abs(server.Upper)
+	}
+	if server.Keep != "" {
+		s.keep = abs(server.Keep)
+	}
+	return err
+}
+
+// run reads requests and has them answered by several goroutines. Bodies are read here, as they come between requests.
+func (s *session) run() error {
+	if err := s.answer(response{KnownCommands: []string{"get", "put", "close"}}); err != nil {
+		return err
+	}
+	work := new(errgroup.Group)
+	work.SetLimit(2 * runtime.GOMAXPROCS(0))
+	closeID, closed, err := s.readAll(work)
+	work.Wait()
+	if err = cmp.Or(err, context.Cause(s.ctx)); err != nil {
+		return err
+	}
+	if closed && s.upper != "" {
+		s.upper.trim(s.now())
+	}
+	err = s.finishKeep()
+	if closed {
+		res := response{ID: closeID}
+		if err != nil {
+			res.Err = err.Error()
+		}
+		err = errors.Join(err, s.answer(res))
+	}
+	return err
+}
+
+// readAll starts answering requests until one is close, or there are no more.
+func (s *session) readAll(work *errgroup.Group) (closeID int64, closed bool, err error) {
+	for s.ctx.Err() == nil {
+		req, err := readRequest(s.in)
+		if err == io.EOF {
+			return 0, false, nil
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		b := newBody(s.ctx, s.in, req.BodySize)
+		finish := s.start(req, b)
+		// A body that can't be read to its end has also failed start: there is nothing to finish then.
+		if err := b.skip(); err != nil {
+			return 0, false, err
+		}
+		if req.Command == "close" {
+			return req.ID, true, nil
+		}
+		work.Go(func() error {
+			res := finish()
+			res.ID = req.ID
+			if err := s.answer(res); err != nil {
+				s.cancel(err)
+			}
+			return nil
+		})
+	}
+	return 0, false, context.Cause(s.ctx)
+}
+
+// start does what needs the body, and returns what else is to be done for the request.
+func (s *session) start(req request, b *body) (finish func() response) {
+	switch req.Command {
+	case "get":
+		return func() response { return s.get(req.ActionID) }
+	case "put":
+		return s.put(req, b.decode())
+	}
+	return func() response { return response{Err: fmt.Sprintf("unknown command %q", req.Command)} }
+}
+
+func (s *session) answer(res response) error {
+	s.outMu.Lock()
+	defer s.outMu.Unlock()
+	if err := s.out.Encode(res); err != nil {
+		return fmt.Errorf("answering the go command: %w", err)
+	}
+	return nil
+}
