@@ -40,9 +40,9 @@ COPY --from=two /out/two /usr/local/bin/two
 // edits holds that an edit runs what compiles the file, and nothing else.
 func edits(g *gateway) {
 	services(g)
-	test, one, two := "GO test ./shared", "GO build -o /out/one ./cmd/one", "GO build -o /out/two ./cmd/two"
+	deps, test, one, two := "compile what is imported from elsewhere", "GO test ./shared", "GO build -o /out/one ./cmd/one", "GO build -o /out/two ./cmd/two"
 	root, log := g.export()
-	require.ElementsMatch(g.t, []string{test, one, two}, ran(log))
+	require.ElementsMatch(g.t, []string{deps, deps, test, one, two}, ran(log), "the services import the same")
 	require.Equal(g.t, "hello shared one\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/app")))
 	for _, edit := range []struct {
 		name, file, from, to string
@@ -54,6 +54,7 @@ func edits(g *gateway) {
 		{"the Dockerfile", "Dockerfile", "FROM scratch", "# Both.\nFROM scratch", nil},
 		{"a test", "shared/shared_test.go", "t.Fatal()", "t.Fatal(\"none\")", []string{test}},
 		{"one service", "cmd/one/main.go", "\"one\"", "\"1\"", []string{one}},
+		{"an import", "cmd/one/main.go", "\"fmt\"", "\"fmt\"\n\t_ \"strings\"", []string{deps, one}},
 		{"what both share", "shared/shared.go", "\"shared\"", "\"common\"", []string{test, one, two}},
 	} {
 		g.t.Run(edit.name, func(t *testing.T) {
@@ -66,6 +67,8 @@ func edits(g *gateway) {
 			require.ElementsMatch(t, edit.want, ran(log))
 		})
 	}
+	elsewhere(g, one)
+
 	sub := *g
 	sub.context = filepath.Join(g.t.TempDir(), "whole")
 	require.NoError(g.t, os.CopyFS(sub.context, os.DirFS(g.context)))
@@ -76,10 +79,25 @@ func edits(g *gateway) {
 	require.Equal(g.t, read(g.t, root, "usr/local/bin/app"), read(g.t, whole, "usr/local/bin/app"), "sliced and whole, the binaries differ")
 }
 
-// ran returns the GO lines that were run and not taken from the cache.
+// elsewhere builds on another builder, which has nothing but the first one's exported cache, after an edit.
+func elsewhere(g *gateway, edited string) {
+	cache := g.t.TempDir()
+	_, log := g.export("--export-cache", "type=local,mode=max,dest="+cache)
+	require.Empty(g.t, ran(log))
+	main := read(g.t, g.context, "cmd/one/main.go")
+	g.add("cmd/one/main.go", main+"\n// Edited.\n")
+	sub := *g
+	sub.addr = testkit.Buildkitd(g.t, nil)
+	root, log := sub.export("--import-cache", "type=local,src="+cache)
+	require.Equal(g.t, []string{edited}, ran(log), "packages of other modules are compiled, and modules are fetched, once for all builders")
+	require.NotRegexp(g.t, `\[modules\] fetch .*\n#\d+ DONE`, log)
+	require.Equal(g.t, "hello common 1\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/app")))
+}
+
+// ran returns the steps that compile and were run, not taken from the cache.
 func ran(log string) []string {
 	names := map[string]string{} // by the vertex's number: a name is written again where lines of another come between
-	for _, m := range regexp.MustCompile(`(?m)^#(\d+) \[[^\]]*\] (GO .*)$`).FindAllStringSubmatch(log, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^#(\d+) \[[^\]]*\] (GO .*|compile what .*)$`).FindAllStringSubmatch(log, -1) {
 		if !strings.Contains(log, "\n#"+m[1]+" CACHED") {
 			names[m[1]] = m[2]
 		}

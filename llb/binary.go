@@ -18,6 +18,7 @@ type BinaryRequest struct {
 	Version   string     // of the toolchain: part of the compile cache's name
 	Source    llb.State  // the build context
 	Modules   *llb.State // from Builder.Modules; nil where the build needs none
+	Deps      *llb.State // from Builder.Deps; nil for none
 	Main      string     // the main module's path: part of the compile cache's name
 	Vendored  bool       // take packages from vendor/
 	Work      bool       // use the go.work at the root of Source
@@ -28,7 +29,7 @@ type BinaryRequest struct {
 // Binary returns a tree with one static binary in /usr/local/bin, every time stamp of which is the same fixed one. The
 // sources and the module cache are read-only there, and there is no network.
 func (b Builder) Binary(req BinaryRequest) llb.State {
-	args := []string{"in-build", "go", "--stamp", outDir, "--", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}
+	args := []string{"in-build", "go", "--stamp", outDir, "--deps", depsDir, "--", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}
 	if req.Vendored {
 		args = append(args, "-mod=vendor")
 	}
@@ -37,16 +38,16 @@ func (b Builder) Binary(req BinaryRequest) llb.State {
 	opts := []llb.RunOption{
 		llb.Dir(Src),
 		llb.AddMount(Src, req.Source, llb.Readonly),
-		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(cacheID(req, b.Platform), llb.CacheMountShared)),
+		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(b.CacheName(req.Main, req.Version, req.Target), llb.CacheMountShared)),
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
 	}
 	if req.Modules != nil {
 		opts = append(opts, llb.AddMount(ModCache, *req.Modules, llb.Readonly))
 	}
-	for _, kv := range append(GoEnv(req.Target), "GOWORK="+workFile(req.Work)) {
-		k, v, _ := strings.Cut(kv, "=")
-		opts = append(opts, llb.AddEnv(k, v))
+	if req.Deps != nil {
+		opts = append(opts, llb.AddMount(depsDir, *req.Deps, llb.Readonly))
 	}
+	opts = append(opts, goEnvironment(req.Target, []string{"GOWORK=" + workFile(req.Work)}))
 	return b.run(req.Toolchain, req.Label, args, opts...)
 }
 
@@ -57,8 +58,8 @@ func workFile(work bool) string {
 	return "off"
 }
 
-// cacheID names a compile cache after all that makes its entries useless to others. Modules of other main modules are
-// kept apart, so that one project can't put objects into another's build.
-func cacheID(req BinaryRequest, build Platform) string {
-	return strings.Join([]string{"larder-gocache", req.Main, req.Version, build.OS + "-" + build.Architecture, req.Target.OS + "-" + req.Target.Architecture + req.Target.Variant}, "/")
+// CacheName names the compile cache of a main module after all that makes its entries useless to others. Modules of other
+// main modules are kept apart, so that one project can't put objects into another's build.
+func (b Builder) CacheName(main, version string, target Platform) string {
+	return strings.Join([]string{"larder-gocache", main, version, b.Platform.OS + "-" + b.Platform.Architecture, target.OS + "-" + target.Architecture + target.Variant}, "/")
 }

@@ -25,6 +25,7 @@ const (
 	helperDir = "/.larder" // where Larder's binary is mounted in a step
 	outDir    = "/out"     // what a step makes
 	inDir     = "/in"      // what a step is given
+	depsDir   = "/deps"    // packages that are compiled already
 )
 
 // A Builder is what all steps of a build share.

@@ -54,9 +54,11 @@ func TestStates(t *testing.T) {
 		"modules-mixed":      b.Modules(set, ModuleSource{Folders: []llb.State{folder}, GOPROXY: ProxyFolder(0) + ",off", Label: "a folder"}),
 		"static":             b.Static(goRoot),
 		"slice":              b.Slice(llb.Image("context"), goslice.Slice{Files: []string{"cmd/api/main.go", "go.mod"}, Globs: []string{"web/dist", "web/*.html"}}, "take 2 files"),
-		"slice-empty":        b.Slice(llb.Image("context"), goslice.Slice{}, "take none"),
-		"binary":             b.Binary(BinaryRequest{Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Main: "x.example/api", Target: armv7, Label: "go build"}),
-		"binary-vendored":    b.Binary(BinaryRequest{Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Main: "x.example/api", Vendored: true, Work: true, Target: Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, Label: "go build"}),
+		"deps": b.Deps(DepsRequest{Toolchain: goRoot, Source: llb.Image("context"), Modules: &modules, Dir: "api", Work: "go.work", Flags: []string{"-trimpath"}, Env: []string{"GOEXPERIMENT=x"},
+			Slice: goslice.Slice{Files: []string{"api/go.mod", "api/main.go", "go.work"}, Imports: []string{"a.example/x", "fmt"}}, Cache: "cache", Target: armv7, Label: "compile"}),
+		"slice-empty":     b.Slice(llb.Image("context"), goslice.Slice{}, "take none"),
+		"binary":          b.Binary(BinaryRequest{Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Deps: &folder, Main: "x.example/api", Target: armv7, Label: "go build"}),
+		"binary-vendored": b.Binary(BinaryRequest{Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Main: "x.example/api", Vendored: true, Work: true, Target: Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, Label: "go build"}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := describe(t, st)

@@ -25,6 +25,7 @@ const (
 	stepDir      = "/.larder"
 	stepGo       = stepDir + "/go" // Larder's binary runs a GO line if it is called by that name
 	goBuildCache = stepDir + "/cache"
+	goDeps       = stepDir + "/deps"
 	goModCache   = "/go/pkg/mod"
 	goSource     = "/src"
 )
@@ -62,7 +63,8 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 	if slice != nil {
 		src.from = slice.Context
 	}
-	text, err := w.goRun(s, g, src, mod, mods)
+	deps := w.depsLine(s, g, mod, slice, mods)
+	text, err := w.goRun(s, g, src, mod, mods, deps)
 	if err != nil {
 		return err
 	}
@@ -119,7 +121,7 @@ func (w *planner) noModule(g *goLine, src source) error {
 }
 
 // goRun writes the RUN that a GO line becomes: its flags, and its arguments.
-func (w *planner) goRun(s *scope, g *goLine, src source, mod Module, mods *Modules) (text [2]string, err error) {
+func (w *planner) goRun(s *scope, g *goLine, src source, mod Module, mods *Modules, deps *Deps) (text [2]string, err error) {
 	if !utf8.ValidString(g.rest) || strings.ContainsRune(g.rest, 0) {
 		return text, w.File.errorAt(g.node, "", "GO: its text is not UTF-8, or has a NUL byte: no command can be given that")
 	}
@@ -135,6 +137,9 @@ func (w *planner) goRun(s *scope, g *goLine, src source, mod Module, mods *Modul
 	}
 	if mods != nil {
 		flags = append(flags, "--mount=type=bind,from="+mods.Context+",target="+goModCache)
+	}
+	if deps != nil {
+		flags = append(flags, "--mount=type=bind,from="+deps.Context+",target="+goDeps)
 	}
 	flags = append(flags, "--mount="+cacheMount("larder-go", mod.Path, s, goBuildCache, ""))
 	for _, m := range g.mounts {
@@ -211,17 +216,21 @@ func (w *planner) quoteFlag(flag string) string {
 // that builds of others don't write into it, and the user, who has to be able to.
 func cacheMount(kind, module string, s *scope, target, id string) string {
 	if id == "" {
-		from := s.toolchain
-		if from == "" {
-			from = s.base
-		}
-		id = kind + "/" + module + "/" + from
+		id = cacheName(kind, module, s)
 	}
 	value := "type=cache,target=" + target + ",id=" + clean(id)
 	if !s.root() {
 		value += clean("/user-"+s.user) + ",mode=0777"
 	}
 	return value
+}
+
+func cacheName(kind, module string, s *scope) string {
+	from := s.toolchain
+	if from == "" {
+		from = s.base
+	}
+	return kind + "/" + module + "/" + from
 }
 
 // clean replaces what has a meaning of its own in a flag.

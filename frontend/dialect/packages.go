@@ -22,6 +22,7 @@ type Package struct {
 
 	// Slice is what of the build context it is compiled of; nil for all of it.
 	Slice *SourceSlice `json:"-"`
+	Deps  *Deps        `json:"-"` // nil for none
 }
 
 // maxDirs bounds the folders that are looked at for main packages.

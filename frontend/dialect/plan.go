@@ -61,6 +61,7 @@ type Plan struct {
 	Modules       []*Modules     `json:"modules,omitempty"`
 	Packages      []Package      `json:"packages,omitempty"` // the one to be built is last
 	Slices        []*SourceSlice `json:"slices,omitempty"`
+	Deps          []*Deps        `json:"deps,omitempty"`
 	Steps         []Step         `json:"steps,omitempty"`
 	Rewrites      []Rewrite      `json:"rewrites,omitempty"`
 	Notes         []Note         `json:"notes,omitempty"`

@@ -33,7 +33,7 @@ func (w *planner) sliceLine(s *scope, g *goLine, mod Module) (*SourceSlice, erro
 	if g.from != "" || mod.Path == "" || !w.File.slice || !slices.Contains(sliceable, g.words[0]) {
 		return nil, nil
 	}
-	args, why := readGoArgs(g.words[1:])
+	args, why := readGoArgs(w.expandKnown(s, g.words[1:]))
 	if why == "" {
 		why = w.flagsOf(s, &args)
 	}
@@ -53,6 +53,28 @@ func (w *planner) sliceLine(s *scope, g *goLine, mod Module) (*SourceSlice, erro
 		return nil, nil
 	}
 	return slice, err
+}
+
+// expandKnown expands the variables that the step will see as they are here: none that differs by platform.
+func (w *planner) expandKnown(s *scope, words []string) []string {
+	out := slices.Clone(words)
+	for i, word := range words {
+		if !s.known || !strings.Contains(word, "$") {
+			continue
+		}
+		result, err := w.lex.ProcessWordWithMatches(word, s.env)
+		if err != nil || len(result.Unmatched) > 0 {
+			continue
+		}
+		perPlatform := false
+		for name := range result.Matched {
+			perPlatform = perPlatform || strings.HasPrefix(name, "TARGET") || strings.HasPrefix(name, "BUILD")
+		}
+		if !perPlatform {
+			out[i] = result.Result
+		}
+	}
+	return out
 }
 
 // slice adds a slice to the plan. What is run, is compiled for the builder.
@@ -141,6 +163,12 @@ func (p *Plan) slicePackages(req Request, mod Module) error {
 			return err
 		}
 		p.Packages[i].Slice = slice
+		if !mod.Vendored {
+			p.Packages[i].Deps = p.addDeps("deps-"+pkg.Stage, Deps{
+				For: "go build " + pkg.Dir, Slice: slice, Toolchain: p.Toolchains[0].Version, Modules: p.Modules[0],
+				Dir: ".", Work: mod.Work, Flags: []string{"-trimpath"},
+			})
+		}
 	}
 	return nil
 }

@@ -21,6 +21,9 @@ func (p *Plan) addSteps() {
 		}
 		p.Steps = append(p.Steps, Step{Name: "check and unpack " + modules(m.Zips)})
 	}
+	for _, d := range p.Deps {
+		p.Steps = append(p.Steps, Step{Name: "compile what is imported from elsewhere, for " + d.For})
+	}
 	if p.Static {
 		p.Steps = append(p.Steps, Step{Name: "make the static base: CA roots, time zones, users"})
 	}

@@ -39,7 +39,7 @@ type Request struct {
 type Slice struct {
 	Files   []string // files, sorted
 	Globs   []string // patterns, as in .dockerignore, of files and whole folders besides these: what is embedded, say; sorted
-	Imports []string // packages of other modules that those of the slice import, sorted
+	Imports []string // packages of other modules and of the standard library that those of the slice import, sorted
 }
 
 // A WholeError says why a go command has to be given the whole tree.
@@ -159,6 +159,7 @@ func (s *slicer) addReplaced(root string, replaces []*modfile.Replace) error {
 			return whole("replace %s => %s leads to a folder that has more in it, or that isn't in the tree", r.Old.Path, r.New.Path)
 		}
 		s.globs[dir] = true
+		s.keep(path.Join(dir, "go.mod"))
 		s.modules = append(s.modules, local{r.Old.Path, dir})
 	}
 	return nil
@@ -249,6 +250,18 @@ func releaseTags(version string) []string {
 		tags = append(tags, "go1."+strconv.Itoa(i))
 	}
 	return tags
+}
+
+// ModFiles returns those of the slice's files that say which modules there are.
+func (s Slice) ModFiles() []string {
+	var files []string
+	for _, f := range s.Files {
+		switch path.Base(f) {
+		case "go.mod", "go.sum", "go.work", "go.work.sum":
+			files = append(files, f)
+		}
+	}
+	return files
 }
 
 // noFiles reports whether a folder has no Go files for the platform.

@@ -114,7 +114,7 @@ func (s *slicer) add(dir string, named bool) error {
 	}
 	imports := slices.Clone(p.Imports)
 	if tests {
-		imports = append(append(imports, p.TestImports...), p.XTestImports...)
+		imports = slices.Concat(imports, p.TestImports, p.XTestImports, testMain)
 	}
 	for _, i := range imports {
 		if err := s.addImport(i); err != nil {
@@ -124,6 +124,9 @@ func (s *slicer) add(dir string, named bool) error {
 	return nil
 }
 
+// testMain is what the main package of a test binary imports, which the go command writes.
+var testMain = []string{"os", "reflect", "testing", "testing/internal/testdeps"}
+
 func (s *slicer) addImport(importPath string) error {
 	dir, ok, err := s.resolve(importPath)
 	switch {
@@ -131,7 +134,7 @@ func (s *slicer) addImport(importPath string) error {
 		return err
 	case ok:
 		return s.add(dir, false)
-	case strings.Contains(firstElement(importPath), "."):
+	case importPath != "C" && importPath != "unsafe":
 		s.imports[importPath] = true
 	}
 	return nil

@@ -22,17 +22,26 @@ func (e *exitError) Error() string {
 }
 
 // runGo runs the go command with the arguments after "--" and gives all that it wrote below the folder --stamp one
-// fixed time, so that equal sources give equal layers.
+// fixed time, so that equal sources give equal layers. Its build cache is GOCACHE, below that of the folder --deps.
 func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("go")
 	stamp := flags.String("stamp", "", "folder whose files get a fixed time")
+	deps := flags.String("deps", "", "packages that are compiled already")
 	if err := parseCommand(flags, args); err != nil {
 		return err
 	}
 	if *stamp == "" || flags.NArg() == 0 {
 		return &usageError{errors.New("in-build go: expected --stamp DIR -- SUBCOMMAND")}
 	}
-	if err := runCommand(exec.CommandContext(ctx, "go", flags.Args()...), stdout, stderr); err != nil {
+	cmd := exec.CommandContext(ctx, "go", flags.Args()...)
+	if cache := os.Getenv("GOCACHE"); cache != "" {
+		prog, err := goCacheProg(*deps, cache, "")
+		if err != nil {
+			return err
+		}
+		cmd.Env = append(os.Environ(), "GOCACHEPROG="+prog)
+	}
+	if err := runCommand(cmd, stdout, stderr); err != nil {
 		return err
 	}
 	return stampTree(*stamp)

@@ -51,6 +51,11 @@ func (l *goLine) environment(stage, words []string) ([]string, error) {
 	maps.Copy(env, map[string]string{"GOFLAGS": flags, "GOMODCACHE": l.modCache, "GOWORK": l.work, "PWD": l.dir})
 	if l.goCache != "" {
 		env["GOCACHE"] = l.goCache
+		if env["GOCACHEPROG"] == "" { // a user's own is theirs
+			if env["GOCACHEPROG"], err = goCacheProg(l.deps, l.goCache, ""); err != nil {
+				return nil, err
+			}
+		}
 	}
 	setDefault(env, "GOPATH", "/go")
 	setDefault(env, "HOME", "/root")

@@ -16,12 +16,13 @@ const defaultGo = "/usr/local/go/bin/go"
 
 // A goLine is a GO line, and what the flags of the step go-line say about it.
 type goLine struct {
-	dir, stdout                     string
-	target, work, modCache, goCache string
-	cgo, escape                     string
-	vendor                          bool
-	env                             stringList
-	line                            string
+	dir, stdout            string
+	target, work, modCache string
+	goCache, deps          string
+	cgo, escape            string
+	vendor                 bool
+	env                    stringList
+	line                   string
 }
 
 // runGoLine runs the go command as a GO line says, in the stage's own file system and environment:
@@ -34,6 +35,7 @@ type goLine struct {
 //	--target FILE     lines KEY=VALUE for the target platform: GOOS, GOARCH, maybe GOARM or GOAMD64
 //	--modcache DIR    GOMODCACHE; /go/pkg/mod if absent
 //	--gocache DIR     GOCACHE; the stage's own if absent
+//	--deps DIR        packages that are compiled already, if the folder is there: read before GOCACHE
 //	--work FILE       GOWORK; off if absent
 //	--vendor          take packages from vendor/
 //	--cgo true|false  CGO_ENABLED, whatever the stage says
@@ -74,6 +76,7 @@ func parseGoLine(args []string) (*goLine, error) {
 	flags.StringVar(&l.target, "target", "", "file of the target platform's variables")
 	flags.StringVar(&l.modCache, "modcache", "/go/pkg/mod", "GOMODCACHE")
 	flags.StringVar(&l.goCache, "gocache", "", "GOCACHE")
+	flags.StringVar(&l.deps, "deps", "", "packages that are compiled already")
 	flags.StringVar(&l.work, "work", "off", "GOWORK")
 	flags.BoolVar(&l.vendor, "vendor", false, "take packages from vendor/")
 	flags.StringVar(&l.cgo, "cgo", "", "true or false")

@@ -150,7 +150,7 @@ func TestGoLineTellsMissingModules(t *testing.T) {
 		code, _, stderr := goLineIn(t, makeTree(t, "go.mod", tt.mod, "go.sum", tt.sum, "main.go", main), tt.line)
 		require.Equal(t, 1, code)
 		require.Contains(t, stderr, tt.want, tt)
-		require.Equal(t, 1, strings.Count(stderr, "larder:"), stderr)
+		require.Equal(t, 1, strings.Count(stderr, "larder: "), stderr)
 	}
 }
 

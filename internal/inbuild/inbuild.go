@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 )
 
@@ -37,10 +38,10 @@ const GoCommand = "/.larder/go"
 // StepArgs returns the arguments for Main if a process, started with args, is a step of a build.
 func StepArgs(args []string) (step []string, ok bool) {
 	switch {
-	case len(args) > 0 && args[0] == GoCommand:
-		return append([]string{"go-line", "--dir=/src", "--target=/.larder/target", "--gocache=/.larder/cache"}, args[1:]...), true
 	case len(args) > 1 && args[1] == "in-build":
 		return args[2:], true
+	case len(args) > 0 && args[0] == GoCommand:
+		return append([]string{"go-line", "--dir=/src", "--target=/.larder/target", "--gocache=/.larder/cache", "--deps=/.larder/deps"}, args[1:]...), true
 	}
 	return nil, false
 }
@@ -83,6 +84,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runStatic(ctx, args, stdout)
 	case "go":
 		return runGo(ctx, args, stdout, stderr)
+	case "cacheprog":
+		return runCacheProg(ctx, args, os.Stdin, stdout)
+	case "deps":
+		return runDeps(ctx, args, stdout, stderr)
 	case "go-line":
 		return runGoLine(ctx, args, stdout, stderr)
 	}

@@ -1,0 +1,61 @@
+package dialect
+
+import (
+	"fmt"
+	"go/version"
+	"slices"
+)
+
+// Deps are the packages that a slice imports of other modules and of the standard library, compiled in a step of their
+// own: an edit that adds no import keeps them, and unlike a cache mount they travel with the build cache.
+type Deps struct {
+	Context string `json:"context"` // the named context that holds them, laid out as GOCACHE
+	For     string `json:"for"`     // the step that they are for
+
+	Slice     *SourceSlice `json:"-"`
+	Runs      bool         `json:"-"` // the step runs what it compiles: that is for the builder's platform
+	Toolchain string       `json:"-"`
+	Modules   *Modules     `json:"-"` // nil where the module needs none
+	Dir, Work string       `json:"-"` // the module's folder and the go.work that counts, in the build context
+	Flags     []string     `json:"-"` // of the go command
+	Env       []string     `json:"-"` // NAME=VALUE
+	Cache     string       `json:"-"` // the name of the compile cache; "" for that of a build without instructions
+}
+
+// cacheProgSince is the first release whose go command asks another program for compiled packages.
+const cacheProgSince = "go1.24"
+
+// addDeps plans the packages that a slice imports. It is nil where the toolchain can't take them.
+func (p *Plan) addDeps(name string, d Deps) *Deps {
+	imports := slices.ContainsFunc(p.Platforms, func(platform string) bool { return len(d.Slice.Of[platform].Imports) > 0 })
+	if d.Toolchain == "" || version.Compare(d.Toolchain, cacheProgSince) < 0 || !imports {
+		return nil
+	}
+	d.Context = ContextPrefix + name
+	p.Deps = append(p.Deps, &d)
+	return &d
+}
+
+// depsLine plans the packages that a GO line imports, where the stage has a toolchain of Larder's.
+func (w *planner) depsLine(s *scope, g *goLine, mod Module, slice *SourceSlice, mods *Modules) *Deps {
+	if slice == nil || mod.Vendored || w.withCgo(s, g) {
+		return nil
+	}
+	args, _ := readGoArgs(w.expandKnown(s, g.words[1:]))
+	w.flagsOf(s, &args)
+	d := Deps{
+		For:   fmt.Sprintf("line %d", g.node.StartLine),
+		Slice: slice, Runs: g.words[0] == "test" && !args.compiles, Toolchain: s.toolchain, Modules: mods,
+		Dir: mod.Dir, Work: mod.Work, Flags: args.flags, Cache: cacheName("larder-go", mod.Path, s),
+	}
+	for _, name := range settings {
+		v, ok := w.BuildArgs[name]
+		if !ok {
+			v = s.env[name]
+		}
+		if v != "" && name != "GOFLAGS" && name != "CGO_ENABLED" {
+			d.Env = append(d.Env, name+"="+v)
+		}
+	}
+	return w.plan.addDeps(fmt.Sprintf("deps-%d", g.node.StartLine), d)
+}

@@ -1,0 +1,96 @@
+package inbuild
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/larder-build/larder/internal/cacheprog"
+)
+
+// runCacheProg is the build cache of a go command, which starts it:
+//
+//	cacheprog --upper DIR [--lower DIR]… [--keep DIR]
+//
+// See package cacheprog for the folders.
+func runCacheProg(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
+	var lower stringList
+	flags := newFlags("cacheprog")
+	flags.Var(&lower, "lower", "folder that is only read")
+	upper := flags.String("upper", "", "folder that is written, too")
+	keep := flags.String("keep", "", "folder for all that is used")
+	if err := parseFlags(flags, args, "upper"); err != nil {
+		return err
+	}
+	server := cacheprog.Server{Upper: cacheprog.Dir(*upper), Keep: cacheprog.Dir(*keep)}
+	for _, dir := range lower {
+		server.Lower = append(server.Lower, cacheprog.Dir(dir))
+	}
+	return server.Serve(ctx, stdin, stdout)
+}
+
+// goCacheProg returns a value for GOCACHEPROG: this binary, as the step cacheprog. A lower folder that isn't there is
+// left out. A go command before Go 1.24 doesn't ask for it, and uses GOCACHE, which is the upper folder.
+func goCacheProg(lower, upper, keep string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("finding Larder's own binary: %w", err)
+	}
+	prog := self + " in-build cacheprog --upper=" + upper
+	if info, err := os.Stat(lower); err == nil && info.IsDir() {
+		prog += " --lower=" + lower
+	}
+	if keep != "" {
+		prog += " --keep=" + keep
+	}
+	return prog, nil
+}
+
+// runDeps compiles packages of other modules, and of the standard library, and keeps what was compiled as a lower
+// folder for the steps that compile the module itself:
+//
+//	deps --imports FILE --dir DIR --out DIR -- FLAG…
+//
+// FILE has the import paths, each on a line, DIR is the module's folder, of which go.mod and go.sum are enough, and FLAG
+// are flags of go build. A package that can't be compiled is left to the step that needs it, which then says why.
+func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := newFlags("deps")
+	imports := flags.String("imports", "", "file of import paths")
+	dir := flags.String("dir", "", "folder of the module")
+	out := flags.String("out", "", "folder to make")
+	if err := parseCommand(flags, args); err != nil {
+		return err
+	}
+	if *imports == "" || *dir == "" || *out == "" {
+		return &usageError{errors.New("in-build deps: expected --imports FILE --dir DIR --out DIR")}
+	}
+	data, err := os.ReadFile(*imports)
+	if err != nil {
+		return fmt.Errorf("reading the list of packages: %w", err)
+	}
+	cache := os.Getenv("GOCACHE")
+	if cache == "" {
+		return &usageError{errors.New("in-build deps: GOCACHE is not set")}
+	}
+	prog, err := goCacheProg("", cache, *out)
+	if err != nil {
+		return err
+	}
+	command := append([]string{"list", "-e", "-export", "-deps", "-f", "{{.ImportPath}}"}, flags.Args()...)
+	cmd := exec.CommandContext(ctx, "go", append(append(command, "--"), strings.Fields(string(data))...)...)
+	cmd.Dir, cmd.Env = *dir, append(os.Environ(), "PWD="+*dir, "GOCACHEPROG="+prog)
+	var listed bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &listed, stderr
+	if err := cmd.Run(); err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	} else if err != nil {
+		fmt.Fprintf(stdout, "not all packages could be compiled: %v\n", err)
+	}
+	fmt.Fprintf(stdout, "compiled %d packages\n", bytes.Count(listed.Bytes(), []byte("\n")))
+	return stampTree(*out)
+}

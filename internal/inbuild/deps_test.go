@@ -1,0 +1,87 @@
+package inbuild
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain has the test binary be Larder's binary where a go command starts it as its build cache.
+func TestMain(m *testing.M) {
+	if args, ok := StepArgs(os.Args); ok {
+		os.Exit(Main(context.Background(), args, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// What the step deps compiles, the step go takes from there, whatever else its cache holds.
+func TestDeps(t *testing.T) {
+	src := t.TempDir()
+	write := func(name, text string) {
+		require.NoError(t, os.WriteFile(filepath.Join(src, name), []byte(text), 0o644))
+	}
+	write("go.mod", "module x.example/y\n\ngo 1.25\n")
+	write("imports", "fmt\nstrings\nx.example/nowhere\n")
+	deps, bin := t.TempDir(), filepath.Join(t.TempDir(), "y")
+	t.Chdir(src)
+	t.Setenv("GOCACHE", t.TempDir())
+	var stdout, stderr bytes.Buffer
+	code := Main(t.Context(), []string{"deps", "--imports", "imports", "--dir", src, "--out", deps, "--", "-trimpath"}, &stdout, &stderr)
+	require.Zero(t, code, stderr.String())
+	require.Regexp(t, `compiled \d\d+ packages`, stdout.String())
+
+	write("main.go", "package main\n\nimport (\n\t\"fmt\"\n\t\"strings\"\n)\n\nfunc main() { fmt.Println(strings.ToUpper(\"x\")) }\n")
+	cache := t.TempDir()
+	t.Setenv("GOCACHE", cache)
+	before := count(t, deps)
+	code = Main(t.Context(), []string{"go", "--stamp", filepath.Dir(bin), "--deps", deps, "--", "build", "-trimpath", "-o", bin, "."}, &stdout, &stderr)
+	require.Zero(t, code, stderr.String())
+	require.Less(t, count(t, cache), 5, "more than the main package was compiled")
+	require.Equal(t, before, count(t, deps), "deps was written")
+}
+
+// count returns how many outputs a folder laid out as GOCACHE holds.
+func count(t *testing.T, dir string) (n int) {
+	require.NoError(t, filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(name, "-d") {
+			n++
+		}
+		return err
+	}))
+	return n
+}
+
+func TestDepsUsage(t *testing.T) {
+	t.Setenv("GOCACHE", "")
+	for _, args := range [][]string{{"deps"}, {"deps", "--imports", "go.mod", "--dir", "."}, {"deps", "--imports", "deps.go", "--dir", ".", "--out", "x"}, {"cacheprog", "--lower", "x"}} {
+		var stdout, stderr bytes.Buffer
+		require.Equal(t, 2, Main(t.Context(), args, &stdout, &stderr), "%q", args)
+		require.Contains(t, stderr.String(), "in-build "+args[0])
+	}
+}
+
+func TestStepArgs(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		step string
+		ok   bool
+	}{
+		{[]string{"/usr/bin/larder", "build"}, "", false},
+		{[]string{"/usr/bin/larder", "in-build", "fetch"}, "fetch", true},
+		{[]string{GoCommand, "--", "build"}, "go-line", true},
+		{[]string{GoCommand, "in-build", "cacheprog"}, "cacheprog", true},
+		{nil, "", false},
+	} {
+		step, ok := StepArgs(tt.args)
+		require.Equal(t, tt.ok, ok)
+		if ok {
+			require.Equal(t, tt.step, step[0])
+		}
+	}
+}

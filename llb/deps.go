@@ -1,0 +1,56 @@
+package llb
+
+import (
+	"path"
+	"strings"
+
+	"github.com/larder-build/larder/internal/goslice"
+	"github.com/moby/buildkit/client/llb"
+)
+
+// A DepsRequest says which packages to compile before a module.
+type DepsRequest struct {
+	Toolchain llb.State // from Builder.Toolchain
+	Source    llb.State // the build context, of which the files that say which modules there are are used
+	Slice     goslice.Slice
+	Modules   *llb.State // from Builder.Modules; nil where there are none
+	Dir, Work string     // the module's folder and the go.work that counts, in Source; Work may be ""
+	Flags     []string   // of the go command
+	Env       []string   // NAME=VALUE
+	Cache     string     // the name of the compile cache
+	Target    Platform   // that they are compiled for
+	Label     string
+}
+
+// Deps returns packages of other modules and of the standard library, those that a slice imports and what these import,
+// compiled, as GOCACHE is laid out. Their sources are not in its key, nor are those of the module: the list of imports is.
+func (b Builder) Deps(req DepsRequest) llb.State {
+	modFiles := b.Slice(req.Source, goslice.Slice{Files: req.Slice.ModFiles()}, "[internal] take go.mod and go.sum")
+	list := b.file("/imports", "[deps] list what is imported", []byte(strings.Join(req.Slice.Imports, "\n")+"\n"))
+	args := append([]string{"in-build", "deps", "--imports", inDir + "/imports", "--dir", path.Join(Src, req.Dir), "--out", outDir, "--"}, req.Flags...)
+	opts := []llb.RunOption{
+		llb.AddMount(Src, modFiles, llb.Readonly),
+		llb.AddMount(inDir, list, llb.Readonly),
+		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(req.Cache, llb.CacheMountShared)),
+		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
+	}
+	if req.Modules != nil {
+		opts = append(opts, llb.AddMount(ModCache, *req.Modules, llb.Readonly))
+	}
+	work := "off"
+	if req.Work != "" {
+		work = path.Join(Src, req.Work)
+	}
+	opts = append(opts, goEnvironment(req.Target, append([]string{"GOWORK=" + work}, req.Env...)))
+	return b.run(req.Toolchain, req.Label, args, opts...)
+}
+
+// goEnvironment sets the environment of a go command for a target platform.
+func goEnvironment(target Platform, more []string) llb.RunOption {
+	var opts runOptions
+	for _, kv := range append(GoEnv(target), more...) {
+		k, v, _ := strings.Cut(kv, "=")
+		opts = append(opts, llb.AddEnv(k, v))
+	}
+	return opts
+}
