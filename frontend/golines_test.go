@@ -69,7 +69,7 @@ func TestStepsGoByOneName(t *testing.T) {
 func TestGoDockerfiles(t *testing.T) {
 	g := newGateway(t)
 	g.add("main_test.go", greetTest, "cmd/two/main.go", "package main\n\nvar version string\n\nfunc main() { println(version) }\n",
-		"tools/go.mod", "module example.com/tools\n\ngo 1.26\n", "tools/main.go", "package main\n\nfunc main() { println(\"tool\") }\n",
+		"tools/go.mod", "module example.com/tools\n\ngo 1.26\n\ntool example.com/tools\n", "tools/main.go", "package main\n\nfunc main() { println(\"tool\") }\n",
 		"build.sh", "#!/bin/sh\nexec go build -o \"$1\" .\n")
 	golang := g.registry + "/golang:1.26-alpine"
 	g.createBuilder()
@@ -104,6 +104,7 @@ GO build -trimpath \
 GO version
 GO list -f "{{.ImportPath}} ${VERSION}" ./...
 GO --module=tools build -o /out/tool .
+GO --module=tools tool example.com/tools
 
 FROM scratch AS results
 COPY --from=build /out/test.json /out/cover.out /
@@ -116,8 +117,9 @@ ENTRYPOINT ["app"]
 	root, log := g.export("--opt", "build-arg:VERSION=v1")
 	g.runApp(root)
 	require.Equal(g.t, "v1\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/two")))
+	require.Regexp(g.t, `#\d+ [\d.]+ tool\n`, log, "a tool of go.mod is run")
 	require.Equal(g.t, "tool\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/tool")))
-	require.Contains(g.t, log, "[build 1/7] GO vet ./...", "steps have the names that the user gave them")
+	require.Contains(g.t, log, "[build 1/8] GO vet ./...", "steps have the names that the user gave them")
 	require.Contains(g.t, log, `-X main.version=v1"`)
 	require.Contains(g.t, log, "example.com/app v1\n", "what a GO prints is shown")
 	require.Contains(g.t, log, "go version "+toolchain)
@@ -172,8 +174,9 @@ COPY --from=build /out/two /two
 
 // GO in an image that has a toolchain and none of Larder's settings.
 func goInAnImage(g *gateway, golang string) {
-	g.file("FROM " + golang + " AS build\nUSER app\nENV GOBIN=/home/app/bin\nGO env CGO_ENABLED GOPROXY GOFLAGS\nGO build -o /home/app/ .\nFROM static\nCOPY --from=build /home/app/app /usr/local/bin/app\n")
+	g.file("FROM " + golang + " AS build\nUSER app\nENV GOBIN=/home/app/bin\nGO env CGO_ENABLED GOPROXY GOFLAGS\nGO build -o /home/app/ .\nGO install ./cmd/two\nFROM static\nCOPY --from=build /home/app/app /home/app/bin/two /usr/local/bin/\n")
 	root, log := g.export()
 	g.runApp(root)
+	require.Equal(g.t, "\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/two")))
 	require.Regexp(g.t, `#\d+ [\d.]+ 0\n#\d+ [\d.]+ off\n#\d+ [\d.]+ -mod=readonly\n`, log)
 }
