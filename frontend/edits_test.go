@@ -1,6 +1,7 @@
 package frontend_test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -90,16 +91,53 @@ func elsewhere(g *gateway, edited string) {
 	sub.addr = testkit.Buildkitd(g.t, nil)
 	root, log := sub.export("--import-cache", "type=local,src="+cache)
 	require.Equal(g.t, []string{edited}, ran(log), "packages of other modules are compiled, and modules are fetched, once for all builders")
-	require.NotRegexp(g.t, `\[modules\] fetch .*\n#\d+ DONE`, log)
+	require.Empty(g.t, done(log, `\[modules\] (fetch|check) .*`))
 	require.Equal(g.t, "hello common 1\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/app")))
 }
 
+// shards holds that a new module, or a new version of one, is all that is fetched and unpacked anew, but for the shard
+// that it is in and the go.mod files.
+func shards(g *gateway) {
+	const count = 24
+	requires, sums, imports := "", "", ""
+	add := func(i int, version string) (path, sum string) {
+		path = fmt.Sprintf("m%d.example/lib", i)
+		return path, testkit.Module{Path: path, Version: version, Files: map[string]string{"lib.go": "package lib\n"}}.Write(g.t, g.modules)
+	}
+	for i := range count {
+		path, sum := add(i, "v1.0.0")
+		requires, sums, imports = requires+"require "+path+" v1.0.0\n", sums+sum, imports+"import _ \""+path+"\"\n"
+	}
+	tree := *g
+	tree.context = g.t.TempDir()
+	build := func(requires, sums, imports string) (fetched, unpacked int) {
+		tree.add("go.mod", "module example.com/many\n\ngo 1.26\n\n"+requires, "go.sum", sums, "main.go", "package main\n\n"+imports+"\nfunc main() {}\n")
+		tree.file("FROM go AS build\nGO build -o /out/many .\nFROM scratch\nCOPY --from=build /out/many /many\n")
+		_, log := tree.export()
+		return len(done(log, `\[modules \d/\d\] fetch .*`)), len(done(log, `\[modules \d/\d\] check and unpack .*`))
+	}
+	fetched, unpacked := build(requires, sums, imports)
+	require.Greater(g.t, fetched, 5, "the set is parted")
+	require.Equal(g.t, fetched, unpacked)
+
+	path, sum := add(count, "v1.0.0")
+	fetched, unpacked = build(requires+"require "+path+" v1.0.0\n", sums+sum, imports+"import _ \""+path+"\"\n")
+	require.Equal(g.t, []int{2, 2}, []int{fetched, unpacked}, "a module is new")
+
+	_, sum = add(3, "v1.1.0")
+	fetched, unpacked = build(strings.Replace(requires, "m3.example/lib v1.0.0", "m3.example/lib v1.1.0", 1), sums+sum, imports)
+	require.Equal(g.t, []int{2, 2}, []int{fetched, unpacked}, "a module has another version")
+}
+
 // ran returns the steps that compile and were run, not taken from the cache.
-func ran(log string) []string {
+func ran(log string) []string { return done(log, `\[[^\]]*\] (GO .*|compile what .*)`) }
+
+// done returns the names, or their only submatches, of the steps that match and were run, not taken from the cache.
+func done(log, name string) []string {
 	names := map[string]string{} // by the vertex's number: a name is written again where lines of another come between
-	for _, m := range regexp.MustCompile(`(?m)^#(\d+) \[[^\]]*\] (GO .*|compile what .*)$`).FindAllStringSubmatch(log, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^#(\d+) `+name+`$`).FindAllStringSubmatch(log, -1) {
 		if !strings.Contains(log, "\n#"+m[1]+" CACHED") {
-			names[m[1]] = m[2]
+			names[m[1]] = m[len(m)-1]
 		}
 	}
 	return slices.Collect(maps.Values(names))

@@ -19,12 +19,14 @@ type gateway struct {
 	t                                    *testing.T
 	addr, registry, larder, proxy, state string
 	context                              string
+	modules                              string // the folder of the module proxy
 }
 
 func newGateway(t *testing.T) *gateway {
 	g := &gateway{t: t, addr: testkit.Buildkitd(t, nil), registry: testkit.Registry(t), state: t.TempDir()}
 	g.larder = g.registry + "/larder:1"
 	folder := t.TempDir()
+	g.modules = folder
 	testkit.Toolchain(t, folder, toolchain)
 	sums := testkit.Module{Path: "a.example/greet", Version: "v1.2.0", Files: map[string]string{
 		"greet.go": "package greet\n\nconst Hello = \"hello\"\n",

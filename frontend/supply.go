@@ -16,6 +16,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/frontend/subrequests/targets"
+	"github.com/moby/buildkit/solver/pb"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -222,6 +223,8 @@ const inbuildOpt = "larder-inbuild"
 // a gateway, else sent by the client as the local folder larder-inbuild.
 func (b *build) steps() (larder.Builder, error) {
 	steps := larder.Builder{Platform: b.buildPlatform(), NoCache: b.ui.IsNoCache(""), Proxy: proxyEnv(b.ui.BuildArgs)}
+	caps := b.client.BuildOpts().LLBCaps
+	steps.Merge = caps.Supports(pb.CapMergeOp) == nil
 	if name := b.client.opts[inbuildOpt]; name != "" {
 		local := llb.Local("larder-inbuild", llb.SessionID(b.client.BuildOpts().SessionID), llb.SharedKeyHint("larder-inbuild"),
 			llb.IncludePatterns([]string{name}), llb.WithCustomName("[internal] load Larder's own steps"))
@@ -275,17 +278,22 @@ func (b *build) toolchain(ctx context.Context, steps larder.Builder, t dialect.T
 }
 
 func (b *build) modules(ctx context.Context, m *dialect.Modules, steps larder.Builder) (llb.State, error) {
-	files, err := larder.ModuleFiles(m.Set)
-	if err != nil {
-		return llb.State{}, err
-	}
+	return steps.Modules(m.Set, func(part gomod.Set) (larder.ModuleSource, error) { return b.moduleSource(ctx, m, part) })
+}
+
+// moduleSource says where a part of a module set comes from.
+func (b *build) moduleSource(ctx context.Context, m *dialect.Modules, part gomod.Set) (larder.ModuleSource, error) {
 	from := larder.ModuleSource{GOPRIVATE: m.GOPRIVATE, GONOPROXY: m.GONOPROXY}
+	files, err := larder.ModuleFiles(part)
+	if err != nil {
+		return from, err
+	}
 	for i, s := range m.Sources {
 		entry := s.Keyword + s.URL
 		if s.Context != "" {
 			folder, err := b.folder(ctx, s.Context, files)
 			if err != nil {
-				return llb.State{}, err
+				return from, err
 			}
 			entry = larder.ProxyFolder(len(from.Folders))
 			from.Folders = append(from.Folders, folder)
@@ -301,7 +309,7 @@ func (b *build) modules(ctx context.Context, m *dialect.Modules, steps larder.Bu
 	if !dialect.FetchNeeded(m.Sources) {
 		from.GOPROXY = ""
 	}
-	return steps.Modules(m.Set, from), nil
+	return from, nil
 }
 
 func separator(s dialect.Source) string {

@@ -34,6 +34,7 @@ type Builder struct {
 	HelperPath string            // the binary's path in Helper
 	Platform   ocispecs.Platform // the builder's platform
 	NoCache    bool              // run every step anew
+	Merge      bool              // the builder can merge layers
 	Proxy      *llb.ProxyEnv     // HTTP_PROXY and the like, for steps that fetch; never part of a key
 }
 

@@ -36,6 +36,12 @@ func testSet(t *testing.T, lines ...string) gomod.Set {
 	return set
 }
 
+func layerOf(t *testing.T, b Builder, set gomod.Set, from ModuleSource) llb.State {
+	st, err := b.Modules(set, func(gomod.Set) (ModuleSource, error) { return from, nil })
+	require.NoError(t, err)
+	return st
+}
+
 // TestStates compares each state's definition, written one vertex to a block, with a golden file: which step runs what,
 // on what, and with a network or without.
 func TestStates(t *testing.T) {
@@ -49,9 +55,9 @@ func TestStates(t *testing.T) {
 		"toolchain-proxy":    b.Toolchain(pinned, ToolchainSource{Proxy: "https://proxy.example"}),
 		"toolchain-folder":   b.Toolchain(pinned, ToolchainSource{Folder: &folder, Path: "cache/download/go.zip"}),
 		"toolchain-unpinned": b.Toolchain(unpinned, ToolchainSource{GOPROXY: "https://proxy.example", GOSUMDB: "sum.golang.org"}),
-		"modules-folder":     b.Modules(set, ModuleSource{Folders: []llb.State{folder}}),
-		"modules-proxy":      b.Modules(set, ModuleSource{GOPROXY: "https://proxy.example,direct", Network: true, Label: "https://proxy.example, direct", GOPRIVATE: "*.corp", GONOPROXY: "none"}),
-		"modules-mixed":      b.Modules(set, ModuleSource{Folders: []llb.State{folder}, GOPROXY: ProxyFolder(0) + ",off", Label: "a folder"}),
+		"modules-folder":     layerOf(t, b, set, ModuleSource{Folders: []llb.State{folder}}),
+		"modules-proxy":      layerOf(t, b, set, ModuleSource{GOPROXY: "https://proxy.example,direct", Network: true, Label: "https://proxy.example, direct", GOPRIVATE: "*.corp", GONOPROXY: "none"}),
+		"modules-mixed":      layerOf(t, b, set, ModuleSource{Folders: []llb.State{folder}, GOPROXY: ProxyFolder(0) + ",off", Label: "a folder"}),
 		"static":             b.Static(goRoot),
 		"slice":              b.Slice(llb.Image("context"), goslice.Slice{Files: []string{"cmd/api/main.go", "go.mod"}, Globs: []string{"web/dist", "web/*.html"}}, "take 2 files"),
 		"deps": b.Deps(DepsRequest{Toolchain: goRoot, Source: llb.Image("context"), Modules: &modules, Dir: "api", Work: "go.work", Flags: []string{"-trimpath"}, Env: []string{"GOEXPERIMENT=x"},
@@ -119,6 +125,8 @@ func writeOp(out *strings.Builder, i int, op *pb.Op) {
 			}
 			fmt.Fprintln(out)
 		}
+	case *pb.Op_Merge:
+		fmt.Fprintf(out, " merge of %d\n", len(o.Merge.Inputs))
 	default:
 		fmt.Fprintln(out, " result")
 	}
@@ -144,7 +152,7 @@ func TestModuleKeyIgnoresOrder(t *testing.T) {
 	b := testBuilder()
 	lines := []string{"b.example/y v1.0.0 " + hash, "a.example/x v1.0.0 " + hash}
 	digest := func(lines ...string) string {
-		st := b.Modules(testSet(t, lines...), ModuleSource{GOPROXY: "https://proxy.example", Network: true, Label: "x"})
+		st := layerOf(t, b, testSet(t, lines...), ModuleSource{GOPROXY: "https://proxy.example", Network: true, Label: "x"})
 		def, err := st.Marshal(context.Background())
 		require.NoError(t, err)
 		head, err := def.Head()
@@ -153,6 +161,34 @@ func TestModuleKeyIgnoresOrder(t *testing.T) {
 	}
 	require.Equal(t, digest(lines...), digest(lines[1], "", lines[0], lines[1]))
 	require.NotEqual(t, digest(lines...), digest(lines[0]))
+}
+
+// A builder that can merge gets a layer for each shard; one that can't gets one layer.
+func TestModulesAreMerged(t *testing.T) {
+	var lines []string
+	for i := range 40 {
+		lines = append(lines, fmt.Sprintf("m%d.example/x v1.0.0 %s", i, hash), fmt.Sprintf("m%d.example/x v1.0.0/go.mod %s", i, hash))
+	}
+	set := testSet(t, lines...)
+	for _, merge := range []bool{true, false} {
+		b := testBuilder()
+		b.Merge = merge
+		asked := 0
+		st, err := b.Modules(set, func(part gomod.Set) (ModuleSource, error) {
+			asked++
+			return ModuleSource{GOPROXY: "https://proxy.example", Network: true, Label: "x"}, nil
+		})
+		require.NoError(t, err)
+		text := describe(t, st)
+		if merge {
+			require.Equal(t, len(set.Shards()), asked)
+		} else {
+			require.Equal(t, 1, asked)
+		}
+		require.Equal(t, asked, strings.Count(text, "  arg fetch\n"))
+		require.Equal(t, asked, strings.Count(text, "  arg unpack\n"))
+		require.Equal(t, merge, strings.Contains(text, fmt.Sprintf("merge of %d\n", asked)))
+	}
 }
 
 func TestModuleFiles(t *testing.T) {

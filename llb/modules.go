@@ -24,11 +24,38 @@ type ModuleSource struct {
 func ProxyFolder(i int) string { return "file://" + path.Join(inDir, strconv.Itoa(i)) }
 
 // Modules returns a module cache, as GOMODCACHE is laid out, that holds a set and no zips: what a read-only build needs.
-// Only the fetch step has a network; the step that checks every hash against the set and unpacks has none. The set is
-// given in canonical form, so that go.sum's order and unrelated files don't change the key.
-func (b Builder) Modules(set gomod.Set, from ModuleSource) llb.State {
-	count := len(set.Zips())
-	sums := llb.AddMount("/sums", b.file("/go.sum", "[modules] list "+set.Key()[:12], set.Text()), llb.Readonly)
+// It is merged of a layer for each shard of the set, where the builder can merge, and each of these is fetched, checked
+// and unpacked by itself: one new module redoes its own shard and that of the go.mod files. source says where a part of
+// the set comes from.
+func (b Builder) Modules(set gomod.Set, source func(gomod.Set) (ModuleSource, error)) (llb.State, error) {
+	shards := []gomod.Set{set}
+	if b.Merge {
+		shards = set.Shards()
+	}
+	var layers []llb.State
+	for i, shard := range shards {
+		from, err := source(shard)
+		if err != nil {
+			return llb.State{}, err
+		}
+		part := ""
+		if len(shards) > 1 {
+			part = fmt.Sprintf(" %d/%d", i+1, len(shards))
+		}
+		layers = append(layers, b.moduleLayer(shard, from, part))
+	}
+	return llb.Merge(layers, llb.WithCustomName("[modules] merge")), nil
+}
+
+// moduleLayer returns a module cache of one layer. Only the fetch step has a network; the step that checks every hash
+// against the set and unpacks has none. The set is given in canonical form, so that go.sum's order and unrelated files
+// don't change the key.
+func (b Builder) moduleLayer(set gomod.Set, from ModuleSource, part string) llb.State {
+	count := fmt.Sprintf("%d modules", len(set.Zips()))
+	if len(set.Zips()) == 0 {
+		count = fmt.Sprintf("%d go.mod files", len(set.GoMods()))
+	}
+	sums := llb.AddMount("/sums", b.file("/go.sum", "[modules"+part+"] list "+set.Key()[:12], set.Text()), llb.Readonly)
 	var folder llb.State
 	if from.GOPROXY == "" {
 		folder = from.Folders[0]
@@ -41,9 +68,9 @@ func (b Builder) Modules(set gomod.Set, from ModuleSource) llb.State {
 		for i, f := range from.Folders {
 			opts = append(opts, llb.AddMount(path.Join(inDir, strconv.Itoa(i)), f, llb.Readonly))
 		}
-		folder = b.step(fmt.Sprintf("[modules] fetch %d modules from %s", count, from.Label), args, opts...)
+		folder = b.step("[modules"+part+"] fetch "+count+" from "+from.Label, args, opts...)
 	}
-	return b.step(fmt.Sprintf("[modules] check and unpack %d modules", count),
+	return b.step("[modules"+part+"] check and unpack "+count,
 		[]string{"unpack", "--sums", "/sums/go.sum", "--from", inDir, "--out", outDir},
 		sums, llb.AddMount(inDir, folder, llb.Readonly))
 }

@@ -67,7 +67,7 @@ func runUnpack(ctx context.Context, args []string, stdout io.Writer) error {
 
 // partition parts a set into what the folders have and what they lack. A folder that 'go mod download' made lacks some
 // of what go.sum lists, such as what only the tests of dependencies need, and no build misses it; but a folder that has
-// nothing at all is another folder than was meant.
+// nothing at all, not even a go.mod file, is another folder than was meant.
 func partition(set gomod.Set, src folders) (present gomod.Set, missing []gomod.Sum, err error) {
 	present, err = set.Filter(func(sum gomod.Sum) (bool, error) {
 		_, err := locate(sum, src, modzip.MaxZipFile)
@@ -77,7 +77,7 @@ func partition(set gomod.Set, src folders) (present gomod.Set, missing []gomod.S
 		}
 		return err == nil, err
 	})
-	if err == nil && present.Empty() && len(missing) > 0 {
+	if err == nil && present.Empty() && len(set.GoMods()) > 0 {
 		err = fmt.Errorf("the module folder has none of the %d files that go.sum lists, not even that of %s: give a folder in GOPROXY layout, such as the go command's cache/download after 'go mod download'", len(missing), missing[0].Module())
 	}
 	return present, missing, err
