@@ -68,7 +68,7 @@ func run(ctx context.Context, out io.Writer, imageFile, planFile string, took ti
 type buildPlan struct {
 	BuildPlatform string
 	Toolchains    []struct{ Version, Why string }
-	Modules       struct {
+	Modules       []struct {
 		Key  string
 		Zips int
 	}
@@ -82,7 +82,7 @@ func readPlan(file string) (plan buildPlan, err error) {
 	if err := json.Unmarshal(data, &plan); err != nil {
 		return plan, fmt.Errorf("%s is no plan: %w", file, err)
 	}
-	if plan.BuildPlatform == "" || plan.Modules.Key == "" || len(plan.Toolchains) == 0 {
+	if plan.BuildPlatform == "" || len(plan.Modules) == 0 || len(plan.Toolchains) == 0 {
 		return plan, fmt.Errorf("%s lacks the platform, the toolchain or the module key: write it with larder plan --json", file)
 	}
 	return plan, nil
@@ -113,7 +113,7 @@ func describe(ctx context.Context, out io.Writer, image *ociimage.Image, plan bu
 	row("user", "%s", config.User)
 	row("entrypoint", "%q", config.Entrypoint)
 	row("toolchain", "%s: %s", plan.Toolchains[0].Version, plan.Toolchains[0].Why)
-	row("modules", "%d, key %s", plan.Modules.Zips, plan.Modules.Key)
+	row("modules", "%d, key %s", plan.Modules[0].Zips, plan.Modules[0].Key)
 	row("time", "%s", took.Round(100*time.Millisecond))
 	return nil
 }
