@@ -69,6 +69,7 @@ func edits(g *gateway) {
 		})
 	}
 	elsewhere(g, one)
+	seeds(g, []string{deps, deps, deps, test, one, two})
 
 	sub := *g
 	sub.context = filepath.Join(g.t.TempDir(), "whole")
@@ -93,6 +94,26 @@ func elsewhere(g *gateway, edited string) {
 	require.Equal(g.t, []string{edited}, ran(log), "packages of other modules are compiled, and modules are fetched, once for all builders")
 	require.Empty(g.t, done(log, `\[modules\] (fetch|check) .*`))
 	require.Equal(g.t, "hello common 1\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/app")))
+}
+
+// seeds holds that the compile cache of one builder warms that of another, and is in no key.
+func seeds(g *gateway, all []string) {
+	seed, log := g.export("--opt", "target=larder-gocache")
+	require.Regexp(g.t, `exported \d\d+ compiled packages`, log)
+	require.DirExists(g.t, filepath.Join(seed, "00"))
+	use := []string{"--opt", "context:larder-gocache=local:seed", "--local", "seed=" + seed}
+	g.export() // what was edited for the other builder
+	_, log = g.export(use...)
+	require.Empty(g.t, ran(log), "a seed changes no key")
+
+	sub := *g
+	sub.addr = testkit.Buildkitd(g.t, nil)
+	root, log := sub.export(use...)
+	require.Regexp(g.t, `took \d\d+ compiled packages and results from the seed`, log)
+	require.ElementsMatch(g.t, all, ran(log))
+	require.Equal(g.t, "hello common 1\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/app")))
+	_, log = sub.export()
+	require.Empty(g.t, ran(log), "nor does the lack of one")
 }
 
 // shards holds that a new module, or a new version of one, is all that is fetched and unpacked anew, but for the shard

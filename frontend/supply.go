@@ -77,13 +77,7 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	if err != nil {
 		return err
 	}
-	if err := b.supplySlices(plan, steps, *source); err != nil {
-		return err
-	}
-	if err := b.supplyDeps(plan, steps, *source, toolchains, modules); err != nil {
-		return err
-	}
-	if err := b.supplyBinaries(plan, steps, *source, toolchains, modules); err != nil {
+	if err := b.supplyCompiled(ctx, plan, steps, *source, toolchains, modules); err != nil {
 		return err
 	}
 	shown := sourceInfo(b.src)
@@ -102,94 +96,6 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	b.client.replaceFile(b.src.Filename, text, ignore, shown)
 	b.client.rewrites = plan.Rewrites
 	b.client.keepContext(*source)
-	return nil
-}
-
-// supplySlices offers what GO lines compile.
-func (b *build) supplySlices(plan *dialect.Plan, steps larder.Builder, source llb.State) error {
-	for _, target := range b.targets() {
-		for _, s := range plan.Slices {
-			if err := b.offer(s.Context, &target, sliceOf(steps, source, s, target), dockerspec.DockerOCIImage{}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// supplyDeps offers what GO lines import, compiled.
-func (b *build) supplyDeps(plan *dialect.Plan, steps larder.Builder, source llb.State, toolchains, modules map[string]llb.State) error {
-	for _, target := range b.targets() {
-		for _, d := range plan.Deps {
-			st := depsOf(plan, steps, source, d, target, toolchains, modules)
-			if err := b.offer(d.Context, &target, *st, dockerspec.DockerOCIImage{}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// depsOf returns what a slice imports, compiled, or nil.
-func depsOf(plan *dialect.Plan, steps larder.Builder, source llb.State, d *dialect.Deps, target ocispecs.Platform, toolchains, modules map[string]llb.State) *llb.State {
-	if d == nil {
-		return nil
-	}
-	req := larder.DepsRequest{
-		Toolchain: toolchains[d.Toolchain], Source: source, Slice: d.Slice.Of[platforms.Format(target)],
-		Dir: d.Dir, Work: d.Work, Flags: d.Flags, Env: d.Env, Cache: d.Cache, Target: target,
-	}
-	if d.Runs {
-		req.Target = steps.Platform
-	}
-	if req.Cache == "" {
-		req.Cache = steps.CacheName(plan.Module, d.Toolchain, req.Target)
-	}
-	if d.Modules != nil {
-		if st, ok := modules[d.Modules.Context]; ok {
-			req.Modules = &st
-		}
-	}
-	req.Label = fmt.Sprintf("[deps %s] compile what is imported from elsewhere", platforms.Format(req.Target))
-	st := steps.Deps(req)
-	return &st
-}
-
-// sliceOf returns the part of the source that a step compiles for a platform, or all of it.
-func sliceOf(steps larder.Builder, source llb.State, s *dialect.SourceSlice, target ocispecs.Platform) llb.State {
-	if s == nil {
-		return source
-	}
-	of := s.Of[platforms.Format(target)]
-	return steps.Slice(source, of, fmt.Sprintf("[internal] take the %d files that are compiled", len(of.Files)))
-}
-
-// supplyBinaries offers the binary of each main package of a build without instructions.
-func (b *build) supplyBinaries(plan *dialect.Plan, steps larder.Builder, source llb.State, toolchains, modules map[string]llb.State) error {
-	if len(plan.Packages) == 0 {
-		return nil
-	}
-	var cache *llb.State
-	if st, ok := modules[plan.Modules[0].Context]; ok {
-		cache = &st
-	}
-	version := plan.Toolchains[0].Version
-	for _, target := range b.targets() {
-		for _, pkg := range plan.Packages {
-			st := steps.Binary(larder.BinaryRequest{
-				Name: pkg.Name, Package: pkg.Dir,
-				Toolchain: toolchains[version], Version: version,
-				Source: sliceOf(steps, source, pkg.Slice, target), Modules: cache, Main: plan.Module,
-				Deps:     depsOf(plan, steps, source, pkg.Deps, target, toolchains, modules),
-				Vendored: plan.Vendored, Work: plan.Work,
-				Target: target,
-				Label:  fmt.Sprintf("[%s] go build %s", platforms.Format(target), pkg.Dir),
-			})
-			if err := b.offer(dialect.BinaryContext(pkg), &target, st, dockerspec.DockerOCIImage{}); err != nil {
-				return err
-			}
-		}
-	}
 	return nil
 }
 

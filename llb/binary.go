@@ -19,6 +19,7 @@ type BinaryRequest struct {
 	Source    llb.State  // the build context
 	Modules   *llb.State // from Builder.Modules; nil where the build needs none
 	Deps      *llb.State // from Builder.Deps; nil for none
+	Seeded    *llb.State // from Builder.Seed; nil for none
 	Main      string     // the main module's path: part of the compile cache's name
 	Vendored  bool       // take packages from vendor/
 	Work      bool       // use the go.work at the root of Source
@@ -44,6 +45,7 @@ func (b Builder) Binary(req BinaryRequest) llb.State {
 	if req.Modules != nil {
 		opts = append(opts, llb.AddMount(ModCache, *req.Modules, llb.Readonly))
 	}
+	opts = append(opts, seeded(req.Seeded))
 	if req.Deps != nil {
 		opts = append(opts, llb.AddMount(depsDir, *req.Deps, llb.Readonly))
 	}

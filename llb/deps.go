@@ -18,6 +18,7 @@ type DepsRequest struct {
 	Flags     []string   // of the go command
 	Env       []string   // NAME=VALUE
 	Cache     string     // the name of the compile cache
+	Seeded    *llb.State // from Builder.Seed; nil for none
 	Target    Platform   // that they are compiled for
 	Label     string
 }
@@ -34,6 +35,7 @@ func (b Builder) Deps(req DepsRequest) llb.State {
 		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(req.Cache, llb.CacheMountShared)),
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
 	}
+	opts = append(opts, seeded(req.Seeded))
 	if req.Modules != nil {
 		opts = append(opts, llb.AddMount(ModCache, *req.Modules, llb.Readonly))
 	}

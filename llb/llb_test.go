@@ -61,9 +61,12 @@ func TestStates(t *testing.T) {
 		"static":             b.Static(goRoot),
 		"slice":              b.Slice(llb.Image("context"), goslice.Slice{Files: []string{"cmd/api/main.go", "go.mod"}, Globs: []string{"web/dist", "web/*.html"}}, "take 2 files"),
 		"deps": b.Deps(DepsRequest{Toolchain: goRoot, Source: llb.Image("context"), Modules: &modules, Dir: "api", Work: "go.work", Flags: []string{"-trimpath"}, Env: []string{"GOEXPERIMENT=x"},
-			Slice: goslice.Slice{Files: []string{"api/go.mod", "api/main.go", "go.work"}, Imports: []string{"a.example/x", "fmt"}}, Cache: "cache", Target: armv7, Label: "compile"}),
+			Slice: goslice.Slice{Files: []string{"api/go.mod", "api/main.go", "go.work"}, Imports: []string{"a.example/x", "fmt"}}, Cache: "cache", Seeded: &folder, Target: armv7, Label: "compile"}),
+		"seed-none":       b.Seed("cache", nil),
+		"seed":            b.Seed("cache", &folder),
+		"seed-export":     b.ExportCache([]string{"one", "two"}, "a session"),
 		"slice-empty":     b.Slice(llb.Image("context"), goslice.Slice{}, "take none"),
-		"binary":          b.Binary(BinaryRequest{Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Deps: &folder, Main: "x.example/api", Target: armv7, Label: "go build"}),
+		"binary":          b.Binary(BinaryRequest{Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Deps: &folder, Seeded: &folder, Main: "x.example/api", Target: armv7, Label: "go build"}),
 		"binary-vendored": b.Binary(BinaryRequest{Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Main: "x.example/api", Vendored: true, Work: true, Target: Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, Label: "go build"}),
 	} {
 		t.Run(name, func(t *testing.T) {

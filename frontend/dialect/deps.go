@@ -11,6 +11,7 @@ import (
 type Deps struct {
 	Context string `json:"context"` // the named context that holds them, laid out as GOCACHE
 	For     string `json:"for"`     // the step that they are for
+	Seed    string `json:"-"`       // the named context that the step mounts to come after the seed of the compile cache
 
 	Slice     *SourceSlice `json:"-"`
 	Runs      bool         `json:"-"` // the step runs what it compiles: that is for the builder's platform
@@ -31,7 +32,7 @@ func (p *Plan) addDeps(name string, d Deps) *Deps {
 	if d.Toolchain == "" || version.Compare(d.Toolchain, cacheProgSince) < 0 || !imports {
 		return nil
 	}
-	d.Context = ContextPrefix + name
+	d.Context, d.Seed = ContextPrefix+"deps-"+name, ContextPrefix+"seed-"+name
 	p.Deps = append(p.Deps, &d)
 	return &d
 }
@@ -57,5 +58,5 @@ func (w *planner) depsLine(s *scope, g *goLine, mod Module, slice *SourceSlice, 
 			d.Env = append(d.Env, name+"="+v)
 		}
 	}
-	return w.plan.addDeps(fmt.Sprintf("deps-%d", g.node.StartLine), d)
+	return w.plan.addDeps(fmt.Sprint(g.node.StartLine), d)
 }

@@ -26,6 +26,7 @@ const (
 	stepGo       = stepDir + "/go" // Larder's binary runs a GO line if it is called by that name
 	goBuildCache = stepDir + "/cache"
 	goDeps       = stepDir + "/deps"
+	seeded       = "/seeded"
 	goModCache   = "/go/pkg/mod"
 	goSource     = "/src"
 )
@@ -139,7 +140,8 @@ func (w *planner) goRun(s *scope, g *goLine, src source, mod Module, mods *Modul
 		flags = append(flags, "--mount=type=bind,from="+mods.Context+",target="+goModCache)
 	}
 	if deps != nil {
-		flags = append(flags, "--mount=type=bind,from="+deps.Context+",target="+goDeps)
+		flags = append(flags, "--mount=type=bind,from="+deps.Context+",target="+goDeps,
+			"--mount=type=bind,from="+deps.Seed+",source="+seeded+",target="+stepDir+seeded)
 	}
 	flags = append(flags, "--mount="+cacheMount("larder-go", mod.Path, s, goBuildCache, ""))
 	for _, m := range g.mounts {

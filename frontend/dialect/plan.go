@@ -77,6 +77,8 @@ type Plan struct {
 	// Work and Vendored say how the go command is to find packages: see Module.
 	Work     bool `json:"work,omitempty"`
 	Vendored bool `json:"vendored,omitempty"`
+	// Exports says whether the compile cache is what is built.
+	Exports bool `json:"-"`
 	// Static says whether the static base is needed.
 	Static bool `json:"-"`
 	// Go says whether anything of Go's is in the plan: if not, the file is BuildKit's alone.
@@ -142,7 +144,11 @@ func (p *Plan) levelZero(req Request) error {
 	if err != nil {
 		return err
 	}
-	if p.Packages, err = pickPackages(mains, req.Target, req.Describe); err != nil {
+	target, describe := req.Target, req.Describe
+	if req.exports() {
+		target, describe = "", true
+	}
+	if p.Packages, err = pickPackages(mains, target, describe); err != nil {
 		return err
 	}
 	p.Static = true
@@ -163,6 +169,7 @@ func (p *Plan) levelZero(req Request) error {
 		}
 	}
 	p.Dockerfile = p.levelZeroFile(req)
+	p.addExport(req)
 	p.addSteps()
 	return nil
 }

@@ -61,6 +61,7 @@ func (p *Plan) dockerfile(req Request) error {
 		p.Warnings, p.Notes, p.LintError = nil, nil, nil
 	}
 	p.Dockerfile = string(req.File.apply(w.edits))
+	p.addExport(req)
 	p.addSteps()
 	return nil
 }

@@ -164,7 +164,7 @@ func (p *Plan) slicePackages(req Request, mod Module) error {
 		}
 		p.Packages[i].Slice = slice
 		if !mod.Vendored {
-			p.Packages[i].Deps = p.addDeps("deps-"+pkg.Stage, Deps{
+			p.Packages[i].Deps = p.addDeps(pkg.Stage, Deps{
 				For: "go build " + pkg.Dir, Slice: slice, Toolchain: p.Toolchains[0].Version, Modules: p.Modules[0],
 				Dir: ".", Work: mod.Work, Flags: []string{"-trimpath"},
 			})

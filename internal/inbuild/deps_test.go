@@ -3,12 +3,14 @@ package inbuild
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/larder-build/larder/internal/cacheprog"
 	"github.com/stretchr/testify/require"
 )
 
@@ -55,6 +57,30 @@ func count(t *testing.T, dir string) (n int) {
 		return err
 	}))
 	return n
+}
+
+// What one build exports warms another's cache, and leaves the same whatever that is.
+func TestSeed(t *testing.T) {
+	one, two, seed, upper := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
+	for dir, text := range map[string]string{one: "first", two: "second"} {
+		action, output := sha256.Sum256([]byte(dir)), sha256.Sum256([]byte(text))
+		_, err := cacheprog.Dir(dir).Put(action[:], output[:], int64(len(text)), strings.NewReader(text))
+		require.NoError(t, err)
+	}
+	var stdout, stderr bytes.Buffer
+	require.Zero(t, Main(t.Context(), []string{"export-cache", "--from", one, "--from", two, "--out", seed}, &stdout, &stderr), stderr.String())
+	require.Contains(t, stdout.String(), "exported 2 ")
+	for _, want := range []string{"took 2 ", "took 0 "} {
+		stdout.Reset()
+		out := t.TempDir()
+		require.Zero(t, Main(t.Context(), []string{"seed", "--from", seed, "--upper", upper, "--out", out}, &stdout, &stderr), stderr.String())
+		require.Contains(t, stdout.String(), want)
+		entries, err := os.ReadDir(out)
+		require.NoError(t, err)
+		require.Len(t, entries, 1)
+		require.Equal(t, "seeded", entries[0].Name())
+	}
+	require.Equal(t, 2, count(t, upper))
 }
 
 func TestDepsUsage(t *testing.T) {

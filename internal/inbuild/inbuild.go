@@ -88,6 +88,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runCacheProg(ctx, args, os.Stdin, stdout)
 	case "deps":
 		return runDeps(ctx, args, stdout, stderr)
+	case "seed":
+		return runSeed(ctx, args, stdout)
+	case "export-cache":
+		return runExportCache(ctx, args, stdout)
 	case "go-line":
 		return runGoLine(ctx, args, stdout, stderr)
 	}

@@ -1,0 +1,128 @@
+package frontend
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/containerd/platforms"
+	"github.com/larder-build/larder/frontend/dialect"
+	larder "github.com/larder-build/larder/llb"
+	"github.com/moby/buildkit/client/llb"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// compiled makes what a plan compiles, and what that is compiled of.
+type compiled struct {
+	plan                *dialect.Plan
+	steps               larder.Builder
+	source              llb.State
+	toolchains, modules map[string]llb.State
+	seed                *llb.State // of compile caches; nil for none
+}
+
+// supplyCompiled offers slices and compiled packages for GO lines, binaries for a build without instructions, and the
+// compile cache where that is the target.
+func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps larder.Builder, source llb.State, toolchains, modules map[string]llb.State) error {
+	c := &compiled{plan: plan, steps: steps, source: source, toolchains: toolchains, modules: modules}
+	if _, ok := b.client.opts[contextOpt+dialect.CacheContext]; ok {
+		seed, err := b.named(ctx, dialect.CacheContext)
+		if err != nil {
+			return err
+		}
+		c.seed = &seed
+	}
+	var none dockerspec.DockerOCIImage
+	for _, target := range b.targets() {
+		states := map[string]llb.State{}
+		for _, s := range plan.Slices {
+			states[s.Context] = c.slice(s, target)
+		}
+		for _, d := range plan.Deps {
+			req := c.deps(d, target)
+			states[d.Context], states[d.Seed] = steps.Deps(req), *req.Seeded
+		}
+		for _, pkg := range plan.Packages {
+			states[dialect.BinaryContext(pkg)] = c.binary(pkg, target)
+		}
+		for name, st := range states {
+			if err := b.offer(name, &target, st, none); err != nil {
+				return err
+			}
+		}
+	}
+	if plan.Exports {
+		return b.offer(dialect.ExportContext, nil, steps.ExportCache(c.caches(b.targets()), b.client.BuildOpts().SessionID), none)
+	}
+	return nil
+}
+
+// slice returns the part of the source that a step compiles for a platform, or all of it.
+func (c *compiled) slice(s *dialect.SourceSlice, target ocispecs.Platform) llb.State {
+	if s == nil {
+		return c.source
+	}
+	of := s.Of[platforms.Format(target)]
+	return c.steps.Slice(c.source, of, fmt.Sprintf("[internal] take the %d files that are compiled", len(of.Files)))
+}
+
+// deps says how to compile what a slice imports from elsewhere.
+func (c *compiled) deps(d *dialect.Deps, target ocispecs.Platform) larder.DepsRequest {
+	req := larder.DepsRequest{
+		Toolchain: c.toolchains[d.Toolchain], Source: c.source, Slice: d.Slice.Of[platforms.Format(target)],
+		Dir: d.Dir, Work: d.Work, Flags: d.Flags, Env: d.Env, Cache: c.cache(d, target), Target: target,
+	}
+	if d.Runs {
+		req.Target = c.steps.Platform
+	}
+	if d.Modules != nil {
+		if st, ok := c.modules[d.Modules.Context]; ok {
+			req.Modules = &st
+		}
+	}
+	seeded := c.steps.Seed(req.Cache, c.seed)
+	req.Seeded = &seeded
+	req.Label = fmt.Sprintf("[deps %s] compile what is imported from elsewhere", platforms.Format(req.Target))
+	return req
+}
+
+// cache names the compile cache of a step.
+func (c *compiled) cache(d *dialect.Deps, target ocispecs.Platform) string {
+	if d.Cache != "" {
+		return d.Cache
+	}
+	return c.steps.CacheName(c.plan.Module, d.Toolchain, target)
+}
+
+// caches names the compile caches of a build, each once.
+func (c *compiled) caches(targets []ocispecs.Platform) []string {
+	var names []string
+	for _, target := range targets {
+		for _, d := range c.plan.Deps {
+			if name := c.cache(d, target); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// binary returns the binary of a main package of a build without instructions.
+func (c *compiled) binary(pkg dialect.Package, target ocispecs.Platform) llb.State {
+	version := c.plan.Toolchains[0].Version
+	req := larder.BinaryRequest{
+		Name: pkg.Name, Package: pkg.Dir, Toolchain: c.toolchains[version], Version: version,
+		Source: c.slice(pkg.Slice, target), Main: c.plan.Module, Vendored: c.plan.Vendored, Work: c.plan.Work, Target: target,
+		Label: fmt.Sprintf("[%s] go build %s", platforms.Format(target), pkg.Dir),
+	}
+	if st, ok := c.modules[c.plan.Modules[0].Context]; ok {
+		req.Modules = &st
+	}
+	if pkg.Deps != nil {
+		deps := c.deps(pkg.Deps, target)
+		st := c.steps.Deps(deps)
+		req.Deps, req.Seeded = &st, deps.Seeded
+	}
+	return c.steps.Binary(req)
+}
