@@ -22,6 +22,7 @@ func services(g *gateway) {
 	g.add("services/go.mod", "module example.com/app\n\ngo 1.26\n\nrequire a.example/greet v1.2.0\n", "services/go.sum", read(g.t, g.context, "go.sum"),
 		"services/cmd/one/main.go", main("one"), "services/cmd/two/main.go", main("two"), "services/shared/shared.go", "package shared\n\nconst Name = \"shared\"\n",
 		"services/shared/shared_windows.go", "package shared\n", "services/shared/shared_test.go", "package shared\n\nimport \"testing\"\n\nfunc TestName(t *testing.T) {\n\tif Name == \"\" {\n\t\tt.Fatal()\n\t}\n}\n",
+		"services/shared/odd name [1].go", "package shared\n",
 		"services/README.md", "Two services.\n",
 		"services/Dockerfile", "# syntax="+g.larder+`
 FROM go AS test

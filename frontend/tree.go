@@ -133,13 +133,23 @@ type refFS struct {
 // maxFile bounds what is read of one file: more than that doesn't pass the gateway in one message.
 const maxFile = 16 << 20
 
-// Open implements fs.FS.
+// Open implements fs.FS. A file is read at once, since each call of the builder takes a while: go/build opens thousands.
 func (f refFS) Open(name string) (fs.File, error) {
-	st, err := f.stat("open", name)
-	if err != nil {
-		return nil, err
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
-	return &refFile{f, name, st, nil, 0}, nil
+	data, err := f.ref.ReadFile(f.ctx, gateway.ReadRequest{Filename: name, Range: &gateway.FileRange{Length: maxFile + 1}})
+	if err == nil && len(data) <= maxFile {
+		return &refFile{fs: f, name: name, data: data}, nil
+	}
+	st, err := f.stat("open", name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !st.IsDir():
+		return nil, fmt.Errorf("%s has %d bytes: Larder reads no file of over %d", name, st.Size(), maxFile)
+	}
+	return &refFile{fs: f, name: name}, nil
 }
 
 // Stat implements fs.StatFS.
@@ -188,31 +198,22 @@ func (f refFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	return entries, nil
 }
 
-// refFile is an open file, read as a whole on the first read.
+// refFile is an open file, or a folder, which has no data.
 type refFile struct {
 	fs   refFS
 	name string
-	stat statInfo
-	data []byte
-	off  int
+	data []byte // what is not read yet
 }
 
-func (f *refFile) Stat() (fs.FileInfo, error) { return f.stat, nil }
+func (f *refFile) Stat() (fs.FileInfo, error) { return f.fs.Stat(f.name) }
 func (f *refFile) Close() error               { return nil }
 
 func (f *refFile) Read(p []byte) (int, error) {
-	if f.data == nil {
-		data, err := f.fs.ReadFile(f.name)
-		if err != nil {
-			return 0, err
-		}
-		f.data = append([]byte{}, data...)
-	}
-	if f.off >= len(f.data) {
+	if len(f.data) == 0 {
 		return 0, io.EOF
 	}
-	n := copy(p, f.data[f.off:])
-	f.off += n
+	n := copy(p, f.data)
+	f.data = f.data[n:]
 	return n, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/larder-build/larder/internal/goslice"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/patternmatcher"
 	"github.com/stretchr/testify/require"
 )
 
@@ -59,7 +60,7 @@ func TestStates(t *testing.T) {
 		"modules-proxy":      layerOf(t, b, set, ModuleSource{GOPROXY: "https://proxy.example,direct", Network: true, Label: "https://proxy.example, direct", GOPRIVATE: "*.corp", GONOPROXY: "none"}),
 		"modules-mixed":      layerOf(t, b, set, ModuleSource{Folders: []llb.State{folder}, GOPROXY: ProxyFolder(0) + ",off", Label: "a folder"}),
 		"static":             b.Static(goRoot),
-		"slice":              b.Slice(llb.Image("context"), goslice.Slice{Files: []string{"cmd/api/main.go", "go.mod"}, Globs: []string{"web/dist", "web/*.html"}}, "take 2 files"),
+		"slice":              b.Slice(llb.Image("context"), goslice.Slice{Files: []string{"cmd/api/main.go", "go.mod", "a b/[x]*?!.go"}, Globs: []string{"web/dist", "web/*.html"}}, "take 2 files"),
 		"deps": b.Deps(DepsRequest{Toolchain: goRoot, Source: llb.Image("context"), Modules: &modules, Dir: "api", Work: "go.work", Flags: []string{"-trimpath"}, Env: []string{"GOEXPERIMENT=x"},
 			Slice: goslice.Slice{Files: []string{"api/go.mod", "api/main.go", "go.work"}, Imports: []string{"a.example/x", "fmt"}}, Cache: "cache", Seeded: &folder, Target: armv7, Label: "compile"}),
 		"seed-none":       b.Seed("cache", nil),
@@ -212,4 +213,18 @@ func TestImages(t *testing.T) {
 		require.Contains(t, env, want)
 	}
 	require.Contains(t, GoEnv(Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}), "GOAMD64=v3")
+}
+
+// A name is a pattern that matches that name alone.
+func TestLiteral(t *testing.T) {
+	names := []string{"a.go", "a b.go", " a.go", "a.go ", "[a].go", "a*.go", "a?.go", "!a.go", `a\b.go`, "über/日本.go", "a+(b).go", "^a$.go", "ab.go", "{a,b}.go"}
+	for _, name := range names {
+		m, err := patternmatcher.New([]string{literal(name)})
+		require.NoError(t, err)
+		for _, other := range names {
+			got, err := m.MatchesOrParentMatches(other)
+			require.NoError(t, err)
+			require.Equal(t, name == other, got, "%q as a pattern, and %q", name, other)
+		}
+	}
 }

@@ -34,6 +34,8 @@ var goHints = []struct {
 		"without -o, a binary goes into the source tree, which is read-only: name an absolute path outside of it, such as -o /out/"},
 	{regexp.MustCompile(`fork/exec \S+: exec format error`),
 		"that is compiled for another platform than the builder's, and nothing is emulated: leave GOOS and GOARCH unset for a line that runs what it compiles, or only compile, with GO build or GO test -c"},
+	{regexp.MustCompile(`open \S+: no such file or directory`),
+		"a GO line is given the files that it compiles and, for tests, their testdata folders: if this is another file of the tree, write '# larder:slice=off' at the head of the Dockerfile"},
 	{regexp.MustCompile(`no space left on device`),
 		"the builder's disk is full: make room on it, for example with 'docker builder prune'"},
 	{regexp.MustCompile(`: signal: killed`),
