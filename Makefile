@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := larder
-.PHONY: larder tools setup demo test lint clean
+.PHONY: larder tools setup demo test bench lint clean
 
 # The same settings for every go command, whatever the environment says: one build cache then serves them all.
 export CGO_ENABLED := 0
@@ -43,10 +43,15 @@ test: setup larder tools lint
 	go test -p 1 -timeout 20m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./...
 	for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
 
+# Larder beside its peers, into docs/benchmarks.md: takes half an hour on two cores.
+bench: setup larder tools
+	go test -tags bench -count=1 -timeout 3h -v $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") ./bench
+
 lint:
-	unformatted=$$(gofmt -l cmd docs examples frontend internal llb); \
+	unformatted=$$(gofmt -l bench cmd docs examples frontend internal llb); \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted >&2; exit 1; fi
 	go vet ./...
+	go vet -tags bench ./bench
 	for module in hello alpine bake dialect existing static tests; do go -C examples/$$module vet ./...; done
 
 clean:
