@@ -16,14 +16,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+const head = `# Benchmarks
+
+Written by "make bench" on %s: %d CPUs (%s), %s, BuildKit %s.
+Times are medians of %d builds after a warm-up or, for cold builds and fresh runners, means of %d. All peers took turns,
+in one run, on one BuildKit, with the same toolchain, modules and module proxy, by buildctl to an OCI tar.
+
+The ratio is Larder's time to that of the best docker/dockerfile. "go build" on the host is the floor: it makes no image.
+[bench](../bench) has the Dockerfiles and the trees.
+
+Where Larder is slower: it runs as a frontend's image, and starts that, reads the module and source files and plans
+before BuildKit can tell that nothing has changed, which is most of the time where nothing has. After an edit it also
+copies the slice and starts one more step. Cold, it takes the toolchain from the module proxy, checks and unpacks it,
+where the others pull it as an image from a registry on loopback; and what is imported is compiled, kept as a layer and
+then used, in two steps where the others have one.
+
+![Larder's time as a part of its best peer's](benchmarks.svg)
+`
+
 // writeReport writes benchmarks.md and its chart.
 func writeReport(t *testing.T, dir string, all []result) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench` on %s: %d CPUs (%s), %s, BuildKit %s. Times are medians of %d builds after a warm-up or, for cold\n"+
-		"builds and fresh runners, means of %d; all peers took turns, in one run, on one BuildKit, with the same toolchain, modules and module\nproxy, by buildctl to an OCI tar.\n",
-		time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu(t), runtime.Version(), buildkit(t), runs, coldRuns)
-	fmt.Fprintf(&b, "\nThe ratio is Larder's time to that of the best docker/dockerfile. `go build` on the host is the floor: it makes no image.\n"+
-		"[bench](../bench) has the Dockerfiles and the trees.\n\n![Larder's time as a part of its best peer's](benchmarks.svg)\n")
+	fmt.Fprintf(&b, head, time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu(t), runtime.Version(), buildkit(t), runs, coldRuns)
 	var names []string
 	for _, r := range all {
 		if !slices.Contains(names, r.input) {
