@@ -25,14 +25,17 @@ CMD ["/bin/sh"]
 
 // PushAlpine makes an image like the official alpine:3.22, which can't be pulled here, and pushes it: a shell and the
 // usual commands, without apk.
-func PushAlpine(t testing.TB, addr, image string) {
+func PushAlpine(t testing.TB, addr, image string) { pushWithBusybox(t, addr, image, alpineImage) }
+
+// pushWithBusybox builds a Dockerfile, beside which lies busybox, on the BuildKit daemon at addr and pushes the image.
+func pushWithBusybox(t testing.TB, addr, image, dockerfile string, opts ...string) {
 	dir := t.TempDir()
 	busybox, err := exec.LookPath("busybox")
 	require.NoError(t, err, "install busybox-static: 'make test' does")
 	data, err := os.ReadFile(busybox)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "busybox"), data, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(alpineImage), 0o644))
-	Run(t, Tool(t, "buildctl"), "--addr", addr, "build", "--frontend", "dockerfile.v0",
-		"--local", "context="+dir, "--local", "dockerfile="+dir, "--output", "type=image,push=true,name="+image)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644))
+	Run(t, Tool(t, "buildctl"), append([]string{"--addr", addr, "build", "--frontend", "dockerfile.v0",
+		"--local", "context=" + dir, "--local", "dockerfile=" + dir, "--output", "type=image,push=true,name=" + image}, opts...)...)
 }

@@ -1,13 +1,6 @@
 package testkit
 
-import (
-	"os"
-	"os/exec"
-	"path/filepath"
-	"testing"
-
-	"github.com/stretchr/testify/require"
-)
+import "testing"
 
 const golangImage = `FROM go:1.26 AS go
 FROM scratch
@@ -23,13 +16,5 @@ WORKDIR /go
 // toolchain, a shell with the usual commands, and the same environment. There is a user app besides root. It is made by
 // Larder's image on the BuildKit daemon at addr, with a toolchain from a module proxy.
 func PushGolang(t testing.TB, addr, larder, proxy, image string) {
-	dir := t.TempDir()
-	busybox, err := exec.LookPath("busybox")
-	require.NoError(t, err, "install busybox-static: 'make test' does")
-	data, err := os.ReadFile(busybox)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "busybox"), data, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("# syntax="+larder+"\n"+golangImage), 0o644))
-	Run(t, Tool(t, "buildctl"), "--addr", addr, "build", "--frontend", "dockerfile.v0",
-		"--local", "context="+dir, "--local", "dockerfile="+dir, "--opt", "build-arg:GOPROXY="+proxy, "--output", "type=image,push=true,name="+image)
+	pushWithBusybox(t, addr, image, "# syntax="+larder+"\n"+golangImage, "--opt", "build-arg:GOPROXY="+proxy)
 }
