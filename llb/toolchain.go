@@ -3,6 +3,7 @@ package llb
 import (
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,25 +83,16 @@ func goRootFolders() *llb.FileAction {
 		Mkfile("/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/sbin/nologin\n"), epoch)
 }
 
-// GoEnv returns the environment of a go stage that compiles for a target platform: nothing is fetched, no toolchain but
-// the stage's own runs, and no configuration is taken from a file.
+// GoEnv returns the environment of a go stage that compiles for a target platform: that of gomod.OfflineEnv, and where
+// things are.
 func GoEnv(target Platform) []string {
-	env := []string{
+	env := slices.Concat([]string{
 		"PATH=" + GoRoot + "/bin:/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root",
 		"GOPATH=/go",
 		"GOMODCACHE=" + ModCache,
 		"GOCACHE=" + GoCache,
-		"GOENV=off",
-		"GOTOOLCHAIN=local",
-		"GOPROXY=off",
-		"GONOPROXY=none", // GOPRIVATE would go round GOPROXY
-		"GOSUMDB=off",
-		"GOVCS=*:off",
-		"GOTELEMETRY=off",
-		"GOFLAGS=-mod=readonly",
-		"CGO_ENABLED=0",
-	}
+	}, gomod.OfflineEnv(), []string{"GOFLAGS=-mod=readonly", "CGO_ENABLED=0"})
 	return append(env, targetEnv(target)...)
 }
 

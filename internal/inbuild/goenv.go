@@ -8,22 +8,12 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+
+	"github.com/larder-build/larder/internal/gomod"
 )
 
-// fixedEnv is the environment of every go command of a GO line, whatever the stage says: nothing is fetched, no
-// toolchain but the stage's own runs, and no configuration is taken from a file. GONOPROXY is there because a GOPRIVATE
-// of the stage would otherwise go round GOPROXY=off.
-var fixedEnv = map[string]string{
-	"GOENV":       "off",
-	"GOTOOLCHAIN": "local",
-	"GOPROXY":     "off",
-	"GONOPROXY":   "none",
-	"GOSUMDB":     "off",
-	"GOVCS":       "*:off",
-	"GOTELEMETRY": "off",
-}
-
-// environment returns the environment of the go command, out of the stage's, for a line of these words.
+// environment returns the environment of the go command, out of the stage's, for a line of these words. That of
+// gomod.OfflineEnv counts whatever the stage says.
 func (l *goLine) environment(stage, words []string) ([]string, error) {
 	env := map[string]string{}
 	for _, kv := range stage {
@@ -47,7 +37,10 @@ func (l *goLine) environment(stage, words []string) ([]string, error) {
 		return nil, err
 	}
 	setPlatform(env, target, runsItsOutput(words))
-	maps.Copy(env, fixedEnv)
+	for _, kv := range gomod.OfflineEnv() {
+		k, v, _ := strings.Cut(kv, "=")
+		env[k] = v
+	}
 	maps.Copy(env, map[string]string{"GOFLAGS": flags, "GOMODCACHE": l.modCache, "GOWORK": l.work, "PWD": l.dir})
 	if l.goCache != "" {
 		env["GOCACHE"] = l.goCache
