@@ -36,15 +36,11 @@ func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps la
 	var none dockerspec.DockerOCIImage
 	for _, target := range b.targets() {
 		states := map[string]llb.State{}
-		for _, s := range plan.Slices {
-			states[s.Context] = c.slice(s, target)
-		}
-		for _, d := range plan.Deps {
-			req := c.deps(d, target)
-			states[d.Context], states[d.Seed] = steps.Deps(req), *req.Seeded
-		}
 		for _, pkg := range plan.Packages {
 			states[dialect.BinaryContext(pkg)] = c.binary(pkg, target)
+		}
+		if plan.Level != 0 {
+			c.forLines(states, target)
 		}
 		for name, st := range states {
 			if err := b.offer(name, &target, st, none); err != nil {
@@ -56,6 +52,17 @@ func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps la
 		return b.offer(dialect.ExportContext, nil, steps.ExportCache(c.caches(b.targets()), b.client.BuildOpts().SessionID), none)
 	}
 	return nil
+}
+
+// forLines adds what GO lines mount: their slices, what these import, compiled, and what comes after the seed.
+func (c *compiled) forLines(states map[string]llb.State, target ocispecs.Platform) {
+	for _, s := range c.plan.Slices {
+		states[s.Context] = c.slice(s, target)
+	}
+	for _, d := range c.plan.Deps {
+		req := c.deps(d, target)
+		states[d.Context], states[d.Seed] = c.steps.Deps(req), *req.Seeded
+	}
 }
 
 // slice returns the part of the source that a step compiles for a platform, or all of it.
@@ -73,7 +80,7 @@ func (c *compiled) deps(d *dialect.Deps, target ocispecs.Platform) larder.DepsRe
 		Toolchain: c.toolchains[d.Toolchain], Source: c.source, Slice: d.Slice.Of[platforms.Format(target)],
 		Dir: d.Dir, Work: d.Work, Flags: d.Flags, Env: d.Env, Cache: c.cache(d, target), Target: target,
 	}
-	if d.Runs {
+	if d.Slice.Runs {
 		req.Target = c.steps.Platform
 	}
 	if d.Modules != nil {

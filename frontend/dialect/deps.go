@@ -14,7 +14,6 @@ type Deps struct {
 	Seed    string `json:"-"`       // the named context that the step mounts to come after the seed of the compile cache
 
 	Slice     *SourceSlice `json:"-"`
-	Runs      bool         `json:"-"` // the step runs what it compiles: that is for the builder's platform
 	Toolchain string       `json:"-"`
 	Modules   *Modules     `json:"-"` // nil where the module needs none
 	Dir, Work string       `json:"-"` // the module's folder and the go.work that counts, in the build context
@@ -42,12 +41,10 @@ func (w *planner) depsLine(s *scope, g *goLine, mod Module, slice *SourceSlice, 
 	if slice == nil || mod.Vendored || w.withCgo(s, g) {
 		return nil
 	}
-	args, _ := readGoArgs(w.expandKnown(s, g.words[1:]))
-	w.flagsOf(s, &args)
 	d := Deps{
 		For:   fmt.Sprintf("line %d", g.node.StartLine),
-		Slice: slice, Runs: g.words[0] == "test" && !args.compiles, Toolchain: s.toolchain, Modules: mods,
-		Dir: mod.Dir, Work: mod.Work, Flags: args.flags, Cache: cacheName("larder-go", mod.Path, s),
+		Slice: slice, Toolchain: s.toolchain, Modules: mods,
+		Dir: mod.Dir, Work: mod.Work, Flags: slice.flags, Cache: cacheName("larder-go", mod.Path, s),
 	}
 	for _, name := range settings {
 		v, ok := w.BuildArgs[name]

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"go/build"
-	"io"
 	"io/fs"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/internal/goslice"
 	"golang.org/x/mod/module"
 )
 
@@ -31,7 +31,7 @@ const maxDirs = 10000
 // findMains returns the main packages of the module at the root of a tree, for an OS and architecture without cgo: the
 // one in the root and those in cmd/NAME; where there are none, any in the module.
 func findMains(tree fs.FS, modulePath, goos, goarch string) ([]Package, error) {
-	ctxt := buildContext(tree, goos, goarch)
+	ctxt := goslice.Context(tree, goos, goarch)
 	dirs := []string{"."}
 	entries, err := fs.ReadDir(tree, "cmd")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -98,35 +98,6 @@ func ignoredDir(tree fs.FS, dir string) bool {
 	}
 	_, err := fs.Stat(tree, path.Join(dir, "go.mod"))
 	return err == nil
-}
-
-// buildContext makes go/build read a tree instead of the disk.
-func buildContext(tree fs.FS, goos, goarch string) *build.Context {
-	ctxt := build.Default
-	ctxt.GOOS, ctxt.GOARCH, ctxt.CgoEnabled, ctxt.GOPATH, ctxt.GOROOT = goos, goarch, false, "", ""
-	ctxt.BuildTags, ctxt.Dir = nil, ""
-	ctxt.JoinPath = path.Join
-	ctxt.IsAbsPath = path.IsAbs
-	ctxt.HasSubdir = func(root, dir string) (string, bool) { return "", false }
-	ctxt.IsDir = func(p string) bool {
-		fi, err := fs.Stat(tree, p)
-		return err == nil && fi.IsDir()
-	}
-	ctxt.OpenFile = func(p string) (io.ReadCloser, error) { return tree.Open(p) }
-	ctxt.ReadDir = func(p string) ([]fs.FileInfo, error) {
-		entries, err := fs.ReadDir(tree, p)
-		if err != nil {
-			return nil, err
-		}
-		infos := make([]fs.FileInfo, 0, len(entries))
-		for _, e := range entries {
-			if fi, err := e.Info(); err == nil {
-				infos = append(infos, fi)
-			}
-		}
-		return infos, nil
-	}
-	return &ctxt
 }
 
 var stageName = regexp.MustCompile(`^[a-z][a-z0-9-_.]*$`)

@@ -14,6 +14,9 @@ type SourceSlice struct {
 	Context string `json:"context"` // the named context that holds it
 	Files   int    `json:"files"`   // for the first platform
 
+	Runs  bool     `json:"-"` // the step runs what it compiles: that is for the builder's platform
+	flags []string // those of the step by which packages of other modules are compiled in another way
+
 	// Of has the slice for each target platform.
 	Of map[string]goslice.Slice `json:"-"`
 }
@@ -52,7 +55,11 @@ func (w *planner) sliceLine(s *scope, g *goLine, mod Module) (*SourceSlice, erro
 		w.note(g.node, "it is given the whole build context: %s", whole.Why)
 		return nil, nil
 	}
-	return slice, err
+	if err != nil {
+		return nil, err
+	}
+	slice.flags = args.flags
+	return slice, nil
 }
 
 // expandKnown expands the variables that the step will see as they are here: none that differs by platform.
@@ -79,7 +86,7 @@ func (w *planner) expandKnown(s *scope, words []string) []string {
 
 // slice adds a slice to the plan. What is run, is compiled for the builder.
 func (p *Plan) slice(name string, req goslice.Request, runs bool) (*SourceSlice, error) {
-	s := &SourceSlice{Context: ContextPrefix + name, Of: map[string]goslice.Slice{}}
+	s := &SourceSlice{Context: ContextPrefix + name, Runs: runs, Of: map[string]goslice.Slice{}}
 	for i, platform := range p.Platforms {
 		compiled := platform
 		if runs {

@@ -52,7 +52,7 @@ func whole(format string, args ...any) error { return &WholeError{fmt.Sprintf(fo
 
 // Of returns the slice that a request needs, or a WholeError.
 func Of(req Request) (Slice, error) {
-	s := &slicer{Request: req, ctxt: buildContext(req), listed: map[string]map[string]fs.DirEntry{},
+	s := &slicer{Request: req, ctxt: req.context(), listed: map[string]map[string]fs.DirEntry{},
 		packages: map[string]bool{}, files: map[string]bool{}, globs: map[string]bool{}, imports: map[string]bool{}}
 	if err := s.readModules(); err != nil {
 		return Slice{}, err
@@ -73,6 +73,16 @@ func Of(req Request) (Slice, error) {
 		}
 	}
 	return Slice{Files: sorted(s.files), Globs: sorted(s.globs), Imports: sorted(s.imports)}, nil
+}
+
+// context returns the request's context for go/build.
+func (r Request) context() *build.Context {
+	ctxt := Context(r.Tree, r.GOOS, r.GOARCH)
+	ctxt.CgoEnabled, ctxt.BuildTags = r.Cgo, r.Tags
+	if r.Version != "" {
+		ctxt.ReleaseTags = releaseTags(r.Version)
+	}
+	return ctxt
 }
 
 func sorted(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }

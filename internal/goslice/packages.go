@@ -2,7 +2,6 @@ package goslice
 
 import (
 	"go/build"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -194,37 +193,4 @@ func (s *slicer) addForeign(dir string, extensions []string) {
 	for _, ext := range extensions {
 		s.globs[path.Join(root, "**/*."+ext)] = true
 	}
-}
-
-// buildContext makes go/build read the tree, for the platform and tags of a request.
-func buildContext(req Request) *build.Context {
-	ctxt := build.Default
-	ctxt.GOOS, ctxt.GOARCH, ctxt.CgoEnabled, ctxt.BuildTags = req.GOOS, req.GOARCH, req.Cgo, req.Tags
-	ctxt.GOPATH, ctxt.GOROOT, ctxt.Dir = "", "", ""
-	if req.Version != "" {
-		ctxt.ReleaseTags = releaseTags(req.Version)
-	}
-	ctxt.JoinPath, ctxt.IsAbsPath = path.Join, path.IsAbs
-	ctxt.HasSubdir = func(root, dir string) (string, bool) { return "", false }
-	ctxt.IsDir = func(p string) bool {
-		fi, err := fs.Stat(req.Tree, p)
-		return err == nil && fi.IsDir()
-	}
-	ctxt.OpenFile = func(p string) (io.ReadCloser, error) { return req.Tree.Open(p) }
-	ctxt.ReadDir = func(p string) ([]fs.FileInfo, error) {
-		entries, err := fs.ReadDir(req.Tree, p)
-		if err != nil {
-			return nil, err
-		}
-		infos := make([]fs.FileInfo, 0, len(entries))
-		for _, e := range entries {
-			fi, err := e.Info()
-			if err != nil {
-				return nil, err
-			}
-			infos = append(infos, fi)
-		}
-		return infos, nil
-	}
-	return &ctxt
 }
