@@ -1,11 +1,13 @@
 package frontend
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -60,7 +62,7 @@ func (b *build) tree(ctx context.Context, st llb.State) (fs.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	return refFS{ctx, ref}, nil
+	return newRefFS(ctx, ref), nil
 }
 
 // folder returns a named context that is a GOPROXY folder, of which only some files are needed.
@@ -116,7 +118,7 @@ func (b *build) ignoreFile(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := fs.ReadFile(refFS{ctx, ref}, path.Clean(b.src.Filename+".dockerignore"))
+	data, err := fs.ReadFile(newRefFS(ctx, ref), path.Clean(b.src.Filename+".dockerignore"))
 	if err != nil {
 		return nil, nil
 	}
@@ -124,38 +126,38 @@ func (b *build) ignoreFile(ctx context.Context) ([]byte, error) {
 }
 
 // refFS is a solved reference as a read-only file system. It keeps the context of the build that it belongs to, since
-// fs.FS has no place for one.
+// fs.FS has no place for one, and what it has read: a reference doesn't change, a plan asks for the same files again and
+// again, and each call of the builder takes a while.
 type refFS struct {
-	ctx context.Context
-	ref gateway.Reference
+	ctx   context.Context
+	ref   gateway.Reference
+	files map[string][]byte
+	dirs  map[string][]fs.DirEntry
+}
+
+func newRefFS(ctx context.Context, ref gateway.Reference) *refFS {
+	return &refFS{ctx: ctx, ref: ref, files: map[string][]byte{}, dirs: map[string][]fs.DirEntry{}}
 }
 
 // maxFile bounds what is read of one file: more than that doesn't pass the gateway in one message.
 const maxFile = 16 << 20
 
-// Open implements fs.FS. A file is read at once, since each call of the builder takes a while: go/build opens thousands.
-func (f refFS) Open(name string) (fs.File, error) {
-	if !fs.ValidPath(name) {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
-	}
-	data, err := f.ref.ReadFile(f.ctx, gateway.ReadRequest{Filename: name, Range: &gateway.FileRange{Length: maxFile + 1}})
-	if err == nil && len(data) <= maxFile {
+// Open implements fs.FS.
+func (f *refFS) Open(name string) (fs.File, error) {
+	data, err := f.ReadFile(name)
+	if err == nil {
 		return &refFile{fs: f, name: name, data: data}, nil
 	}
-	st, err := f.stat("open", name)
-	switch {
-	case err != nil:
-		return nil, err
-	case !st.IsDir():
-		return nil, fmt.Errorf("%s has %d bytes: Larder reads no file of over %d", name, st.Size(), maxFile)
+	if st, serr := f.stat("open", name); serr == nil && st.IsDir() {
+		return &refFile{fs: f, name: name}, nil
 	}
-	return &refFile{fs: f, name: name}, nil
+	return nil, err
 }
 
 // Stat implements fs.StatFS.
-func (f refFS) Stat(name string) (fs.FileInfo, error) { return f.stat("stat", name) }
+func (f *refFS) Stat(name string) (fs.FileInfo, error) { return f.stat("stat", name) }
 
-func (f refFS) stat(op, name string) (statInfo, error) {
+func (f *refFS) stat(op, name string) (statInfo, error) {
 	if !fs.ValidPath(name) {
 		return statInfo{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
@@ -171,36 +173,51 @@ func (f refFS) stat(op, name string) (statInfo, error) {
 }
 
 // ReadFile implements fs.ReadFileFS.
-func (f refFS) ReadFile(name string) ([]byte, error) {
-	st, err := f.stat("open", name)
-	if err != nil {
-		return nil, err
+func (f *refFS) ReadFile(name string) ([]byte, error) {
+	if data, ok := f.files[name]; ok {
+		return slices.Clone(data), nil
 	}
-	if st.Size() > maxFile {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	data, err := f.ref.ReadFile(f.ctx, gateway.ReadRequest{Filename: name, Range: &gateway.FileRange{Length: maxFile + 1}})
+	if err != nil || len(data) > maxFile {
+		st, serr := f.stat("open", name)
+		if serr != nil || err != nil {
+			return nil, cmp.Or(serr, err)
+		}
 		return nil, fmt.Errorf("%s has %d bytes: Larder reads no file of over %d", name, st.Size(), maxFile)
 	}
-	return f.ref.ReadFile(f.ctx, gateway.ReadRequest{Filename: name})
+	f.files[name] = data
+	return slices.Clone(data), nil
 }
 
 // ReadDir implements fs.ReadDirFS.
-func (f refFS) ReadDir(name string) ([]fs.DirEntry, error) {
-	if _, err := f.stat("open", name); err != nil {
-		return nil, err
+func (f *refFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	if entries, ok := f.dirs[name]; ok {
+		return slices.Clone(entries), nil
+	}
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
 	stats, err := f.ref.ReadDir(f.ctx, gateway.ReadDirRequest{Path: name})
 	if err != nil {
+		if _, err := f.stat("open", name); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("reading folder %s of the build context: %w", name, err)
 	}
 	entries := make([]fs.DirEntry, len(stats))
 	for i, st := range stats {
 		entries[i] = fs.FileInfoToDirEntry(statInfo{st})
 	}
-	return entries, nil
+	f.dirs[name] = entries
+	return slices.Clone(entries), nil
 }
 
 // refFile is an open file, or a folder, which has no data.
 type refFile struct {
-	fs   refFS
+	fs   *refFS
 	name string
 	data []byte // what is not read yet
 }
