@@ -43,8 +43,9 @@ test: setup larder tools lint
 	go test -p 1 -timeout 20m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./...
 	for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
 
-# Larder beside its peers, into docs/benchmarks.md: takes half an hour on two cores.
+# Larder beside its peers, into docs/benchmarks.md: takes over an hour on two cores.
 bench: setup larder tools
+	GOBIN=$(CURDIR)/bin/tools go install github.com/google/ko@v0.19.1
 	go test -tags bench -count=1 -timeout 3h -v $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") ./bench
 
 lint:

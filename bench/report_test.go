@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"debug/buildinfo"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,96 +19,131 @@ import (
 
 const head = `# Benchmarks
 
-Written by "make bench" on %s: %d CPUs (%s), %s, BuildKit %s.
-Times are medians of %d builds after a warm-up or, for cold builds and fresh runners, means of %d. All peers took turns,
-in one run, on one BuildKit, with the same toolchain, modules and module proxy, by buildctl to an OCI tar.
+Written by "make bench" on %s: %d CPUs (%s), %s, BuildKit %s, ko %s.
 
-The ratio is Larder's time to that of the best docker/dockerfile. "go build" on the host is the floor: it makes no image.
-[bench](../bench) has the Dockerfiles and the trees.
+Times are medians of %d builds after a warm-up or, for cold builds and fresh runners, means of %d; of the trees other than
+hello, of 3 and 1. All peers took turns, in one run, on one BuildKit, with the same toolchain, modules and module proxy,
+by buildctl to an OCI tar. What each was:
+
+- larder: its image, named by a "# syntax=" line; "larder, seed": the same with a seed of the compile cache;
+- larder build: the command, which is the frontend itself, on the same BuildKit;
+- docker/dockerfile, mounts: the frontend built into BuildKit, and cache and bind mounts as Docker's documentation has
+  them; docker/dockerfile:1 is the same by its image, which its documentation recommends; layers: go mod download in a
+  layer, then COPY and go build;
+- ko: on the machine itself, with its caches of modules and packages, into a tar; the toolchain is there already;
+- go build: the same, and makes no image: the floor.
+
+The ratio is that of larder to the best of the peers that the scenario is to be measured against, which are in bold; in
+brackets is what Larder is to reach. [bench](../bench) has the Dockerfiles and the trees.
 
 Where Larder is slower: it runs as a frontend's image, and starts that, reads the module and source files and plans
 before BuildKit can tell that nothing has changed, which is most of the time where nothing has. After an edit it also
 copies the slice and starts one more step. Cold, it takes the toolchain from the module proxy, checks and unpacks it,
-where the others pull it as an image from a registry on loopback; and what is imported is compiled, kept as a layer and
-then used, in two steps where the others have one.
+where the others pull it as an image from a registry on loopback or have it; and what is imported is compiled, kept as a
+layer and then used, in two steps where the others have one.
 
 ![Larder's time as a part of its best peer's](benchmarks.svg)
 `
 
-// writeReport writes benchmarks.md and its chart.
-func writeReport(t *testing.T, dir string, all []result) {
-	var b strings.Builder
-	fmt.Fprintf(&b, head, time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu(t), runtime.Version(), buildkit(t), runs, coldRuns)
-	var names []string
-	for _, r := range all {
-		if !slices.Contains(names, r.input) {
-			names = append(names, r.input)
-		}
-	}
-	var bars []bar
-	for _, name := range names {
-		bars = append(bars, writeTable(&b, name, all)...)
-	}
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "benchmarks.md"), []byte(b.String()), 0o644))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "benchmarks.svg"), []byte(chart(bars)), 0o644))
+// A report is what has been measured so far. It is written after each scenario, for a run takes long.
+type report struct {
+	t       *testing.T
+	dir     string
+	results []result
+	pushes  []push
 }
 
-// writeTable writes the table of one input.
-func writeTable(b *strings.Builder, name string, all []result) (bars []bar) {
+func (r *report) add(results ...result) {
+	r.results = append(r.results, results...)
+	var b strings.Builder
+	fmt.Fprintf(&b, head, time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu(r.t), runtime.Version(), buildkit(r.t), ko(r.t), runs, freshRuns)
+	var bars []bar
+	for _, name := range r.inputs() {
+		if !isGrown(name) {
+			bars = append(bars, r.table(&b, name)...)
+		}
+	}
+	r.pushed(&b)
+	if slices.ContainsFunc(r.inputs(), isGrown) {
+		b.WriteString("\n## How the cost grows\n\nA program that imports 10, 100 or 1,000 modules, or packages of its own tree.\n\n![Seconds by number](growth.svg)\n")
+		for _, name := range r.inputs() {
+			if isGrown(name) {
+				r.table(&b, name)
+			}
+		}
+		r.write("growth.svg", growthChart(r.results))
+	}
+	r.write("benchmarks.md", b.String())
+	r.write("benchmarks.svg", chart(bars))
+}
+
+func (r *report) write(name, text string) {
+	require.NoError(r.t, os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o644))
+}
+
+func (r *report) inputs() (names []string) {
+	for _, res := range r.results {
+		if !slices.Contains(names, res.input) {
+			names = append(names, res.input)
+		}
+	}
+	return names
+}
+
+// table writes the table of one input.
+func (r *report) table(b *strings.Builder, name string) (bars []bar) {
 	var scenarios, peers []string
-	took := map[string]time.Duration{}
-	for _, r := range all {
-		if r.input != name {
+	byName := map[string]result{}
+	for _, res := range r.results {
+		if res.input != name {
 			continue
 		}
-		if !slices.Contains(scenarios, r.scenario) {
-			scenarios = append(scenarios, r.scenario)
+		if !slices.Contains(scenarios, res.scenario) {
+			scenarios = append(scenarios, res.scenario)
 		}
-		if !slices.Contains(peers, r.peer) {
-			peers = append(peers, r.peer)
+		if !slices.Contains(peers, res.peer) {
+			peers = append(peers, res.peer)
 		}
-		took[r.scenario+"|"+r.peer] = r.median
+		byName[res.scenario+"|"+res.peer] = res
 	}
-	fmt.Fprintf(b, "\n## %s\n\n| scenario | %s | ratio |\n| --- |%s --- |\n", name, strings.Join(peers, " | "), strings.Repeat(" --- |", len(peers)))
+	fmt.Fprintf(b, "\n### %s\n\n| scenario | %s | ratio |\n| --- |%s --- |\n", name, strings.Join(peers, " | "), strings.Repeat(" --- |", len(peers)))
 	for _, s := range scenarios {
 		row, best := []string{s}, time.Duration(0)
 		for _, p := range peers {
-			d, ok := took[s+"|"+p]
-			if !ok {
-				row = append(row, "")
-				continue
+			res, ok := byName[s+"|"+p]
+			cell := ""
+			if ok {
+				cell = fmt.Sprintf("%.2f s", res.median.Seconds())
 			}
-			row = append(row, fmt.Sprintf("%.2f s", d.Seconds()))
-			if strings.HasPrefix(p, "docker") && (best == 0 || d < best) {
-				best = d
+			if res.against {
+				cell = "**" + cell + "**"
+				if best == 0 || res.median < best {
+					best = res.median
+				}
 			}
+			row = append(row, cell)
 		}
-		ratio := took[s+"|larder"].Seconds() / best.Seconds()
-		fmt.Fprintf(b, "| %s | %.2f |\n", strings.Join(row, " | "), ratio)
-		bars = append(bars, bar{name + ": " + s, ratio})
+		ours := byName[s+"|"+gateway]
+		ratio := ours.median.Seconds() / best.Seconds()
+		goal := ""
+		if ours.goal > 0 {
+			goal = fmt.Sprintf(" (%g)", ours.goal)
+		}
+		fmt.Fprintf(b, "| %s | %.2f%s |\n", strings.Join(row, " | "), ratio, goal)
+		bars = append(bars, bar{name + ": " + s, ratio, ours.goal})
 	}
 	return bars
 }
 
-// A bar is a row of the chart.
-type bar struct {
-	label string
-	ratio float64
-}
-
-// chart draws the ratios, with a line where Larder takes as long as its best peer.
-func chart(bars []bar) string {
-	const row, left, unit = 26, 430, 320
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="13">`+"\n", left+unit*3/2+60, row*(len(bars)+1))
-	for i, r := range bars {
-		y, width := i*row, int(min(r.ratio, 1.5)*unit)
-		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text><rect x="%d" y="%d" width="%d" height="%d" fill="#3b7a57"/><text x="%d" y="%d">%.2f</text>`+"\n",
-			left-8, y+17, r.label, left, y+4, width, row-8, left+width+6, y+17, r.ratio)
+// pushed writes what one more dependency makes a registry get.
+func (r *report) pushed(b *strings.Builder) {
+	if len(r.pushes) == 0 {
+		return
 	}
-	fmt.Fprintf(&b, `<line x1="%d" y1="0" x2="%d" y2="%d" stroke="#999" stroke-dasharray="4"/><text x="%d" y="%d" fill="#666">1.0: the best docker/dockerfile</text>`+"\n</svg>\n",
-		left+unit, left+unit, row*len(bars), left+unit-90, row*len(bars)+17)
-	return b.String()
+	b.WriteString("\n### Bytes of module layers pushed when one dependency is added\n\n| tree | pushed | of | part (at most 15 %) |\n| --- | --- | --- | --- |\n")
+	for _, p := range r.pushes {
+		fmt.Fprintf(b, "| %s | %d | %d | %.1f %% |\n", p.input, p.pushed, p.all, 100*float64(p.pushed)/float64(p.all))
+	}
 }
 
 func cpu(t *testing.T) string {
@@ -119,6 +155,12 @@ func cpu(t *testing.T) string {
 		}
 	}
 	return runtime.GOARCH
+}
+
+func ko(t *testing.T) string {
+	info, err := buildinfo.ReadFile(filepath.Join(testkit.Root(t), "bin", "tools", "ko"))
+	require.NoError(t, err, "run 'make bench', which builds it")
+	return info.Main.Version
 }
 
 func buildkit(t *testing.T) string {

@@ -1,0 +1,191 @@
+//go:build bench
+
+package bench
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// runs is how often a scenario on a warm desk is measured, after once that doesn't count; freshRuns is how often one on
+// a fresh builder is, which nothing can warm up.
+const (
+	runs      = 5
+	freshRuns = 2
+)
+
+// A scenario is what changed before a build, and where it runs.
+type scenario struct {
+	name    string
+	goal    float64  // the ratio to reach
+	against []string // the peers, the best of which the ratio is to
+	also    []string // more that is measured
+	fresh   bool     // on a BuildKit of its own
+	cached  bool     // with the registry's cache of the last build
+	change  func()
+	args    func(p peer) []string
+	build   func(p peer) // by default, the peer's own way
+}
+
+// A result is the median of one scenario for one peer.
+type result struct {
+	input, scenario, peer string
+	goal                  float64
+	against               bool // the ratio is to the best of these
+	median                time.Duration
+}
+
+// measure runs all scenarios of an input, each by all peers in turns.
+func (w *world) measure(in input, rep *report) {
+	dir := w.t.TempDir()
+	in.make(w.t, dir)
+	w.write(dir, ".ko.yaml", "defaultLdflags: [-s, -w]\n")
+	rep.add(w.run1(in, dir, scenario{name: "cold, modules from a proxy on loopback", goal: 1.05, fresh: true, against: []string{mounts, layers, koBuild}, also: []string{floor}})...)
+	for _, s := range w.warm(in, dir) {
+		rep.add(w.run1(in, dir, s)...)
+	}
+	for _, p := range w.peersOf(in.without([]string{gateway, mounts, layers})) { // the caches that fresh runners take
+		p.build(w, in, dir, w.desk, []string{"--export-cache", "type=registry,mode=max,ref=" + w.cacheRef(p, in)})
+	}
+	seed := w.t.TempDir()
+	w.write(dir, "Dockerfile", w.dockerfile(gateway, in))
+	w.buildctl(dir, w.desk, "type=local,dest="+seed, "--opt", "target=larder-gocache")
+	for _, s := range w.runner(in, dir, seed) {
+		rep.add(w.run1(in, dir, s)...)
+	}
+	rep.pushes = append(rep.pushes, w.pushed(in, dir))
+	if in.bake {
+		w.buildx("create", "--name", "bench", "--driver", "remote", w.desk)
+		rep.add(w.run1(in, dir, scenario{name: bakeName, goal: 0.3, against: []string{mounts}, change: w.editing(dir, in.main),
+			build: func(p peer) { w.bake(p.name, in, dir) }})...)
+	}
+	if in.platforms {
+		rep.add(w.run1(in, dir, scenario{name: "linux/amd64 and linux/arm64, cold", goal: 1, fresh: true, against: []string{koBuild}, also: []string{mounts}, args: platforms})...)
+		rep.add(w.run1(in, dir, scenario{name: "linux/amd64 and linux/arm64, one line of main edited", goal: 1, change: w.editing(dir, in.main), against: []string{koBuild}, also: []string{mounts}, args: platforms})...)
+	}
+}
+
+func (w *world) editing(dir, name string) func() { return func() { w.touch(filepath.Join(dir, name)) } }
+
+func platforms(p peer) []string {
+	if p.name == koBuild {
+		return []string{"--platform", "linux/amd64,linux/arm64"}
+	}
+	return []string{"--opt", "platform=linux/amd64,linux/arm64"}
+}
+
+// warm returns the scenarios of a desk where the same was built before.
+func (w *world) warm(in input, dir string) []scenario {
+	docker, more := []string{mounts, image}, []string{inClient, koBuild, floor}
+	list := []scenario{
+		{name: "nothing changed", goal: 1, against: docker, also: more, change: func() {}},
+		{name: "README edited", goal: 0.2, against: docker, also: more, change: w.editing(dir, "README.md")},
+		{name: "one line of main edited", goal: 1, against: docker, also: more, change: w.editing(dir, in.main)},
+	}
+	if in.deep != "" {
+		list = append(list, scenario{name: "one line of a package that all share edited", goal: 1, against: docker, also: more, change: w.editing(dir, in.deep)})
+	}
+	return append(list, scenario{name: "one dependency added", goal: 1.1, against: docker, also: more, change: func() { w.require(dir, in.main) }})
+}
+
+// runner returns the scenarios of a builder that has nothing but a cache in a registry.
+func (w *world) runner(in input, dir, seed string) []scenario {
+	all := []string{mounts, layers}
+	seedArgs := func(p peer) []string {
+		if p.name != seeded {
+			return nil
+		}
+		return []string{"--opt", "context:larder-gocache=local:seed", "--local", "seed=" + seed}
+	}
+	return []scenario{
+		{name: "fresh runner with a registry cache, nothing edited", goal: 1, fresh: true, cached: true, against: all, change: func() {}},
+		{name: "fresh runner with a registry cache, one line of main edited", goal: 0.25, fresh: true, cached: true, against: all,
+			also: []string{seeded}, change: w.editing(dir, in.main), args: seedArgs},
+		{name: "fresh runner with a registry cache, one dependency added", goal: 0.4, fresh: true, cached: true, against: all,
+			change: func() { w.require(dir, in.main) }},
+	}
+}
+
+// run1 measures one scenario by all peers in turns.
+func (w *world) run1(in input, dir string, s scenario) (out []result) {
+	warmup, count := 1, runs
+	if s.fresh {
+		warmup, count = 0, freshRuns
+	}
+	if in.slow {
+		count = min(count, 3)
+	}
+	if in.slow && s.fresh {
+		count = 1
+	}
+	names := in.without(append(append([]string{gateway}, s.against...), s.also...))
+	took := map[string][]time.Duration{}
+	for i := range warmup + count {
+		for _, p := range w.peersOf(names) {
+			if s.change != nil {
+				s.change()
+			}
+			if d := w.once(p, in, dir, s); i >= warmup {
+				took[p.name] = append(took[p.name], d)
+			}
+		}
+	}
+	for _, name := range names {
+		r := result{in.name, s.name, name, s.goal, slices.Contains(s.against, name), median(took[name])}
+		fmt.Printf("%s | %s | %s | %s\n", r.input, r.scenario, r.peer, r.median.Round(time.Millisecond))
+		out = append(out, r)
+	}
+	return out
+}
+
+func (w *world) once(p peer, in input, dir string, s scenario) time.Duration {
+	var args []string
+	if s.cached {
+		args = append(args, "--import-cache", "type=registry,ref="+w.cacheRef(p, in))
+	}
+	if s.args != nil {
+		args = append(args, s.args(p)...)
+	}
+	switch {
+	case s.build != nil:
+		return w.time(func() { s.build(p) })
+	case s.fresh:
+		return w.fresh(p, in, dir, args...)
+	}
+	return w.time(func() { p.build(w, in, dir, w.desk, args) })
+}
+
+func (w *world) cacheRef(p peer, in input) string {
+	name := p.name
+	if name == seeded {
+		name = gateway
+	}
+	return w.registry + "/cache/" + in.name + ":" + strings.NewReplacer(" ", "-", "/", "-", ",", "").Replace(name)
+}
+
+// without returns the names of peers that an input isn't too slow for.
+func (in input) without(names []string) []string {
+	if in.slow {
+		names = slices.DeleteFunc(names, func(n string) bool { return n == layers })
+	}
+	return names
+}
+
+// growth is what each size of a generated tree is built with.
+var growth = []int{10, 100, 1000}
+
+// grow measures how long builds take as modules, or packages of the tree, grow in number: once cold, then after edits.
+func (w *world) grow(rep *report) {
+	for _, kind := range []string{"modules", "packages"} {
+		for _, n := range growth {
+			in := grown(w, kind, n)
+			dir := w.t.TempDir()
+			in.make(w.t, dir)
+			rep.add(w.run1(in, dir, scenario{name: "cold", fresh: true, against: []string{mounts}})...)
+			rep.add(w.run1(in, dir, scenario{name: "one line of main edited", against: []string{mounts}, change: w.editing(dir, in.main)})...)
+		}
+	}
+}
