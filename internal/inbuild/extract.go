@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	modzip "golang.org/x/mod/zip"
+
+	"github.com/larder-build/larder/internal/modfetch"
 )
 
 // extract unpacks the files of a zip whose names begin with prefix into out, which it can't leave; a name without the
@@ -39,7 +41,7 @@ func extract(ctx context.Context, out *os.Root, file, prefix string, mode func(n
 		}
 		n, err := extractFile(out, name, f, left, mode(name))
 		if err != nil {
-			return fmt.Errorf("entry %q: %w", f.Name, oneLine(err))
+			return fmt.Errorf("entry %q: %w", f.Name, modfetch.OneLine(err))
 		}
 		left -= n
 	}

@@ -20,7 +20,17 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/modfetch"
 )
+
+// caSecret is where BuildKit puts the secret "ca": roots of the user's own network, as PEM.
+const caSecret = "/run/secrets/ca"
+
+// inStep is what to do about errors of a step that fetches.
+var inStep = modfetch.Remedies{
+	Missing: "use a proxy that serves it, or pass a GOPROXY folder as the named context larder-modules",
+	CA:      "if the network has a certificate authority of its own, pass it with --secret id=ca,src=FILE",
+}
 
 const (
 	parallelFetches = 16
@@ -46,7 +56,7 @@ func runFetch(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	proxies, err := parseGoproxy(*goproxy)
+	proxies, err := modfetch.ParseList(*goproxy)
 	if err != nil {
 		return err
 	}
@@ -56,7 +66,7 @@ func runFetch(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := checkReachable(set, proxies[0]); err != nil {
 		return err
 	}
-	client, err := newClient()
+	client, err := modfetch.NewClient(caSecret, inStep)
 	if err != nil {
 		return err
 	}
@@ -90,22 +100,22 @@ func checkPrivate(set gomod.Set, goprivate, gonoproxy string) error {
 }
 
 // checkReachable refuses a list that names no proxy with one error, not one for each module.
-func checkReachable(set gomod.Set, first proxyEntry) error {
-	if first.source != nil || set.Empty() {
+func checkReachable(set gomod.Set, first modfetch.Entry) error {
+	if first.Source != nil || set.Empty() {
 		return nil
 	}
 	sums := append(set.Zips(), set.GoMods()...)
 	why := "nothing may be fetched"
-	if first.word == "direct" {
+	if first.Word == "direct" {
 		why = "Larder doesn't fetch from version control"
 	}
 	return fmt.Errorf("GOPROXY=%s, %s, and the build needs %s (%d files of modules in all): set GOPROXY to a proxy that serves them, or pass a GOPROXY folder as the named context larder-modules",
-		first.word, why, sums[0].Module(), len(sums))
+		first.Word, why, sums[0].Module(), len(sums))
 }
 
 type fetcher struct {
-	client  *client
-	proxies []proxyEntry
+	client  *modfetch.Client
+	proxies []modfetch.Entry
 	out     *os.Root
 	log     io.Writer
 
@@ -178,7 +188,7 @@ func (f *fetcher) fetchSum(ctx context.Context, sum gomod.Sum) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", m, err)
 	}
-	if err := verifySum(sum, filepath.Join(f.out.Name(), tmp), src.shown); err != nil {
+	if err := modfetch.VerifySum(sum, filepath.Join(f.out.Name(), tmp), src.Shown); err != nil {
 		return err
 	}
 	if err := errors.Join(f.out.MkdirAll(path.Dir(name), 0o755), f.out.Rename(tmp, name)); err != nil {
@@ -189,21 +199,8 @@ func (f *fetcher) fetchSum(ctx context.Context, sum gomod.Sum) error {
 	return nil
 }
 
-// verifySum compares a file with its go.sum line. An error here ends the search: another proxy isn't asked instead, as
-// one that serves wrong bytes is to be known.
-func verifySum(sum gomod.Sum, file, from string) error {
-	if !sum.GoMod {
-		return verifyZip(sum.Module(), file, from, inGoSum(sum))
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("%s: %w", sum.Module(), err)
-	}
-	return verifyMod(sum.Module(), data, from, inGoSum(sum))
-}
-
 // download fetches name into the new file tmp of out, and returns where it came from and its size.
-func download(ctx context.Context, c *client, list []proxyEntry, name string, out *os.Root, tmp string, limit int64) (*source, int64, error) {
+func download(ctx context.Context, c *modfetch.Client, list []modfetch.Entry, name string, out *os.Root, tmp string, limit int64) (*modfetch.Source, int64, error) {
 	if err := writeFile(out, tmp, nil, 0o644); err != nil {
 		return nil, 0, err
 	}
@@ -211,7 +208,7 @@ func download(ctx context.Context, c *client, list []proxyEntry, name string, ou
 	if err != nil {
 		return nil, 0, err
 	}
-	src, err := c.fetch(ctx, list, name, w, limit)
+	src, err := c.Fetch(ctx, list, name, w, limit)
 	var info fs.FileInfo
 	if err == nil {
 		info, err = w.Stat()

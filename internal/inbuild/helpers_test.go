@@ -16,7 +16,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/module"
@@ -211,16 +210,6 @@ func names(t testing.TB, dir string) []string {
 		return err
 	}))
 	return out
-}
-
-// impatient returns a client that doesn't wait long between tries.
-func impatient(t testing.TB) *client {
-	t.Helper()
-	c, err := newClient()
-	require.NoError(t, err)
-	c.backoff, c.maxWait = time.Millisecond, 100*time.Millisecond
-	t.Cleanup(c.http.CloseIdleConnections)
-	return c
 }
 
 // serve serves a GOPROXY folder; wrap may put faults in front.

@@ -17,6 +17,7 @@ import (
 	modzip "golang.org/x/mod/zip"
 
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/modfetch"
 )
 
 // Names of what fetch-toolchain leaves in its folder.
@@ -46,14 +47,14 @@ func runFetchToolchain(ctx context.Context, args []string, stdout io.Writer) err
 		return err
 	}
 	what := *release + " for " + *platform
-	proxies, err := parseGoproxy(*goproxy)
+	proxies, err := modfetch.ParseList(*goproxy)
 	if err != nil {
 		return err
 	}
 	if *gosumdb == "off" {
 		return fmt.Errorf("%s: GOSUMDB=off, and only the checksum database can tell whether a toolchain without a pin is the real one: %s", what, useOtherToolchain)
 	}
-	client, err := newClient()
+	client, err := modfetch.NewClient(caSecret, inStep)
 	if err != nil {
 		return err
 	}
@@ -78,17 +79,17 @@ func toolchainModule(release, platform string) (module.Version, error) {
 	return m, nil
 }
 
-func fetchToolchain(ctx context.Context, c *client, proxies []proxyEntry, gosumdb string, m module.Version, what string, out *os.Root) error {
-	db, err := newDatabase(ctx, c, gosumdb, proxies)
+func fetchToolchain(ctx context.Context, c *modfetch.Client, proxies []modfetch.Entry, gosumdb string, m module.Version, what string, out *os.Root) error {
+	db, err := modfetch.NewDatabase(ctx, c, gosumdb, proxies)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	hash, err := db.lookup(m)
+	hash, err := db.Lookup(m)
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("fetching %s was stopped: %w", what, context.Cause(ctx))
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s: the checksum database %s knows no such toolchain: is there such a release for that platform? %s", what, db.name, useOtherToolchain)
+		return fmt.Errorf("%s: the checksum database %s knows no such toolchain: is there such a release for that platform? %s", what, db.Name(), useOtherToolchain)
 	case err != nil:
 		return fmt.Errorf("%s has no pin: %w; %s", what, err, useOtherToolchain)
 	}
@@ -100,8 +101,8 @@ func fetchToolchain(ctx context.Context, c *client, proxies []proxyEntry, gosumd
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	want := expected{hash, "the checksum database " + db.name, "the proxy serves another toolchain than Go's makers published; use another proxy"}
-	if err := verifyZip(m, filepath.Join(out.Name(), toolchainZip), src.shown, want); err != nil {
+	want := modfetch.Expected{Hash: hash, By: "the checksum database " + db.Name(), Remedy: "the proxy serves another toolchain than Go's makers published; use another proxy"}
+	if err := modfetch.VerifyZip(m, filepath.Join(out.Name(), toolchainZip), src.Shown, want); err != nil {
 		return err
 	}
 	return errors.Join(writeFile(out, toolchainH1, []byte(hash), 0o644), seal(out))
@@ -121,13 +122,13 @@ func runUnpackToolchain(ctx context.Context, args []string, stdout io.Writer) er
 	if (*h1 == "") == (*h1File == "") {
 		return &usageError{errors.New("in-build unpack-toolchain: one of --h1 and --h1-file is needed")}
 	}
-	want := expected{*h1, "its pin", "this is not the toolchain that Go's makers published; take it from another proxy, or give another file"}
+	want := modfetch.Expected{Hash: *h1, By: "its pin", Remedy: "this is not the toolchain that Go's makers published; take it from another proxy, or give another file"}
 	if *h1File != "" {
 		data, err := os.ReadFile(*h1File)
 		if err != nil {
 			return fmt.Errorf("reading the toolchain's hash: %w", err)
 		}
-		want.hash, want.by = strings.TrimSpace(string(data)), "the checksum database"
+		want.Hash, want.By = strings.TrimSpace(string(data)), "the checksum database"
 	}
 	m, err := toolchainOf(*file)
 	if err != nil {
@@ -157,8 +158,8 @@ func toolchainOf(file string) (module.Version, error) {
 	return module.Version{}, fmt.Errorf("the toolchain's zip is not one of the module %s: take it from a module proxy, the archives of go.dev are other files", gomod.ToolchainPath)
 }
 
-func unpackToolchain(ctx context.Context, out *os.Root, m module.Version, file string, want expected) error {
-	if err := verifyZip(m, file, file, want); err != nil {
+func unpackToolchain(ctx context.Context, out *os.Root, m module.Version, file string, want modfetch.Expected) error {
+	if err := modfetch.VerifyZip(m, file, file, want); err != nil {
 		return err
 	}
 	if err := extractChecked(ctx, out, ".", m, file, want, toolchainMode); err != nil {

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -236,10 +235,4 @@ func TestRealToolchain(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "base")
 	mustStep(t, "static", "--zoneinfo", filepath.Join(goroot, "lib/time/zoneinfo.zip"), "--out", base)
 	require.FileExists(t, filepath.Join(base, "usr/share/zoneinfo/Europe/Zurich"))
-}
-
-func TestShow(t *testing.T) {
-	u := &url.URL{Scheme: "https", Host: "a", Path: "/b/", User: url.User("token")}
-	require.Equal(t, "https://xxxxx@a/b", show(u))
-	require.Equal(t, "token", u.User.Username())
 }

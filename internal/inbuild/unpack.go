@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/modfetch"
 )
 
 const (
@@ -161,7 +162,7 @@ func unpackZip(ctx context.Context, out *os.Root, sum gomod.Sum, src folders) er
 	if err != nil {
 		return err
 	}
-	if err := verifyZip(m, zip, zip, inGoSum(sum)); err != nil {
+	if err := modfetch.VerifyZip(m, zip, zip, modfetch.InGoSum(sum)); err != nil {
 		return err
 	}
 	dir, err := moduleDir(m)
@@ -169,7 +170,7 @@ func unpackZip(ctx context.Context, out *os.Root, sum gomod.Sum, src folders) er
 		return err
 	}
 	tmp := path.Join(unpacking, dir)
-	if err := extractChecked(ctx, out, tmp, m, zip, inGoSum(sum), readOnly); err != nil {
+	if err := extractChecked(ctx, out, tmp, m, zip, modfetch.InGoSum(sum), readOnly); err != nil {
 		return err
 	}
 	if err := errors.Join(out.MkdirAll(path.Dir(dir), 0o755), out.Rename(tmp, dir)); err != nil {
@@ -184,7 +185,7 @@ func unpackZip(ctx context.Context, out *os.Root, sum gomod.Sum, src folders) er
 
 // extractChecked unpacks a module's zip, which was checked, to the folder dir of out and compares the tree's own h1
 // hash: whatever happened between the check and here, only what go.sum names comes through.
-func extractChecked(ctx context.Context, out *os.Root, dir string, m module.Version, zip string, want expected, mode func(string) fs.FileMode) error {
+func extractChecked(ctx context.Context, out *os.Root, dir string, m module.Version, zip string, want modfetch.Expected, mode func(string) fs.FileMode) error {
 	if err := out.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("%s: %w", m, err)
 	}
@@ -200,8 +201,8 @@ func extractChecked(ctx context.Context, out *os.Root, dir string, m module.Vers
 	if err != nil {
 		return fmt.Errorf("%s: reading its unpacked tree: %w", m, err)
 	}
-	if got != want.hash {
-		return want.mismatch(m.String(), "tree unpacked", zip, got)
+	if got != want.Hash {
+		return want.Mismatch(m.String(), "tree unpacked", zip, got)
 	}
 	return nil
 }
@@ -215,7 +216,7 @@ func unpackMod(out *os.Root, sum gomod.Sum, src folders, known *versions) error 
 	if err != nil {
 		return fmt.Errorf("%s: %w", sum.Module(), err)
 	}
-	if err := verifyMod(sum.Module(), data, file, inGoSum(sum)); err != nil {
+	if err := modfetch.VerifyMod(sum.Module(), data, file, modfetch.InGoSum(sum)); err != nil {
 		return err
 	}
 	known.addRequired(data)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/sumdb/dirhash"
+
+	"github.com/larder-build/larder/internal/modfetch"
 )
 
 func TestUnpack(t *testing.T) {
@@ -289,7 +291,7 @@ func FuzzExtract(f *testing.F) {
 		parent := t.TempDir()
 		file := filepath.Join(parent, "zip")
 		require.NoError(t, os.WriteFile(file, data, 0o644))
-		_ = verifyZip(threeModules[0].id(), file, "test", expected{})
+		_ = modfetch.VerifyZip(threeModules[0].id(), file, "test", modfetch.Expected{})
 		for _, prefix := range []string{"", "example.com/hello@v1.2.3/"} {
 			_ = fill(filepath.Join(parent, "out"), func(out *os.Root) error {
 				return extract(context.Background(), out, file, prefix, readOnly)

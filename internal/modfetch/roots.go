@@ -1,4 +1,4 @@
-package inbuild
+package modfetch
 
 import (
 	"crypto/x509"
@@ -10,12 +10,9 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// caSecret is where BuildKit puts the secret "ca": roots of the user's own network, as PEM.
-const caSecret = "/run/secrets/ca"
-
-// newRoots returns the certificate authorities that a fetching step trusts: those of the system that it runs on, which
+// Roots returns the certificate authorities to trust: those of the system that it runs on, which
 // in a container without files are none, Mozilla's as Larder was built with, and those in the file extra if it exists.
-func newRoots(extra string) (*x509.CertPool, error) {
+func Roots(extra string) (*x509.CertPool, error) {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
@@ -36,9 +33,9 @@ func newRoots(extra string) (*x509.CertPool, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return pool, nil
 	case err != nil:
-		return nil, fmt.Errorf("reading the secret \"ca\": %w", err)
+		return nil, fmt.Errorf("reading certificate authorities: %w", err)
 	case !pool.AppendCertsFromPEM(pem):
-		return nil, errors.New("the secret \"ca\" holds no certificate: give a PEM file with --secret id=ca,src=FILE")
+		return nil, fmt.Errorf("%s holds no certificate of an authority: give a PEM file", extra)
 	}
 	return pool, nil
 }

@@ -1,8 +1,8 @@
-package inbuild
+package modfetch
 
 import (
-	"context"
 	"crypto/rand"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -18,15 +18,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// impatient returns a client that doesn't wait long between tries.
+func impatient(t testing.TB) *Client {
+	t.Helper()
+	c, err := NewClient("", Remedies{Missing: "use another proxy", CA: "pass it with --ca FILE"})
+	require.NoError(t, err)
+	c.backoff, c.maxWait = time.Millisecond, 100*time.Millisecond
+	t.Cleanup(c.http.CloseIdleConnections)
+	return c
+}
+
 // getFile gets a file from a server and returns what arrived.
-func getFile(t *testing.T, c *client, base string) ([]byte, error) {
+func getFile(t *testing.T, c *Client, base string) ([]byte, error) {
 	t.Helper()
 	src, err := parseSource(base)
 	require.NoError(t, err)
 	w, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	require.NoError(t, err)
 	defer w.Close()
-	err = c.get(t.Context(), src, "x/@v/v1.0.0.zip", w, 1<<24)
+	err = c.Get(t.Context(), src, "x/@v/v1.0.0.zip", w, 1<<24)
 	data, readErr := os.ReadFile(w.Name())
 	require.NoError(t, readErr)
 	return data, err
@@ -263,7 +273,7 @@ func TestGetLeavesDeadSource(t *testing.T) {
 			src, err := parseSource(srv.URL)
 			require.NoError(t, err)
 			for range 3 {
-				require.ErrorContains(t, c.get(t.Context(), src, "x", new(buffer), 10), "tried 5 times")
+				require.ErrorContains(t, c.Get(t.Context(), src, "x", new(buffer), 10), "tried 5 times")
 			}
 			require.Equal(t, int64(c.tries), n.Load())
 		})
@@ -331,17 +341,13 @@ func TestErrorsHideSecrets(t *testing.T) {
 		http.Redirect(w, r, "http://127.0.0.1:1/?signature=s3cret", http.StatusFound)
 		return true
 	})
-	_, sums := makeProxy(t, threeModules[:1]...)
 	for _, base := range []string{echo.URL, away.URL, "http://127.0.0.1:1"} {
 		u, err := url.Parse(base)
 		require.NoError(t, err)
 		u.User = url.UserPassword("us3cret", "s3cret")
-		list, err := parseGoproxy(u.String())
+		list, err := ParseList(u.String())
 		require.NoError(t, err)
-		err = fill(t.TempDir(), func(out *os.Root) error {
-			f := &fetcher{client: impatient(t), proxies: list, out: out, log: new(strings.Builder)}
-			return f.fetch(context.Background(), parseSet(t, sums))
-		})
+		_, err = impatient(t).Fetch(t.Context(), list, "x/@v/v1.0.0.zip", new(buffer), 1<<20)
 		require.ErrorContains(t, err, "http://xxxxx@127.0.0.1:")
 		require.NotContains(t, err.Error(), "s3cret")
 	}
@@ -353,19 +359,19 @@ func TestPrivateAuthority(t *testing.T) {
 	defer srv.Close()
 	srv.Config.ErrorLog = nil
 	_, err := getFile(t, impatient(t), srv.URL)
-	require.ErrorContains(t, err, "--secret id=ca")
+	require.ErrorContains(t, err, "pass it with --ca FILE")
 	require.NotContains(t, err.Error(), "tried")
 
 	file := filepath.Join(t.TempDir(), "ca")
-	require.NoError(t, os.WriteFile(file, certPEM(srv.Certificate().Raw), 0o600))
+	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600))
 	c := impatient(t)
-	c.http.Transport.(*http.Transport).TLSClientConfig.RootCAs, err = newRoots(file)
+	c.http.Transport.(*http.Transport).TLSClientConfig.RootCAs, err = Roots(file)
 	require.NoError(t, err)
 	data, err := getFile(t, c, srv.URL)
 	require.NoError(t, err)
 	require.Equal(t, "ok", string(data))
 
 	require.NoError(t, os.WriteFile(file, []byte("nothing"), 0o600))
-	_, err = newRoots(file)
-	require.ErrorContains(t, err, `the secret "ca" holds no certificate`)
+	_, err = Roots(file)
+	require.ErrorContains(t, err, "ca holds no certificate")
 }

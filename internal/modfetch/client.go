@@ -1,4 +1,7 @@
-package inbuild
+// Package modfetch gets files of modules from module proxies and GOPROXY folders, and checks them: the steps inside of a
+// build that fetch use it, and so does whoever stocks a bundle. Nothing that it returns is to be trusted before the check
+// of its h1 hash, and a checksum database is asked where no go.sum has one.
+package modfetch
 
 import (
 	"context"
@@ -16,10 +19,11 @@ import (
 	"time"
 )
 
-// A client gets files from sources, over networks that fail: it repeats what is worth repeating, goes on where a
+// A Client gets files from sources, over networks that fail: it repeats what is worth repeating, goes on where a
 // transfer broke off, and waits for nothing for ever.
-type client struct {
+type Client struct {
 	http     *http.Client
+	say      Remedies
 	tries    int           // of one file without progress
 	backoff  time.Duration // before the second try; twice as long before each further one
 	maxWait  time.Duration // longest wait between tries, also where the server asks for a longer one
@@ -27,16 +31,27 @@ type client struct {
 	stall    time.Duration // longest silence within an answer
 }
 
+// Remedies are what to do about errors, which depends on who fetches.
+type Remedies struct {
+	Missing string // a file that nobody has: "use a proxy that serves it"
+	CA      string // a server whose certificate authority isn't trusted
+}
+
+// maxIdle is how many connections to a proxy are kept for the next file.
+const maxIdle = 16
+
 // progressToRetry is how much a broken transfer must have brought for the count of tries to start anew.
 const progressToRetry = 1 << 20
 
-// newClient returns a client that trusts the roots of newRoots and uses the proxies of the usual variables.
-func newClient() (*client, error) {
-	roots, err := newRoots(caSecret)
+// NewClient returns a client that trusts the roots of Roots, with those in the file ca, and uses the HTTP proxies that the
+// usual variables name. Errors end in what say has them say.
+func NewClient(ca string, say Remedies) (*Client, error) {
+	roots, err := Roots(ca)
 	if err != nil {
 		return nil, err
 	}
-	return &client{
+	return &Client{
+		say: say,
 		http: &http.Client{
 			CheckRedirect: checkRedirect,
 			Transport: &http.Transport{
@@ -44,7 +59,7 @@ func newClient() (*client, error) {
 				DialContext:         (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
 				TLSClientConfig:     &tls.Config{RootCAs: roots},
 				TLSHandshakeTimeout: 15 * time.Second,
-				MaxIdleConnsPerHost: parallelFetches,
+				MaxIdleConnsPerHost: maxIdle,
 				DisableCompression:  true, // sizes and ranges are those of the file
 				ForceAttemptHTTP2:   true,
 			},
@@ -75,8 +90,8 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 
 var errRedirect = errors.New("refusing its redirect")
 
-// A sink takes the bytes of one file. A failed transfer may leave some in it.
-type sink interface {
+// A Sink takes the bytes of one file. A failed transfer may leave some in it.
+type Sink interface {
 	io.WriterAt
 	Truncate(size int64) error
 }
@@ -87,9 +102,9 @@ type health struct {
 	dead     atomic.Pointer[error]
 }
 
-// get writes the file called name of src to w. A file that src hasn't got gives fs.ErrNotExist, one of more than limit
+// Get writes the file called name of src to w. A file that src hasn't got gives fs.ErrNotExist, one of more than limit
 // bytes is an error. Errors don't tell src or name.
-func (c *client) get(ctx context.Context, src *source, name string, w sink, limit int64) error {
+func (c *Client) Get(ctx context.Context, src *Source, name string, w Sink, limit int64) error {
 	if src.url == nil {
 		return copyFile(filepath.Join(src.dir, filepath.FromSlash(name)), w, limit)
 	}
@@ -133,7 +148,7 @@ type partial struct {
 }
 
 // try asks once, for the rest of a file whose beginning is there. Errors that another try may mend are temporaryErrors.
-func (c *client) try(ctx context.Context, src *source, name string, w sink, limit int64, part *partial) error {
+func (c *Client) try(ctx context.Context, src *Source, name string, w Sink, limit int64, part *partial) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := time.AfterFunc(c.headWait, func() { cancel(silence(c.headWait)) })
@@ -152,7 +167,7 @@ func (c *client) try(ctx context.Context, src *source, name string, w sink, limi
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return networkError(ctx, err)
+		return c.networkError(ctx, err)
 	}
 	defer resp.Body.Close()
 	if err := part.begin(resp); err != nil {
@@ -180,7 +195,7 @@ func (c *client) try(ctx context.Context, src *source, name string, w sink, limi
 	case part.size > limit:
 		return tooLarge(limit)
 	case body.err != nil:
-		return networkError(ctx, body.err)
+		return c.networkError(ctx, body.err)
 	}
 	return err
 }
@@ -213,7 +228,7 @@ func validator(h http.Header) string {
 	return h.Get("Last-Modified")
 }
 
-func (s *source) request(ctx context.Context, name string) (*http.Request, error) {
+func (s *Source) request(ctx context.Context, name string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url.JoinPath(name).String(), nil)
 	if err != nil {
 		return nil, errors.New("its URL can't be used")
@@ -244,7 +259,7 @@ func (w *watched) Read(p []byte) (int, error) {
 }
 
 // copyFile copies a file of a GOPROXY folder.
-func copyFile(file string, w sink, limit int64) error {
+func copyFile(file string, w Sink, limit int64) error {
 	info, err := os.Stat(file)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package inbuild
+package modfetch
 
 import (
 	"context"
@@ -9,26 +9,26 @@ import (
 	"strings"
 )
 
-// A source is one place that files are fetched from: a web server or a folder.
-type source struct {
-	shown string        // its name for messages, without user, password and query
+// A Source is one place that files are fetched from: a web server or a folder.
+type Source struct {
+	Shown string        // its name for messages, without user, password and query
 	url   *url.URL      // for http and https, without the user
 	user  *url.Userinfo // credentials for that host alone
 	dir   string        // for file
 	state health
 }
 
-// A proxyEntry is one entry of a GOPROXY list.
-type proxyEntry struct {
-	*source        // nil for off and direct
-	word    string // "off" or "direct"
+// An Entry is one entry of a GOPROXY list.
+type Entry struct {
+	*Source        // nil for off and direct
+	Word    string // "off" or "direct"
 	onError bool   // after any error of this entry the next is tried, not only where it hasn't got the file
 }
 
-// parseGoproxy reads a GOPROXY list as the go command does: entries end in a comma or a bar, off and direct end the
+// ParseList reads a GOPROXY list as the go command does: entries end in a comma or a bar, off and direct end the
 // list, and https:// may be left out. Errors tell the entry by its number, as its text may hold a password.
-func parseGoproxy(list string) ([]proxyEntry, error) {
-	var entries []proxyEntry
+func ParseList(list string) ([]Entry, error) {
+	var entries []Entry
 	for n := 1; list != ""; n++ {
 		text, onError := list, false
 		if i := strings.IndexAny(list, ",|"); i >= 0 {
@@ -41,13 +41,13 @@ func parseGoproxy(list string) ([]proxyEntry, error) {
 		case "":
 			continue
 		case "off", "direct":
-			return append(entries, proxyEntry{word: text}), nil
+			return append(entries, Entry{Word: text}), nil
 		}
 		src, err := parseSource(text)
 		if err != nil {
 			return nil, fmt.Errorf("entry %d of GOPROXY %w", n, err)
 		}
-		entries = append(entries, proxyEntry{source: src, onError: onError})
+		entries = append(entries, Entry{Source: src, onError: onError})
 	}
 	if len(entries) == 0 {
 		return nil, errors.New("GOPROXY has no entries: set it to the URL of a module proxy, such as https://proxy.golang.org")
@@ -57,7 +57,7 @@ func parseGoproxy(list string) ([]proxyEntry, error) {
 
 var errNotURL = errors.New("is not a URL: expected https://HOST/PATH, http://HOST/PATH, file:///PATH, direct or off; signs in a password must be written as %XX")
 
-func parseSource(text string) (*source, error) {
+func parseSource(text string) (*Source, error) {
 	if strings.ContainsAny(text, ".:/") && !strings.Contains(text, ":/") && !strings.HasPrefix(text, "/") {
 		text = "https://" + text
 	}
@@ -70,14 +70,14 @@ func parseSource(text string) (*source, error) {
 		if u.Host == "" || u.Opaque != "" {
 			return nil, errNotURL
 		}
-		src := &source{url: u, user: u.User, shown: show(u)}
+		src := &Source{url: u, user: u.User, Shown: show(u)}
 		u.User, u.Fragment = nil, ""
 		return src, nil
 	case "file":
 		if u.Host != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !strings.HasPrefix(u.Path, "/") {
 			return nil, errors.New("is not a folder's URL: expected file:///PATH")
 		}
-		return &source{dir: u.Path, shown: show(u)}, nil
+		return &Source{dir: u.Path, Shown: show(u)}, nil
 	}
 	return nil, errNotURL
 }
@@ -94,33 +94,31 @@ func show(u *url.URL) string {
 	return strings.TrimSuffix(shown.String(), "/")
 }
 
-const useContext = "use a proxy that serves it, or pass a GOPROXY folder as the named context larder-modules"
-
-// fetch writes the file called name, from the first entry of the list that has it, to w, and returns that entry's
+// Fetch writes the file called name, from the first entry of the list that has it, to w, and returns that entry's
 // source. As in the go command an entry that hasn't got the file (404, 410) leads on to the next, any other error only
 // where a bar follows the entry. The error tells what each entry that was tried said.
-func (c *client) fetch(ctx context.Context, list []proxyEntry, name string, w sink, limit int64) (*source, error) {
+func (c *Client) Fetch(ctx context.Context, list []Entry, name string, w Sink, limit int64) (*Source, error) {
 	var said []error
 	for _, p := range list {
-		switch p.word {
+		switch p.Word {
 		case "off":
-			return nil, giveUp(said, errors.New("GOPROXY=off forbids asking further: "+useContext))
+			return nil, giveUp(said, errors.New("GOPROXY=off forbids asking further: "+c.say.Missing))
 		case "direct":
-			return nil, giveUp(said, errors.New("next in GOPROXY is direct, and Larder doesn't fetch from version control: "+useContext))
+			return nil, giveUp(said, errors.New("next in GOPROXY is direct, and Larder doesn't fetch from version control: "+c.say.Missing))
 		}
-		err := c.get(ctx, p.source, name, w, limit)
+		err := c.Get(ctx, p.Source, name, w, limit)
 		if err == nil {
-			return p.source, nil
+			return p.Source, nil
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		said = append(said, fmt.Errorf("%s: %w", p.shown, err))
+		said = append(said, fmt.Errorf("%s: %w", p.Shown, err))
 		if !p.onError && !errors.Is(err, fs.ErrNotExist) {
 			return nil, giveUp(said, nil)
 		}
 	}
-	return nil, giveUp(said, errors.New("no other proxy is left in GOPROXY: "+useContext))
+	return nil, giveUp(said, errors.New("no other proxy is left in GOPROXY: "+c.say.Missing))
 }
 
 // giveUp puts what every proxy said into one line.

@@ -1,4 +1,4 @@
-package inbuild
+package modfetch
 
 import (
 	"context"
@@ -18,25 +18,25 @@ const goSumdbKey = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTT
 // maxSumdbFile bounds what is read of a checksum database at a time: its largest files, tiles, have 8 kB.
 const maxSumdbFile = 1 << 20
 
-// A database asks a checksum database, directly or through the proxies that offer it, and remembers nothing: it
+// A Database asks a checksum database, directly or through the proxies that offer it, and remembers nothing: it
 // implements sumdb.ClientOps for the one lookup of a step. That the database is consistent with what others were told
 // can't be seen so; that it vouches for a hash, with its signature and a proof of inclusion, can.
-type database struct {
+type Database struct {
 	ctx    context.Context // ClientOps takes none
-	client *client
+	client *Client
 	key    string
 	name   string
 	latest []byte
 
-	base     *source // where the database, or what passes its files on, is
+	base     *Source // where the database, or what passes its files on, is
 	dir      string  // the database's folder there
 	notFound bool    // the database said so
 	lied     string  // what the client found wrong with the database
 }
 
-// newDatabase finds the checksum database that a GOSUMDB setting means, as the go command does: a known name, a
+// NewDatabase finds the checksum database that a GOSUMDB setting means, as the go command does: a known name, a
 // verifier key, either followed by a URL which is then asked instead of any proxy.
-func newDatabase(ctx context.Context, c *client, gosumdb string, proxies []proxyEntry) (*database, error) {
+func NewDatabase(ctx context.Context, c *Client, gosumdb string, proxies []Entry) (*Database, error) {
 	switch gosumdb {
 	case "":
 		gosumdb = "sum.golang.org"
@@ -54,7 +54,7 @@ func newDatabase(ctx context.Context, c *client, gosumdb string, proxies []proxy
 	if err != nil {
 		return nil, fmt.Errorf("GOSUMDB=%s: %w: use sum.golang.org, or the key that your database's owner published", gosumdb, err)
 	}
-	d := &database{ctx: ctx, client: c, key: fields[0], name: verifier.Name()}
+	d := &Database{ctx: ctx, client: c, key: fields[0], name: verifier.Name()}
 	direct, err := parseSource("https://" + d.name)
 	if err != nil || direct.user != nil || direct.url.RawQuery != "" || strings.HasSuffix(d.name, "/") {
 		return nil, fmt.Errorf("GOSUMDB=%s: the key's name is not a host and path", gosumdb)
@@ -70,35 +70,38 @@ func newDatabase(ctx context.Context, c *client, gosumdb string, proxies []proxy
 
 // choose finds who is to be asked: the first proxy that says that it passes the database's files on, and then only
 // that one, or the database itself if none does.
-func (d *database) choose(direct *source, proxies []proxyEntry) error {
+func (d *Database) choose(direct *Source, proxies []Entry) error {
 	dir := "sumdb/" + d.name
 	for _, p := range proxies {
-		if p.source == nil {
+		if p.Source == nil {
 			break
 		}
-		err := d.client.get(d.ctx, p.source, dir+"/supported", new(buffer), maxSumdbFile)
+		err := d.client.Get(d.ctx, p.Source, dir+"/supported", new(buffer), maxSumdbFile)
 		if err == nil {
-			d.base, d.dir = p.source, dir
+			d.base, d.dir = p.Source, dir
 			return nil
 		}
 		if !p.onError && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("asking %s whether it passes on the checksum database %s: %w", p.shown, d.name, err)
+			return fmt.Errorf("asking %s whether it passes on the checksum database %s: %w", p.Shown, d.name, err)
 		}
 	}
 	d.base = direct
 	return nil
 }
 
-// lookup returns the h1 hash that the database vouches for, or fs.ErrNotExist.
-func (d *database) lookup(m module.Version) (string, error) {
+// Name returns the database's name.
+func (d *Database) Name() string { return d.name }
+
+// Lookup returns the h1 hash that the database vouches for, or fs.ErrNotExist.
+func (d *Database) Lookup(m module.Version) (string, error) {
 	lines, err := sumdb.NewClient(d).Lookup(m.Path, m.Version)
 	switch {
 	case d.lied != "":
-		return "", fmt.Errorf("the checksum database %s (from %s) contradicts itself: %s", d.name, d.base.shown, d.lied)
+		return "", fmt.Errorf("the checksum database %s (from %s) contradicts itself: %s", d.name, d.base.Shown, d.lied)
 	case d.notFound:
 		return "", fs.ErrNotExist
 	case err != nil:
-		return "", fmt.Errorf("asking the checksum database %s: %w", d.name, oneLine(err))
+		return "", fmt.Errorf("asking the checksum database %s: %w", d.name, OneLine(err))
 	}
 	for _, line := range lines {
 		if hash, ok := strings.CutPrefix(line, m.Path+" "+m.Version+" "); ok && strings.HasPrefix(hash, "h1:") {
@@ -109,20 +112,20 @@ func (d *database) lookup(m module.Version) (string, error) {
 }
 
 // ReadRemote implements sumdb.ClientOps.
-func (d *database) ReadRemote(path string) ([]byte, error) {
+func (d *Database) ReadRemote(path string) ([]byte, error) {
 	var b buffer
-	err := d.client.get(d.ctx, d.base, strings.TrimPrefix(d.dir+path, "/"), &b, maxSumdbFile)
+	err := d.client.Get(d.ctx, d.base, strings.TrimPrefix(d.dir+path, "/"), &b, maxSumdbFile)
 	if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(path, "/lookup/") {
 		d.notFound = true
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", d.base.shown, err)
+		return nil, fmt.Errorf("%s: %w", d.base.Shown, err)
 	}
 	return b.data, nil
 }
 
 // ReadConfig implements sumdb.ClientOps.
-func (d *database) ReadConfig(file string) ([]byte, error) {
+func (d *Database) ReadConfig(file string) ([]byte, error) {
 	if file == "key" {
 		return []byte(d.key), nil
 	}
@@ -130,35 +133,35 @@ func (d *database) ReadConfig(file string) ([]byte, error) {
 }
 
 // WriteConfig implements sumdb.ClientOps.
-func (d *database) WriteConfig(_ string, _, latest []byte) error {
+func (d *Database) WriteConfig(_ string, _, latest []byte) error {
 	d.latest = latest
 	return nil
 }
 
 // ReadCache implements sumdb.ClientOps.
-func (d *database) ReadCache(string) ([]byte, error) { return nil, fs.ErrNotExist }
+func (d *Database) ReadCache(string) ([]byte, error) { return nil, fs.ErrNotExist }
 
 // WriteCache implements sumdb.ClientOps.
-func (d *database) WriteCache(string, []byte) {}
+func (d *Database) WriteCache(string, []byte) {}
 
 // Log implements sumdb.ClientOps.
-func (d *database) Log(string) {}
+func (d *Database) Log(string) {}
 
 // SecurityError implements sumdb.ClientOps.
-func (d *database) SecurityError(msg string) {
+func (d *Database) SecurityError(msg string) {
 	d.lied, _, _ = strings.Cut(strings.TrimSpace(msg), "\n")
 }
 
-// A buffer is a sink in memory, for small files.
+// A buffer is a Sink in memory, for small files.
 type buffer struct{ data []byte }
 
-// Truncate implements sink.
+// Truncate implements Sink.
 func (b *buffer) Truncate(size int64) error {
 	b.data = b.data[:min(size, int64(len(b.data)))]
 	return nil
 }
 
-// WriteAt implements sink; it takes what follows on what it has.
+// WriteAt implements Sink; it takes what follows on what it has.
 func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
 	if off != int64(len(b.data)) {
 		return 0, errors.New("write out of order")
@@ -168,6 +171,6 @@ func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
 }
 
 var (
-	_ sumdb.ClientOps = (*database)(nil)
-	_ sink            = (*buffer)(nil)
+	_ sumdb.ClientOps = (*Database)(nil)
+	_ Sink            = (*buffer)(nil)
 )

@@ -1,4 +1,4 @@
-package inbuild
+package modfetch
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func silence(d time.Duration) error {
 
 // networkError says why a request got no answer, or only a part of one, without the URL that net/http quotes: after a
 // redirect that may be a signed one.
-func networkError(ctx context.Context, err error) error {
+func (c *Client) networkError(ctx context.Context, err error) error {
 	var temporary *temporaryError
 	if cause := context.Cause(ctx); cause != nil {
 		if errors.As(cause, &temporary) {
@@ -46,13 +46,13 @@ func networkError(ctx context.Context, err error) error {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &cert):
-		return fmt.Errorf("%w: if the network has a certificate authority of its own, pass it with --secret id=ca,src=FILE", err)
+		return fmt.Errorf("%w: %s", err, c.say.CA)
 	case errors.As(err, &dns) && dns.IsNotFound, errors.Is(err, errRedirect):
-		return oneLine(err)
+		return OneLine(err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("the transfer broke off: %w", err)
 	}
-	return &temporaryError{err: oneLine(err)}
+	return &temporaryError{err: OneLine(err)}
 }
 
 // statusError makes an error of an answer's status, and of its first line of text: proxies say there why they refuse.

@@ -1,6 +1,7 @@
-package inbuild
+package modfetch
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
@@ -19,13 +20,13 @@ func TestParseGoproxy(t *testing.T) {
 		"direct,https://a":                        "direct",
 		"off":                                     "off",
 	} {
-		entries, err := parseGoproxy(list)
+		entries, err := ParseList(list)
 		require.NoError(t, err, list)
 		var got []string
 		for _, e := range entries {
-			text := e.word
-			if e.source != nil {
-				text = e.shown
+			text := e.Word
+			if e.Source != nil {
+				text = e.Shown
 			}
 			if e.onError {
 				text += "|"
@@ -50,7 +51,7 @@ func TestParseGoproxyErrors(t *testing.T) {
 		"file:///srv?x,https://a":       "entry 1 of GOPROXY is not a folder's URL",
 		"https://a|file://relative/dir": "entry 2 of GOPROXY is not a folder's URL",
 	} {
-		_, err := parseGoproxy(list)
+		_, err := ParseList(list)
 		require.ErrorContains(t, err, want, list)
 		require.NotContains(t, err.Error(), "s3cret")
 	}
@@ -63,24 +64,30 @@ func FuzzParseGoproxy(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, list string) {
-		entries, err := parseGoproxy(list)
+		entries, err := ParseList(list)
 		if err != nil {
 			return
 		}
 		require.NotEmpty(t, entries)
 		for i, e := range entries {
-			if e.source == nil {
-				require.Contains(t, []string{"off", "direct"}, e.word)
+			if e.Source == nil {
+				require.Contains(t, []string{"off", "direct"}, e.Word)
 				require.Equal(t, len(entries)-1, i)
 				continue
 			}
 			require.True(t, (e.url == nil) != (e.dir == ""))
 			if e.user != nil {
 				if p, ok := e.user.Password(); ok && len(p) > 8 {
-					require.NotContains(t, e.shown, "//"+e.user.String())
+					require.NotContains(t, e.Shown, "//"+e.user.String())
 				}
 				require.Nil(t, e.url.User)
 			}
 		}
 	})
+}
+
+func TestShow(t *testing.T) {
+	u := &url.URL{Scheme: "https", Host: "a", Path: "/b/", User: url.User("token")}
+	require.Equal(t, "https://xxxxx@a/b", show(u))
+	require.Equal(t, "token", u.User.Username())
 }

@@ -1,4 +1,4 @@
-package inbuild
+package modfetch
 
 import (
 	"math"
