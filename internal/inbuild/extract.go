@@ -2,6 +2,7 @@ package inbuild
 
 import (
 	"archive/zip"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,9 +11,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 
 	modzip "golang.org/x/mod/zip"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/larder-build/larder/internal/modfetch"
 )
@@ -27,25 +31,48 @@ func extract(ctx context.Context, out *os.Root, file, prefix string, mode func(n
 		return err
 	}
 	defer z.Close()
-	left := int64(modzip.MaxZipFile)
+	var left atomic.Int64
+	left.Store(modzip.MaxZipFile)
+	made := map[string]bool{}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, f := range z.File {
-		if err := ctx.Err(); err != nil {
-			return err
+		if groupCtx.Err() != nil {
+			break
 		}
 		if strings.HasSuffix(f.Name, "/") {
 			continue
 		}
-		name, ok := strings.CutPrefix(f.Name, prefix)
-		if !ok || !filepath.IsLocal(name) || path.Clean(name) != name || strings.Contains(name, `\`) || !f.Mode().IsRegular() {
-			return fmt.Errorf("entry %q is not a plain file below %s", f.Name, prefix)
-		}
-		n, err := extractFile(out, name, f, left, mode(name))
+		name, err := makeFolder(out, f, prefix, made)
 		if err != nil {
-			return fmt.Errorf("entry %q: %w", f.Name, modfetch.OneLine(err))
+			return errors.Join(err, group.Wait())
 		}
-		left -= n
+		group.Go(func() error {
+			n, err := extractFile(out, name, f, left.Load(), mode(name))
+			if err != nil {
+				return fmt.Errorf("entry %q: %w", f.Name, modfetch.OneLine(err))
+			}
+			left.Add(-n)
+			return nil
+		})
 	}
-	return nil
+	return cmp.Or(group.Wait(), context.Cause(ctx))
+}
+
+// makeFolder checks the name of an entry and makes the folder that it lies in, unless that was made before. It returns
+// the name without the prefix.
+func makeFolder(out *os.Root, f *zip.File, prefix string, made map[string]bool) (string, error) {
+	name, ok := strings.CutPrefix(f.Name, prefix)
+	if !ok || !filepath.IsLocal(name) || path.Clean(name) != name || strings.Contains(name, `\`) || !f.Mode().IsRegular() {
+		return "", fmt.Errorf("entry %q is not a plain file below %s", f.Name, prefix)
+	}
+	if dir := path.Dir(name); !made[dir] {
+		if err := out.MkdirAll(dir, 0o755); err != nil {
+			return "", fmt.Errorf("entry %q: %w", f.Name, modfetch.OneLine(err))
+		}
+		made[dir] = true
+	}
+	return name, nil
 }
 
 func extractFile(out *os.Root, name string, zf *zip.File, limit int64, mode fs.FileMode) (n int64, err error) {
@@ -54,9 +81,6 @@ func extractFile(out *os.Root, name string, zf *zip.File, limit int64, mode fs.F
 		return 0, err
 	}
 	defer r.Close()
-	if err := out.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return 0, err
-	}
 	w, err := out.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return 0, err

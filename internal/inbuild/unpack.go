@@ -162,9 +162,6 @@ func unpackZip(ctx context.Context, out *os.Root, sum gomod.Sum, src folders) er
 	if err != nil {
 		return err
 	}
-	if err := modfetch.VerifyZip(m, zip, zip, modfetch.InGoSum(sum)); err != nil {
-		return err
-	}
 	dir, err := moduleDir(m)
 	if err != nil {
 		return err
@@ -183,8 +180,9 @@ func unpackZip(ctx context.Context, out *os.Root, sum gomod.Sum, src folders) er
 	return writeFile(out, path.Join(cacheDownload, name), []byte(sum.Hash), 0o444)
 }
 
-// extractChecked unpacks a module's zip, which was checked, to the folder dir of out and compares the tree's own h1
-// hash: whatever happened between the check and here, only what go.sum names comes through.
+// extractChecked checks a module's zip, unpacks it to the folder dir of out and compares the tree's own h1 hash: whatever
+// happened between the check and here, only what go.sum names comes through. The zip's own hash, whose error says that
+// the zip is wrong and not the disk, is computed meanwhile.
 func extractChecked(ctx context.Context, out *os.Root, dir string, m module.Version, zip string, want modfetch.Expected, mode func(string) fs.FileMode) error {
 	if err := out.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("%s: %w", m, err)
@@ -194,8 +192,19 @@ func extractChecked(ctx context.Context, out *os.Root, dir string, m module.Vers
 		return fmt.Errorf("%s: %w", m, err)
 	}
 	defer tree.Close()
-	if err := extract(ctx, tree, zip, m.String()+"/", mode); err != nil {
-		return fmt.Errorf("%s: unpacking its zip: %w", m, err)
+	if err := modfetch.CheckZip(m, zip); err != nil {
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return modfetch.VerifyZipHash(m, zip, zip, want) })
+	group.Go(func() error {
+		if err := extract(groupCtx, tree, zip, m.String()+"/", mode); err != nil {
+			return fmt.Errorf("%s: unpacking its zip: %w", m, err)
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	got, err := dirhash.HashDir(filepath.Join(out.Name(), dir), m.String(), dirhash.Hash1)
 	if err != nil {
