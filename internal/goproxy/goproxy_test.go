@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -249,7 +248,6 @@ func TestUnreadable(t *testing.T) {
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()
 	testkit.Module{Path: "example.com/Mixed", Version: "v1.0.0"}.Write(t, dir)
-	require.NoError(t, os.Symlink("/etc", filepath.Join(dir, "example.com", "etc")))
 	p := New(Source{"folder", os.DirFS(dir)})
 	require.Equal(t, "v1.0.0\n", body(t, get(p, http.MethodGet, "/example.com/!mixed/@v/list")))
 	require.Contains(t, body(t, get(p, http.MethodGet, "/example.com/!mixed/@latest")), `"Version":"v1.0.0"`)

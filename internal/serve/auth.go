@@ -15,7 +15,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.opts.allow(r) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="larder"`)
-			http.Error(w, "these bundles are served to known users: put this host with a login and password, or the token as the password, into your netrc file", http.StatusUnauthorized)
+			http.Error(w, "these bundles are served to known users: write into your netrc file: machine "+r.Host+" login USER password PASSWORD-OR-TOKEN", http.StatusUnauthorized)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -1,0 +1,18 @@
+//go:build bench
+
+package serve
+
+import (
+	"sync"
+	"testing"
+	"time"
+)
+
+// A minute of 200 clients: go test -tags bench -run TestManyClientsForAMinute -v ./internal/serve
+func TestManyClientsForAMinute(t *testing.T) {
+	until := func(d time.Duration) func(int) bool {
+		end := sync.OnceValue(func() time.Time { return time.Now().Add(d) })
+		return func(int) bool { return time.Now().Before(end()) }
+	}
+	underLoad(t, until(5*time.Second), until(time.Minute))
+}
