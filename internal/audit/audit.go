@@ -1,0 +1,202 @@
+// Package audit looks for what is wrong with the modules of one or many source trees without asking a network:
+// versions that differ between services, that were retracted, deprecated or are old, checksums that are missing,
+// replacements that leave the tree, licences and known vulnerabilities. It exists because a machine behind an air gap
+// can ask none of the services that usually tell.
+//
+// The facts come from files: the trees themselves, a folder of modules in the layout of a module proxy
+// (https://go.dev/ref/mod#goproxy-protocol) and a Go vulnerability database (https://go.dev/doc/security/vuln/database).
+// All of them are untrusted input.
+package audit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/mod/module"
+)
+
+// The rules. A finding's rule says what was looked for; docs/audit.md tells of each.
+const (
+	RuleVersionSkew    = "version-skew"
+	RuleRetracted      = "retracted"
+	RuleDeprecated     = "deprecated"
+	RuleOld            = "old"
+	RuleMissingSum     = "missing-sum"
+	RuleReplaceOutside = "replace-outside"
+	RuleReplaceFork    = "replace-fork"
+	RuleLicence        = "licence"
+	RuleVulnerability  = "vulnerability"
+	RuleUnchecked      = "unchecked" // something that could not be looked at
+)
+
+// Severity is how much a finding matters. Its values are ordered.
+type Severity int
+
+const (
+	Note Severity = iota + 1
+	Warning
+	Error
+)
+
+// String returns the word that SARIF has for it: note, warning or error.
+func (s Severity) String() string { return [...]string{"", "note", "warning", "error"}[s] }
+
+// MarshalText makes it that word in JSON too.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// ParseSeverity is the reverse of String. "none" is above all severities, so that no finding reaches it.
+func ParseSeverity(word string) (Severity, error) {
+	switch i := slices.Index([]string{"note", "warning", "error", "none"}, word); i {
+	case -1:
+		return 0, fmt.Errorf("severity %q: one of error, warning, note, none", word)
+	default:
+		return Note + Severity(i), nil
+	}
+}
+
+// A Finding is one thing that is wrong, or that could not be looked at.
+type Finding struct {
+	Rule     string   `json:"rule"`
+	Severity Severity `json:"severity"`
+	File     string   `json:"file,omitempty"` // as the tree was named; empty where no file is to blame
+	Line     int      `json:"line,omitempty"` // from 1; 0 without a file
+	Module   string   `json:"module,omitempty"`
+	Version  string   `json:"version,omitempty"`
+	ID       string   `json:"id,omitempty"` // of a vulnerability: GO-2026-0001
+	Message  string   `json:"message"`
+	Do       string   `json:"do,omitempty"` // what the reader may do about it
+}
+
+// A Module is a module version that some tree uses, and what is known of it.
+type Module struct {
+	Path     string     `json:"path"`
+	Version  string     `json:"version"`
+	Time     *time.Time `json:"time,omitempty"` // of the release
+	Licences []string   `json:"licences"`       // SPDX identifiers, sorted; empty if none is known
+	UsedBy   []string   `json:"usedBy"`         // FILE:LINE of each go.mod that requires it, sorted
+}
+
+// Options say what to audit, and with which facts.
+type Options struct {
+	Trees []Tree
+	// Modules is laid out as a module proxy is. Its zip files have to be io.ReaderAt. nil if there is none.
+	Modules fs.FS
+	// ModCache is the folder of a module cache of which Modules is cache/download. If it is empty, the go command is
+	// given Modules by a server on the loopback interface, and checks them by go.sum.
+	ModCache string
+	// VulnDB is a Go vulnerability database. nil if there is none.
+	VulnDB fs.FS
+	// Govulncheck is the command, with its first arguments, that runs Govulncheck with those that are added.
+	Govulncheck []string
+	// Env is where Govulncheck's environment takes PATH, TMPDIR, GOOS, GOARCH and CGO_ENABLED (default 0) from.
+	Env map[string]string
+	// Now is what ages are counted from.
+	Now time.Time
+	// MaxAge is how old a release may be; the zero Age is no limit.
+	MaxAge Age
+	// DenyLicences are patterns, as of path.Match, of licences that are an error.
+	DenyLicences []string
+}
+
+// A Report is what an audit found, in an order that depends on nothing but the input.
+type Report struct {
+	Time     time.Time `json:"time"`
+	Trees    []string  `json:"trees"`
+	Modules  []Module  `json:"modules"`
+	Findings []Finding `json:"findings"`
+}
+
+// Run audits the trees. A go.mod, go.work or go.sum that can't be read is an error that names the file and the line; so
+// is a vulnerability database that can't be read. What else can't be looked at becomes a finding.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	for _, p := range o.DenyLicences {
+		if _, err := path.Match(p, ""); err != nil {
+			return nil, fmt.Errorf("licence pattern %q: %w", p, err)
+		}
+	}
+	units, err := load(o.Trees)
+	if err != nil {
+		return nil, err
+	}
+	deps := dependencies(units)
+	known, err := gather(ctx, source{o.Modules}, deps)
+	if err != nil {
+		return nil, err
+	}
+	findings := slices.Concat(
+		versionSkew(units), replacements(units), missingSums(units),
+		releases(deps, known, o), licences(deps, known, o.DenyLicences), unchecked(units, deps, known, o))
+	vulnerable, err := vulnerabilities(ctx, units, o)
+	if err != nil {
+		return nil, err
+	}
+	findings = append(findings, vulnerable...)
+	slices.SortFunc(findings, compareFindings)
+	r := &Report{Time: o.Now.UTC(), Modules: modules(deps, known), Findings: slices.Compact(findings)}
+	for _, t := range o.Trees {
+		r.Trees = append(r.Trees, t.Name)
+	}
+	return r, nil
+}
+
+// Reaches says whether a finding is of a severity or a higher one.
+func (r *Report) Reaches(s Severity) bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity >= s })
+}
+
+func compareFindings(a, b Finding) int {
+	return cmp.Or(
+		strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(b.Severity, a.Severity),
+		strings.Compare(a.Rule, b.Rule), strings.Compare(a.Module, b.Module), strings.Compare(a.Version, b.Version),
+		strings.Compare(a.ID, b.ID), strings.Compare(a.Message, b.Message))
+}
+
+// modules lists each module version once, with where it is used.
+func modules(deps []dep, known map[module.Version]facts) []Module {
+	usedBy := map[module.Version][]string{}
+	for _, d := range deps {
+		if d.used.Version != "" {
+			usedBy[d.used] = append(usedBy[d.used], d.at.String())
+		}
+	}
+	out := []Module{}
+	for v, places := range usedBy {
+		slices.Sort(places)
+		m := Module{Path: v.Path, Version: v.Version, Licences: append([]string{}, known[v].licences...), UsedBy: slices.Compact(places)}
+		if t := known[v].time; !t.IsZero() {
+			m.Time = &t
+		}
+		out = append(out, m)
+	}
+	slices.SortFunc(out, func(a, b Module) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Version, b.Version))
+	})
+	return out
+}
+
+// plain makes one line of an untrusted text, without control characters and not too long, for a message.
+func plain(text string) string {
+	const limit = 300
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) && !unicode.IsSpace(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
+	if runes := []rune(text); len(runes) > limit {
+		text = string(runes[:limit]) + "…"
+	}
+	return text
+}
+
+// notThere says whether an error means that a file isn't there, rather than that it can't be read.
+func notThere(err error) bool { return errors.Is(err, fs.ErrNotExist) }

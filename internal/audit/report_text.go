@@ -1,0 +1,47 @@
+package audit
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+)
+
+// WriteText writes each finding as a line, in the form that compilers have: FILE:LINE: SEVERITY: [RULE] MESSAGE; DO.
+// A last line counts them.
+func (r *Report) WriteText(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	count := map[Severity]int{}
+	for _, f := range r.Findings {
+		count[f.Severity]++
+		if f.File != "" {
+			fmt.Fprintf(b, "%s: ", visible(position{f.File, f.Line}.String()))
+		}
+		fmt.Fprintf(b, "%s: [%s] %s", f.Severity, f.Rule, visible(f.Message))
+		if f.Do != "" {
+			fmt.Fprintf(b, "; %s", visible(f.Do))
+		}
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(b, "%s: %s, %s, %s\n", number(len(r.Modules), "module version"),
+		number(count[Error], "error"), number(count[Warning], "warning"), number(count[Note], "note"))
+	return b.Flush()
+}
+
+func number(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// visible replaces what a terminal would obey.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}

@@ -1,0 +1,219 @@
+package audit
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/larder-build/larder/internal/gomod"
+	"golang.org/x/mod/module"
+	"golang.org/x/vuln/scan"
+)
+
+// Govulncheck runs govulncheck with its own arguments. It is for a process of its own, which Options.Govulncheck starts:
+// the library takes the go command's settings from the process's environment here and there, doesn't stop when its
+// context is done, and panics on some sources.
+func Govulncheck(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if _, err := exec.LookPath("go"); err != nil {
+		return errors.New("there is no go command on PATH")
+	}
+	cmd := scan.Command(ctx, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(""), stdout, stderr
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return cmd.Wait()
+}
+
+// scanner runs govulncheck on services.
+type scanner struct {
+	command []string
+	env     []string
+	served  *loopback
+	dir     string // temporary
+}
+
+// newScanner prepares what all runs have in common: the vulnerability database, and a module cache unless there is one
+// already. The caller closes it.
+func newScanner(o Options) (*scanner, error) {
+	dir, err := os.MkdirTemp("", "larder-audit-")
+	if err != nil {
+		return nil, err
+	}
+	served, err := serve(o.Modules, o.VulnDB)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	s := &scanner{command: o.Govulncheck, served: served, dir: dir}
+	for _, name := range []string{"PATH", "TMPDIR", "GOOS", "GOARCH"} {
+		if value, ok := o.Env[name]; ok {
+			s.env = append(s.env, name+"="+value)
+		}
+	}
+	s.env = append(s.env, "CGO_ENABLED="+cmp.Or(o.Env["CGO_ENABLED"], "0"),
+		// A program of that name on PATH would be run in the go command's place.
+		"GOPACKAGESDRIVER=off",
+		"GOCACHE="+filepath.Join(dir, "gocache"), "GOPATH="+filepath.Join(dir, "gopath"))
+	s.env = append(s.env, gomod.OfflineEnv()...)
+	switch {
+	case o.ModCache != "":
+		s.env = append(s.env, "GOMODCACHE="+o.ModCache)
+	case o.Modules != nil:
+		s.env = append(s.env, "GOPROXY="+served.url+"/modules")
+	}
+	return s, nil
+}
+
+func (s *scanner) close() error {
+	return errors.Join(s.served.close(), makeWritable(s.dir), os.RemoveAll(s.dir))
+}
+
+// makeWritable lets the folders of a module cache be removed: the go command makes them read-only.
+func makeWritable(dir string) error {
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		return os.Chmod(name, 0o700)
+	})
+}
+
+// run returns the vulnerabilities of a service, or why its packages can't be loaded.
+func (s *scanner) run(ctx context.Context, svc *service) ([]vulnerability, error) {
+	dir := filepath.Join(svc.tree.Dir, filepath.FromSlash(svc.dir))
+	args := append(s.command[1:len(s.command):len(s.command)], "-format=json", "-C="+dir, "-db="+s.served.url+"/vulndb", "./...")
+	cmd := exec.CommandContext(ctx, s.command[0], args...)
+	cmd.Dir = dir
+	cmd.Env = append(s.env[:len(s.env):len(s.env)], svc.goEnv()...)
+	// The go commands that it starts end with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	found, decodeErr := svc.decode(stdout)
+	_, drainErr := io.Copy(io.Discard, stdout) // else it could wait for a reader for ever
+	if err := cmd.Wait(); err != nil {
+		return nil, s.reason(err, stderr.String(), svc.tree)
+	}
+	if err := errors.Join(decodeErr, drainErr); err != nil {
+		return nil, fmt.Errorf("govulncheck's output: %w", err)
+	}
+	return worst(found), nil
+}
+
+// goEnv returns the go command's settings that belong to a service.
+func (s *service) goEnv() []string {
+	root, work, mod := s.dir, "off", "readonly"
+	if s.unit.work != nil {
+		root, work = s.unit.dir, filepath.Join(s.tree.Dir, filepath.FromSlash(s.unit.dir), "go.work")
+	}
+	if _, err := fs.Stat(s.tree.FS, path.Join(root, "vendor/modules.txt")); err == nil {
+		mod = "vendor"
+	}
+	env := []string{"GOWORK=" + work, "GOFLAGS=-mod=" + mod}
+	if t, err := s.toolchain(); err == nil {
+		env = append(env, "GOVERSION="+t) // govulncheck's: that of the standard library
+	}
+	return env
+}
+
+// reason makes one of what a failed run printed, without what differs from run to run.
+func (s *scanner) reason(err error, stderr string, t *Tree) error {
+	if strings.TrimSpace(stderr) == "" {
+		return err
+	}
+	return errors.New(strings.NewReplacer(s.served.url+"/modules/", "", s.dir+"/", "", t.Dir+"/", t.file("")+"/").Replace(stderr))
+}
+
+// message is what is read here of govulncheck's output, which is documented in golang.org/x/vuln/internal/govulncheck.
+type message struct {
+	OSV     *entry `json:"osv"`
+	Finding *struct {
+		OSV          string  `json:"osv"`
+		FixedVersion string  `json:"fixed_version"`
+		Trace        []frame `json:"trace"`
+	} `json:"finding"`
+}
+
+// frame is a step of a call, that of the vulnerable function first.
+type frame struct {
+	Module   string `json:"module"`
+	Version  string `json:"version"`
+	Package  string `json:"package"`
+	Function string `json:"function"`
+	Receiver string `json:"receiver"`
+	Position *struct {
+		Filename string `json:"filename"` // below the module's folder
+		Line     int    `json:"line"`
+	} `json:"position"`
+}
+
+func (s *service) decode(r io.Reader) ([]vulnerability, error) {
+	summaries := map[string]string{}
+	var found []vulnerability
+	for dec := json.NewDecoder(r); ; {
+		var m message
+		err := dec.Decode(&m)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if m.OSV != nil {
+			summaries[m.OSV.ID] = cmp.Or(m.OSV.Summary, m.OSV.Details)
+		}
+		if m.Finding != nil && len(m.Finding.Trace) > 0 {
+			v := s.traced(m.Finding.Trace)
+			v.id, v.fixed = m.Finding.OSV, m.Finding.FixedVersion
+			found = append(found, v)
+		}
+	}
+	for i := range found {
+		found[i].summary = summaries[found[i].id]
+	}
+	return found, nil
+}
+
+// traced says how far a program gets: a trace without a function is of a package, one without a package of a module. The
+// caller is the service's own line nearest to the vulnerable function.
+func (s *service) traced(trace []frame) vulnerability {
+	sink := trace[0]
+	v := vulnerability{module: module.Version{Path: sink.Module, Version: sink.Version}}
+	switch {
+	case sink.Function != "":
+		v.reach = called
+		v.symbol = strings.TrimPrefix(sink.Receiver, "*") + "." + sink.Function
+		if sink.Receiver == "" {
+			v.symbol = sink.Function
+		}
+		v.symbol = sink.Package + "." + v.symbol
+	case sink.Package != "":
+		v.reach = imported
+	}
+	for _, f := range trace[1:] {
+		if f.Module == s.mod.Module.Mod.Path && f.Position != nil {
+			v.caller = position{s.tree.file(path.Join(s.dir, f.Position.Filename)), f.Position.Line}.String()
+			break
+		}
+	}
+	return v
+}

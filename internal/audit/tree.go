@@ -1,0 +1,305 @@
+package audit
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/larder-build/larder/internal/gomod"
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+)
+
+// A Tree is a folder with the source of modules.
+type Tree struct {
+	Name string // how files are named in findings: the folder as the user gave it
+	Dir  string // the folder's absolute path, for the go command
+	FS   fs.FS  // what is in it
+}
+
+// position is a line of a file, named as the tree was.
+type position struct {
+	file string
+	line int
+}
+
+func (p position) String() string { return fmt.Sprintf("%s:%d", p.file, p.line) }
+
+// service is one module of a tree: what becomes one or several programs.
+type service struct {
+	tree *Tree
+	dir  string // below the tree, "." for its root
+	file string // its go.mod, for findings
+	mod  *modfile.File
+	unit *unit
+}
+
+// unit is what has one build list: a module by itself, or the modules of a go.work.
+type unit struct {
+	tree     *Tree
+	dir      string
+	file     string            // the go.work; empty for a module by itself
+	work     *modfile.WorkFile // nil for a module by itself
+	services []*service
+	sums     gomod.Set
+	hasSums  bool // there is a go.sum or a go.work.sum at all
+}
+
+// dep is a module that a go.mod requires.
+type dep struct {
+	service  *service
+	path     string // as it is required
+	indirect bool
+	at       position
+	used     module.Version // after replacements; without a version if it is a folder
+}
+
+// A file of a tree is read up to this size: 16 MiB, as the go command does for a go.mod.
+const maxFile = 16 << 20
+
+// load finds and reads the go.mod, go.work and go.sum files of all trees.
+func load(trees []Tree) ([]*unit, error) {
+	var units []*unit
+	for i := range trees {
+		found, err := loadTree(&trees[i])
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, found...)
+	}
+	return units, nil
+}
+
+func loadTree(t *Tree) ([]*unit, error) {
+	mods, works, err := t.find()
+	if err != nil {
+		return nil, err
+	}
+	if len(mods) == 0 && len(works) == 0 {
+		return nil, fmt.Errorf("%s: there is no go.mod in it: name a folder that holds a Go module", t.Name)
+	}
+	services := map[string]*service{}
+	for _, dir := range mods {
+		if services[dir], err = t.service(dir); err != nil {
+			return nil, err
+		}
+	}
+	var units []*unit
+	for _, dir := range works {
+		u, err := t.workspace(dir, services)
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, u)
+	}
+	for _, dir := range mods {
+		if s := services[dir]; s.unit == nil {
+			s.unit = &unit{tree: t, dir: dir, services: []*service{s}}
+			units = append(units, s.unit)
+		}
+	}
+	for _, u := range units {
+		if err := u.loadSums(); err != nil {
+			return nil, err
+		}
+	}
+	return units, nil
+}
+
+// find returns the folders that have a go.mod and those that have a go.work, sorted. As for the go command, vendor,
+// testdata and folders whose names begin with "." or "_" are not looked into.
+func (t *Tree) find() (mods, works []string, err error) {
+	err = fs.WalkDir(t.FS, ".", func(name string, d fs.DirEntry, err error) error {
+		switch base := path.Base(name); {
+		case err != nil:
+			return fmt.Errorf("%s: %w", t.file(name), err)
+		case d.IsDir() && name != "." && (base == "vendor" || base == "testdata" || base == "node_modules" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")):
+			return fs.SkipDir
+		case d.IsDir():
+		case base == "go.mod":
+			mods = append(mods, path.Dir(name))
+		case base == "go.work":
+			works = append(works, path.Dir(name))
+		}
+		return nil
+	})
+	return mods, works, err
+}
+
+func (t *Tree) service(dir string) (*service, error) {
+	s := &service{tree: t, dir: dir, file: t.file(path.Join(dir, "go.mod"))}
+	data, err := t.read(path.Join(dir, "go.mod"))
+	if err != nil {
+		return nil, err
+	}
+	if s.mod, err = modfile.Parse(s.file, data, nil); err != nil {
+		return nil, oneError(err)
+	}
+	if s.mod.Module == nil {
+		return nil, fmt.Errorf("%s:1: there is no module line: begin it with 'module PATH'", s.file)
+	}
+	return s, nil
+}
+
+// workspace reads a go.work. A module belongs to the first go.work that uses it.
+func (t *Tree) workspace(dir string, services map[string]*service) (*unit, error) {
+	u := &unit{tree: t, dir: dir, file: t.file(path.Join(dir, "go.work"))}
+	data, err := t.read(path.Join(dir, "go.work"))
+	if err != nil {
+		return nil, err
+	}
+	if u.work, err = modfile.ParseWork(u.file, data, nil); err != nil {
+		return nil, oneError(err)
+	}
+	for _, use := range u.work.Use {
+		if leaves(dir, use.Path) {
+			continue // replacements tells of it
+		}
+		member := path.Join(dir, filepath.ToSlash(use.Path))
+		s := services[member]
+		if s == nil { // in a folder that isn't looked into
+			if s, err = t.service(member); err != nil {
+				return nil, fmt.Errorf("%s:%d: use %s: %w", u.file, use.Syntax.Start.Line, use.Path, err)
+			}
+		}
+		if s.unit == nil {
+			s.unit = u
+			u.services = append(u.services, s)
+		}
+	}
+	return u, nil
+}
+
+// loadSums reads all that the go command would look for a checksum in.
+func (u *unit) loadSums() error {
+	names := []string{}
+	if u.work != nil {
+		names = append(names, path.Join(u.dir, "go.work.sum"))
+	}
+	for _, s := range u.services {
+		names = append(names, path.Join(s.dir, "go.sum"))
+	}
+	var files []gomod.File
+	for _, name := range names {
+		data, err := u.tree.read(name)
+		if notThere(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		u.hasSums = true
+		files = append(files, gomod.File{Name: u.tree.file(name), Data: data})
+	}
+	var err error
+	u.sums, err = gomod.ParseSums(files...)
+	return err
+}
+
+// file names a file of the tree for people.
+func (t *Tree) file(name string) string {
+	return filepath.ToSlash(filepath.Join(t.Name, filepath.FromSlash(name)))
+}
+
+func (t *Tree) read(name string) ([]byte, error) {
+	data, err := readFile(t.FS, name, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.file(name), err)
+	}
+	return data, nil
+}
+
+// readFile reads a file that may not be larger than limit bytes.
+func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var buf bytes.Buffer
+	n, err := io.Copy(&buf, io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if n > limit {
+		return nil, fmt.Errorf("it is larger than %d bytes", limit)
+	}
+	return buf.Bytes(), nil
+}
+
+// oneError keeps the first of the errors of a file, which has its line: those that follow often come of it.
+func oneError(err error) error {
+	var list modfile.ErrorList
+	if errors.As(err, &list) && len(list) > 0 {
+		return &list[0]
+	}
+	return err
+}
+
+// leaves says whether a folder, written in a file in dir, lies outside the tree.
+func leaves(dir, folder string) bool {
+	return filepath.IsAbs(folder) || !filepath.IsLocal(filepath.Join(filepath.FromSlash(dir), filepath.FromSlash(folder)))
+}
+
+// dependencies lists what all go.mod files require.
+func dependencies(units []*unit) []dep {
+	var deps []dep
+	for _, u := range units {
+		deps = append(deps, u.dependencies()...)
+	}
+	return deps
+}
+
+func (u *unit) dependencies() []dep {
+	var deps []dep
+	for _, s := range u.services {
+		for _, r := range s.mod.Require {
+			if u.member(r.Mod.Path) {
+				continue
+			}
+			deps = append(deps, dep{
+				service: s, path: r.Mod.Path, indirect: r.Indirect,
+				at: position{s.file, r.Syntax.Start.Line}, used: s.replaced(r.Mod),
+			})
+		}
+	}
+	return deps
+}
+
+// member says whether a module is one of a workspace's own.
+func (u *unit) member(path string) bool {
+	return slices.ContainsFunc(u.services, func(s *service) bool { return s.mod.Module.Mod.Path == path })
+}
+
+// replaced returns what is used in a module's place: that of go.work goes before that of go.mod, and one for the version
+// before one for all.
+func (s *service) replaced(m module.Version) module.Version {
+	var lists [][]*modfile.Replace
+	if s.unit.work != nil {
+		lists = append(lists, s.unit.work.Replace)
+	}
+	for _, list := range append(lists, s.mod.Replace) {
+		matches := slices.DeleteFunc(slices.Clone(list), func(r *modfile.Replace) bool {
+			return r.Old.Path != m.Path || r.Old.Version != "" && r.Old.Version != m.Version
+		})
+		if len(matches) > 0 {
+			return slices.MaxFunc(matches, func(a, b *modfile.Replace) int { return cmp.Compare(len(a.Old.Version), len(b.Old.Version)) }).New
+		}
+	}
+	return m
+}
+
+// modLine is the position of a service's module line, for what no other line is to blame for.
+func (s *service) modLine() position { return position{s.file, s.mod.Module.Syntax.Start.Line} }
+
+// finding begins a finding about a required module.
+func (d dep) finding(rule string, severity Severity) Finding {
+	return Finding{Rule: rule, Severity: severity, File: d.at.file, Line: d.at.line, Module: d.used.Path, Version: d.used.Version}
+}

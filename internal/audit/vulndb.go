@@ -1,0 +1,212 @@
+package audit
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
+)
+
+// Sizes of a vulnerability database's files up to which they are read: several times what https://vuln.go.dev has.
+const (
+	maxIndex = 64 << 20
+	maxEntry = 4 << 20
+)
+
+// vulnDB reads a Go vulnerability database by versions alone, where govulncheck can't be used. The format is that of
+// https://go.dev/doc/security/vuln/database.
+type vulnDB struct {
+	fsys  fs.FS
+	index map[string][]string // module path to ids
+}
+
+// entry is what is read here of an entry of the database, which is in OSV format: https://ossf.github.io/osv-schema.
+type entry struct {
+	ID        string     `json:"id"`
+	Summary   string     `json:"summary"`
+	Details   string     `json:"details"`
+	Withdrawn *time.Time `json:"withdrawn"`
+	Affected  []affected `json:"affected"`
+}
+
+type affected struct {
+	Package struct {
+		Name string `json:"name"`
+	} `json:"package"`
+	Ranges []versionRange `json:"ranges"`
+}
+
+type versionRange struct {
+	Type   string  `json:"type"`
+	Events []event `json:"events"`
+}
+
+// event is a version without its "v" from which on versions are affected, or no more.
+type event struct {
+	Introduced string `json:"introduced"`
+	Fixed      string `json:"fixed"`
+}
+
+var vulnID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`)
+
+func openVulnDB(fsys fs.FS) (*vulnDB, error) {
+	const name = "index/modules.json"
+	data, err := readFile(fsys, name, maxIndex)
+	if err != nil {
+		return nil, fmt.Errorf("vulnerability database: %w: it has to have the layout of https://go.dev/doc/security/vuln/database", err)
+	}
+	index, err := parseIndex(data)
+	if err != nil {
+		return nil, fmt.Errorf("vulnerability database: %s: %w", name, err)
+	}
+	return &vulnDB{fsys, index}, nil
+}
+
+// parseIndex returns the ids of the vulnerabilities that each module has.
+func parseIndex(data []byte) (map[string][]string, error) {
+	var list []struct {
+		Path  string `json:"path"`
+		Vulns []struct {
+			ID string `json:"id"`
+		} `json:"vulns"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, err
+	}
+	index := map[string][]string{}
+	for _, m := range list {
+		for _, v := range m.Vulns {
+			if !vulnID.MatchString(v.ID) {
+				return nil, fmt.Errorf("module %q has a vulnerability with the malformed id %q", m.Path, v.ID)
+			}
+			index[m.Path] = append(index[m.Path], v.ID)
+		}
+	}
+	return index, nil
+}
+
+// byVersions returns the vulnerabilities of the versions that a service requires, and of the standard library that Larder
+// builds it with.
+func (db *vulnDB) byVersions(s *service) ([]vulnerability, error) {
+	var used []module.Version
+	for _, d := range s.unit.dependencies() {
+		if d.service == s && d.used.Version != "" {
+			used = append(used, d.used)
+		}
+	}
+	// A toolchain that can't be chosen is an error of the build, and no reason not to look at the modules.
+	if t, err := s.toolchain(); err == nil {
+		used = append(used, module.Version{Path: stdlib, Version: semverOf(t)})
+	}
+	var out []vulnerability
+	for _, m := range used {
+		for _, id := range db.index[m.Path] {
+			e, err := db.entry(id)
+			if err != nil {
+				return nil, err
+			}
+			if fixed, ok := e.affects(m); ok {
+				out = append(out, vulnerability{id: id, summary: cmp.Or(e.Summary, e.Details), module: m, fixed: fixed, reach: unknown})
+			}
+		}
+	}
+	return worst(out), nil
+}
+
+func (db *vulnDB) entry(id string) (*entry, error) {
+	name := "ID/" + id + ".json"
+	data, err := readFile(db.fsys, name, maxEntry)
+	if err != nil {
+		return nil, fmt.Errorf("vulnerability database: %w", err)
+	}
+	e, err := parseEntry(data)
+	if err != nil {
+		return nil, fmt.Errorf("vulnerability database: %s: %w", name, err)
+	}
+	return e, nil
+}
+
+func parseEntry(data []byte) (*entry, error) {
+	e := &entry{}
+	return e, json.Unmarshal(data, e)
+}
+
+// affects says whether a module version has the vulnerability, and which later version is the first without it, if one is.
+// As for govulncheck, what has no range of semantic versions affects all versions.
+func (e *entry) affects(m module.Version) (fixed string, ok bool) {
+	if e.Withdrawn != nil {
+		return "", false
+	}
+	for _, a := range e.Affected {
+		if a.Package.Name != m.Path {
+			continue
+		}
+		ranges := slices.DeleteFunc(slices.Clone(a.Ranges), func(r versionRange) bool { return r.Type != "SEMVER" })
+		if len(ranges) == 0 {
+			return "", true
+		}
+		for _, r := range ranges {
+			if fixed, ok := r.contains(m.Version); ok {
+				return fixed, true
+			}
+		}
+	}
+	return "", false
+}
+
+func (r versionRange) contains(version string) (fixed string, ok bool) {
+	if len(r.Events) == 0 {
+		return "", true
+	}
+	events := slices.Clone(r.Events)
+	slices.SortStableFunc(events, func(a, b event) int { return semver.Compare(a.version(), b.version()) })
+	for _, e := range events {
+		after := semver.Compare(version, e.version()) >= 0
+		switch {
+		case e.Introduced != "":
+			if after {
+				fixed, ok = "", true
+			}
+		case after:
+			ok = false
+		case ok:
+			return e.version(), true
+		}
+	}
+	return "", ok
+}
+
+// version returns the event's version as x/mod/semver takes it; "0" is before all versions, and so invalid there.
+func (e event) version() string {
+	v := cmp.Or(e.Introduced, e.Fixed)
+	if v == "0" {
+		return ""
+	}
+	return "v" + strings.TrimPrefix(v, "v")
+}
+
+var goRelease = regexp.MustCompile(`^go(\d+\.\d+)(\.\d+)?((?:rc|beta)\d+)?$`)
+
+// semverOf returns the version that the database has for a Go release: go1.26.8 is v1.26.8, go1.27rc1 v1.27.0-rc.1.
+func semverOf(release string) string {
+	m := goRelease.FindStringSubmatch(release)
+	if m == nil {
+		return ""
+	}
+	v := "v" + m[1] + cmp.Or(m[2], ".0")
+	if m[3] != "" {
+		n := strings.IndexAny(m[3], "0123456789")
+		v += "-" + m[3][:n] + "." + m[3][n:]
+	}
+	return v
+}
+
+// goVersion returns a version of the standard library as people know it.
+func goVersion(version string) string { return "Go " + strings.TrimPrefix(version, "v") }

@@ -1,0 +1,151 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/larder-build/larder/internal/gomod"
+	"golang.org/x/mod/module"
+)
+
+// reach is how far a program gets to a vulnerability.
+type reach int
+
+const (
+	required reach = iota // a module with it is in the build list
+	imported              // a package with it is compiled
+	called                // a function with it can be called
+	unknown               // only versions were compared: it may be called
+)
+
+var severities = map[reach]Severity{required: Note, imported: Warning, called: Error, unknown: Error}
+
+// vulnerability is one that a service is affected by, as far as it was found out.
+type vulnerability struct {
+	id      string
+	summary string
+	module  module.Version // stdlib for the standard library, with a version as v1.26.8
+	fixed   string         // the version that has it no more; empty if there is none
+	reach   reach
+	symbol  string // that is called: example.com/m/pkg.Type.Method
+	caller  string // FILE:LINE in the service where the call begins; may be empty
+}
+
+// stdlib is the path that the vulnerability database has for the standard library.
+const stdlib = "stdlib"
+
+// vulnerabilities looks for known ones in each service: with govulncheck, or where that can't load the packages, by the
+// versions of modules alone, which is told.
+func vulnerabilities(ctx context.Context, units []*unit, o Options) (out []Finding, err error) {
+	if o.VulnDB == nil {
+		return nil, nil
+	}
+	db, err := openVulnDB(o.VulnDB)
+	if err != nil {
+		return nil, err
+	}
+	scan, err := newScanner(o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, scan.close()) }()
+	for _, u := range units {
+		for _, s := range u.services {
+			found, reason := scan.run(ctx, s)
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			if reason != nil {
+				out = append(out, Finding{Rule: RuleUnchecked, Severity: Warning, File: s.file, Line: s.modLine().line, Module: s.mod.Module.Mod.Path,
+					Message: "its packages could not be loaded, so vulnerabilities are told by versions alone: " + plain(reason.Error()),
+					Do:      "give what the go command needs to build it, or see to each of them yourself"})
+				if found, err = db.byVersions(s); err != nil {
+					return nil, err
+				}
+			}
+			for _, v := range found {
+				out = append(out, s.vulnerable(v))
+			}
+		}
+	}
+	return out, nil
+}
+
+// vulnerable makes a finding of a vulnerability, at the line that brought it in.
+func (s *service) vulnerable(v vulnerability) Finding {
+	at := s.lineOf(v.module.Path)
+	f := Finding{Rule: RuleVulnerability, Severity: severities[v.reach], File: at.file, Line: at.line, Module: v.module.Path, Version: v.module.Version, ID: v.id}
+	name := v.module.String()
+	if v.module.Path == stdlib {
+		name = "the standard library of " + goVersion(v.module.Version)
+	}
+	f.Message = fmt.Sprintf("%s in %s: %s", v.id, name, plain(v.summary))
+	switch v.reach {
+	case called:
+		f.Message += fmt.Sprintf(" (%s is called", plain(v.symbol))
+		if v.caller != "" {
+			f.Message += " from " + plain(v.caller)
+		}
+		f.Message += ")"
+	case imported:
+		f.Message += " (a package of it is imported, what is vulnerable isn't called)"
+	case required:
+		f.Message += " (what is vulnerable isn't imported)"
+	case unknown:
+		f.Message += " (whether it is called is not known)"
+	}
+	switch {
+	case v.fixed == "":
+		f.Do = "no version is fixed: see https://pkg.go.dev/vuln/" + v.id
+	case v.module.Path == stdlib:
+		f.Do = "build with " + goVersion(v.fixed) + " or newer"
+	default:
+		f.Do = "go get " + v.module.Path + "@" + v.fixed
+	}
+	return f
+}
+
+// lineOf returns the line that a module, or the standard library, comes from.
+func (s *service) lineOf(path string) position {
+	if path == stdlib {
+		switch work := s.unit.work; {
+		case work != nil && work.Toolchain != nil:
+			return position{s.unit.file, work.Toolchain.Syntax.Start.Line}
+		case s.mod.Toolchain != nil:
+			return position{s.file, s.mod.Toolchain.Syntax.Start.Line}
+		case s.mod.Go != nil:
+			return position{s.file, s.mod.Go.Syntax.Start.Line}
+		}
+	}
+	for _, r := range s.mod.Require {
+		if r.Mod.Path == path || s.replaced(r.Mod).Path == path {
+			return position{s.file, r.Syntax.Start.Line}
+		}
+	}
+	return s.modLine()
+}
+
+// toolchain returns the Go release that Larder builds a service with.
+func (s *service) toolchain() (string, error) {
+	files := []gomod.VersionFile{}
+	if s.unit.work != nil {
+		files = append(files, gomod.WorkVersions(s.unit.file, s.unit.work))
+	}
+	for _, member := range s.unit.services {
+		files = append(files, gomod.ModVersions(member.file, member.mod))
+	}
+	t, err := gomod.ChooseToolchain(gomod.ToolchainRequest{Files: files})
+	return t.Version, err
+}
+
+// worst keeps, of each vulnerability of a module, that which reaches farthest; among these the first by symbol.
+func worst(list []vulnerability) []vulnerability {
+	slices.SortFunc(list, func(a, b vulnerability) int {
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.module.Path, b.module.Path), cmp.Compare(b.reach, a.reach),
+			cmp.Compare(a.symbol, b.symbol), cmp.Compare(a.caller, b.caller))
+	})
+	return slices.CompactFunc(list, func(a, b vulnerability) bool { return a.id == b.id && a.module.Path == b.module.Path })
+}
