@@ -87,7 +87,8 @@ type Module struct {
 // Options say what to audit, and with which facts.
 type Options struct {
 	Trees []Tree
-	// Modules is laid out as a module proxy is. Its zip files have to be io.ReaderAt. nil if there is none.
+	// Modules is laid out as a module proxy is; its folders are listed, and its zip files have to be io.ReaderAt. nil if
+	// there is none.
 	Modules fs.FS
 	// ModCache is the folder of a module cache of which Modules is cache/download. If it is empty, the go command is
 	// given Modules by a server on the loopback interface, and checks them by go.sum.

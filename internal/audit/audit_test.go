@@ -248,6 +248,23 @@ func golden(t *testing.T, name string, got []byte) {
 	require.Empty(t, cmp.Diff(string(want), string(got)), "%s; -update writes it anew", name)
 }
 
+// docs/audit.md tells of each rule, and shows lines that are real.
+func TestDocumented(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "audit.md"))
+	require.NoError(t, err)
+	report, err := os.ReadFile(filepath.Join("testdata", "report.txt"))
+	require.NoError(t, err)
+	_, example, _ := strings.Cut(string(doc), "```text\n")
+	example, _, _ = strings.Cut(example, "```")
+	require.NotEmpty(t, example)
+	for line := range strings.Lines(example) {
+		require.Contains(t, string(report), line)
+	}
+	for _, rule := range rules {
+		require.Contains(t, string(doc), "\n| `"+rule.ID+"` | ")
+	}
+}
+
 // The order of the trees and of what is in them changes nothing but the list of trees.
 func TestReportIsStable(t *testing.T) {
 	w := newWorld(t)

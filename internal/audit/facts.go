@@ -231,7 +231,7 @@ func unchecked(units []*unit, deps []dep, known map[module.Version]facts, o Opti
 	}
 	for _, u := range units {
 		for _, s := range u.services {
-			if s.mod.Go == nil || !lists(s.mod.Go.Version) {
+			if !s.listsAll() {
 				x := Finding{Rule: RuleUnchecked, Severity: Note, File: s.file, Line: s.modLine().line, Module: s.mod.Module.Mod.Path}
 				x.Message = "a go.mod of before Go 1.17 doesn't list the modules that it needs indirectly: these are not checked"
 				x.Do = "go mod tidy -go=1.17"

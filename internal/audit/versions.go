@@ -10,8 +10,10 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// lists says whether a go.mod of a Go version lists all modules of its build, as they do since Go 1.17.
-func lists(goVersion string) bool { return version.Compare("go"+goVersion, "go1.17") >= 0 }
+// listsAll says whether a go.mod lists all modules of the build, as they do since Go 1.17.
+func (s *service) listsAll() bool {
+	return s.mod.Go != nil && version.Compare("go"+s.mod.Go.Version, "go1.17") >= 0
+}
 
 // versionSkew finds modules of which services use different versions. The services of a workspace are built with the
 // highest version that one of them requires, so they don't differ among themselves. Each service that isn't at the

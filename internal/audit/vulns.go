@@ -47,28 +47,51 @@ func vulnerabilities(ctx context.Context, units []*unit, o Options) (out []Findi
 	if err != nil {
 		return nil, err
 	}
+	suspects, err := db.suspects(units)
+	if err != nil || len(suspects) == 0 {
+		return nil, err
+	}
 	scan, err := newScanner(o)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, scan.close()) }()
-	for _, u := range units {
-		for _, s := range u.services {
-			found, reason := scan.run(ctx, s)
-			if err := ctx.Err(); err != nil {
+	for _, s := range suspects {
+		found, reason := scan.run(ctx, s)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if reason != nil {
+			out = append(out, Finding{Rule: RuleUnchecked, Severity: Warning, File: s.file, Line: s.modLine().line, Module: s.mod.Module.Mod.Path,
+				Message: "its packages could not be loaded, so vulnerabilities are told by versions alone: " + plain(reason.Error()),
+				Do:      "give what the go command needs to build it, or see to each of them yourself"})
+			if found, err = db.byVersions(s); err != nil {
 				return nil, err
 			}
-			if reason != nil {
-				out = append(out, Finding{Rule: RuleUnchecked, Severity: Warning, File: s.file, Line: s.modLine().line, Module: s.mod.Module.Mod.Path,
-					Message: "its packages could not be loaded, so vulnerabilities are told by versions alone: " + plain(reason.Error()),
-					Do:      "give what the go command needs to build it, or see to each of them yourself"})
-				if found, err = db.byVersions(s); err != nil {
-					return nil, err
-				}
+		}
+		for _, v := range found {
+			out = append(out, s.vulnerable(v))
+		}
+	}
+	return out, nil
+}
+
+// suspects returns the services of which the packages have to be loaded: those of a unit for whose versions the database
+// has something. Loading takes seconds to minutes, and for most programs there is nothing to find.
+func (db *vulnDB) suspects(units []*unit) ([]*service, error) {
+	var out []*service
+	for _, u := range units {
+		suspect := false
+		for _, s := range u.services {
+			found, err := db.byVersions(s)
+			if err != nil {
+				return nil, err
 			}
-			for _, v := range found {
-				out = append(out, s.vulnerable(v))
-			}
+			_, err = s.toolchain()
+			suspect = suspect || len(found) > 0 || err != nil || !s.listsAll()
+		}
+		if suspect {
+			out = append(out, u.services...)
 		}
 	}
 	return out, nil

@@ -5,8 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/module"
@@ -38,13 +40,16 @@ func TestVulnerabilities(t *testing.T) {
 		want    []string
 		notWant string
 	}{
-		"called":                        {program("v1.0.0", parse), nil, []string{"error: GO-2021-0001", "vuln.example/lib.Parse is called from p/main.go:5"}, "warning"},
-		"called by method":              {program("v1.0.0", "import \"vuln.example/lib\"\n\nvar r interface{ Read() } = &lib.T{}\n\nfunc main() { r.Read() }\n"), nil, []string{"error: GO-2021-0001", "vuln.example/lib.T.Read " + isCalled}, ""},
-		"imported":                      {program("v1.0.0", "import \"vuln.example/lib\"\n\nfunc main() { lib.Safe() }\n"), nil, []string{"warning: GO-2021-0001", "isn't called"}, "error"},
-		"only required":                 {program("v1.0.0", "import \"vuln.example/lib/sub\"\n\nfunc main() { sub.F() }\n"), nil, []string{"note: GO-2021-0001", "isn't imported"}, "error"},
-		"fixed":                         {program("v1.2.0", parse), nil, nil, "GO-"},
-		"does not compile":              {program("v1.0.0", "func main() { missing() }\n"), nil, []string{"warning: its packages could not be loaded", "p/main.go:3", "undefined: missing", "error: GO-2021-0001", "whether it is called is not known"}, "/tmp"},
-		"does not compile and is fixed": {program("v1.2.0", "func main() { missing() }\n"), nil, []string{"warning: its packages could not be loaded"}, "GO-"},
+		"called":           {program("v1.0.0", parse), nil, []string{"error: GO-2021-0001", "vuln.example/lib.Parse is called from p/main.go:5"}, "warning"},
+		"called by method": {program("v1.0.0", "import \"vuln.example/lib\"\n\nvar r interface{ Read() } = &lib.T{}\n\nfunc main() { r.Read() }\n"), nil, []string{"error: GO-2021-0001", "vuln.example/lib.T.Read " + isCalled}, ""},
+		"imported":         {program("v1.0.0", "import \"vuln.example/lib\"\n\nfunc main() { lib.Safe() }\n"), nil, []string{"warning: GO-2021-0001", "isn't called"}, "error"},
+		"only required":    {program("v1.0.0", "import \"vuln.example/lib/sub\"\n\nfunc main() { sub.F() }\n"), nil, []string{"note: GO-2021-0001", "isn't imported"}, "error"},
+		"fixed":            {program("v1.2.0", parse), nil, nil, "GO-"},
+		"does not compile": {program("v1.0.0", "func main() { missing() }\n"), nil, []string{"warning: its packages could not be loaded", "p/main.go:3", "undefined: missing", "error: GO-2021-0001", "whether it is called is not known"}, "/tmp"},
+		"no version is affected, so nothing is loaded": {program("v1.2.0", "func main() { missing() }\n"), func(w *world, _ string) {
+			index := `[{"path":"vuln.example/lib","vulns":[{"id":"GO-2021-0001"}]}]`
+			require.NoError(w.t, os.WriteFile(filepath.Join(w.vulnDB, "index", "modules.json"), []byte(index), 0o644))
+		}, nil, "could not be loaded"},
 		"no go command": {program("v1.0.0", parse), func(w *world, _ string) { w.options.Env["PATH"] = w.t.TempDir() },
 			[]string{"there is no go command on PATH", "error: GO-2021-0001"}, ""},
 		"no modules": {program("v1.0.0", parse), func(w *world, _ string) { w.options.Modules = nil },
@@ -81,22 +86,33 @@ func TestVulnerabilities(t *testing.T) {
 	}
 }
 
-// Whatever a tree's files and the user's environment say, nothing is fetched and no toolchain but the one at hand runs.
-func TestVulnerabilitiesAskNoNetwork(t *testing.T) {
+// Whatever the user's environment says, nothing is fetched, no toolchain but the one at hand runs, and no other program
+// in the go command's place.
+func TestEnvironment(t *testing.T) {
 	w := newWorld(t)
-	proxy := testkit.ServeProxy(t, w.modules)
-	dir := w.tree("p", strings.Replace(program("v1.0.0", "func main() {}\n"), "toolchain go1.26.8", "toolchain go1.99.0", 1))
-	for name, value := range map[string]string{"GOPROXY": proxy.URL, "GOTOOLCHAIN": "auto", "GOFLAGS": "-mod=mod", "GOSUMDB": "off"} {
-		t.Setenv(name, value)
-		w.options.Env[name] = value
+	w.tree("p", program("v1.0.0", "func main() {}\n"))
+	for _, name := range []string{"GOPROXY", "GOTOOLCHAIN", "GOFLAGS", "GOSUMDB", "GONOPROXY", "GOPRIVATE", "GOWORK", "GOENV", "GOVCS", "GOPACKAGESDRIVER", "GOMODCACHE", "HTTP_PROXY", "SECRET"} {
+		t.Setenv(name, "evil")
+		w.options.Env[name] = "evil"
 	}
-	before, err := os.ReadFile(filepath.Join(dir, "go.sum"))
+	file := filepath.Join(t.TempDir(), "env")
+	w.options.Govulncheck = []string{"sh", "-c", "env >'" + file + "'"}
+	w.run()
+	env, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.NotContains(t, found(w.run()), "could not be loaded")
-	require.Empty(t, proxy.Requests())
-	after, err := os.ReadFile(filepath.Join(dir, "go.sum"))
+	require.NotContains(t, string(env), "evil")
+	for _, want := range append(gomod.OfflineEnv(), "GOPACKAGESDRIVER=off", "GOFLAGS=-mod=readonly", "GOWORK=off", "CGO_ENABLED=0", "GOVERSION=go1.26.8") {
+		if want == "GOPROXY=off" {
+			want = "GOPROXY=http://127.0.0.1:"
+		}
+		require.Contains(t, string(env), want)
+	}
+
+	w.options.Modules = nil
+	w.run()
+	env, err = os.ReadFile(file)
 	require.NoError(t, err)
-	require.Equal(t, before, after)
+	require.Contains(t, string(env), "GOPROXY=off\n")
 }
 
 func TestVulnerabilitiesLeaveNothing(t *testing.T) {
@@ -116,6 +132,22 @@ func TestCanceled(t *testing.T) {
 	w.tree("p", program("v1.0.0", "func main() {}\n"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+	_, err := Run(ctx, w.options)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// A scan that is stopped ends at once, and so do the programs that it started.
+func TestCanceledScan(t *testing.T) {
+	w := newWorld(t)
+	w.tree("p", program("v1.0.0", "func main() {}\n"))
+	started := filepath.Join(t.TempDir(), "started")
+	require.NoError(t, syscall.Mkfifo(started, 0o600))
+	w.options.Govulncheck = []string{"sh", "-c", "sleep 1000 & echo >'" + started + "'; wait"}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		_, _ = os.ReadFile(started) // returns when the program has written
+	}()
 	_, err := Run(ctx, w.options)
 	require.ErrorIs(t, err, context.Canceled)
 }
