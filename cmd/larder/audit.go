@@ -1,0 +1,207 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"go/build"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/larder-build/larder/internal/audit"
+	"github.com/spf13/cobra"
+)
+
+// auditFlags are the flags of larder audit.
+type auditFlags struct {
+	modules, vulnDB string
+	maxAge          audit.Age
+	denyLicences    []string
+	format, output  string
+	failOn          string
+}
+
+func (c *command) audit() *cobra.Command {
+	f := &auditFlags{}
+	cmd := &cobra.Command{
+		Use:   "audit [OPTIONS] [DIR...]",
+		Short: "Look for what is wrong with the modules of source trees, offline",
+		Long: "Look for what is wrong with the modules of source trees, without a network: versions\n" +
+			"that differ between services, that are retracted, deprecated or old, missing\n" +
+			"checksums, replacements that leave the tree, licences, and known vulnerabilities.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{"."}
+			}
+			return c.runAudit(f, args)
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		},
+		Example: `  larder audit .
+  larder audit --modules ./proxy --vulndb ./vulndb --format sarif -o audit.sarif services/api services/web`,
+		DisableFlagsInUseLine: true,
+	}
+	f.maxAge, _ = audit.ParseAge("2y")
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.denyLicences, "deny-licence", nil, `Licence that is an error (e.g., "AGPL-3.0", "GPL-*")`)
+	flags.StringVar(&f.failOn, "fail-on", "error", `Fail on findings of this severity or a higher one ("error", "warning", "note", "none")`)
+	flags.StringVar(&f.format, "format", "text", `Format of the report ("text", "json", "sarif")`)
+	flags.Var(&f.maxAge, "max-age", `Age from which on a release is old (e.g., "2y", "90d", "0" for no limit)`)
+	flags.StringVar(&f.modules, "modules", "", "Folder of modules in a module proxy's layout, or a module cache (default: the go command's module cache)")
+	flags.StringVarP(&f.output, "output", "o", "", "Write the report to a file")
+	flags.StringVar(&f.vulnDB, "vulndb", "", "Folder of a Go vulnerability database")
+	for flag, values := range map[string][]string{"fail-on": {"error", "warning", "note", "none"}, "format": {"text", "json", "sarif"}} {
+		// It fails only for a flag that isn't there.
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+	return cmd
+}
+
+func (c *command) runAudit(f *auditFlags, dirs []string) (err error) {
+	failOn, err := audit.ParseSeverity(f.failOn)
+	if err != nil {
+		return fmt.Errorf("--fail-on: %w", err)
+	}
+	write, ok := map[string]func(*audit.Report, io.Writer) error{
+		"text": (*audit.Report).WriteText, "json": (*audit.Report).WriteJSON, "sarif": (*audit.Report).WriteSARIF,
+	}[f.format]
+	if !ok {
+		return fmt.Errorf("--format %q: one of text, json, sarif", f.format)
+	}
+	o, err := c.auditOptions(f)
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		tree, root, err := openTree(dir)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		o.Trees = append(o.Trees, tree)
+	}
+	report, err := audit.Run(c.ctx, o)
+	if err != nil {
+		return err
+	}
+	if f.output == "" {
+		err = write(report, c.stdout)
+	} else {
+		err = writeFile(f.output, func(w io.Writer) error { return write(report, w) })
+	}
+	if err == nil && report.Reaches(failOn) {
+		err = exitStatus(1)
+	}
+	return err
+}
+
+// openTree opens a folder so that no link leads out of it.
+func openTree(dir string) (audit.Tree, *os.Root, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return audit.Tree{}, nil, err
+	}
+	root, err := os.OpenRoot(abs)
+	if err != nil {
+		return audit.Tree{}, nil, err
+	}
+	return audit.Tree{Name: dir, Dir: abs, FS: root.FS()}, root, nil
+}
+
+// auditOptions finds the sources of facts.
+func (c *command) auditOptions(f *auditFlags) (o audit.Options, err error) {
+	o = audit.Options{Env: c.env, MaxAge: f.maxAge, DenyLicences: f.denyLicences}
+	if o.Now, err = c.now(); err != nil {
+		return o, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return o, err
+	}
+	o.Govulncheck = []string{self, "govulncheck"}
+	if f.vulnDB != "" {
+		if o.VulnDB, err = openFolder("vulndb", f.vulnDB); err != nil {
+			return o, err
+		}
+	}
+	if f.modules != "" {
+		o.Modules, err = openFolder("modules", f.modules)
+		if download, statErr := fs.Sub(o.Modules, "cache/download"); err == nil && statErr == nil && isFolder(download) {
+			o.Modules = download
+		}
+		return o, err
+	}
+	cache := c.env["GOMODCACHE"]
+	if gopath := filepath.SplitList(build.Default.GOPATH); cache == "" && len(gopath) > 0 {
+		cache = filepath.Join(gopath[0], "pkg", "mod")
+	}
+	if download := os.DirFS(filepath.Join(cache, "cache", "download")); cache != "" && isFolder(download) {
+		o.Modules, o.ModCache = download, cache
+	}
+	return o, nil
+}
+
+// now is the time that ages are counted from: SOURCE_DATE_EPOCH if it is set, so that a report can be made again.
+func (c *command) now() (time.Time, error) {
+	epoch := c.env["SOURCE_DATE_EPOCH"]
+	if epoch == "" {
+		return time.Now(), nil
+	}
+	seconds, err := strconv.ParseInt(epoch, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH=%s: expected a number of seconds since 1970", epoch)
+	}
+	return time.Unix(seconds, 0), nil
+}
+
+func openFolder(flag, dir string) (fs.FS, error) {
+	fsys := os.DirFS(dir)
+	if !isFolder(fsys) {
+		return nil, fmt.Errorf("--%s %s: there is no such folder", flag, dir)
+	}
+	return fsys, nil
+}
+
+func isFolder(fsys fs.FS) bool {
+	fi, err := fs.Stat(fsys, ".")
+	return err == nil && fi.IsDir()
+}
+
+// writeFile writes a file under another name beside its own, and gives it its own when it is whole.
+func writeFile(name string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	if err := errors.Join(write(f), f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+// govulncheck is what larder audit starts to find vulnerabilities.
+func (c *command) govulncheck() *cobra.Command {
+	return &cobra.Command{
+		Use:                "govulncheck",
+		Short:              "Run govulncheck, for larder audit",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			err := audit.Govulncheck(c.ctx, args, c.stdout, c.stderr)
+			if err != nil {
+				fmt.Fprintln(c.stderr, err) // as it is: larder audit makes it a part of its own message
+				err = exitStatus(1)
+			}
+			return err
+		},
+	}
+}
