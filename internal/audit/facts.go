@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/larder-build/larder/internal/gomod"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
@@ -192,15 +193,7 @@ func (s source) openZip(m module.Version) (*zip.Reader, io.Closer, error) {
 
 // file returns the path of a module's file below a module proxy's root.
 func file(m module.Version, ext string) (string, error) {
-	path, err := module.EscapePath(m.Path)
-	if err != nil {
-		return "", err
-	}
-	version, err := module.EscapeVersion(m.Version)
-	if err != nil {
-		return "", err
-	}
-	return path + "/@v/" + version + ext, nil
+	return gomod.Sum{Path: m.Path, Version: m.Version}.File(ext)
 }
 
 // unchecked tells what could not be looked at, and why.
