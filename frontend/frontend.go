@@ -35,6 +35,18 @@ type Frontend struct {
 // Build is a gateway build function, as the function Build is.
 func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 	f.remedies = map[digest.Digest]string{}
+	g, err := newGuard(c)
+	if err != nil {
+		return nil, err
+	}
+	if g == nil {
+		return f.build(ctx, c)
+	}
+	res, err := f.build(ctx, g)
+	return g.finish(ctx, res, err)
+}
+
+func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 	w := wrap(c)
 	ui, err := dockerui.NewClient(w)
 	if err != nil {

@@ -1,0 +1,112 @@
+package frontend
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/larder-build/larder/internal/offline"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/frontend/attestations"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/result"
+	"github.com/opencontainers/go-digest"
+)
+
+const (
+	offlinePredicate = "https://larder.build/offline/v1" // the type of the attestation
+	offlineFile      = "larder-offline.json"             // its name where a result is a folder
+)
+
+// A predicate says what was looked into before a result was made, and that nothing of it would use a network but what
+// the policy allows. The docs describe it: docs/offline-check.md.
+type predicate struct {
+	Larder     string         `json:"larder"` // version
+	Platform   string         `json:"platform"`
+	Definition digest.Digest  `json:"definition,omitempty"`
+	Allowed    []string       `json:"allowed"`
+	Sources    map[string]int `json:"sources"`
+	Images     []string       `json:"images"`
+	Steps      steps          `json:"steps"`
+}
+
+type steps struct {
+	Network  int `json:"network"` // none: else there is no attestation
+	Total    int `json:"total"`
+	Insecure int `json:"insecure"`
+	SSH      int `json:"ssh"`
+}
+
+// attest adds an attestation of what was checked, for each platform, to a result that has others: by itself it would
+// make an index of an image that is none.
+func (g *guard) attest(ctx context.Context, res *gateway.Result) error {
+	built, err := exptypes.ParsePlatforms(res.Metadata)
+	if err != nil {
+		return err
+	}
+	for _, p := range built.Platforms {
+		ref, ok := res.FindRef(p.ID)
+		if !ok {
+			return fmt.Errorf("the result has nothing for %s", p.ID)
+		}
+		g.mu.Lock()
+		report, ok := g.checked[ref]
+		g.mu.Unlock()
+		if !ok {
+			return refused("the result for %s was not looked into", p.ID)
+		}
+		if err := g.attestPlatform(ctx, res, p.ID, report); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *guard) attestPlatform(ctx context.Context, res *gateway.Result, platform string, report offline.Report) error {
+	asked, err := attestations.Parse(g.opts)
+	caps := g.BuildOpts().Caps
+	if err != nil || len(asked) == 0 || caps.Supports(gwpb.CapAttestations) != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(statement(platform, g.allow, report), "", "  ")
+	if err != nil {
+		return err
+	}
+	file := llb.Scratch().File(llb.Mkfile("/"+offlineFile, 0o644, data), llb.WithCustomName("[internal] attest what was checked offline"))
+	def, err := file.Marshal(ctx)
+	if err != nil {
+		return err
+	}
+	solved, err := g.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB()})
+	if err != nil {
+		return err
+	}
+	ref, err := solved.SingleRef()
+	if err != nil {
+		return err
+	}
+	// Provenance that buildx asks for by itself is for images alone, and so is this then.
+	inline, _ := strconv.ParseBool(asked[attestations.KeyTypeProvenance][result.AttestationInlineOnlyKey])
+	res.AddAttestation(platform, gateway.Attestation{
+		Kind: gwpb.AttestationKind_InToto, Ref: ref, Path: offlineFile,
+		Metadata: map[string][]byte{result.AttestationInlineOnlyKey: []byte(strconv.FormatBool(inline))},
+		InToto:   result.InTotoAttestation{PredicateType: offlinePredicate},
+	})
+	return nil
+}
+
+func statement(platform string, allow offline.Policy, report offline.Report) predicate {
+	p := predicate{
+		Larder: "unknown", Platform: platform, Definition: report.Definition, Allowed: allow.Strings(),
+		Sources: report.Sources, Images: append([]string{}, report.Images...),
+		Steps: steps{Total: report.Steps, Insecure: report.Insecure, SSH: report.SSH},
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		p.Larder = info.Main.Version
+	}
+	return p
+}

@@ -1,0 +1,161 @@
+package frontend
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strconv"
+	"sync"
+
+	"github.com/larder-build/larder/internal/offline"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/frontend/attestations"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/system"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Build arguments, and the option that is the network of RUN lines that ask for none.
+const (
+	offlineArg = "LARDER_OFFLINE"
+	allowArg   = "LARDER_OFFLINE_ALLOW"
+
+	argOpt     = "build-arg:"
+	networkOpt = "force-network-mode"
+)
+
+// A guard is a gateway client that refuses to use a network. It is below all else that a build asks of the builder, and
+// goes by what is asked alone: every definition is looked into before it is passed on, and no image is looked up that the
+// policy doesn't allow. RUN lines without --network have none.
+type guard struct {
+	gateway.Client
+	opts  map[string]string
+	allow offline.Policy
+
+	mu      sync.Mutex
+	unread  []string                             // images that were asked for and not looked up
+	checked map[gateway.Reference]offline.Report // what each result was made from
+}
+
+// newGuard returns the guard of a build with LARDER_OFFLINE=1, or nil for one without.
+func newGuard(c gateway.Client) (*guard, error) {
+	opts := maps.Clone(c.BuildOpts().Opts)
+	value, ok := opts[argOpt+offlineArg]
+	if !ok || value == "" {
+		return nil, nil
+	}
+	on, err := strconv.ParseBool(value)
+	if err != nil {
+		return nil, fmt.Errorf("%s=%s: expected 1 or 0, true or false", offlineArg, value)
+	}
+	if !on {
+		return nil, nil
+	}
+	allow, err := offline.ParsePolicy(opts[argOpt+allowArg])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", allowArg, err)
+	}
+	if mode := opts[networkOpt]; mode != "" && mode != "none" {
+		return nil, refused("the build has --network=%s: leave it out", mode)
+	}
+	opts[networkOpt] = "none"
+	asked, err := attestations.Parse(opts)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := asked[attestations.KeyTypeSbom]; ok {
+		return nil, refused("an SBOM is made by a scanner, whose step has a network: build without --sbom")
+	}
+	return &guard{Client: c, opts: opts, allow: allow, checked: map[gateway.Reference]offline.Report{}}, nil
+}
+
+// BuildOpts implements gateway.Client.
+func (g *guard) BuildOpts() gateway.BuildOpts {
+	opts := g.Client.BuildOpts()
+	opts.Opts = maps.Clone(g.opts) // BuildKit's frontend writes to it
+	return opts
+}
+
+// CurrentFrontend returns the definition of the frontend's image, or nil if the builder doesn't tell.
+func (g *guard) CurrentFrontend() (*llb.State, error) {
+	current, ok := g.Client.(interface{ CurrentFrontend() (*llb.State, error) })
+	if !ok {
+		return nil, nil
+	}
+	return current.CurrentFrontend()
+}
+
+// Solve implements gateway.Client.
+func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+	if req.Frontend != "" {
+		return nil, refused("the build is handed to another frontend, %s, whose build can't be looked into: leave out the syntax line or BUILDKIT_SYNTAX, or name the frontend there alone", req.FrontendOpt["source"])
+	}
+	for _, from := range req.CacheImports {
+		if from.Type != "local" && !(from.Type == "registry" && g.allow.Image(from.Attrs["ref"])) {
+			return nil, refused("--cache-from type=%s %s is fetched: use type=local, or allow its registry with --build-arg %s=HOST", from.Type, from.Attrs["ref"], allowArg)
+		}
+	}
+	report := offline.Check(req.Definition, g.allow)
+	if len(report.Violations) > 0 {
+		return nil, g.refuse(report.Violations)
+	}
+	res, err := g.Client.Solve(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.checked[res.Ref] = report
+	for _, ref := range res.Refs {
+		g.checked[ref] = report
+	}
+	return res, nil
+}
+
+// ResolveImageConfig implements gateway.Client. An image that isn't allowed has an empty config here, so that the build
+// gets as far as its definition, which is refused with the lines of all such images. What is planned for a stage that
+// the result doesn't need is in no definition, and asks for images too.
+func (g *guard) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	if opt.OCILayoutOpt != nil || g.allow.Image(ref) {
+		return g.Client.ResolveImageConfig(ctx, ref, opt)
+	}
+	g.mu.Lock()
+	g.unread = append(g.unread, ref)
+	g.mu.Unlock()
+	img := dockerspec.DockerOCIImage{Image: ocispecs.Image{Platform: ocispecs.Platform{OS: "linux"}}}
+	if opt.ImageOpt != nil && opt.ImageOpt.Platform != nil {
+		img.Platform = *opt.ImageOpt.Platform
+	}
+	img.Config.Env = []string{"PATH=" + system.DefaultPathEnv(img.OS)}
+	img.RootFS = ocispecs.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.FromString(ref)}} // without one it would be scratch
+	config, err := json.Marshal(img)
+	return ref, "", config, err
+}
+
+// ResolveSourceMetadata implements gateway.Client.
+func (g *guard) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
+	if v, bad := g.allow.Source(op); bad {
+		return nil, g.refuse([]offline.Violation{v})
+	}
+	return g.Client.ResolveSourceMetadata(ctx, op, opt)
+}
+
+// finish returns what a build comes to, with an attestation if the build makes any. A result that didn't come through
+// Solve is refused.
+func (g *guard) finish(ctx context.Context, res *gateway.Result, err error) (*gateway.Result, error) {
+	if err != nil {
+		return nil, g.explain(err)
+	}
+	if g.opts["requestid"] != "" {
+		return res, nil // an answer about the file
+	}
+	if err := g.attest(ctx, res); err != nil {
+		return nil, fmt.Errorf("attesting what was checked offline: %w", err)
+	}
+	return res, nil
+}
