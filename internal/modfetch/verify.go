@@ -3,6 +3,7 @@ package modfetch
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -59,6 +60,51 @@ func CheckZip(m module.Version, file string) error {
 	return nil
 }
 
+// CheckZipIn is CheckZip for a zip that lies within something else.
+func CheckZipIn(m module.Version, r io.ReaderAt, size int64) error {
+	if size > modzip.MaxZipFile {
+		return fmt.Errorf("its zip has %d bytes: the go command allows %d", size, modzip.MaxZipFile)
+	}
+	z, err := zip.NewReader(r, size)
+	if err != nil {
+		return fmt.Errorf("refusing its zip: %w", err)
+	}
+	var files []modzip.File
+	for _, f := range z.File {
+		name, ok := strings.CutPrefix(f.Name, m.String()+"/")
+		if t := f.Mode().Type(); !ok || strings.HasSuffix(name, "/") || t != 0 {
+			return fmt.Errorf("refusing its zip, entry %q: it is not a regular file below %s", f.Name, m)
+		}
+		files = append(files, zipEntry{name, f})
+	}
+	checked, err := modzip.CheckFiles(files)
+	if err == nil {
+		err = checked.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("refusing its zip: %w", OneLine(err))
+	}
+	if len(checked.Omitted) > 0 {
+		return fmt.Errorf("refusing its zip, entry %q: %w", checked.Omitted[0].Path, checked.Omitted[0].Err)
+	}
+	return nil
+}
+
+// zipEntry is an entry as x/mod/zip takes files.
+type zipEntry struct {
+	name string
+	file *zip.File
+}
+
+// Path implements modzip.File.
+func (e zipEntry) Path() string { return e.name }
+
+// Lstat implements modzip.File.
+func (e zipEntry) Lstat() (fs.FileInfo, error) { return e.file.FileInfo(), nil }
+
+// Open implements modzip.File.
+func (e zipEntry) Open() (io.ReadCloser, error) { return e.file.Open() }
+
 // VerifyZip is CheckZip, then compares the zip's h1 hash. from says where the zip is from, for the error.
 func VerifyZip(m module.Version, file, from string, want Expected) error {
 	if err := CheckZip(m, file); err != nil {
@@ -79,11 +125,32 @@ func VerifyZipHash(m module.Version, file, from string, want Expected) error {
 	return nil
 }
 
+// HashZip returns the h1 hash of a zip that lies within something else, as dirhash.HashZip does for one in a file.
+func HashZip(r io.ReaderAt, size int64) (string, error) {
+	z, err := zip.NewReader(r, size)
+	if err != nil {
+		return "", err
+	}
+	files := map[string]*zip.File{}
+	var names []string
+	for _, f := range z.File {
+		names = append(names, f.Name)
+		files[f.Name] = f
+	}
+	if len(files) < len(names) {
+		return "", errors.New("two entries of the zip have one name")
+	}
+	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return files[name].Open() })
+}
+
+// HashMod returns the h1 hash of a go.mod file.
+func HashMod(data []byte) (string, error) {
+	return dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
+}
+
 // VerifyMod compares the h1 hash of a go.mod file.
 func VerifyMod(m module.Version, data []byte, from string, want Expected) error {
-	got, err := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(data)), nil
-	})
+	got, err := HashMod(data)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,402 @@
+package bundle
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/gofrs/flock"
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/sumdbcopy"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/mod/module"
+)
+
+// shards is the number of layers that the modules of a new bundle are parted into by their paths. A bundle made since
+// another has a layer more: see Request.Since.
+const shards = 16
+
+// maxLayers is how many layers an image of a bundle may have: overlay mounts and registries take no more than 127.
+const maxLayers = 100
+
+// A Request says what goes into a bundle.
+type Request struct {
+	Modules    gomod.Set // of all builds, and of all tools
+	Keys       []string  // of the module set of each build
+	Toolchains []Toolchain
+	Images     []string // references of base images, and of the frontend's
+	Platforms  []string // of the images: OS/ARCHITECTURE[/VARIANT]
+	Tools      []Tool
+	Folders    map[string]fs.FS // what VulnDBName and FilesName hold
+
+	// SumDB records what the go command asks the checksum database for the modules that Sources.Private doesn't name.
+	// The zero value records nothing.
+	SumDB SumDB
+
+	// Since is a bundle that the other side has. What is made is a delta to it: a bundle that has all its layers of
+	// modules, whether they are needed or not, and one more for those that it lacks, but without the blobs that are in
+	// Since. See Apply.
+	Since *Bundle
+}
+
+// A Toolchain is a Go toolchain for a platform, and its h1 hash.
+type Toolchain struct {
+	gomod.Toolchain
+	Platform string // OS/ARCHITECTURE
+	H1       string
+}
+
+// A Tool is a program that can be installed from the bundle.
+type Tool struct {
+	Name         string // the last element of its package's path
+	Package      string
+	Version      string
+	GoMod, GoSum []byte // of a module that requires just that tool
+}
+
+// SumDB is a checksum database to copy from.
+type SumDB struct {
+	Key    string // NAME+HASH+KEY
+	Remote sumdbcopy.Remote
+}
+
+// A Maker makes bundles. Tell is called, by several goroutines, for each item that is at hand, with its bytes.
+type Maker struct {
+	Sources Sources
+	Images  ImageSource
+	Tell    func(what string, bytes int64)
+}
+
+// Create makes a bundle in a folder, or changes the one that is there into what the request says. What the folder holds
+// already, from an earlier bundle or from a run that was killed, is not fetched again. The old bundle is whole until the
+// new one is: then it takes its place at once. For the same request and contents the bundle is the same, byte for byte.
+func (m Maker) Create(ctx context.Context, dir string, req Request) (*Bundle, error) {
+	unlock, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	old, err := open(dir)
+	if err != nil {
+		return nil, err
+	}
+	c := &creation{Maker: m, req: req, b: &Bundle{dir: dir, store: old.store, index: old.index}, staging: filepath.Join(dir, stagingDir)}
+	c.b.index.Manifests, c.b.index.Annotations = nil, nil
+	if req.Since != nil {
+		c.b.base = req.Since
+		c.b.index.Annotations = map[string]string{sinceAnnotation: req.Since.Digest().String()}
+	}
+	if err := c.run(ctx, old); err != nil {
+		return nil, err
+	}
+	if err := c.b.commit(); err != nil {
+		return nil, err
+	}
+	return c.b, errors.Join(c.b.collect(ctx), os.RemoveAll(c.staging))
+}
+
+// lock keeps other processes from writing to a bundle until the function that it returns is called.
+func lock(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	l := flock.New(filepath.Join(dir, ".lock"))
+	ok, err := l.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("locking the bundle %s: %w", dir, err)
+	}
+	if !ok {
+		return nil, fmt.Errorf("another larder is writing to the bundle %s: wait until it is done", dir)
+	}
+	return func() { _ = l.Unlock() }, nil
+}
+
+// A creation is one run of Create.
+type creation struct {
+	Maker
+	req     Request
+	b       *Bundle
+	staging string
+	parts   []part
+	views   []*View
+}
+
+func (c *creation) run(ctx context.Context, old *Bundle) (err error) {
+	defer func() {
+		for _, v := range c.views {
+			err = errors.Join(err, v.Close())
+		}
+	}()
+	for _, b := range []*Bundle{c.req.Since, old} {
+		if b == nil {
+			continue
+		}
+		if len(b.index.Manifests) == 0 {
+			continue
+		}
+		folder, view, err := b.Folder(ctx)
+		if err != nil {
+			return err
+		}
+		c.views = append(c.views, view)
+		c.Sources.Folders = append([]Folder{folder}, c.Sources.Folders...)
+	}
+	for _, step := range []func(context.Context) error{c.modules, c.toolchains, c.sumdb, c.images, c.tools, c.folders} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return c.b.writeManifest(ctx, c.parts, c.req.Keys)
+}
+
+// Folder returns what a bundle has of modules, toolchains and the checksum database, for another to be made of. The caller
+// closes the view.
+func (b *Bundle) Folder(ctx context.Context) (Folder, *View, error) {
+	items, err := b.Items(ctx)
+	if err != nil {
+		return Folder{}, nil, err
+	}
+	origins := map[string]string{}
+	for _, i := range items {
+		names, err := i.files()
+		if err != nil {
+			return Folder{}, nil, fmt.Errorf("%s: the manifest lists %s: %w", b.dir, i.ID(), err)
+		}
+		for _, name := range names {
+			origins[name] = i.Origin
+		}
+	}
+	v, err := b.View(ctx, ModulesName, ToolchainName, SumDBName)
+	return Folder{Name: b.dir, FS: v, Origins: origins}, v, err
+}
+
+func (c *creation) gatherer() *gatherer {
+	return &gatherer{from: c.Sources, dir: c.staging, tell: c.Tell}
+}
+
+// addParts writes layers, and the image that they make.
+func (c *creation) addParts(ctx context.Context, name string, have []part, groups ...[]gathered) error {
+	parts := slices.Clone(have)
+	for _, group := range groups {
+		if len(group) == 0 {
+			continue
+		}
+		p := part{image: name}
+		var files []file
+		for _, g := range group {
+			p.items = append(p.items, g.item)
+			files = append(files, g.files...)
+		}
+		var err error
+		if p.layer, err = c.b.addLayer(ctx, files); err != nil {
+			return err
+		}
+		parts = append(parts, p)
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	var layers []ocispec.Descriptor
+	for _, p := range parts {
+		layers = append(layers, p.layer)
+	}
+	c.parts = append(c.parts, parts...)
+	return c.b.addImage(ctx, name, layers)
+}
+
+func (c *creation) modules(ctx context.Context) error {
+	have, set, err := c.since(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := c.gatherer().modules(ctx, set)
+	if err != nil {
+		return err
+	}
+	if c.req.Since != nil {
+		return c.addParts(ctx, ModulesName, have, list)
+	}
+	groups := make([][]gathered, shards)
+	for _, g := range list {
+		sum := sha256.Sum256([]byte(g.item.Name))
+		groups[sum[0]%shards] = append(groups[sum[0]%shards], g)
+	}
+	return c.addParts(ctx, ModulesName, nil, groups...)
+}
+
+// since returns the parts of the bundle that the other side has, and what they lack of the request.
+func (c *creation) since(ctx context.Context) (have []part, lack gomod.Set, err error) {
+	if c.req.Since == nil {
+		return nil, c.req.Modules, nil
+	}
+	_, parts, err := c.req.Since.manifest(ctx)
+	if err != nil {
+		return nil, lack, err
+	}
+	known := map[gomod.Sum]bool{}
+	for _, p := range parts {
+		if p.image != ModulesName {
+			continue
+		}
+		have = append(have, p)
+		for _, i := range p.items {
+			for _, s := range i.sums() {
+				known[s] = true
+			}
+		}
+	}
+	if len(have) >= maxLayers {
+		return nil, lack, fmt.Errorf("%s has %d layers of modules already: make a new bundle without --since, which has %d", c.req.Since.dir, len(have), shards)
+	}
+	lack, err = c.req.Modules.Filter(func(s gomod.Sum) (bool, error) { return !known[s], nil })
+	return have, lack, err
+}
+
+func (c *creation) toolchains(ctx context.Context) error {
+	g := c.gatherer()
+	var groups [][]gathered
+	for _, t := range c.req.Toolchains {
+		goos, goarch, _ := cutPlatform(t.Platform)
+		sum := gomod.Sum{Path: gomod.ToolchainPath, Version: t.ModuleVersion(goos, goarch), Hash: t.H1}
+		f, err := g.find(ctx, sum)
+		if err != nil {
+			return fmt.Errorf("the Go toolchain %s for %s: %w", t.Version, t.Platform, err)
+		}
+		item := Item{Kind: KindToolchain, Name: gomod.ToolchainPath, Version: t.Version, Platform: t.Platform, Size: f.size, H1: t.H1, Origin: f.origin}
+		if item.Digest, err = f.digest(); err != nil {
+			return err
+		}
+		c.Tell(item.ID(), item.Size)
+		groups = append(groups, []gathered{{item, []file{f.file}}})
+	}
+	return c.addParts(ctx, ToolchainName, nil, groups...)
+}
+
+// sumdb copies from the checksum database what vouches for the modules and toolchains.
+func (c *creation) sumdb(ctx context.Context) error {
+	if c.req.SumDB.Remote == nil {
+		return nil
+	}
+	var mods []module.Version
+	for _, s := range append(c.req.Modules.GoMods(), c.req.Modules.Zips()...) {
+		if !c.Sources.Private(s.Path) {
+			mods = append(mods, s.Module())
+		}
+	}
+	for _, t := range c.req.Toolchains {
+		goos, goarch, _ := cutPlatform(t.Platform)
+		mods = append(mods, module.Version{Path: gomod.ToolchainPath, Version: t.ModuleVersion(goos, goarch)})
+	}
+	if len(mods) == 0 {
+		return nil
+	}
+	rec := sumdbcopy.Recorder{Key: c.req.SumDB.Key, Remote: c.req.SumDB.Remote, Dir: c.staging}
+	for _, v := range c.views {
+		rec.Known = append(rec.Known, v)
+	}
+	copied, err := rec.Record(ctx, mods)
+	if err != nil {
+		return err
+	}
+	var group []gathered
+	for _, name := range copied.Files {
+		f, err := diskFile(name, filepath.Join(c.staging, filepath.FromSlash(name)))
+		if err != nil {
+			return err
+		}
+		group = append(group, gathered{files: []file{f}})
+	}
+	group[0].item = Item{Kind: KindSumDB, Name: copied.Name, Version: fmt.Sprint(copied.Head.N), Origin: copied.Name}
+	return c.addFiles(ctx, SumDBName, group)
+}
+
+// addFiles writes an image of one layer, with the items of those that have one.
+func (c *creation) addFiles(ctx context.Context, name string, group []gathered) error {
+	p := part{image: name}
+	var files []file
+	for _, g := range group {
+		files = append(files, g.files...)
+		if g.item.Kind != "" {
+			p.items = append(p.items, g.item)
+		}
+	}
+	var err error
+	if p.layer, err = c.b.addLayer(ctx, files); err != nil {
+		return err
+	}
+	for i := range p.items {
+		if p.items[i].Digest == "" { // an item of several files is the layer that they are in
+			p.items[i].Digest, p.items[i].Size = p.layer.Digest, p.layer.Size
+		}
+	}
+	c.parts = append(c.parts, p)
+	return c.b.addImage(ctx, name, []ocispec.Descriptor{p.layer})
+}
+
+func (c *creation) tools(ctx context.Context) error {
+	if len(c.req.Tools) == 0 {
+		return nil
+	}
+	var group []gathered
+	for _, t := range c.req.Tools {
+		files := []file{memoryFile(path.Join(t.Name, "go.mod"), t.GoMod), memoryFile(path.Join(t.Name, "go.sum"), t.GoSum), memoryFile(path.Join(t.Name, "package"), []byte(t.Package+"\n"))}
+		item := Item{Kind: KindTool, Name: t.Package, Version: t.Version, Size: int64(len(t.GoSum))}
+		var err error
+		if item.Digest, err = files[1].digest(); err != nil {
+			return err
+		}
+		group = append(group, gathered{item, files})
+	}
+	return c.addFiles(ctx, ToolsName, group)
+}
+
+// folders adds what was given as folders.
+func (c *creation) folders(ctx context.Context) error {
+	for _, name := range []string{VulnDBName, FilesName} {
+		if c.req.Folders[name] == nil {
+			continue
+		}
+		group, err := folderFiles(ctx, c.req.Folders[name])
+		if err != nil {
+			return fmt.Errorf("adding %s: %w", name, err)
+		}
+		if len(group) == 0 {
+			return fmt.Errorf("adding %s: the folder is empty", name)
+		}
+		if err := c.addFiles(ctx, name, group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// folderFiles returns all files of a folder, which may hold nothing but files and folders.
+func folderFiles(ctx context.Context, fsys fs.FS) (group []gathered, err error) {
+	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return errors.Join(err, ctx.Err())
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("%s is neither a file nor a folder (%s): leave it out", name, info.Mode().Type())
+		}
+		f := file{name, info.Size(), func() (io.ReadCloser, error) { return fsys.Open(name) }}
+		item := Item{Kind: KindFile, Name: name, Size: f.size}
+		if item.Digest, err = f.digest(); err != nil {
+			return err
+		}
+		group = append(group, gathered{item, []file{f}})
+		return nil
+	})
+	return group, err
+}

@@ -1,0 +1,93 @@
+package bundle
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// sinceAnnotation, on the index of a delta, is the digest of the bundle that it is to be applied to.
+const sinceAnnotation = "build.larder.bundle.since"
+
+// Since returns the digest of the bundle that a delta is to be applied to, or "" for a bundle that is whole.
+func (b *Bundle) Since() digest.Digest { return digest.Digest(b.index.Annotations[sinceAnnotation]) }
+
+// Apply makes a bundle into what a delta to it says: the same, byte for byte, wherever it is done. The bundle stays as it
+// was until all that the delta needs is there.
+func Apply(ctx context.Context, dir string, delta *Bundle) (*Bundle, error) {
+	unlock, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	b, err := Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	next := delta.index
+	next.Annotations = maps.Clone(next.Annotations)
+	delete(next.Annotations, sinceAnnotation)
+	if len(next.Annotations) == 0 {
+		next.Annotations = nil
+	}
+	applied := &Bundle{dir: dir, store: b.store, index: next}
+	if applied.Digest() == b.Digest() {
+		return b, nil // it was applied before
+	}
+	if since := delta.Since(); since != "" && since != b.Digest() {
+		return nil, fmt.Errorf("%s is a delta to the bundle %s, and %s is %s: apply the deltas between them first, or make one with 'larder bundle create --since %s'", delta.dir, since, dir, b.Digest(), dir)
+	}
+	both := &Bundle{dir: delta.dir, store: delta.store, index: next, base: b}
+	err = both.walk(ctx, func(desc ocispec.Descriptor) error {
+		if applied.has(ctx, desc) {
+			return nil
+		}
+		return applied.copyBlob(ctx, delta, desc)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := applied.commit(); err != nil {
+		return nil, err
+	}
+	return applied, applied.collect(ctx)
+}
+
+// A Change is an item that two bundles differ in.
+type Change struct {
+	Old *Item `json:"old,omitempty"` // nil where it is new
+	New *Item `json:"new,omitempty"` // nil where it is gone
+}
+
+// Diff returns what a bundle has other than an older one, sorted. Items that differ in where and when they were had from
+// alone are the same.
+func Diff(ctx context.Context, older, newer *Bundle) ([]Change, error) {
+	a, err := older.Items(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b, err := newer.Items(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var changes []Change
+	for len(a) > 0 || len(b) > 0 {
+		switch {
+		case len(b) == 0 || len(a) > 0 && compareItems(a[0], b[0]) < 0:
+			changes = append(changes, Change{Old: &a[0]})
+			a = a[1:]
+		case len(a) == 0 || compareItems(a[0], b[0]) > 0:
+			changes = append(changes, Change{New: &b[0]})
+			b = b[1:]
+		default:
+			if a[0].H1 != b[0].H1 || a[0].GoModH1 != b[0].GoModH1 || a[0].H1 == "" && a[0].Digest != b[0].Digest {
+				changes = append(changes, Change{Old: &a[0], New: &b[0]})
+			}
+			a, b = a[1:], b[1:]
+		}
+	}
+	return changes, nil
+}

@@ -1,0 +1,378 @@
+package bundle
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/mod/module"
+	modzip "golang.org/x/mod/zip"
+	"golang.org/x/sync/errgroup"
+)
+
+// parallelFiles is how many files are fetched or hashed at a time.
+const parallelFiles = 16
+
+// stagingDir is where, within a bundle that is being made, fetched files are until they are in a layer. One that was
+// left by a run that was killed is used by the next.
+const stagingDir = ".staging"
+
+// A Folder is a GOPROXY folder to take files from before a network is asked: the go command's cache, a bundle's View.
+type Folder struct {
+	Name    string // the origin of what comes from it
+	FS      fs.FS
+	Origins map[string]string // of files that came from elsewhere before
+}
+
+// Sources says where module files come from, in this order.
+type Sources struct {
+	Folders []Folder
+	Client  *modfetch.Client
+	Proxies []modfetch.Entry
+	// Direct fetches from version control: it returns the paths of the zip, the go.mod file and the .info of a module
+	// version, which needn't be there if it has an error. It is asked for modules that Private names, and where the
+	// list of proxies ends in direct.
+	Direct  func(ctx context.Context, m module.Version) (zip, mod, info string, err error)
+	Private func(path string) bool
+}
+
+// A gatherer gets the files of modules.
+type gatherer struct {
+	from Sources
+	dir  string // the staging folder, as a GOPROXY folder
+	tell func(what string, bytes int64)
+
+	direct sync.Map // of module.Version to func() (direct, error)
+}
+
+// A found file is one that its h1 hash was checked of.
+type found struct {
+	file
+	origin string
+}
+
+// modules gets the files of all modules of a set: for each one its item and what goes into the layer.
+func (g *gatherer) modules(ctx context.Context, set gomod.Set) ([]gathered, error) {
+	byModule := map[module.Version][]gomod.Sum{}
+	for _, s := range append(set.Zips(), set.GoMods()...) {
+		byModule[s.Module()] = append(byModule[s.Module()], s)
+	}
+	var list []module.Version
+	for m := range byModule {
+		list = append(list, m)
+	}
+	module.Sort(list)
+	out := make([]gathered, len(list))
+	var failed []error
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(parallelFiles)
+	for i, m := range list {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			var err error
+			if out[i], err = g.module(ctx, m, byModule[m]); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = append(failed, err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // its functions return none
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("stopped after some of %d modules, which the next run won't fetch again: %w", len(list), context.Cause(ctx))
+	}
+	return out, summarize(failed)
+}
+
+// maxReported is how many modules that failed are told, one line each.
+const maxReported = 10
+
+// summarize sorts errors, so that the same failures read the same, and bounds them.
+func summarize(failed []error) error {
+	slices.SortFunc(failed, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	if n := len(failed); n > maxReported {
+		failed = append(failed[:maxReported:maxReported], fmt.Errorf("%d more modules could not be had", n-maxReported))
+	}
+	return errors.Join(failed...)
+}
+
+// A gathered item, and its files.
+type gathered struct {
+	item  Item
+	files []file
+}
+
+func (g *gatherer) module(ctx context.Context, m module.Version, sums []gomod.Sum) (gathered, error) {
+	out := gathered{item: Item{Kind: KindGoMod, Name: m.Path, Version: m.Version}}
+	for _, s := range sums {
+		f, err := g.find(ctx, s)
+		if err != nil {
+			return out, err
+		}
+		out.files = append(out.files, f.file)
+		if s.GoMod {
+			out.item.GoModH1 = s.Hash
+			if out.item.Kind == KindModule {
+				continue
+			}
+		} else {
+			out.item.Kind, out.item.H1 = KindModule, s.Hash
+		}
+		out.item.Size, out.item.Origin = f.size, f.origin
+		if out.item.Digest, err = f.digest(); err != nil {
+			return out, fmt.Errorf("%s: %w", m, err)
+		}
+	}
+	info, err := g.info(ctx, m)
+	if err != nil {
+		return out, err
+	}
+	if !info.Time.IsZero() {
+		out.item.Time = &info.Time
+	}
+	data, err := json.Marshal(info)
+	if err != nil {
+		return out, err
+	}
+	name, err := sums[0].File(".info")
+	if err != nil {
+		return out, err
+	}
+	out.files = append(out.files, memoryFile(name, data))
+	g.tell(m.String(), out.item.Size)
+	return out, nil
+}
+
+func (f file) digest() (digest.Digest, error) {
+	r, err := f.open()
+	if err != nil {
+		return "", err
+	}
+	d, err := digest.FromReader(r)
+	return d, errors.Join(err, r.Close())
+}
+
+// find gets the file of a go.sum line, with the hash that the line has.
+func (g *gatherer) find(ctx context.Context, s gomod.Sum) (found, error) {
+	name, limit, err := fileOf(s)
+	if err != nil {
+		return found{}, err
+	}
+	staged := filepath.Join(g.dir, filepath.FromSlash(name))
+	origin, err := os.ReadFile(staged + ".origin")
+	if err == nil && modfetch.VerifySum(s, staged, "the staging folder") == nil {
+		f, err := diskFile(name, staged)
+		return found{f, string(origin)}, err
+	}
+	for _, folder := range g.from.Folders {
+		f, err := folder.find(s, name, limit)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return found{}, err
+		}
+	}
+	from, err := g.fetch(ctx, s, name, staged, limit)
+	if err != nil {
+		return found{}, err
+	}
+	f, err := diskFile(name, staged)
+	return found{f, from}, errors.Join(err, os.WriteFile(staged+".origin", []byte(from), 0o644))
+}
+
+// fileOf returns the name of the file of a go.sum line in a GOPROXY folder, and how large it may be.
+func fileOf(s gomod.Sum) (name string, limit int64, err error) {
+	if s.GoMod {
+		name, err = s.File(".mod")
+		return name, modzip.MaxGoMod, err
+	}
+	name, err = s.File(".zip")
+	return name, modzip.MaxZipFile, err
+}
+
+// find returns a file of the folder that has the right hash. One with another hash is as if it weren't there, unless it
+// is all that there is: what is asked next will say.
+func (f Folder) find(s gomod.Sum, name string, limit int64) (found, error) {
+	info, err := fs.Stat(f.FS, name)
+	if err != nil {
+		return found{}, fs.ErrNotExist
+	}
+	if !info.Mode().IsRegular() || info.Size() > limit {
+		return found{}, fs.ErrNotExist
+	}
+	open := func() (io.ReadCloser, error) { return f.FS.Open(name) }
+	r, err := f.FS.Open(name)
+	if err != nil {
+		return found{}, fs.ErrNotExist
+	}
+	defer r.Close()
+	got := ""
+	if s.GoMod {
+		var data []byte
+		if data, err = io.ReadAll(io.LimitReader(r, limit)); err == nil {
+			got, err = modfetch.HashMod(data)
+		}
+	} else if ra, ok := r.(io.ReaderAt); ok {
+		got, err = modfetch.HashZip(ra, info.Size())
+	}
+	if err != nil || got != s.Hash {
+		return found{}, fs.ErrNotExist
+	}
+	return found{file{name, info.Size(), open}, cmp.Or(f.Origins[name], f.Name)}, nil
+}
+
+// fetch gets a file into the staging folder, from a proxy or from version control, and returns from where.
+func (g *gatherer) fetch(ctx context.Context, s gomod.Sum, name, staged string, limit int64) (string, error) {
+	m := s.Module()
+	if err := os.MkdirAll(filepath.Dir(staged), 0o755); err != nil {
+		return "", err
+	}
+	tmp := staged + ".part"
+	defer os.Remove(tmp)
+	from, err := g.download(ctx, m, name, tmp, limit)
+	if errors.Is(err, errDirect) {
+		from = "version control"
+		err = g.fetchDirect(ctx, m, path.Ext(name), tmp)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", m, err)
+	}
+	if err := modfetch.VerifySum(s, tmp, from); err != nil {
+		return "", err
+	}
+	return from, os.Rename(tmp, staged)
+}
+
+// errDirect leads on to version control.
+var errDirect = errors.New("from version control")
+
+func (g *gatherer) download(ctx context.Context, m module.Version, name, tmp string, limit int64) (string, error) {
+	list := g.from.Proxies
+	if g.from.Private(m.Path) {
+		return "", errDirect
+	}
+	w, err := os.Create(tmp)
+	if err != nil {
+		return "", err
+	}
+	direct := len(list) > 0 && list[len(list)-1].Word == "direct"
+	if direct {
+		list = list[:len(list)-1]
+	}
+	if direct && len(list) == 0 {
+		return "", errors.Join(errDirect, w.Close())
+	}
+	src, err := g.from.Client.Fetch(ctx, list, name, w, limit)
+	if err = errors.Join(err, w.Close()); err != nil {
+		if direct && errors.Is(err, fs.ErrNotExist) {
+			return "", errDirect
+		}
+		return "", err
+	}
+	return src.Shown, nil
+}
+
+// direct is what version control has of a module.
+type direct struct{ zip, mod, info string }
+
+func (g *gatherer) fetchDirect(ctx context.Context, m module.Version, ext, tmp string) error {
+	once, _ := g.direct.LoadOrStore(m, sync.OnceValues(func() (direct, error) {
+		zip, mod, info, err := g.from.Direct(ctx, m)
+		return direct{zip, mod, info}, err
+	}))
+	got, err := once.(func() (direct, error))()
+	if err != nil {
+		return err
+	}
+	src := map[string]string{".zip": got.zip, ".mod": got.mod, ".info": got.info}[ext]
+	r, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := os.Create(tmp)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
+	return errors.Join(err, w.Close())
+}
+
+// versionInfo is an .info as the go command writes it.
+type versionInfo struct {
+	Version string
+	Time    time.Time
+}
+
+// info returns what is known of a version. No checksum covers an .info, so only the time is taken from one, and a module
+// that nobody has one of is in a bundle all the same.
+func (g *gatherer) info(ctx context.Context, m module.Version) (versionInfo, error) {
+	info := versionInfo{Version: m.Version}
+	if module.IsPseudoVersion(m.Version) {
+		var err error
+		info.Time, err = module.PseudoVersionTime(m.Version)
+		return info, err
+	}
+	name, err := gomod.Sum{Path: m.Path, Version: m.Version}.File(".info")
+	if err != nil {
+		return info, err
+	}
+	staged := filepath.Join(g.dir, filepath.FromSlash(name))
+	data, err := os.ReadFile(staged)
+	for _, f := range g.from.Folders {
+		if err != nil {
+			data, err = fs.ReadFile(f.FS, name)
+		}
+	}
+	if err != nil {
+		if err := os.MkdirAll(filepath.Dir(staged), 0o755); err != nil {
+			return info, err
+		}
+		tmp := staged + ".part"
+		_, err = g.download(ctx, m, name, tmp, maxInfo)
+		if errors.Is(err, errDirect) {
+			err = g.fetchDirect(ctx, m, ".info", tmp)
+		}
+		if err != nil {
+			return info, errors.Join(removed(tmp), context.Cause(ctx))
+		}
+		if err := os.Rename(tmp, staged); err != nil {
+			return info, err
+		}
+		data, _ = os.ReadFile(staged)
+	}
+	var said versionInfo
+	if len(data) <= maxInfo && json.Unmarshal(data, &said) == nil {
+		info.Time = said.Time.UTC().Truncate(time.Second)
+	}
+	return info, nil
+}
+
+func removed(name string) error {
+	if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// maxInfo bounds an .info, of which a proxy may make much with the origin of a version.
+const maxInfo = 1 << 20

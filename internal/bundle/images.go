@@ -1,0 +1,188 @@
+package bundle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// An ImageSource is a registry, or several.
+type ImageSource interface {
+	// Resolve returns the full name of an image, its manifest or index, and who has its blobs.
+	Resolve(ctx context.Context, ref string) (name string, desc ocispec.Descriptor, fetcher remotes.Fetcher, err error)
+}
+
+func cutPlatform(platform string) (os, arch string, ok bool) { return strings.Cut(platform, "/") }
+
+// images fetches base images.
+func (c *creation) images(ctx context.Context) error {
+	for _, ref := range c.req.Images {
+		name, desc, fetcher, err := c.Images.Resolve(ctx, ref)
+		if err != nil {
+			return fmt.Errorf("image %s: %w", ref, err)
+		}
+		item, desc, err := c.b.fetchImage(ctx, desc, fetcher, c.req.Platforms)
+		if err != nil {
+			return fmt.Errorf("image %s: %w", ref, err)
+		}
+		item.Name, item.Origin = name, name
+		c.b.setImage(name, desc)
+		c.parts = append(c.parts, part{image: name, items: []Item{item}})
+		c.Tell(item.ID(), item.Size)
+	}
+	return nil
+}
+
+// fetchImage fetches an image for some platforms, with what its index has of attestations for these. If they are all
+// that the index has, it is kept as it is; else one with fewer manifests takes its place, and the item tells from which.
+func (b *Bundle) fetchImage(ctx context.Context, desc ocispec.Descriptor, fetcher remotes.Fetcher, want []string) (Item, ocispec.Descriptor, error) {
+	item := Item{Kind: KindImage}
+	if err := b.fetchBlob(ctx, fetcher, desc); err != nil {
+		return item, desc, err
+	}
+	if images.IsIndexType(desc.MediaType) {
+		var err error
+		if item, desc, err = b.reduce(ctx, desc, want); err != nil {
+			return item, desc, err
+		}
+	}
+	item.Digest = desc.Digest
+	seen := map[digest.Digest]bool{}
+	var down func(ocispec.Descriptor) error
+	down = func(d ocispec.Descriptor) error {
+		if seen[d.Digest] {
+			return nil
+		}
+		seen[d.Digest] = true
+		item.Size += d.Size
+		if err := b.fetchBlob(ctx, fetcher, d); err != nil {
+			return err
+		}
+		children, err := b.children(ctx, d)
+		for _, child := range children {
+			err = errors.Join(err, down(child))
+			if err != nil {
+				return err
+			}
+		}
+		return err
+	}
+	return item, desc, down(desc)
+}
+
+// reduce leaves an index with the manifests of some platforms, which all have to be there.
+func (b *Bundle) reduce(ctx context.Context, desc ocispec.Descriptor, want []string) (Item, ocispec.Descriptor, error) {
+	item := Item{Kind: KindImage, Platform: strings.Join(want, ",")}
+	var index ocispec.Index
+	if err := b.readJSON(ctx, desc, &index); err != nil {
+		return item, desc, err
+	}
+	keep := map[digest.Digest]bool{}
+	var has []string
+	for _, w := range want {
+		p, err := platforms.Parse(w)
+		if err != nil {
+			return item, desc, fmt.Errorf("platform %q: %w", w, err)
+		}
+		best := -1
+		for i, m := range index.Manifests {
+			if m.Platform == nil || m.Platform.OS == "unknown" {
+				continue
+			}
+			if !slices.Contains(has, platforms.Format(*m.Platform)) {
+				has = append(has, platforms.Format(*m.Platform))
+			}
+			if platforms.Only(p).Match(*m.Platform) && (best < 0 || platforms.Only(p).Less(*m.Platform, *index.Manifests[best].Platform)) {
+				best = i
+			}
+		}
+		if best < 0 {
+			return item, desc, fmt.Errorf("it isn't there for %s, only for %s: name other platforms with --platform", w, strings.Join(has, ", "))
+		}
+		keep[index.Manifests[best].Digest] = true
+	}
+	all := len(index.Manifests)
+	index.Manifests = slices.DeleteFunc(index.Manifests, func(m ocispec.Descriptor) bool {
+		return !keep[m.Digest] && !keep[digest.Digest(m.Annotations["vnd.docker.reference.digest"])]
+	})
+	if len(index.Manifests) == all {
+		return item, desc, nil
+	}
+	item.From = desc.Digest
+	data, err := json.Marshal(index)
+	if err != nil {
+		return item, desc, err
+	}
+	reduced, err := b.addBlob(ctx, desc.MediaType, data)
+	return item, reduced, err
+}
+
+// fetchBlob gets a blob unless it is there. What an earlier run got of it is kept.
+func (b *Bundle) fetchBlob(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor) error {
+	if b.has(ctx, desc) || b.base != nil && b.base.has(ctx, desc) {
+		return nil
+	}
+	err := remotes.Fetch(ctx, b.store, fetcher, desc)
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return fmt.Errorf("fetching blob %s: %w", desc.Digest, err)
+	}
+	return nil
+}
+
+// copyBlob takes a blob from another bundle, unless it is there.
+func (b *Bundle) copyBlob(ctx context.Context, from *Bundle, desc ocispec.Descriptor) error {
+	if b.has(ctx, desc) {
+		return nil
+	}
+	ra, err := from.store.ReaderAt(ctx, desc)
+	if errdefs.IsNotFound(err) {
+		return missingBlob(from.dir, desc)
+	}
+	if err != nil {
+		return err
+	}
+	defer ra.Close()
+	if ra.Size() != desc.Size {
+		return sizeError(from.dir, desc, ra.Size())
+	}
+	err = content.WriteBlob(ctx, b.store, "copy-"+desc.Digest.String(), content.NewReader(ra), ocispec.Descriptor{Digest: desc.Digest, Size: desc.Size})
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return fmt.Errorf("copying blob %s from %s: %w", desc.Digest, from.dir, err)
+	}
+	return nil
+}
+
+// collect removes the blobs that nothing leads to, or that a delta leaves out, and what is left of writing others.
+func (b *Bundle) collect(ctx context.Context) error {
+	used := map[digest.Digest]bool{}
+	if err := b.walk(ctx, func(d ocispec.Descriptor) error { used[d.Digest] = true; return nil }); err != nil {
+		return err
+	}
+	var unused []digest.Digest
+	err := b.store.Walk(ctx, func(info content.Info) error {
+		inBase := b.base != nil && b.base.has(ctx, ocispec.Descriptor{Digest: info.Digest, Size: info.Size})
+		if inBase || !used[info.Digest] {
+			unused = append(unused, info.Digest)
+		}
+		return nil
+	})
+	for _, d := range unused {
+		err = errors.Join(err, b.store.Delete(ctx, d))
+	}
+	statuses, serr := b.store.ListStatuses(ctx)
+	for _, s := range statuses {
+		serr = errors.Join(serr, b.store.Abort(ctx, s.Ref))
+	}
+	return errors.Join(err, serr)
+}

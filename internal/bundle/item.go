@@ -1,0 +1,192 @@
+package bundle
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Kinds of items.
+const (
+	KindModule    = "module"    // a module's zip, with its go.mod and .info
+	KindGoMod     = "go.mod"    // the go.mod of a module whose zip no build needs
+	KindToolchain = "toolchain" // the zip of golang.org/toolchain for a platform
+	KindImage     = "image"     // a base image, or the frontend's
+	KindTool      = "tool"      // the go.mod and go.sum that a tool is built by
+	KindSumDB     = "sumdb"     // a file of a checksum database
+	KindFile      = "file"      // a file of the user's, or of a vulnerability database
+)
+
+// An Item is one thing that a bundle holds.
+type Item struct {
+	Kind     string        `json:"kind"`
+	Name     string        `json:"name"` // module path, image reference or file name
+	Version  string        `json:"version,omitempty"`
+	Platform string        `json:"platform,omitempty"` // OS/ARCHITECTURE of a toolchain; those of an image, with commas
+	Size     int64         `json:"size"`               // bytes
+	Digest   digest.Digest `json:"digest"`             // of the zip or file; of an image, that of its manifest or index
+	H1       string        `json:"h1,omitempty"`       // the zip's, as go.sum has it
+	GoModH1  string        `json:"goModH1,omitempty"`  // of the go.mod file
+	Origin   string        `json:"origin,omitempty"`   // where it was taken from, without passwords
+	Time     *time.Time    `json:"time,omitempty"`     // of the version, as its origin says; no checksum covers it
+	From     digest.Digest `json:"from,omitempty"`     // of an image: that of the index it was taken from, where only some of its platforms were
+}
+
+// ID says what the item is, for messages and to compare bundles.
+func (i Item) ID() string {
+	id := i.Kind + " " + i.Name
+	if i.Version != "" {
+		id += "@" + i.Version
+	}
+	if i.Kind == KindToolchain {
+		id += " for " + i.Platform
+	}
+	return id
+}
+
+func compareItems(a, b Item) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Platform, b.Platform))
+}
+
+// Media types of the manifest. Its items are in a blob for each layer that they are in, so that a bundle that differs
+// from another in one layer shares all the others' lists with it.
+const (
+	manifestType = "application/vnd.larder.bundle.v1+json"
+	itemsType    = "application/vnd.larder.bundle.items.v1+json"
+
+	// ofAnnotation names, on a list of items, the image that they are in.
+	ofAnnotation = "build.larder.bundle.image"
+)
+
+// head is the config of the manifest.
+type head struct {
+	Format int `json:"format"` // 1
+	// Sets are the keys of the module sets that the bundle was made for: see gomod.Set.Key.
+	Sets []string `json:"sets"`
+}
+
+// A part is what is known of one layer, or of one base image.
+type part struct {
+	image string // the name of the image that it belongs to
+	layer ocispec.Descriptor
+	items []Item
+}
+
+// writeManifest lists parts, in their order, and the sets that were asked for.
+func (b *Bundle) writeManifest(ctx context.Context, parts []part, sets []string) error {
+	slices.Sort(sets)
+	config, err := b.addJSON(ctx, manifestType, head{Format: 1, Sets: slices.Compact(sets)})
+	if err != nil {
+		return err
+	}
+	var lists []ocispec.Descriptor
+	for _, p := range parts {
+		slices.SortFunc(p.items, compareItems)
+		desc, err := b.addJSON(ctx, itemsType, p.items)
+		if err != nil {
+			return err
+		}
+		desc.Annotations = map[string]string{ofAnnotation: p.image}
+		lists = append(lists, desc)
+	}
+	return b.addManifest(ctx, ManifestName, manifestType, config, lists)
+}
+
+// manifest reads the manifest. Of the bundle's own images, the n-th list of one is about its n-th layer.
+func (b *Bundle) manifest(ctx context.Context) (h head, parts []part, err error) {
+	desc, ok := b.Images()[ManifestName]
+	if !ok {
+		return h, nil, fmt.Errorf("%s is an OCI layout, but not a bundle: it has no image named %q", b.dir, ManifestName)
+	}
+	var m ocispec.Manifest
+	if err := b.readJSON(ctx, desc, &m); err != nil {
+		return h, nil, err
+	}
+	if err := b.readJSON(ctx, m.Config, &h); err != nil {
+		return h, nil, err
+	}
+	if m.Config.MediaType != manifestType || h.Format != 1 {
+		return h, nil, fmt.Errorf("%s has a manifest of format %d (%s), and this larder reads format 1: use a newer larder", b.dir, h.Format, m.Config.MediaType)
+	}
+	layers := map[string][]ocispec.Descriptor{}
+	for _, l := range m.Layers {
+		p := part{image: l.Annotations[ofAnnotation]}
+		if err := b.readJSON(ctx, l, &p.items); err != nil {
+			return h, nil, err
+		}
+		if own(p.image) {
+			if _, ok := layers[p.image]; !ok {
+				if layers[p.image], err = b.layers(ctx, p.image); err != nil {
+					return h, nil, err
+				}
+			}
+			if len(layers[p.image]) == 0 {
+				return h, nil, fmt.Errorf("%s is damaged: its manifest lists items of a layer of %s that isn't there", b.dir, p.image)
+			}
+			p.layer, layers[p.image] = layers[p.image][0], layers[p.image][1:]
+		}
+		parts = append(parts, p)
+	}
+	return h, parts, nil
+}
+
+// own reports whether an image is made of items that are files, by Larder.
+func own(image string) bool {
+	return slices.Contains([]string{ModulesName, ToolchainName, SumDBName, ToolsName, VulnDBName, FilesName}, image)
+}
+
+// Items returns all that the manifest lists, sorted.
+func (b *Bundle) Items(ctx context.Context) ([]Item, error) {
+	_, parts, err := b.manifest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []Item
+	for _, p := range parts {
+		all = append(all, p.items...)
+	}
+	slices.SortFunc(all, compareItems)
+	return all, nil
+}
+
+// Sets returns the keys of the module sets that the bundle was made for.
+func (b *Bundle) Sets(ctx context.Context) ([]string, error) {
+	h, _, err := b.manifest(ctx)
+	return h.Sets, err
+}
+
+// Sums returns the go.sum lines of all modules in the bundle.
+func (b *Bundle) Sums(ctx context.Context) (gomod.Set, error) {
+	items, err := b.Items(ctx)
+	if err != nil {
+		return gomod.Set{}, err
+	}
+	var text bytes.Buffer
+	for _, i := range items {
+		for _, s := range i.sums() {
+			fmt.Fprintln(&text, s)
+		}
+	}
+	return gomod.ParseSums(gomod.File{Name: b.dir, Data: text.Bytes()})
+}
+
+// sums returns the go.sum lines of a module.
+func (i Item) sums() (lines []gomod.Sum) {
+	if i.Kind != KindModule && i.Kind != KindGoMod {
+		return nil
+	}
+	if i.H1 != "" {
+		lines = append(lines, gomod.Sum{Path: i.Name, Version: i.Version, Hash: i.H1})
+	}
+	if i.GoModH1 != "" {
+		lines = append(lines, gomod.Sum{Path: i.Name, Version: i.Version, GoMod: true, Hash: i.GoModH1})
+	}
+	return lines
+}

@@ -1,0 +1,132 @@
+package bundle
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// A file is one that goes into a layer.
+type file struct {
+	name string
+	size int64
+	open func() (io.ReadCloser, error)
+}
+
+func memoryFile(name string, data []byte) file {
+	return file{name, int64(len(data)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(data))), nil }}
+}
+
+func diskFile(name, path string) (file, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return file{}, err
+	}
+	return file{name, info.Size(), func() (io.ReadCloser, error) { return os.Open(path) }}, nil
+}
+
+// addLayer writes files as one uncompressed layer, for most of them are compressed already, and so that each can be read
+// where it lies. The layer is a function of the names and contents alone: entries are sorted and have neither times nor
+// owners.
+func (b *Bundle) addLayer(ctx context.Context, files []file) (desc ocispec.Descriptor, err error) {
+	slices.SortFunc(files, func(x, y file) int { return strings.Compare(x.name, y.name) })
+	ref := "layer-" + layerRef(files)
+	if err := b.store.Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
+		return desc, err
+	}
+	w, err := content.OpenWriter(ctx, b.store, content.WithRef(ref))
+	if err != nil {
+		return desc, err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	if err := writeTar(ctx, w, files); err != nil {
+		return desc, err
+	}
+	status, err := w.Status()
+	if err != nil {
+		return desc, err
+	}
+	desc = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: w.Digest(), Size: status.Offset}
+	if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
+		return desc, fmt.Errorf("writing a layer of the bundle: %w", err)
+	}
+	return desc, nil
+}
+
+func layerRef(files []file) string {
+	h := digest.Canonical.Digester()
+	for _, f := range files {
+		fmt.Fprintln(h.Hash(), f.name)
+	}
+	return h.Digest().Encoded()
+}
+
+func writeTar(ctx context.Context, w io.Writer, files []file) error {
+	t := tar.NewWriter(w)
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if err := t.WriteHeader(&tar.Header{Name: f.name, Mode: 0o644, Size: f.size, ModTime: time.Unix(0, 0), Format: tar.FormatPAX}); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		r, err := f.open()
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(t, r)
+		if err = errors.Join(err, r.Close()); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	return t.Close()
+}
+
+// addImage adds an image of layers, which are uncompressed, and gives it a name. Its platform is only there because
+// tools want one.
+func (b *Bundle) addImage(ctx context.Context, name string, layers []ocispec.Descriptor) error {
+	config := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"}, RootFS: ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{}}}
+	for _, l := range layers {
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, l.Digest)
+	}
+	desc, err := b.addJSON(ctx, ocispec.MediaTypeImageConfig, config)
+	if err != nil {
+		return err
+	}
+	return b.addManifest(ctx, name, "", desc, layers)
+}
+
+func (b *Bundle) addManifest(ctx context.Context, name, artifactType string, config ocispec.Descriptor, layers []ocispec.Descriptor) error {
+	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, ArtifactType: artifactType, Config: config, Layers: layers}
+	m.SchemaVersion = 2
+	desc, err := b.addJSON(ctx, ocispec.MediaTypeImageManifest, m)
+	if err != nil {
+		return err
+	}
+	b.setImage(name, desc)
+	return nil
+}
+
+// layers returns the layers of one of the bundle's own images, none if it has no such image.
+func (b *Bundle) layers(ctx context.Context, name string) ([]ocispec.Descriptor, error) {
+	desc, ok := b.Images()[name]
+	if !ok {
+		return nil, nil
+	}
+	var m ocispec.Manifest
+	if err := b.readJSON(ctx, desc, &m); err != nil {
+		return nil, err
+	}
+	return m.Layers, nil
+}

@@ -1,0 +1,361 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/sumdbcopy"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/mod/module"
+	"golang.org/x/sync/errgroup"
+)
+
+// Verified counts what was found to be right.
+type Verified struct {
+	Blobs, Modules, GoMods, Toolchains, Images, Files int
+	Bytes                                             int64 // of all blobs
+	SumDB                                             int   // module versions that the checksum database vouches for
+}
+
+// Verify recomputes the digest of every blob, and the h1 hash of every module, go.mod file and toolchain. Each of these
+// must be what the manifest says, what a go.sum among sums says, if it lists it, and, if key is given, what the copy of
+// the checksum database in the bundle proves under that key. What sums list and the bundle lacks is an error, as is a
+// file that the manifest doesn't list. All that is wrong is told, up to a bound.
+func (b *Bundle) Verify(ctx context.Context, sums gomod.Set, key string) (Verified, error) {
+	v := &verification{b: b}
+	if since := b.Since(); since != "" {
+		return v.count, fmt.Errorf("%s is a delta: apply it to the bundle %s with 'larder bundle apply', and verify that", b.dir, since)
+	}
+	if err := v.blobs(ctx); err != nil {
+		return v.count, err
+	}
+	_, parts, err := b.manifest(ctx)
+	if err != nil {
+		return v.count, err
+	}
+	if err := v.expect(sums); err != nil {
+		return v.count, err
+	}
+	byImage := map[string][]Item{}
+	for _, p := range parts {
+		byImage[p.image] = append(byImage[p.image], p.items...)
+	}
+	for name, desc := range b.Images() {
+		if name == ManifestName || name == SignatureName {
+			continue
+		}
+		if err := v.image(ctx, name, desc, byImage[name]); err != nil {
+			return v.count, err
+		}
+	}
+	v.missing()
+	if key != "" && len(v.failed) == 0 {
+		if err := v.vouched(ctx, parts, key); err != nil {
+			return v.count, err
+		}
+	}
+	return v.count, summarize(v.failed)
+}
+
+// A verification is one run of Verify.
+type verification struct {
+	b     *Bundle
+	known map[gomod.Sum]string // hashes of a line without its own
+
+	mu     sync.Mutex
+	count  Verified
+	failed []error
+}
+
+func (v *verification) fail(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.failed = append(v.failed, err)
+}
+
+// each runs a check for each of a list, on all processors.
+func each[T any](ctx context.Context, list []T, check func(T) error) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, x := range list {
+		if groupCtx.Err() != nil {
+			break
+		}
+		group.Go(func() error { return check(x) })
+	}
+	return errors.Join(group.Wait(), context.Cause(ctx))
+}
+
+// blobs recomputes all digests. A bundle in which one is wrong is looked at no further.
+func (v *verification) blobs(ctx context.Context) error {
+	var list []ocispec.Descriptor
+	if err := v.b.walk(ctx, func(d ocispec.Descriptor) error { list = append(list, d); return nil }); err != nil {
+		return err
+	}
+	return each(ctx, list, func(d ocispec.Descriptor) error {
+		if err := v.b.checkBlob(ctx, d); err != nil {
+			return err
+		}
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.count.Blobs++
+		v.count.Bytes += d.Size
+		return nil
+	})
+}
+
+func (b *Bundle) checkBlob(ctx context.Context, d ocispec.Descriptor) error {
+	ra, err := b.store.ReaderAt(ctx, d)
+	if errdefs.IsNotFound(err) {
+		return missingBlob(b.dir, d)
+	}
+	if err != nil {
+		return err
+	}
+	defer ra.Close()
+	if ra.Size() != d.Size {
+		return sizeError(b.dir, d, ra.Size())
+	}
+	got, err := digest.Canonical.FromReader(content.NewReader(ra))
+	if err != nil {
+		return fmt.Errorf("%s: reading blob %s: %w", b.dir, d.Digest, err)
+	}
+	if got != d.Digest {
+		return digestError(b.dir, d, got)
+	}
+	return nil
+}
+
+func (v *verification) expect(sums gomod.Set) error {
+	v.known = map[gomod.Sum]string{}
+	for _, s := range append(sums.Zips(), sums.GoMods()...) {
+		hash := s.Hash
+		s.Hash = ""
+		v.known[s] = hash
+	}
+	return nil
+}
+
+// image checks the items of one image.
+func (v *verification) image(ctx context.Context, name string, desc ocispec.Descriptor, items []Item) error {
+	if !own(name) {
+		if len(items) != 1 || items[0].Digest != desc.Digest {
+			v.fail(fmt.Errorf("%s: the manifest doesn't list the image %s as %s", v.b.dir, name, desc.Digest))
+		}
+		v.count.Images++
+		return nil
+	}
+	view, err := v.b.View(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	seen := map[string]bool{}
+	for _, i := range items {
+		files, err := i.files()
+		if err != nil {
+			v.fail(fmt.Errorf("%s: the manifest lists %s: %w", v.b.dir, i.ID(), err))
+		}
+		for _, f := range files {
+			seen[f] = true
+		}
+	}
+	if name != SumDBName && name != ToolsName { // their items aren't files
+		for _, f := range view.Names() {
+			if !seen[f] {
+				v.fail(fmt.Errorf("%s: the image %s has the file %s, which the manifest doesn't list", v.b.dir, name, f))
+			}
+		}
+	}
+	return each(ctx, items, func(i Item) error { v.item(view, i); return nil })
+}
+
+// files returns the names that the files of an item have in its image.
+func (i Item) files() ([]string, error) {
+	m := gomod.Sum{Path: i.Name, Version: i.Version}
+	exts := map[string][]string{KindModule: {".zip", ".mod", ".info"}, KindGoMod: {".mod", ".info"}, KindToolchain: {".zip"}}[i.Kind]
+	switch i.Kind {
+	case KindModule:
+		if i.GoModH1 == "" {
+			exts = []string{".zip", ".info"}
+		}
+	case KindToolchain:
+		goos, goarch, _ := cutPlatform(i.Platform)
+		m.Version = gomod.Toolchain{Version: i.Version}.ModuleVersion(goos, goarch)
+	case KindFile:
+		return []string{i.Name}, nil
+	}
+	if len(exts) > 0 {
+		if err := module.Check(m.Path, m.Version); err != nil {
+			return nil, err
+		}
+	}
+	var names []string
+	for _, ext := range exts {
+		name, err := m.File(ext)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// item checks one item's files against what the manifest, and whoever else knows, say of it.
+func (v *verification) item(view *View, i Item) {
+	names, err := i.files()
+	if err != nil {
+		return // it was told
+	}
+	for _, name := range names {
+		if err := v.itemFile(view, i, name); err != nil {
+			v.fail(fmt.Errorf("%s: %s: %w", v.b.dir, i.ID(), err))
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch i.Kind {
+	case KindModule:
+		v.count.Modules++
+	case KindGoMod:
+		v.count.GoMods++
+	case KindToolchain:
+		v.count.Toolchains++
+	case KindFile:
+		v.count.Files++
+	}
+}
+
+func (v *verification) itemFile(view *View, i Item, name string) error {
+	e, err := view.find("open", name)
+	if err != nil || e.layer == nil {
+		return fmt.Errorf("the bundle lacks its file %s", name)
+	}
+	ext := path.Ext(name)
+	own := i.Kind == KindFile || i.Kind == KindGoMod && ext == ".mod" || ext == ".zip" // the one that the item's size and digest are of
+	if own {
+		if e.size != i.Size {
+			return fmt.Errorf("%s has %d bytes, the manifest says %d", name, e.size, i.Size)
+		}
+		got, err := digest.FromReader(io.NewSectionReader(e, 0, e.size))
+		if err != nil || got != i.Digest {
+			return fmt.Errorf("%s has digest %s, the manifest says %s", name, got, i.Digest)
+		}
+	}
+	sum := gomod.Sum{Path: i.Name, Version: i.Version, Hash: i.H1}
+	switch {
+	case i.Kind == KindFile || ext == ".info":
+		return nil
+	case ext == ".mod":
+		sum.GoMod, sum.Hash = true, i.GoModH1
+	case i.Kind == KindToolchain:
+		goos, goarch, _ := cutPlatform(i.Platform)
+		sum.Version = gomod.Toolchain{Version: i.Version}.ModuleVersion(goos, goarch)
+		if pin, ok := (gomod.Toolchain{Version: i.Version}).Pin(i.Platform); ok && pin.H1 != i.H1 {
+			return fmt.Errorf("the manifest says %s, and Larder's pin of it is %s: this is not the toolchain that Go's makers published", i.H1, pin.H1)
+		}
+	}
+	return v.sum(e, name, sum)
+}
+
+// sum checks the hash of a zip or go.mod file.
+func (v *verification) sum(e *entry, name string, s gomod.Sum) error {
+	var got string
+	var err error
+	if s.GoMod {
+		var data []byte
+		if data, err = io.ReadAll(io.NewSectionReader(e, 0, e.size)); err == nil {
+			got, err = modfetch.HashMod(data)
+		}
+	} else if err = modfetch.CheckZipIn(s.Module(), e, e.size); err == nil {
+		got, err = modfetch.HashZip(e, e.size)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if got != s.Hash {
+		return fmt.Errorf("%s has %s, the manifest says %s", name, got, s.Hash)
+	}
+	line := s
+	line.Hash = ""
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if want, ok := v.known[line]; ok && want != got {
+		return fmt.Errorf("%s has %s, go.sum says %s: one of the two was changed; don't use this bundle before you know which", name, got, want)
+	}
+	delete(v.known, line)
+	return nil
+}
+
+// missing tells what go.sum lists and the bundle hasn't got.
+func (v *verification) missing() {
+	var lines []gomod.Sum
+	for s := range v.known {
+		lines = append(lines, s)
+	}
+	slices.SortFunc(lines, func(a, b gomod.Sum) int { return strings.Compare(a.String(), b.String()) })
+	for _, s := range lines {
+		what := "zip"
+		if s.GoMod {
+			what = "go.mod file"
+		}
+		v.fail(fmt.Errorf("%s lacks the %s of %s, which go.sum lists: run 'larder bundle create' again", v.b.dir, what, s.Module()))
+	}
+}
+
+// vouched checks modules and toolchains with the copy of the checksum database, as the go command would.
+func (v *verification) vouched(ctx context.Context, parts []part, key string) error {
+	view, err := v.b.View(ctx, SumDBName)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	client, err := sumdbcopy.NewClient(view, key)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		for _, i := range p.items {
+			lines := i.sums()
+			if i.Kind == KindToolchain {
+				goos, goarch, _ := cutPlatform(i.Platform)
+				lines = []gomod.Sum{{Path: i.Name, Version: gomod.Toolchain{Version: i.Version}.ModuleVersion(goos, goarch), Hash: i.H1}}
+			}
+			for _, s := range lines {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				version := s.Version
+				if s.GoMod {
+					version += "/go.mod"
+				}
+				got, err := client.Lookup(s.Path, version)
+				switch {
+				case errors.Is(err, fs.ErrNotExist):
+					continue // a private module, or a copy without it
+				case err != nil:
+					v.fail(fmt.Errorf("%s: %s: the copy of the checksum database: %s", v.b.dir, i.ID(), bytes.TrimSpace([]byte(err.Error()))))
+				case !slices.Contains(got, s.String()):
+					v.fail(fmt.Errorf("%s: %s: the checksum database says %q, the bundle has %s", v.b.dir, i.ID(), got, s))
+				default:
+					v.count.SumDB++
+				}
+			}
+		}
+	}
+	return nil
+}

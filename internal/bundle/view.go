@@ -1,0 +1,245 @@
+package bundle
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// A View is the file system of one of a bundle's own images, read from its layers where they lie: an fs.FS whose files
+// are io.ReaderAt and io.Seeker. It holds the names in memory, not the contents.
+type View struct {
+	entries map[string]*entry
+	readers []content.ReaderAt
+}
+
+// An entry is a file, or a folder with names below it.
+type entry struct {
+	name     string
+	layer    content.ReaderAt // nil for a folder
+	offset   int64
+	size     int64
+	children []string
+}
+
+// View opens the file system of images by their names in the bundle, one above the other. The caller closes it. An image
+// that isn't in the bundle is empty.
+func (b *Bundle) View(ctx context.Context, names ...string) (*View, error) {
+	v := &View{entries: map[string]*entry{".": {name: "."}}}
+	for _, name := range names {
+		layers, err := b.layers(ctx, name)
+		if err != nil {
+			return nil, errors.Join(err, v.Close())
+		}
+		for _, l := range layers {
+			if err := v.add(ctx, b, l); err != nil {
+				return nil, errors.Join(err, v.Close())
+			}
+		}
+	}
+	for _, e := range v.entries {
+		slices.Sort(e.children)
+	}
+	return v, nil
+}
+
+// add reads the headers of a layer.
+func (v *View) add(ctx context.Context, b *Bundle, layer ocispec.Descriptor) error {
+	if layer.MediaType != ocispec.MediaTypeImageLayer {
+		return fmt.Errorf("%s: layer %s is of type %s, expected %s: it was not made by 'larder bundle create'", b.dir, layer.Digest, layer.MediaType, ocispec.MediaTypeImageLayer)
+	}
+	ra, err := b.store.ReaderAt(ctx, layer)
+	if errdefs.IsNotFound(err) {
+		return missingBlob(b.dir, layer)
+	}
+	if err != nil {
+		return err
+	}
+	v.readers = append(v.readers, ra)
+	if ra.Size() != layer.Size {
+		return sizeError(b.dir, layer, ra.Size())
+	}
+	r := io.NewSectionReader(ra, 0, layer.Size)
+	for t := tar.NewReader(r); ; {
+		h, err := t.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: layer %s is damaged: %w", b.dir, layer.Digest, err)
+		}
+		at, err := r.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return err
+		}
+		if h.Typeflag != tar.TypeReg || !fs.ValidPath(h.Name) || h.Name == "." || h.Size > layer.Size-at {
+			return fmt.Errorf("%s: layer %s has the entry %q, which is no plain file: don't use this bundle", b.dir, layer.Digest, h.Name)
+		}
+		if err := v.file(&entry{name: h.Name, layer: ra, offset: at, size: h.Size}); err != nil {
+			return fmt.Errorf("%s: layer %s: %w", b.dir, layer.Digest, err)
+		}
+	}
+}
+
+// file adds a file and its folders. A later layer's file takes the place of an earlier one's.
+func (v *View) file(e *entry) error {
+	old := v.entries[e.name]
+	if old != nil && old.layer == nil {
+		return fmt.Errorf("%q is a file and a folder", e.name)
+	}
+	v.entries[e.name] = e
+	if old != nil {
+		return nil
+	}
+	for name := e.name; name != "."; name = path.Dir(name) {
+		dir := path.Dir(name)
+		parent, known := v.entries[dir]
+		if !known {
+			parent = &entry{name: dir}
+			v.entries[dir] = parent
+		}
+		if parent.layer != nil {
+			return fmt.Errorf("%q is a file and a folder", dir)
+		}
+		parent.children = append(parent.children, path.Base(name))
+		if known {
+			break
+		}
+	}
+	return nil
+}
+
+// Close closes the layers.
+func (v *View) Close() error {
+	var errs []error
+	for _, r := range v.readers {
+		errs = append(errs, r.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Names returns all files, sorted.
+func (v *View) Names() []string {
+	var names []string
+	for name, e := range v.entries {
+		if e.layer != nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (v *View) find(op, name string) (*entry, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	e := v.entries[name]
+	if e == nil {
+		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+	}
+	return e, nil
+}
+
+// Open implements fs.FS.
+func (v *View) Open(name string) (fs.File, error) {
+	e, err := v.find("open", name)
+	if err != nil {
+		return nil, err
+	}
+	return &viewFile{v, e, io.NewSectionReader(e, 0, e.size), 0}, nil
+}
+
+// Stat implements fs.StatFS.
+func (v *View) Stat(name string) (fs.FileInfo, error) { return v.find("stat", name) }
+
+// ReadDir implements fs.ReadDirFS.
+func (v *View) ReadDir(name string) ([]fs.DirEntry, error) {
+	e, err := v.find("readdir", name)
+	if err != nil {
+		return nil, err
+	}
+	var out []fs.DirEntry
+	for _, child := range e.children {
+		out = append(out, fs.FileInfoToDirEntry(v.entries[path.Join(name, child)]))
+	}
+	return out, nil
+}
+
+// ReadAt implements io.ReaderAt, within the file.
+func (e *entry) ReadAt(p []byte, off int64) (int, error) {
+	if e.layer == nil {
+		return 0, &fs.PathError{Op: "read", Path: e.name, Err: errors.New("is a folder")}
+	}
+	return e.layer.ReadAt(p, e.offset+off)
+}
+
+// Name implements fs.FileInfo.
+func (e *entry) Name() string { return path.Base(e.name) }
+
+// Size implements fs.FileInfo.
+func (e *entry) Size() int64 { return e.size }
+
+// ModTime implements fs.FileInfo: a bundle has no times.
+func (e *entry) ModTime() time.Time { return time.Unix(0, 0) }
+
+// IsDir implements fs.FileInfo.
+func (e *entry) IsDir() bool { return e.layer == nil }
+
+// Sys implements fs.FileInfo.
+func (e *entry) Sys() any { return nil }
+
+// Mode implements fs.FileInfo.
+func (e *entry) Mode() fs.FileMode {
+	if e.layer == nil {
+		return fs.ModeDir | 0o555
+	}
+	return 0o444
+}
+
+// viewFile is an open file or folder.
+type viewFile struct {
+	view *View
+	*entry
+	*io.SectionReader
+	read int // entries of a folder
+}
+
+// Stat implements fs.File.
+func (f *viewFile) Stat() (fs.FileInfo, error) { return f.entry, nil }
+
+// Close implements fs.File.
+func (f *viewFile) Close() error { return nil }
+
+// Size is that of both.
+func (f *viewFile) Size() int64 { return f.entry.size }
+
+// ReadAt is within the file.
+func (f *viewFile) ReadAt(p []byte, off int64) (int, error) { return f.SectionReader.ReadAt(p, off) }
+
+// ReadDir implements fs.ReadDirFile.
+func (f *viewFile) ReadDir(n int) ([]fs.DirEntry, error) {
+	all, err := f.view.ReadDir(f.entry.name)
+	if err != nil {
+		return nil, err
+	}
+	rest := all[min(f.read, len(all)):]
+	if n > 0 {
+		if len(rest) == 0 {
+			return nil, io.EOF
+		}
+		rest = rest[:min(n, len(rest))]
+	}
+	f.read += len(rest)
+	return rest, nil
+}
