@@ -55,7 +55,7 @@ func (c *command) root() *cobra.Command {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return fmt.Errorf("unknown command: larder %s\n\nRun 'larder --help' for more information", args[0])
+			return unknownCommand(cmd, args[0])
 		},
 		DisableFlagsInUseLine: true,
 	}
@@ -68,8 +68,13 @@ func (c *command) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\n\n%s", err, hint(cmd))}
 	})
-	root.AddCommand(c.audit(), c.build(), c.govulncheck(), c.plan(), c.version())
+	root.AddCommand(c.audit(), c.build(), c.bundle(), c.govulncheck(), c.plan(), c.version())
 	return root
+}
+
+// unknownCommand is docker's error.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	return fmt.Errorf("unknown command: %s %s\n\nRun '%s --help' for more information", cmd.CommandPath(), name, cmd.CommandPath())
 }
 
 // hint is what docker prints below a usage error.

@@ -36,14 +36,14 @@ type Request struct {
 	Tools      []Tool
 	Folders    map[string]fs.FS // what VulnDBName and FilesName hold
 
-	// SumDB records what the go command asks the checksum database for the modules that Sources.Private doesn't name.
-	// The zero value records nothing.
-	SumDB SumDB
+	SumDB SumDB // the zero value records nothing
 
 	// Since is a bundle that the other side has. What is made is a delta to it: a bundle that has all its layers of
 	// modules, whether they are needed or not, and one more for those that it lacks, but without the blobs that are in
 	// Since. See Apply.
 	Since *Bundle
+
+	sumdbOf *Bundle // the bundle in this folder, of which the copy of the checksum database stays
 }
 
 // A Toolchain is a Go toolchain for a platform, and its h1 hash.
@@ -61,10 +61,11 @@ type Tool struct {
 	GoMod, GoSum []byte // of a module that requires just that tool
 }
 
-// SumDB is a checksum database to copy from.
+// SumDB is a checksum database, of which what the go command asks for the modules and toolchains is copied.
 type SumDB struct {
-	Key    string // NAME+HASH+KEY
-	Remote sumdbcopy.Remote
+	Key      string // NAME+HASH+KEY
+	Remote   sumdbcopy.Remote
+	Unlisted func(path string) bool // modules that it may not be asked for; nil for none
 }
 
 // A Maker makes bundles. Tell is called, by several goroutines, for each item that is at hand, with its bytes.
@@ -281,12 +282,15 @@ func (c *creation) toolchains(ctx context.Context) error {
 
 // sumdb copies from the checksum database what vouches for the modules and toolchains.
 func (c *creation) sumdb(ctx context.Context) error {
+	if c.req.sumdbOf != nil {
+		return c.keepSumDB(ctx)
+	}
 	if c.req.SumDB.Remote == nil {
 		return nil
 	}
 	var mods []module.Version
 	for _, s := range append(c.req.Modules.GoMods(), c.req.Modules.Zips()...) {
-		if !c.Sources.Private(s.Path) {
+		if u := c.req.SumDB.Unlisted; u == nil || !u(s.Path) {
 			mods = append(mods, s.Module())
 		}
 	}
@@ -315,6 +319,22 @@ func (c *creation) sumdb(ctx context.Context) error {
 	}
 	group[0].item = Item{Kind: KindSumDB, Name: copied.Name, Version: fmt.Sprint(copied.Head.N), Origin: copied.Name}
 	return c.addFiles(ctx, SumDBName, group)
+}
+
+// keepSumDB leaves the copy of the checksum database as it is in the bundle that is changed.
+func (c *creation) keepSumDB(ctx context.Context) error {
+	desc, ok := c.req.sumdbOf.Images()[SumDBName]
+	if !ok {
+		return nil
+	}
+	_, parts, err := c.req.sumdbOf.manifest(ctx)
+	for _, p := range parts {
+		if p.image == SumDBName {
+			c.parts = append(c.parts, p)
+		}
+	}
+	c.b.setImage(SumDBName, desc)
+	return err
 }
 
 // addFiles writes an image of one layer, with the items of those that have one.

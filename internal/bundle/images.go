@@ -51,7 +51,7 @@ func (b *Bundle) fetchImage(ctx context.Context, desc ocispec.Descriptor, fetche
 	if err := b.fetchBlob(ctx, fetcher, desc); err != nil {
 		return item, desc, err
 	}
-	if images.IsIndexType(desc.MediaType) {
+	if images.IsIndexType(desc.MediaType) && len(want) > 0 {
 		var err error
 		if item, desc, err = b.reduce(ctx, desc, want); err != nil {
 			return item, desc, err

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"go/version"
 	"io"
 	"io/fs"
 	"os"
@@ -42,7 +41,7 @@ func runFetchToolchain(ctx context.Context, args []string, stdout io.Writer) err
 	if err := parseFlags(flags, args, "version", "platform", "goproxy", "out"); err != nil {
 		return err
 	}
-	m, err := toolchainModule(*release, *platform)
+	m, err := modfetch.ToolchainModule(*release, *platform)
 	if err != nil {
 		return err
 	}
@@ -64,19 +63,6 @@ func runFetchToolchain(ctx context.Context, args []string, stdout io.Writer) err
 	}
 	fmt.Fprintf(stdout, "fetched %s and checked it\n", what)
 	return nil
-}
-
-// toolchainModule returns the module that a toolchain is distributed as.
-func toolchainModule(release, platform string) (module.Version, error) {
-	goos, goarch, ok := strings.Cut(platform, "/")
-	if !ok || goos == "" || goarch == "" || strings.ContainsAny(goarch, "/") {
-		return module.Version{}, fmt.Errorf("platform %q of the toolchain is not OS/ARCHITECTURE, such as linux/amd64", platform)
-	}
-	m := module.Version{Path: gomod.ToolchainPath, Version: gomod.Toolchain{Version: release}.ModuleVersion(goos, goarch)}
-	if !version.IsValid(release) || module.Check(m.Path, m.Version) != nil {
-		return module.Version{}, fmt.Errorf("%q is not a Go release such as go1.26.10", release)
-	}
-	return m, nil
 }
 
 func fetchToolchain(ctx context.Context, c *modfetch.Client, proxies []modfetch.Entry, gosumdb string, m module.Version, what string, out *os.Root) error {

@@ -34,9 +34,8 @@ type Database struct {
 	lied     string  // what the client found wrong with the database
 }
 
-// NewDatabase finds the checksum database that a GOSUMDB setting means, as the go command does: a known name, a
-// verifier key, either followed by a URL which is then asked instead of any proxy.
-func NewDatabase(ctx context.Context, c *Client, gosumdb string, proxies []Entry) (*Database, error) {
+// databaseFields splits a GOSUMDB setting into a key and, if there is one, a URL.
+func databaseFields(gosumdb string) ([]string, error) {
 	switch gosumdb {
 	case "":
 		gosumdb = "sum.golang.org"
@@ -49,6 +48,28 @@ func NewDatabase(ctx context.Context, c *Client, gosumdb string, proxies []Entry
 	}
 	if fields[0] == "sum.golang.org" {
 		fields[0] = goSumdbKey
+	}
+	return fields, nil
+}
+
+// DatabaseKey returns the verifier key that a GOSUMDB setting means, or "" for "off".
+func DatabaseKey(gosumdb string) (string, error) {
+	if gosumdb == "off" {
+		return "", nil
+	}
+	fields, err := databaseFields(gosumdb)
+	if err != nil {
+		return "", err
+	}
+	return fields[0], nil
+}
+
+// NewDatabase finds the checksum database that a GOSUMDB setting means, as the go command does: a known name, a
+// verifier key, either followed by a URL which is then asked instead of any proxy.
+func NewDatabase(ctx context.Context, c *Client, gosumdb string, proxies []Entry) (*Database, error) {
+	fields, err := databaseFields(gosumdb)
+	if err != nil {
+		return nil, err
 	}
 	verifier, err := note.NewVerifier(fields[0])
 	if err != nil {
@@ -111,17 +132,25 @@ func (d *Database) Lookup(m module.Version) (string, error) {
 	return "", fmt.Errorf("the checksum database %s has no h1 hash of it", d.name)
 }
 
-// ReadRemote implements sumdb.ClientOps.
-func (d *Database) ReadRemote(path string) ([]byte, error) {
+// Key returns the database's verifier key, NAME+HASH+KEY.
+func (d *Database) Key() string { return d.key }
+
+// Get returns a file of the database, such as /lookup/golang.org/x/mod@v0.40.0. It may be called by several goroutines.
+func (d *Database) Get(ctx context.Context, path string) ([]byte, error) {
 	var b buffer
-	err := d.client.Get(d.ctx, d.base, strings.TrimPrefix(d.dir+path, "/"), &b, maxSumdbFile)
-	if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(path, "/lookup/") {
-		d.notFound = true
-	}
-	if err != nil {
+	if err := d.client.Get(ctx, d.base, strings.TrimPrefix(d.dir+path, "/"), &b, maxSumdbFile); err != nil {
 		return nil, fmt.Errorf("%s: %w", d.base.Shown, err)
 	}
 	return b.data, nil
+}
+
+// ReadRemote implements sumdb.ClientOps.
+func (d *Database) ReadRemote(path string) ([]byte, error) {
+	data, err := d.Get(d.ctx, path)
+	if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(path, "/lookup/") {
+		d.notFound = true
+	}
+	return data, err
 }
 
 // ReadConfig implements sumdb.ClientOps.

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func (c *command) bundle() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:                   "bundle COMMAND",
+		Short:                 "Stock, check and move what offline builds need",
+		Args:                  cobra.ArbitraryArgs,
+		RunE:                  c.groupOnly,
+		DisableFlagsInUseLine: true,
+	}
+	cmd.AddCommand(c.bundleCreate(), c.bundleVerify(), c.bundleInspect(), c.bundleLs(), c.bundleDiff(), c.bundleApply(), c.bundleMerge(), c.bundlePrune(), c.bundleServe())
+	return cmd
+}
+
+// groupOnly is for a command that does nothing by itself.
+func (c *command) groupOnly(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	return unknownCommand(cmd, args[0])
+}

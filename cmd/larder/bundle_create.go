@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/stock"
+	"github.com/spf13/cobra"
+)
+
+// createFlags are the flags of larder bundle create.
+type createFlags struct {
+	stock.Options
+	output   string
+	from     []string
+	since    string
+	vulnDB   string
+	files    string
+	ca       string
+	dryRun   bool
+	noSumDB  bool
+	progress string
+}
+
+func (c *command) bundleCreate() *cobra.Command {
+	f := &createFlags{}
+	cmd := &cobra.Command{
+		Use:   "create [OPTIONS] [DIR...]",
+		Short: "Collect what the builds of source trees need into a bundle",
+		Long: "Collect what the builds of source trees need into a bundle: all modules of their go.sum\n" +
+			"files, Go toolchains, the base images of their Dockerfiles, tools. What the bundle has\n" +
+			"already is not fetched again; a run that was stopped goes on where it was.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			f.Dirs = args
+			return c.runBundleCreate(f)
+		},
+		Example: `  larder bundle create -o bundle .
+  larder bundle create -o bundle --platform linux/amd64,linux/arm64 --tool golang.org/x/tools/cmd/stringer@v0.49.0 api web
+  larder bundle create -o delta --since bundle .`,
+		DisableFlagsInUseLine: true,
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.output, "output", "o", "", "Folder of the bundle, which is made or brought up to date")
+	flags.StringSliceVar(&f.Platforms, "platform", nil, "Platforms of toolchains and images (default: this machine's)")
+	flags.StringArrayVar(&f.Toolchains, "go", nil, `Add a Go toolchain (e.g., "1.26.8"), besides those that the trees ask for`)
+	flags.StringArrayVar(&f.Images, "image", nil, "Add an image, besides those that Dockerfiles name")
+	flags.BoolVar(&f.NoImages, "no-images", false, "Leave out the images that Dockerfiles name")
+	flags.StringArrayVar(&f.Tools, "tool", nil, `Add a tool and all that it is built of (format: "PACKAGE@VERSION")`)
+	flags.StringVar(&f.vulnDB, "vulndb", "", "Add a folder that holds a Go vulnerability database")
+	flags.StringVar(&f.files, "files", "", "Add the files of a folder")
+	flags.StringArrayVar(&f.from, "from", nil, "Take from a bundle, or a folder in a module proxy's layout, before a network is asked")
+	flags.StringVar(&f.since, "since", "", "Make a delta to this bundle, for the side that has it")
+	flags.StringVar(&f.ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
+	flags.BoolVar(&f.noSumDB, "no-sumdb", false, "Don't copy what the checksum database says: desks that use the bundle then need GONOSUMDB")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "Tell what would be in the bundle, and fetch nothing")
+	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output ("auto", "none", "plain", "tty")`)
+	_ = cmd.MarkFlagRequired("output")
+	return cmd
+}
+
+func (c *command) runBundleCreate(f *createFlags) (err error) {
+	if err := normalizePlatforms(&f.Options); err != nil {
+		return err
+	}
+	s, err := c.stocker(f.ca)
+	if err != nil {
+		return err
+	}
+	if f.BuildArgs == nil && c.env["GOTOOLCHAIN"] != "" {
+		f.BuildArgs = map[string]string{"GOTOOLCHAIN": c.env["GOTOOLCHAIN"]}
+	}
+	req, err := s.Read(c.ctx, f.Options)
+	if err != nil {
+		return err
+	}
+	if len(req.Modules.Text())+len(req.Toolchains)+len(req.Images) == 0 && f.vulnDB == "" && f.files == "" {
+		return fmt.Errorf("nothing to put into the bundle: name a folder with a go.mod, or what to add with --go, --tool or --image")
+	}
+	req.Folders = map[string]fs.FS{}
+	for name, dir := range map[string]string{bundle.VulnDBName: f.vulnDB, bundle.FilesName: f.files} {
+		if dir != "" {
+			req.Folders[name] = os.DirFS(dir)
+		}
+	}
+	folders, closeAll, err := openFolders(c.ctx, f.from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = joinClose(err, closeAll) }()
+	if f.since != "" {
+		if req.Since, err = bundle.Open(f.since); err != nil {
+			return err
+		}
+	}
+	if f.dryRun {
+		sources := s.Sources(folders).Folders
+		return c.tellRequest(req, func(sum gomod.Sum) (int64, error) { return s.Size(c.ctx, sources, sum) })
+	}
+	if !f.noSumDB {
+		if req.SumDB, err = s.SumDB(c.ctx); err != nil {
+			return err
+		}
+	}
+	images, err := c.images(f.ca)
+	if err != nil {
+		return err
+	}
+	tally, err := c.tally(f.progress, "stocked")
+	if err != nil {
+		return err
+	}
+	m := bundle.Maker{Sources: s.Sources(folders), Images: images, Tell: tally.add}
+	b, err := m.Create(c.ctx, f.output, req)
+	tally.stop()
+	if err != nil {
+		return err
+	}
+	return c.tellBundle(b)
+}
+
+// normalizePlatforms gives platforms their full names, and this machine's where none are given.
+func normalizePlatforms(o *stock.Options) error {
+	if len(o.Platforms) == 0 {
+		o.Platforms = []string{platforms.Format(platforms.Normalize(platforms.DefaultSpec()))}
+	}
+	for i, name := range o.Platforms {
+		p, err := platforms.Parse(name)
+		if err != nil {
+			return fmt.Errorf("--platform %s: %w", name, err)
+		}
+		o.Platforms[i] = platforms.Format(platforms.Normalize(p))
+	}
+	return nil
+}
+
+// stocker reads the go command's settings: from the environment, or where there is a go command, as that has them.
+func (c *command) stocker(ca string) (*stock.Stocker, error) {
+	client, err := modfetch.NewClient(ca, modfetch.Remedies{
+		Missing: "name a proxy in GOPROXY that serves it, or a folder or bundle that has it with --from",
+		CA:      "if the network has a certificate authority of its own, pass it with --ca FILE",
+	})
+	if err != nil {
+		return nil, err
+	}
+	var env []string
+	for name, value := range c.env {
+		env = append(env, name+"="+value)
+	}
+	goCommand, _ := exec.LookPath("go") // without one, what needs it says so
+	get := stock.Settings{
+		GOPROXY: c.env["GOPROXY"], GOPRIVATE: c.env["GOPRIVATE"], GONOPROXY: c.env["GONOPROXY"], GONOSUMDB: c.env["GONOSUMDB"],
+		GOSUMDB: c.env["GOSUMDB"], GOMODCACHE: c.env["GOMODCACHE"],
+	}
+	if goCommand != "" {
+		cmd := exec.CommandContext(c.ctx, goCommand, "env", "GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOMODCACHE")
+		cmd.Env, cmd.Dir = env, os.TempDir()
+		out, err := cmd.Output()
+		lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+		if err != nil || len(lines) != 6 {
+			return nil, fmt.Errorf("asking the go command for its settings: %w", err)
+		}
+		get = stock.Settings{GOPROXY: lines[0], GOPRIVATE: lines[1], GONOPROXY: lines[2], GONOSUMDB: lines[3], GOSUMDB: lines[4], GOMODCACHE: lines[5]}
+	}
+	return stock.New(get, client, goCommand, env)
+}
+
+// openFolders opens bundles and folders in a module proxy's layout.
+func openFolders(ctx context.Context, names []string) (list []bundle.Folder, closeAll func() error, err error) {
+	var views []*bundle.View
+	closeAll = func() error {
+		for _, v := range views {
+			if err := v.Close(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, name := range names {
+		if _, serr := os.Stat(filepath.Join(name, "index.json")); serr != nil {
+			if info, serr := os.Stat(name); serr != nil || !info.IsDir() {
+				return nil, closeAll, fmt.Errorf("--from %s: it is no folder of this machine", name)
+			}
+			list = append(list, bundle.Folder{Name: name, FS: os.DirFS(name)})
+			continue
+		}
+		b, err := bundle.Open(name)
+		if err != nil {
+			return nil, closeAll, fmt.Errorf("--from: %w", err)
+		}
+		folder, view, err := b.Folder(ctx)
+		if err != nil {
+			return nil, closeAll, fmt.Errorf("--from: %w", err)
+		}
+		views, list = append(views, view), append(list, folder)
+	}
+	return list, closeAll, nil
+}

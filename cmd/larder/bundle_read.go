@@ -1,0 +1,229 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/spf13/cobra"
+)
+
+func (c *command) bundleVerify() *cobra.Command {
+	var sums []string
+	cmd := &cobra.Command{
+		Use:   "verify [OPTIONS] BUNDLE",
+		Short: "Check every digest and checksum of a bundle",
+		Long: "Check every digest, every module's and go.mod file's h1 checksum, and toolchains against\n" +
+			"their pins and the copy of the checksum database that the bundle carries.",
+		Args: exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, err := bundle.Open(args[0])
+			if err != nil {
+				return err
+			}
+			set, err := readSums(sums)
+			if err != nil {
+				return err
+			}
+			key, err := modfetch.DatabaseKey(c.env["GOSUMDB"])
+			if err != nil {
+				return err
+			}
+			got, err := b.Verify(c.ctx, set, key)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.stdout, "%s is whole: %d blobs (%s), %d modules, %d go.mod files, %d toolchains, %d images, %d files; the checksum database vouches for %d hashes\n",
+				args[0], got.Blobs, units.HumanSize(float64(got.Bytes)), got.Modules, got.GoMods, got.Toolchains, got.Images, got.Files, got.SumDB)
+			return nil
+		},
+		Example: `  larder bundle verify bundle
+  larder bundle verify --go-sum go.sum bundle`,
+		DisableFlagsInUseLine: true,
+	}
+	cmd.Flags().StringArrayVar(&sums, "go-sum", nil, "Check that the bundle has all that a go.sum file lists, with its hashes")
+	return cmd
+}
+
+func readSums(names []string) (gomod.Set, error) {
+	var files []gomod.File
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return gomod.Set{}, fmt.Errorf("--go-sum: %w", err)
+		}
+		files = append(files, gomod.File{Name: name, Data: data})
+	}
+	return gomod.ParseSums(files...)
+}
+
+func (c *command) bundleInspect() *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect BUNDLE",
+		Short: "Tell what a bundle is, as JSON",
+		Args:  exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, err := bundle.Open(args[0])
+			if err != nil {
+				return err
+			}
+			items, err := b.Items(c.ctx)
+			if err != nil {
+				return err
+			}
+			sets, err := b.Sets(c.ctx)
+			if err != nil {
+				return err
+			}
+			return c.printJSON(struct {
+				Digest string            `json:"digest"`
+				Since  string            `json:"since,omitempty"`
+				Sets   []string          `json:"sets"`
+				Images map[string]string `json:"images"`
+				Items  []bundle.Item     `json:"items"`
+			}{b.Digest().String(), b.Since().String(), sets, imageDigests(b), items})
+		},
+		DisableFlagsInUseLine: true,
+	}
+}
+
+func imageDigests(b *bundle.Bundle) map[string]string {
+	out := map[string]string{}
+	for name, desc := range b.Images() {
+		out[name] = desc.Digest.String()
+	}
+	return out
+}
+
+func (c *command) printJSON(v any) error {
+	e := json.NewEncoder(c.stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func (c *command) bundleLs() *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls BUNDLE",
+		Aliases: []string{"list"},
+		Short:   "List what is in a bundle",
+		Args:    exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, err := bundle.Open(args[0])
+			if err != nil {
+				return err
+			}
+			items, err := b.Items(c.ctx)
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(c.stdout, 0, 0, 3, ' ', 0)
+			fmt.Fprintln(w, "KIND\tNAME\tVERSION\tPLATFORM\tSIZE\tTIME\tORIGIN")
+			for _, i := range items {
+				at := ""
+				if i.Time != nil {
+					at = i.Time.Format(time.DateOnly)
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.Kind, i.Name, i.Version, i.Platform, units.HumanSize(float64(i.Size)), at, i.Origin)
+			}
+			return w.Flush()
+		},
+		DisableFlagsInUseLine: true,
+	}
+}
+
+func (c *command) bundleDiff() *cobra.Command {
+	return &cobra.Command{
+		Use:   "diff OLD NEW",
+		Short: "List what a bundle has other than an older one",
+		Args:  exactly(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			older, err := bundle.Open(args[0])
+			if err != nil {
+				return err
+			}
+			newer, err := bundle.Open(args[1])
+			if err != nil {
+				return err
+			}
+			changes, err := bundle.Diff(c.ctx, older, newer)
+			if err != nil {
+				return err
+			}
+			for _, ch := range changes {
+				switch {
+				case ch.Old == nil:
+					fmt.Fprintf(c.stdout, "+ %s (%s)\n", ch.New.ID(), units.HumanSize(float64(ch.New.Size)))
+				case ch.New == nil:
+					fmt.Fprintf(c.stdout, "- %s\n", ch.Old.ID())
+				default:
+					fmt.Fprintf(c.stdout, "! %s is not the same in both\n", ch.New.ID())
+				}
+			}
+			return nil
+		},
+		DisableFlagsInUseLine: true,
+	}
+}
+
+// tellRequest lists what a bundle would hold.
+func (c *command) tellRequest(req bundle.Request, sizes func(gomod.Sum) (int64, error)) error {
+	w := tabwriter.NewWriter(c.stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "KIND\tNAME\tVERSION\tPLATFORM\tSIZE")
+	var total int64
+	size := func(s gomod.Sum) string {
+		n, err := sizes(s)
+		if err != nil {
+			return "?"
+		}
+		total += n
+		return units.HumanSize(float64(n))
+	}
+	for _, s := range req.Modules.Zips() {
+		fmt.Fprintf(w, "%s\t%s\t%s\t\t%s\n", bundle.KindModule, s.Path, s.Version, size(s))
+	}
+	for _, t := range req.Toolchains {
+		goos, goarch, _ := strings.Cut(t.Platform, "/")
+		s := gomod.Sum{Path: gomod.ToolchainPath, Version: t.ModuleVersion(goos, goarch)}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", bundle.KindToolchain, s.Path, t.Version, t.Platform, size(s))
+	}
+	for _, name := range req.Images {
+		fmt.Fprintf(w, "%s\t%s\t\t%s\t\n", bundle.KindImage, name, strings.Join(req.Platforms, ","))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stdout, "%d modules, %d go.mod files, %d toolchains, %d images: %s without the images\n",
+		len(req.Modules.Zips()), len(req.Modules.GoMods()), len(req.Toolchains), len(req.Images), units.HumanSize(float64(total)))
+	return nil
+}
+
+// tellBundle says what came of making a bundle.
+func (c *command) tellBundle(b *bundle.Bundle) error {
+	items, err := b.Items(c.ctx)
+	if err != nil {
+		return err
+	}
+	count, size := map[string]int{}, int64(0)
+	for _, i := range items {
+		count[i.Kind]++
+		size += i.Size
+	}
+	fmt.Fprintf(c.stdout, "%s: %s\n", b.Dir(), b.Digest())
+	if since := b.Since(); since != "" {
+		fmt.Fprintf(c.stdout, "a delta to %s: apply it there with 'larder bundle apply'\n", since)
+	}
+	fmt.Fprintf(c.stdout, "%d modules, %d go.mod files, %d toolchains, %d images, %d tools: %s\n", count[bundle.KindModule], count[bundle.KindGoMod],
+		count[bundle.KindToolchain], count[bundle.KindImage], count[bundle.KindTool], units.HumanSize(float64(size)))
+	return nil
+}
+
+// joinClose adds the error of closing to another.
+func joinClose(err error, closeAll func() error) error { return errors.Join(err, closeAll()) }

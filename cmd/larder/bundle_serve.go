@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/goproxy"
+	"github.com/larder-build/larder/internal/serve"
+	"github.com/spf13/cobra"
+)
+
+// grace is how long requests may take to end when the server is stopped.
+const grace = 30 * time.Second
+
+// lookEvery is how often a served bundle is looked at for changes.
+const lookEvery = 5 * time.Second
+
+func (c *command) bundleServe() *cobra.Command {
+	var listen string
+	o := serve.Options{Grace: grace, ErrorLog: c.stderr}
+	cmd := &cobra.Command{
+		Use:   "serve [OPTIONS] BUNDLE...",
+		Short: "Serve bundles as a module proxy",
+		Long: "Serve bundles as a module proxy, with what they have of the checksum database: desks set\n" +
+			"GOPROXY to its address and nothing else. Of several bundles the first that has a file\n" +
+			"wins. A bundle that changes is read again, and so it is on SIGHUP. The password or token\n" +
+			"comes from LARDER_SERVE_PASSWORD or LARDER_SERVE_TOKEN.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return fmt.Errorf("'%s' requires at least 1 argument\n\n%s", cmd.CommandPath(), hint(cmd))
+			}
+			o.Password, o.Token = c.env["LARDER_SERVE_PASSWORD"], c.env["LARDER_SERVE_TOKEN"]
+			return c.runServe(o, listen, args)
+		},
+		Example:               `  larder bundle serve --listen 127.0.0.1:8080 bundle`,
+		DisableFlagsInUseLine: true,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&listen, "listen", "127.0.0.1:8080", "Address to listen at")
+	flags.StringVar(&o.CertFile, "tls-cert", "", "PEM file of the certificate, for HTTPS")
+	flags.StringVar(&o.KeyFile, "tls-key", "", "PEM file of the certificate's key")
+	flags.StringVar(&o.User, "user", "", "Name of the user that the password is for")
+	return cmd
+}
+
+func (c *command) runServe(o serve.Options, listen string, dirs []string) error {
+	sources, release, err := openSources(c.ctx, dirs)
+	if err != nil {
+		return err
+	}
+	s, err := serve.New(o, sources...)
+	if err != nil {
+		return errors.Join(err, release())
+	}
+	l, err := new(net.ListenConfig).Listen(c.ctx, "tcp", listen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("--listen %s: %w", listen, err), release())
+	}
+	scheme := "http"
+	if o.CertFile != "" {
+		scheme = "https"
+	} else if o.Password != "" || o.Token != "" {
+		fmt.Fprintln(c.stderr, "WARNING: a password without TLS can be read by others, and the go command sends none over http: give --tls-cert and --tls-key")
+	}
+	fmt.Fprintf(c.stdout, "serving at %s://%s\n", scheme, l.Addr())
+	stopped := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		c.reload(s, dirs, release, stopped)
+	}()
+	err = s.Serve(c.ctx, l)
+	close(stopped)
+	<-watched
+	return err
+}
+
+// reload gives the server the bundles anew when one of them has changed, or on SIGHUP, until stopped is closed.
+func (c *command) reload(s *serve.Server, dirs []string, release func() error, stopped <-chan struct{}) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	seen := stamps(dirs)
+	for {
+		select {
+		case <-stopped:
+			_ = release() // the process ends
+			return
+		case <-hup:
+		case <-tick.C:
+			if now := stamps(dirs); now == seen {
+				continue
+			}
+		}
+		seen = stamps(dirs)
+		sources, next, err := openSources(c.ctx, dirs)
+		if err == nil {
+			var released <-chan struct{}
+			if released, err = s.Reload(sources...); err == nil {
+				last := release
+				release = next
+				go func() { <-released; _ = last() }()
+				fmt.Fprintln(c.stderr, "read the bundles again")
+				continue
+			}
+			err = errors.Join(err, next())
+		}
+		fmt.Fprintf(c.stderr, "WARNING: serving as before: %v\n", err)
+	}
+}
+
+// stamps tells whether an index.json has changed.
+func stamps(dirs []string) (all string) {
+	for _, dir := range dirs {
+		info, err := os.Stat(filepath.Join(dir, "index.json"))
+		if err == nil {
+			all += info.ModTime().String() + " "
+		}
+	}
+	return all
+}
+
+// openSources opens bundles to be served. release closes them.
+func openSources(ctx context.Context, dirs []string) (sources []goproxy.Source, release func() error, err error) {
+	var views []*bundle.View
+	release = func() error {
+		var errs []error
+		for _, v := range views {
+			errs = append(errs, v.Close())
+		}
+		return errors.Join(errs...)
+	}
+	for _, dir := range dirs {
+		b, err := bundle.Open(dir)
+		if err == nil {
+			var v *bundle.View
+			if v, err = b.View(ctx, bundle.ModulesName, bundle.ToolchainName, bundle.SumDBName); err == nil {
+				views = append(views, v)
+				sources = append(sources, goproxy.Source{Name: filepath.Base(dir), FS: v})
+			}
+		}
+		if err != nil {
+			return nil, nil, errors.Join(err, release())
+		}
+	}
+	return sources, release, nil
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/stock"
+	"github.com/spf13/cobra"
+)
+
+func (c *command) bundleApply() *cobra.Command {
+	return &cobra.Command{
+		Use:   "apply DELTA BUNDLE",
+		Short: "Bring a bundle up to date with a delta",
+		Long: "Bring a bundle up to date with a delta, which 'larder bundle create --since' makes. The\n" +
+			"bundle stays as it is until all of the delta is there.",
+		Args: exactly(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			delta, err := bundle.Open(args[0])
+			if err != nil {
+				return err
+			}
+			b, err := bundle.Apply(c.ctx, args[1], delta)
+			if err != nil {
+				return err
+			}
+			return c.tellBundle(b)
+		},
+		DisableFlagsInUseLine: true,
+	}
+}
+
+func (c *command) bundleMerge() *cobra.Command {
+	var output, ca string
+	var noSumDB bool
+	cmd := &cobra.Command{
+		Use:   "merge [OPTIONS] BUNDLE BUNDLE...",
+		Short: "Make one bundle of several",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return fmt.Errorf("'%s' requires at least 2 arguments\n\n%s", cmd.CommandPath(), hint(cmd))
+			}
+			bundles, err := openBundles(args)
+			if err != nil {
+				return err
+			}
+			var sumdb bundle.SumDB
+			if !noSumDB {
+				s, err := c.stocker(ca)
+				if err != nil {
+					return err
+				}
+				if sumdb, err = s.SumDB(c.ctx); err != nil {
+					return err
+				}
+			}
+			b, err := bundle.Merge(c.ctx, output, bundles, sumdb, func(string, int64) {})
+			if err != nil {
+				return err
+			}
+			return c.tellBundle(b)
+		},
+		Example:               `  larder bundle merge -o all --no-sumdb api web`,
+		DisableFlagsInUseLine: true,
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "Folder of the bundle to make")
+	cmd.Flags().BoolVar(&noSumDB, "no-sumdb", false, "Leave the copies of the checksum database out, so that it need not be asked for what they don't prove together")
+	cmd.Flags().StringVar(&ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
+	_ = cmd.MarkFlagRequired("output")
+	return cmd
+}
+
+func openBundles(names []string) (list []*bundle.Bundle, err error) {
+	for _, name := range names {
+		b, err := bundle.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, b)
+	}
+	return list, nil
+}
+
+func (c *command) bundlePrune() *cobra.Command {
+	var o stock.Options
+	cmd := &cobra.Command{
+		Use:   "prune [OPTIONS] BUNDLE DIR...",
+		Short: "Remove from a bundle what no source tree needs any more",
+		Long: "Remove from a bundle the modules and toolchains that none of some source trees needs, nor\n" +
+			"any tool in it. Images and files stay. No network is asked.",
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if len(args) < 2 {
+				return fmt.Errorf("'%s' requires at least 2 arguments\n\n%s", cmd.CommandPath(), hint(cmd))
+			}
+			o.Dirs, o.NoImages = args[1:], true
+			if err := normalizePlatforms(&o); err != nil {
+				return err
+			}
+			b, err := bundle.Open(args[0])
+			if err != nil {
+				return err
+			}
+			s, err := stock.New(stock.Settings{GOPROXY: "off", GOSUMDB: "off"}, nil, "", nil)
+			if err != nil {
+				return err
+			}
+			want, err := s.Read(c.ctx, o)
+			if err != nil {
+				return err
+			}
+			pruned, err := bundle.Prune(c.ctx, b, want)
+			if err != nil {
+				return err
+			}
+			return c.tellBundle(pruned)
+		},
+		Example:               `  larder bundle prune bundle api web`,
+		DisableFlagsInUseLine: true,
+	}
+	cmd.Flags().StringSliceVar(&o.Platforms, "platform", nil, "Platforms of toolchains to keep (default: this machine's)")
+	return cmd
+}

@@ -1,0 +1,175 @@
+package dialect
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/distribution/reference"
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
+)
+
+// Needs is what the builds of a tree take from elsewhere.
+type Needs struct {
+	Modules    []Module          // of each go.mod, in the order of their folders
+	Toolchains []gomod.Toolchain // each once
+	Images     []string          // base images and frontends, with their full names, each once, sorted
+}
+
+// ReadNeeds reads all go.mod, go.work and Dockerfiles of a tree: whatever of them is built for the request's platforms and
+// arguments, that is all that it takes. Folders that the go command leaves out of patterns (vendor, testdata, and those
+// whose names begin with a dot or an underscore) are left out, and so is node_modules. A module without a go.sum that
+// requires others can't be built, and is an error.
+func ReadNeeds(tree fs.FS, req Request) (Needs, error) {
+	var n Needs
+	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && leftOut(d.Name()):
+			return fs.SkipDir
+		case !d.Type().IsRegular():
+			return nil
+		case d.Name() == "go.mod":
+			return n.addModule(tree, path.Dir(name), req)
+		case isDockerfile(d.Name()):
+			return n.addDockerfile(tree, name, req)
+		}
+		return nil
+	})
+	slices.Sort(n.Images)
+	n.Images = slices.Compact(n.Images)
+	return n, err
+}
+
+func leftOut(dir string) bool {
+	return dir == "vendor" || dir == "testdata" || dir == "node_modules" || strings.HasPrefix(dir, ".") || strings.HasPrefix(dir, "_")
+}
+
+// isDockerfile knows the names that people and BuildKit use.
+func isDockerfile(name string) bool {
+	if strings.HasSuffix(name, ".dockerignore") {
+		return false
+	}
+	base, _, _ := strings.Cut(name, ".")
+	return base == "Dockerfile" || base == "Containerfile" || strings.HasSuffix(name, ".Dockerfile")
+}
+
+func (n *Needs) addModule(tree fs.FS, dir string, req Request) error {
+	m, err := ReadModule(tree, dir)
+	if err != nil {
+		return err
+	}
+	n.Modules = append(n.Modules, m)
+	return n.addToolchain(gomod.ToolchainRequest{Env: req.BuildArgs["GOTOOLCHAIN"], Files: m.Versions})
+}
+
+func (n *Needs) addToolchain(req gomod.ToolchainRequest) error {
+	t, err := gomod.ChooseToolchain(req)
+	if err == nil && !slices.ContainsFunc(n.Toolchains, func(have gomod.Toolchain) bool { return have.Version == t.Version }) {
+		n.Toolchains = append(n.Toolchains, t)
+	}
+	return err
+}
+
+func (n *Needs) addDockerfile(tree fs.FS, name string, req Request) error {
+	data, err := fs.ReadFile(tree, name)
+	if err != nil {
+		return err
+	}
+	f := Parse(name, data)
+	if f.err != nil || f.broken {
+		return fmt.Errorf("%s can't be read as a Dockerfile: 'larder build --check' tells what is wrong with it", name)
+	}
+	if ref, _, _, ok := parser.DetectSyntax(data); ok {
+		if err := n.addImage(ref); err != nil {
+			return fmt.Errorf("%s: the syntax line: %w", name, err)
+		}
+	}
+	bases, err := f.Bases(req)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	for _, b := range bases {
+		if b.Kind == baseGo && b.Version != "" {
+			if err := n.addToolchain(gomod.ToolchainRequest{From: b.Version}); err != nil {
+				return fmt.Errorf("%s:%d: %w", name, b.Line, err)
+			}
+		}
+	}
+	for _, i := range f.images(req) {
+		if err := n.addImage(i.name); err != nil {
+			return fmt.Errorf("%s:%d: %w", name, i.line, err)
+		}
+	}
+	return nil
+}
+
+func (n *Needs) addImage(name string) error {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return fmt.Errorf("%q is not the name of an image: %w", name, errors.Unwrap(err))
+	}
+	n.Images = append(n.Images, reference.TagNameOnly(ref).String())
+	return nil
+}
+
+// An imageAt is the name of an image in a file.
+type imageAt struct {
+	name string
+	line int
+}
+
+// images returns the images that a file names: in FROM, COPY --from and RUN --mount=from. A name that holds a variable
+// which has no value is left out: it is known in a build only.
+func (f File) images(req Request) (list []imageAt) {
+	env := f.globalArgs(req)
+	lex := shell.NewLex(f.escape)
+	stages := map[string]bool{"scratch": true, baseStatic: true}
+	add := func(name string, line int) {
+		word, err := lex.ProcessWordWithMatches(name, env)
+		if err != nil || len(word.Unmatched) > 0 || word.Result == "" {
+			return
+		}
+		name = strings.ToLower(word.Result)
+		_, number := strconv.Atoi(name)
+		kind, _, _ := strings.Cut(name, ":")
+		if !stages[name] && kind != baseGo && number != nil && !req.hasContext(word.Result) {
+			list = append(list, imageAt{word.Result, line})
+		}
+	}
+	for _, st := range f.stages {
+		add(st.BaseName, st.Location[0].Start.Line)
+		if st.Name != "" {
+			stages[strings.ToLower(st.Name)] = true
+		}
+	}
+	for _, st := range f.stages {
+		for _, cmd := range st.Commands {
+			line := 0
+			if at := cmd.Location(); len(at) > 0 {
+				line = at[0].Start.Line
+			}
+			switch c := cmd.(type) {
+			case *instructions.CopyCommand:
+				if c.From != "" {
+					add(c.From, line)
+				}
+			case *instructions.RunCommand:
+				for _, m := range instructions.GetMounts(c) {
+					if m.From != "" {
+						add(m.From, line)
+					}
+				}
+			}
+		}
+	}
+	return list
+}

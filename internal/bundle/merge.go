@@ -1,0 +1,203 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/larder-build/larder/internal/gomod"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/mod/modfile"
+)
+
+// Merge makes a bundle in a folder of all that some others hold. Two that disagree on a module's hash, on an image or on
+// a file are an error that names both. No network is asked but the checksum database, for what its copies in the bundles
+// don't prove under one head; the zero value of sumdb leaves the copies out.
+func Merge(ctx context.Context, dir string, bundles []*Bundle, sumdb SumDB, tell func(string, int64)) (b *Bundle, err error) {
+	m := Maker{Sources: Sources{Private: func(string) bool { return false }}, Images: Layouts(bundles), Tell: tell}
+	req := Request{Folders: map[string]fs.FS{}, SumDB: sumdb}
+	c := collector{req: &req, from: map[string]string{}}
+	var views []*View
+	defer func() {
+		for _, v := range views {
+			err = errors.Join(err, v.Close())
+		}
+	}()
+	for _, b := range bundles {
+		folder, view, err := b.Folder(ctx)
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, view)
+		m.Sources.Folders = append(m.Sources.Folders, folder)
+		opened, err := c.add(ctx, b)
+		views = append(views, opened...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	if req.Modules, err = gomod.ParseSums(c.sums...); err != nil {
+		return nil, fmt.Errorf("the bundles disagree: %w", err)
+	}
+	slices.Sort(req.Images)
+	req.Images = slices.Compact(req.Images)
+	return m.Create(ctx, dir, req)
+}
+
+// A collector makes one request of what several bundles hold.
+type collector struct {
+	req  *Request
+	sums []gomod.File
+	from map[string]string // of an image: its digest, and the bundle that has it
+}
+
+// add adds what a bundle holds, and returns the views that the request reads.
+func (c *collector) add(ctx context.Context, b *Bundle) (views []*View, err error) {
+	h, parts, err := b.manifest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sums, err := b.Sums(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.sums = append(c.sums, gomod.File{Name: b.dir, Data: sums.Text()})
+	c.req.Keys = append(c.req.Keys, h.Sets...)
+	for _, p := range parts {
+		for _, i := range p.items {
+			switch i.Kind {
+			case KindToolchain:
+				t := Toolchain{Toolchain: gomod.Toolchain{Version: i.Version}, Platform: i.Platform, H1: i.H1}
+				if !slices.Contains(c.req.Toolchains, t) {
+					c.req.Toolchains = append(c.req.Toolchains, t)
+				}
+			case KindImage:
+				have, ok := c.from[i.Name]
+				if digest, other, _ := strings.Cut(have, " "); ok && digest != i.Digest.String() {
+					return nil, fmt.Errorf("the bundles disagree: the image %s is %s in %s and %s in %s: make one of them anew", i.Name, digest, other, i.Digest, b.dir)
+				}
+				c.from[i.Name] = i.Digest.String() + " " + b.dir
+				c.req.Images = append(c.req.Images, i.Name)
+			}
+		}
+	}
+	tools, err := b.Tools(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tools {
+		if !slices.ContainsFunc(c.req.Tools, func(have Tool) bool { return have.Name == t.Name }) {
+			c.req.Tools = append(c.req.Tools, t)
+		}
+	}
+	for _, name := range []string{VulnDBName, FilesName} {
+		if _, ok := b.Images()[name]; !ok {
+			continue
+		}
+		v, err := b.View(ctx, name)
+		if err != nil {
+			return views, err
+		}
+		views = append(views, v)
+		c.req.Folders[name] = v // the last has it: it is a folder of its time
+	}
+	return views, nil
+}
+
+// Tools returns the tools that can be installed from the bundle.
+func (b *Bundle) Tools(ctx context.Context) (list []Tool, err error) {
+	v, err := b.View(ctx, ToolsName)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+	entries, err := v.ReadDir(".")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		t := Tool{Name: e.Name()}
+		var pkg []byte
+		for file, data := range map[string]*[]byte{"go.mod": &t.GoMod, "go.sum": &t.GoSum, "package": &pkg} {
+			if *data, err = fs.ReadFile(v, path.Join(e.Name(), file)); err != nil {
+				return nil, fmt.Errorf("%s: the tool %s: %w", b.dir, e.Name(), err)
+			}
+		}
+		t.Package = strings.TrimSpace(string(pkg))
+		mod, err := modfile.ParseLax("go.mod", t.GoMod, nil)
+		if err != nil {
+			return nil, fmt.Errorf("%s: the tool %s: %w", b.dir, e.Name(), err)
+		}
+		for _, r := range mod.Require {
+			if t.Package == r.Mod.Path || strings.HasPrefix(t.Package, r.Mod.Path+"/") {
+				t.Version = r.Mod.Version
+			}
+		}
+		list = append(list, t)
+	}
+	return list, nil
+}
+
+// Layouts is an ImageSource of bundles: the first that has an image has it.
+type Layouts []*Bundle
+
+// Resolve implements ImageSource.
+func (l Layouts) Resolve(_ context.Context, ref string) (string, ocispec.Descriptor, remotes.Fetcher, error) {
+	for _, b := range l {
+		if desc, ok := b.Images()[ref]; ok && !own(ref) {
+			desc.Annotations = nil
+			return ref, desc, fetcherOf{b}, nil
+		}
+	}
+	return "", ocispec.Descriptor{}, nil, fmt.Errorf("it is in none of the bundles")
+}
+
+// fetcherOf gives a bundle's blobs.
+type fetcherOf struct{ b *Bundle }
+
+// Fetch implements remotes.Fetcher.
+func (f fetcherOf) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+	ra, err := f.b.store.ReaderAt(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{content.NewReader(ra), ra}, nil
+}
+
+// Prune leaves a bundle with the modules and toolchains that a request names, and those of the tools in it; images, tools
+// and files stay, and so does what the checksum database said. No network is asked.
+func Prune(ctx context.Context, b *Bundle, want Request) (*Bundle, error) {
+	req := Request{Folders: map[string]fs.FS{}}
+	c := collector{req: &req, from: map[string]string{}}
+	views, err := c.add(ctx, b)
+	defer func() {
+		for _, v := range views {
+			v.Close()
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	sums := []gomod.File{{Name: "go.sum", Data: want.Modules.Text()}}
+	for _, t := range req.Tools {
+		sums = append(sums, gomod.File{Name: "the go.sum of " + t.Name, Data: t.GoSum})
+	}
+	if req.Modules, err = gomod.ParseSums(sums...); err != nil {
+		return nil, err
+	}
+	req.Keys, req.Toolchains, req.sumdbOf = want.Keys, want.Toolchains, b
+	m := Maker{
+		Sources: Sources{Private: func(string) bool { return false }}, Images: Layouts{b}, Tell: func(string, int64) {},
+	}
+	return m.Create(ctx, b.dir, req)
+}

@@ -1,0 +1,53 @@
+package modfetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+)
+
+// Size returns how many bytes a file has at the first entry of a list that tells, without fetching it.
+func (c *Client) Size(ctx context.Context, list []Entry, name string) (int64, error) {
+	err := fs.ErrNotExist
+	for _, e := range list {
+		if e.Source == nil {
+			break
+		}
+		size, serr := c.sizeAt(ctx, e.Source, name)
+		if serr == nil {
+			return size, nil
+		}
+		err = errors.Join(err, serr)
+	}
+	return 0, err
+}
+
+func (c *Client) sizeAt(ctx context.Context, src *Source, name string) (int64, error) {
+	if src.url == nil {
+		info, err := os.Stat(filepath.Join(src.dir, filepath.FromSlash(name)))
+		if err != nil {
+			return 0, err
+		}
+		return info.Size(), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.headWait)
+	defer cancel()
+	req, err := src.request(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	req.Method = http.MethodHead
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, c.networkError(ctx, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || resp.ContentLength < 0 {
+		return 0, fmt.Errorf("%s doesn't tell its size: it answered %s", src.Shown, resp.Status)
+	}
+	return resp.ContentLength, nil
+}

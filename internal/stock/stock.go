@@ -1,0 +1,143 @@
+// Package stock finds out what a bundle of some source trees has to hold, and where that can be had: it turns trees, tools
+// and the go command's settings into what package bundle makes a bundle of.
+package stock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/modfetch"
+)
+
+// Options say what goes into a bundle.
+type Options struct {
+	Dirs       []string // source trees
+	Toolchains []string // more Go versions: 1.26, 1.26.8 or go1.26.8
+	Platforms  []string // OS/ARCHITECTURE of the images, and of the toolchains for those that builds run on
+	Images     []string // more images
+	NoImages   bool     // none of the images that Dockerfiles name
+	Tools      []string // PACKAGE@VERSION
+	BuildArgs  map[string]string
+}
+
+// toolchainPlatforms are what Larder builds on.
+var toolchainPlatforms = []string{"linux/amd64", "linux/arm64"}
+
+// Read reads the trees. Toolchains that Larder has no pin for are looked up in the checksum database.
+func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
+	req := bundle.Request{Platforms: o.Platforms, Images: slices.Clone(o.Images)}
+	var sums []gomod.File
+	var chosen []gomod.Toolchain
+	for _, dir := range o.Dirs {
+		needs, err := readTree(dir, o)
+		if err != nil {
+			return req, fmt.Errorf("%s: %w", dir, err)
+		}
+		for _, m := range needs.Modules {
+			if m.Set.Empty() {
+				continue
+			}
+			sums = append(sums, gomod.File{Name: dir + ": " + m.Dir + "/go.sum", Data: m.Set.Text()})
+			req.Keys = append(req.Keys, m.Set.Key())
+		}
+		chosen = append(chosen, needs.Toolchains...)
+		if !o.NoImages {
+			req.Images = append(req.Images, needs.Images...)
+		}
+	}
+	for _, v := range o.Toolchains {
+		t, err := gomod.ChooseToolchain(gomod.ToolchainRequest{From: trimGo(v)})
+		if err != nil {
+			return req, fmt.Errorf("--go %s: %w", v, err)
+		}
+		chosen = append(chosen, t)
+	}
+	for _, t := range o.Tools {
+		tool, err := s.tool(ctx, t)
+		if err != nil {
+			return req, fmt.Errorf("--tool %s: %w", t, err)
+		}
+		req.Tools = append(req.Tools, tool)
+		sums = append(sums, gomod.File{Name: "the go.sum of " + t, Data: tool.GoSum})
+	}
+	slices.Sort(req.Images)
+	req.Images = slices.Compact(req.Images)
+	var err error
+	if req.Modules, err = gomod.ParseSums(sums...); err != nil {
+		return req, err
+	}
+	req.Toolchains, err = s.toolchains(ctx, chosen, o.Platforms)
+	return req, err
+}
+
+func trimGo(v string) string {
+	if len(v) > 2 && v[:2] == "go" {
+		return v[2:]
+	}
+	return v
+}
+
+func readTree(dir string, o Options) (dialect.Needs, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return dialect.Needs{}, errors.Unwrap(err)
+	}
+	if !info.IsDir() {
+		return dialect.Needs{}, errors.New("it isn't a folder")
+	}
+	needs, err := dialect.ReadNeeds(os.DirFS(dir), dialect.Request{Platforms: o.Platforms, BuildPlatform: o.Platforms[0], BuildArgs: o.BuildArgs})
+	if err == nil && len(needs.Modules) == 0 && len(needs.Images) == 0 {
+		err = errors.New("there is neither a go.mod nor a Dockerfile with base images in it")
+	}
+	return needs, err
+}
+
+// toolchains returns each version once for each platform that can build.
+func (s *Stocker) toolchains(ctx context.Context, chosen []gomod.Toolchain, platforms []string) (list []bundle.Toolchain, err error) {
+	for _, t := range chosen {
+		for _, p := range platforms {
+			if !slices.Contains(toolchainPlatforms, p) {
+				continue
+			}
+			if slices.ContainsFunc(list, func(have bundle.Toolchain) bool { return have.Version == t.Version && have.Platform == p }) {
+				continue
+			}
+			pin, ok := t.Pin(p)
+			h1 := pin.H1
+			if !ok {
+				if h1, err = s.lookUp(ctx, t, p); err != nil {
+					return nil, fmt.Errorf("the Go toolchain %s for %s has no pin: %w", t.Version, p, err)
+				}
+			}
+			list = append(list, bundle.Toolchain{Toolchain: t, Platform: p, H1: h1})
+		}
+	}
+	return list, nil
+}
+
+// lookUp asks the checksum database for the hash of a toolchain.
+func (s *Stocker) lookUp(ctx context.Context, t gomod.Toolchain, platform string) (string, error) {
+	if s.Go.GOSUMDB == "off" {
+		return "", errors.New("GOSUMDB=off, and only the checksum database can tell whether it is the real one: choose a release that Larder has a pin for, such as " + gomod.DefaultToolchain)
+	}
+	db, err := modfetch.NewDatabase(ctx, s.Client, s.Go.GOSUMDB, s.proxies)
+	if err != nil {
+		return "", err
+	}
+	m, err := modfetch.ToolchainModule(t.Version, platform)
+	if err != nil {
+		return "", err
+	}
+	hash, err := db.Lookup(m)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("the checksum database %s knows no such toolchain: is there such a release?", db.Name())
+	}
+	return hash, err
+}

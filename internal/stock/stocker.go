@@ -1,0 +1,191 @@
+package stock
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/modfetch"
+	"golang.org/x/mod/module"
+)
+
+// Settings are the go command's own.
+type Settings struct {
+	GOPROXY, GOPRIVATE, GONOPROXY, GONOSUMDB, GOSUMDB, GOMODCACHE string
+}
+
+// A Stocker knows where things are to be had. Command runs the go command, for what comes from version control and to
+// find out what a tool needs; it is "go", or empty where there is none.
+type Stocker struct {
+	Go      Settings
+	Client  *modfetch.Client
+	Command string
+	Env     []string // of the go command
+
+	proxies []modfetch.Entry
+}
+
+// New checks the settings.
+func New(go_ Settings, client *modfetch.Client, command string, env []string) (*Stocker, error) {
+	s := &Stocker{Go: go_, Client: client, Command: command, Env: env}
+	list := go_.GOPROXY
+	if list == "" {
+		list = "https://proxy.golang.org,direct"
+	}
+	var err error
+	s.proxies, err = modfetch.ParseList(list)
+	return s, err
+}
+
+// Sources returns where modules come from. Folders that are at hand come first, of which the go command's own cache is
+// the last.
+func (s *Stocker) Sources(folders []bundle.Folder) bundle.Sources {
+	if s.Go.GOMODCACHE != "" {
+		cache := filepath.Join(s.Go.GOMODCACHE, "cache", "download")
+		if info, err := os.Stat(cache); err == nil && info.IsDir() {
+			folders = append(folders, bundle.Folder{Name: "the module cache", FS: os.DirFS(cache)})
+		}
+	}
+	return bundle.Sources{Folders: folders, Client: s.Client, Proxies: s.proxies, Direct: s.direct, Private: s.private}
+}
+
+// private reports whether no proxy may be asked for a module.
+func (s *Stocker) private(path string) bool {
+	patterns := s.Go.GONOPROXY
+	if patterns == "" {
+		patterns = s.Go.GOPRIVATE
+	}
+	return patterns != "none" && module.MatchPrefixPatterns(patterns, path)
+}
+
+// unlisted reports whether the checksum database may not be asked for a module.
+func (s *Stocker) unlisted(path string) bool {
+	patterns := s.Go.GONOSUMDB
+	if patterns == "" {
+		patterns = s.Go.GOPRIVATE
+	}
+	return module.MatchPrefixPatterns(patterns, path)
+}
+
+// direct has the go command fetch a module from version control, as the user's settings, keys and netrc have it.
+func (s *Stocker) direct(ctx context.Context, m module.Version) (zip, mod, info string, err error) {
+	if s.Command == "" {
+		return "", "", "", errors.New("it comes from version control, and there is no go command on this machine to fetch it: install Go, or name a proxy in GOPROXY that has it")
+	}
+	out, err := s.run(ctx, "", []string{"GOPROXY=direct", "GOSUMDB=off", "GOWORK=off", "GOFLAGS=-mod=mod"}, "mod", "download", "-json", m.String())
+	var got struct{ Zip, GoMod, Info, Error string }
+	if jerr := json.Unmarshal(out, &got); jerr != nil && err == nil {
+		err = fmt.Errorf("reading what the go command says: %w", jerr)
+	}
+	if got.Error != "" {
+		err = errors.New(got.Error)
+	}
+	if err != nil {
+		return "", "", "", fmt.Errorf("fetching it from version control: %w", err)
+	}
+	return got.Zip, got.GoMod, got.Info, nil
+}
+
+// run runs the go command in a folder and returns what it prints; its errors are what it says.
+func (s *Stocker) run(ctx context.Context, dir string, env []string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, s.Command, args...)
+	cmd.Dir = dir
+	cmd.Env = append(s.Env, env...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil && ctx.Err() == nil {
+		return out, fmt.Errorf("go %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
+	}
+	return out, errors.Join(err, ctx.Err())
+}
+
+// tool finds out what modules a tool is built of, by making a module that requires nothing but it.
+func (s *Stocker) tool(ctx context.Context, spec string) (bundle.Tool, error) {
+	pkg, version, ok := strings.Cut(spec, "@")
+	if !ok || pkg == "" || version == "" {
+		return bundle.Tool{}, errors.New("expected PACKAGE@VERSION, such as golang.org/x/tools/cmd/stringer@v0.49.0")
+	}
+	if err := module.CheckImportPath(pkg); err != nil {
+		return bundle.Tool{}, err
+	}
+	if s.Command == "" {
+		return bundle.Tool{}, errors.New("there is no go command on this machine to find out what it needs: install Go")
+	}
+	dir, err := os.MkdirTemp("", "larder-tool-*")
+	if err != nil {
+		return bundle.Tool{}, err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module tools\n\ngo 1.24\n"), 0o644); err != nil {
+		return bundle.Tool{}, err
+	}
+	settings := []string{"GOWORK=off", "GOFLAGS=-mod=mod", "GOTOOLCHAIN=local"}
+	for _, args := range [][]string{{"get", "-tool", spec}, {"mod", "tidy"}} {
+		if _, err := s.run(ctx, dir, settings, args...); err != nil {
+			return bundle.Tool{}, err
+		}
+	}
+	out, err := s.run(ctx, dir, settings, "list", "-f", "{{.Module.Version}}", pkg)
+	if err != nil {
+		return bundle.Tool{}, err
+	}
+	t := bundle.Tool{Name: toolName(pkg), Package: pkg, Version: strings.TrimSpace(string(out))}
+	if t.GoMod, err = os.ReadFile(filepath.Join(dir, "go.mod")); err != nil {
+		return t, err
+	}
+	t.GoSum, err = os.ReadFile(filepath.Join(dir, "go.sum"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // it needs nothing but itself, and that is in go.sum too; but for a tool of the standard library
+	}
+	return t, err
+}
+
+// toolName is what go install calls the binary of a package.
+func toolName(pkg string) string {
+	prefix, version, ok := module.SplitPathVersion(pkg)
+	if ok && version != "" {
+		return path.Base(prefix)
+	}
+	return path.Base(pkg)
+}
+
+// SumDB returns the checksum database that the settings name, to be copied from. It is the zero value where they turn it
+// off.
+func (s *Stocker) SumDB(ctx context.Context) (bundle.SumDB, error) {
+	if s.Go.GOSUMDB == "off" {
+		return bundle.SumDB{}, nil
+	}
+	db, err := modfetch.NewDatabase(ctx, s.Client, s.Go.GOSUMDB, s.proxies)
+	if err != nil {
+		return bundle.SumDB{}, err
+	}
+	return bundle.SumDB{Key: db.Key(), Remote: db, Unlisted: s.unlisted}, nil
+}
+
+// Size returns how many bytes the file of a go.sum line has, from a folder at hand or as a proxy tells.
+func (s *Stocker) Size(ctx context.Context, folders []bundle.Folder, sum gomod.Sum) (int64, error) {
+	name, err := sum.File(".zip")
+	if err != nil {
+		return 0, err
+	}
+	for _, f := range folders {
+		if info, err := fs.Stat(f.FS, name); err == nil {
+			return info.Size(), nil
+		}
+	}
+	if s.private(sum.Path) {
+		return 0, fs.ErrNotExist
+	}
+	return s.Client.Size(ctx, s.proxies, name)
+}
