@@ -120,6 +120,7 @@ func (b *build) serve(ctx context.Context) (*dialect.Plan, error) {
 		return b.holdsAny(ctx, name, dialect.ToolchainPaths(version, req.BuildPlatform)) != ""
 	}
 	req.Context = func(name string) (fs.FS, error) { return b.moduleFiles(ctx, name) }
+	req.ModuleImage = func(ref string) (bool, error) { return b.moduleImage(ctx, ref) }
 	if b.converts() {
 		req.Image = func(name, platform string) (dialect.ImageConfig, bool) { return b.image(ctx, name, platform) }
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
@@ -62,4 +63,21 @@ func (b *build) imageConfig(ctx context.Context, name string, opt sourceresolver
 	}
 	var img dockerspec.DockerOCIImage
 	return &img, json.Unmarshal(data, &img)
+}
+
+// moduleImage reports whether a registry has an image of modules. One that can't be asked is an error: what is in the
+// image is there so that the network beyond need not be.
+func (b *build) moduleImage(ctx context.Context, name string) (bool, error) {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return false, err
+	}
+	_, _, _, err = b.client.ResolveImageConfig(ctx, ref.String(), sourceresolver.Opt{
+		LogName:  "[modules] look for " + ref.String(),
+		ImageOpt: &sourceresolver.ResolveImageOpt{ResolveMode: b.ui.ImageResolveMode.String()},
+	})
+	if err != nil && strings.Contains(err.Error(), "not found") {
+		return false, nil // the error has come through gRPC and is a text by now
+	}
+	return err == nil, err
 }

@@ -196,10 +196,12 @@ func (b *build) moduleSource(ctx context.Context, m *dialect.Modules, part gomod
 	}
 	for i, s := range m.Sources {
 		entry := s.Keyword + s.URL
-		if s.Context != "" {
-			folder, err := b.folder(ctx, s.Context, files)
-			if err != nil {
-				return from, err
+		if s.Context != "" || s.Image != "" {
+			folder := larder.Files(llb.Image(s.Image), files, "[internal] take modules from "+s.Image)
+			if s.Context != "" {
+				if folder, err = b.folder(ctx, s.Context, files); err != nil {
+					return from, err
+				}
 			}
 			entry = larder.ProxyFolder(len(from.Folders))
 			from.Folders = append(from.Folders, folder)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/frontend/dialect"
+	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -65,9 +66,14 @@ func (b *build) tree(ctx context.Context, st llb.State) (fs.FS, error) {
 	return newRefFS(ctx, ref), nil
 }
 
-// folder returns a named context that is a GOPROXY folder, of which only some files are needed.
+// folder returns a named context that is a GOPROXY folder, of which only some files are needed. Of a folder of the
+// client's only these are sent; from an image they are copied, so that other modules in it are in no key.
 func (b *build) folder(ctx context.Context, name string, files []string) (llb.State, error) {
-	return b.named(ctx, name, llb.FollowPaths(files))
+	st, err := b.named(ctx, name, llb.FollowPaths(files))
+	if err != nil || strings.HasPrefix(b.client.opts[contextOpt+name], "local:") {
+		return st, err
+	}
+	return larder.Files(st, files, fmt.Sprintf("[internal] take up to %d files from %s", len(files), name)), nil
 }
 
 func (b *build) named(ctx context.Context, name string, opts ...llb.LocalOption) (llb.State, error) {

@@ -10,16 +10,29 @@ import (
 // Slice returns the part of a tree that a slice names. BuildKit keys the copy by the content of what it copies: an edit
 // of any other file of the tree changes nothing that comes after.
 func (b Builder) Slice(tree llb.State, s goslice.Slice, label string) llb.State {
-	var patterns []string
-	for _, file := range s.Files {
-		patterns = append(patterns, literal(file))
-	}
-	patterns = append(patterns, s.Globs...)
+	patterns := append(literals(s.Files), s.Globs...)
 	if len(patterns) == 0 {
 		return llb.Scratch().Platform(b.Platform)
 	}
-	// One copy for each file is slow, a millisecond each; one copy with many patterns is not.
-	return llb.Scratch().Platform(b.Platform).File(llb.Copy(tree, "/", "/", &llb.CopyInfo{IncludePatterns: patterns, CopyDirContentsOnly: true}), llb.WithCustomName(label))
+	return take(llb.Scratch().Platform(b.Platform), tree, patterns, label)
+}
+
+// Files returns those of some files that a tree has, and nothing else of it.
+func Files(tree llb.State, files []string, label string) llb.State {
+	return take(llb.Scratch(), tree, literals(files), label)
+}
+
+// literals writes names as patterns.
+func literals(names []string) (patterns []string) {
+	for _, name := range names {
+		patterns = append(patterns, literal(name))
+	}
+	return patterns
+}
+
+// take copies what patterns match. One copy for each file is slow, a millisecond each; one with many patterns is not.
+func take(to, tree llb.State, patterns []string, label string) llb.State {
+	return to.File(llb.Copy(tree, "/", "/", &llb.CopyInfo{IncludePatterns: patterns, CopyDirContentsOnly: true}), llb.WithCustomName(label))
 }
 
 // literal writes a name as a pattern that matches it alone. The syntax is .dockerignore's, which is read as a regular

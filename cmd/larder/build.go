@@ -20,6 +20,7 @@ type buildFlags struct {
 	quiet, check bool
 	metadataFile string
 	iidFile      string
+	bundle       string
 }
 
 func (c *command) build() *cobra.Command {
@@ -59,6 +60,7 @@ func (f *buildFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.Allow, "allow", nil, `Allow extra privileged entitlement (e.g., "network.host", "security.insecure", "device")`)
 	flags.StringArrayVar(&f.Annotations, "annotation", nil, "Add annotation to the image")
 	flags.StringArrayVar(&f.Attests, "attest", nil, `Attestation parameters (format: "type=sbom,generator=image")`)
+	flags.StringVar(&f.bundle, "bundle", "", "Take modules, toolchain, base images and frontend from a bundle")
 	flags.StringArrayVar(&f.CacheFrom, "cache-from", nil, `External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")`)
 	flags.StringArrayVar(&f.CacheTo, "cache-to", nil, `Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")`)
 	flags.StringVar(&f.Call, "call", "build", `Set method for evaluating build ("check", "outline", "targets")`)
@@ -99,6 +101,11 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 	mode, err := c.displayMode(f)
 	if err != nil {
 		return err
+	}
+	if f.bundle != "" {
+		if err := c.useBundle(f); err != nil {
+			return err
+		}
 	}
 	req, err := request.New(c.ctx, f.Options, c.host())
 	if err != nil {

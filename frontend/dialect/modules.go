@@ -45,7 +45,7 @@ func (p *Plan) addModules(set gomod.Set, vendored bool, sources []Source) (*Modu
 		if sources[0].Keyword == "off" {
 			return nil, fmt.Errorf("the build needs %s, but GOPROXY=off forbids to fetch them: pass them with --build-context %s=FOLDER, or commit a vendor folder", modules(m.Zips), ModulesContext)
 		}
-		if len(sources) == 2 && sources[0].Context != "" && sources[1].Keyword == "off" {
+		if len(sources) == 2 && sources[0].atHand() && sources[1].Keyword == "off" {
 			sources = sources[:1] // a folder and nothing else: it can be used as it is
 		}
 		m.Sources = sources
@@ -80,7 +80,7 @@ func (w *planner) needModules(mods []Module, s *scope) (*Modules, error) {
 			req.BuildArgs[name] = s.env[name]
 		}
 	}
-	sources, err := ModuleSources(req)
+	sources, err := setSources(req, set)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func checkPrivate(set gomod.Set, sources []Source, args map[string]string) error
 	if patterns == "" {
 		patterns = args["GOPRIVATE"]
 	}
-	if patterns == "" || patterns == "none" || slices.ContainsFunc(sources, func(s Source) bool { return s.Context != "" }) {
+	if patterns == "" || patterns == "none" || slices.ContainsFunc(sources, Source.atHand) {
 		return nil
 	}
 	for _, sum := range set.Zips() {

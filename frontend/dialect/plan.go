@@ -31,6 +31,9 @@ type Request struct {
 	// may be nil: then nothing is known of them.
 	Context func(name string) (fs.FS, error)
 	Image   func(name, platform string) (ImageConfig, bool)
+
+	// ModuleImage reports whether a registry has an image of modules: see ModulesArg. It may be nil: none has.
+	ModuleImage func(ref string) (bool, error)
 }
 
 // VCS is what is known of the revision that is built. Empty fields are unknown.
@@ -159,6 +162,11 @@ func (p *Plan) levelZero(req Request) error {
 	}
 	if _, err := p.addToolchain(req, sources, "", mod.Versions); err != nil {
 		return err
+	}
+	if !mod.Vendored {
+		if sources, err = setSources(req, mod.Set); err != nil {
+			return err
+		}
 	}
 	if _, err := p.addModules(mod.Set, mod.Vendored, sources); err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/larder-build/larder/internal/gomod"
 )
 
 // Named contexts that stand in the place of what would be fetched.
@@ -13,6 +15,27 @@ const (
 	ModulesContext   = "larder-modules"   // a GOPROXY folder: modules, and toolchains if it holds any
 	ToolchainContext = "larder-toolchain" // a GOPROXY folder with golang.org/toolchain
 )
+
+// ModulesArg is the build argument that names a repository of images of modules, which 'larder bundle push' fills: that
+// of a module set is tagged gosum-KEY. See gomod.Set.Key.
+const ModulesArg = "LARDER_MODULES"
+
+// setSources returns where the modules of a set come from: an image in the repository of pre-resolved modules if there is
+// one of just that set, unless the named context larder-modules stands before it, else ModuleSources.
+func setSources(req Request, set gomod.Set) ([]Source, error) {
+	repo := strings.TrimSuffix(req.BuildArgs[ModulesArg], "/")
+	if repo != "" && req.ModuleImage != nil && !set.Empty() && !req.hasContext(ModulesContext) {
+		ref := repo + ":gosum-" + set.Key()
+		ok, err := req.ModuleImage(ref)
+		if err != nil {
+			return nil, fmt.Errorf("%s=%s: %w", ModulesArg, repo, err)
+		}
+		if ok {
+			return []Source{{Image: ref}}, nil
+		}
+	}
+	return ModuleSources(req)
+}
 
 // ProxyContext returns the name of the named context that holds the folder of the i-th entry of GOPROXY, counted from
 // 0, where that is a file URL.
@@ -24,19 +47,25 @@ const DefaultProxy = "https://proxy.golang.org,direct"
 // A Source is a place that modules and toolchains come from: a named context, or an entry of GOPROXY.
 type Source struct {
 	Context string `json:"context,omitempty"` // a named context that holds a GOPROXY folder
+	Image   string `json:"image,omitempty"`   // an image that is one
 	URL     string `json:"url,omitempty"`     // a module proxy
 	Keyword string `json:"keyword,omitempty"` // direct or off
 	AnyErr  bool   `json:"anyErr,omitempty"`  // the next entry is tried after any error: it stands behind a '|'
 }
 
 // Network reports whether the source is asked over a network.
-func (s Source) Network() bool { return s.Context == "" && s.Keyword != "off" }
+func (s Source) Network() bool { return !s.atHand() && s.Keyword != "off" }
+
+// atHand reports whether the source is a folder that BuildKit itself brings.
+func (s Source) atHand() bool { return s.Context != "" || s.Image != "" }
 
 // String names the source without a user's name or password.
 func (s Source) String() string {
 	switch {
 	case s.Context != "":
 		return "the named context " + s.Context
+	case s.Image != "":
+		return s.Image
 	case s.URL != "":
 		u, err := url.Parse(s.URL)
 		if err != nil {

@@ -42,7 +42,7 @@ func (p *Plan) addSteps() {
 
 // FetchNeeded reports whether modules have to be fetched before they can be unpacked: one folder can be used as it is.
 func FetchNeeded(sources []Source) bool {
-	return len(sources) != 1 || sources[0].Context == ""
+	return len(sources) != 1 || !sources[0].atHand()
 }
 
 func anyNetwork(sources []Source) bool {
