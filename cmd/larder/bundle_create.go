@@ -151,10 +151,7 @@ func (c *command) stocker(ca string) (*stock.Stocker, error) {
 	if err != nil {
 		return nil, err
 	}
-	var env []string
-	for name, value := range c.env {
-		env = append(env, name+"="+value)
-	}
+	env := c.environ()
 	goCommand, _ := exec.LookPath("go") // without one, what needs it says so
 	get := stock.Settings{
 		GOPROXY: c.env["GOPROXY"], GOPRIVATE: c.env["GOPRIVATE"], GONOPROXY: c.env["GONOPROXY"], GONOSUMDB: c.env["GONOSUMDB"],
