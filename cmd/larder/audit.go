@@ -18,6 +18,7 @@ import (
 // auditFlags are the flags of larder audit.
 type auditFlags struct {
 	modules, vulnDB string
+	bundle          string
 	maxAge          audit.Age
 	denyLicences    []string
 	format, output  string
@@ -33,7 +34,7 @@ func (c *command) audit() *cobra.Command {
 			"that differ between services, that are retracted, deprecated or old, missing\n" +
 			"checksums, replacements that leave the tree, licences, and known vulnerabilities.",
 		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && f.bundle == "" {
 				args = []string{"."}
 			}
 			return c.runAudit(f, args)
@@ -47,6 +48,7 @@ func (c *command) audit() *cobra.Command {
 	}
 	f.maxAge, _ = audit.ParseAge("2y")
 	flags := cmd.Flags()
+	flags.StringVar(&f.bundle, "bundle", "", "Bundle to take modules and the vulnerability database from, and to look at where no folder is named")
 	flags.StringArrayVar(&f.denyLicences, "deny-licence", nil, `Licence that is an error (e.g., "AGPL-3.0", "GPL-*")`)
 	flags.StringVar(&f.failOn, "fail-on", "error", `Fail on findings of this severity or a higher one ("error", "warning", "note", "none")`)
 	flags.StringVar(&f.format, "format", "text", `Format of the report ("text", "json", "sarif")`)
@@ -75,6 +77,13 @@ func (c *command) runAudit(f *auditFlags, dirs []string) (err error) {
 	o, err := c.auditOptions(f)
 	if err != nil {
 		return err
+	}
+	if f.bundle != "" {
+		done, err := c.auditBundle(&o, f, len(dirs) == 0)
+		if err != nil {
+			return err
+		}
+		defer done()
 	}
 	for _, dir := range dirs {
 		tree, root, err := openTree(dir)

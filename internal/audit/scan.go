@@ -91,6 +91,9 @@ func makeWritable(dir string) error {
 
 // run returns the vulnerabilities of a service, or why its packages can't be loaded.
 func (s *scanner) run(ctx context.Context, svc *service) ([]vulnerability, error) {
+	if svc.tree.Dir == "" {
+		return nil, errors.New("there is no program here, only a list of modules")
+	}
 	dir := filepath.Join(svc.tree.Dir, filepath.FromSlash(svc.dir))
 	args := append(s.command[1:len(s.command):len(s.command)], "-format=json", "-C="+dir, "-db="+s.served.url+"/vulndb", "./...")
 	cmd := exec.CommandContext(ctx, s.command[0], args...)

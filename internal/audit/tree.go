@@ -20,7 +20,7 @@ import (
 // A Tree is a folder with the source of modules.
 type Tree struct {
 	Name string // how files are named in findings: the folder as the user gave it
-	Dir  string // the folder's absolute path, for the go command
+	Dir  string // the folder's absolute path, for the go command; empty where there are no packages, only a list of modules
 	FS   fs.FS  // what is in it
 }
 
