@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/gofrs/flock"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/sumdbcopy"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -103,22 +102,6 @@ func (m Maker) Create(ctx context.Context, dir string, req Request) (*Bundle, er
 	return c.b, errors.Join(c.b.collect(ctx), os.RemoveAll(c.staging))
 }
 
-// lock keeps other processes from writing to a bundle until the function that it returns is called.
-func lock(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	l := flock.New(filepath.Join(dir, ".lock"))
-	ok, err := l.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("locking the bundle %s: %w", dir, err)
-	}
-	if !ok {
-		return nil, fmt.Errorf("another larder is writing to the bundle %s: wait until it is done", dir)
-	}
-	return func() { _ = l.Unlock() }, nil
-}
-
 // A creation is one run of Create.
 type creation struct {
 	Maker
@@ -143,6 +126,9 @@ func (c *creation) run(ctx context.Context, old *Bundle) (err error) {
 			continue
 		}
 		folder, view, err := b.Folder(ctx)
+		if err != nil && b == old && ctx.Err() == nil {
+			continue // it is damaged, and what is made now takes its place
+		}
 		if err != nil {
 			return err
 		}

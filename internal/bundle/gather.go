@@ -178,7 +178,7 @@ func (g *gatherer) find(ctx context.Context, s gomod.Sum) (found, error) {
 	}
 	staged := filepath.Join(g.dir, filepath.FromSlash(name))
 	origin, err := os.ReadFile(staged + ".origin")
-	if err == nil && modfetch.VerifySum(s, staged, "the staging folder") == nil {
+	if err == nil && len(origin) > 0 && modfetch.VerifySum(s, staged, "the staging folder") == nil {
 		f, err := diskFile(name, staged)
 		return found{f, string(origin)}, err
 	}
@@ -196,7 +196,7 @@ func (g *gatherer) find(ctx context.Context, s gomod.Sum) (found, error) {
 		return found{}, err
 	}
 	f, err := diskFile(name, staged)
-	return found{f, from}, errors.Join(err, os.WriteFile(staged+".origin", []byte(from), 0o644))
+	return found{f, from}, err
 }
 
 // fileOf returns the name of the file of a go.sum line in a GOPROXY folder, and how large it may be.
@@ -232,7 +232,9 @@ func (f Folder) find(s gomod.Sum, name string, limit int64) (found, error) {
 			got, err = modfetch.HashMod(data)
 		}
 	} else if ra, ok := r.(io.ReaderAt); ok {
-		got, err = modfetch.HashZip(ra, info.Size())
+		if err = modfetch.CheckZipIn(s.Module(), ra, info.Size()); err == nil {
+			got, err = modfetch.HashZip(ra, info.Size())
+		}
 	}
 	if err != nil || got != s.Hash {
 		return found{}, fs.ErrNotExist
@@ -257,6 +259,10 @@ func (g *gatherer) fetch(ctx context.Context, s gomod.Sum, name, staged string, 
 		return "", fmt.Errorf("%s: %w", m, err)
 	}
 	if err := modfetch.VerifySum(s, tmp, from); err != nil {
+		return "", err
+	}
+	// The file is the last to be there: the next run doesn't ask for it again.
+	if err := os.WriteFile(staged+".origin", []byte(from), 0o644); err != nil {
 		return "", err
 	}
 	return from, os.Rename(tmp, staged)

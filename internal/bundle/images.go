@@ -8,10 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
-	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -130,59 +128,16 @@ func (b *Bundle) reduce(ctx context.Context, desc ocispec.Descriptor, want []str
 
 // fetchBlob gets a blob unless it is there. What an earlier run got of it is kept.
 func (b *Bundle) fetchBlob(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor) error {
-	if b.has(ctx, desc) || b.base != nil && b.base.has(ctx, desc) {
+	if b.base != nil && b.base.has(ctx, desc) {
 		return nil
 	}
-	err := remotes.Fetch(ctx, b.store, fetcher, desc)
-	if err != nil && !errdefs.IsAlreadyExists(err) {
+	whole, err := b.whole(ctx, desc)
+	if err != nil || whole {
+		return err
+	}
+	err = b.ingest(ctx, remotes.MakeRefKey(ctx, desc), func(string) error { return remotes.Fetch(ctx, b.store, fetcher, desc) })
+	if err != nil {
 		return fmt.Errorf("fetching blob %s: %w", desc.Digest, err)
 	}
 	return nil
-}
-
-// copyBlob takes a blob from another bundle, unless it is there.
-func (b *Bundle) copyBlob(ctx context.Context, from *Bundle, desc ocispec.Descriptor) error {
-	if b.has(ctx, desc) {
-		return nil
-	}
-	ra, err := from.store.ReaderAt(ctx, desc)
-	if errdefs.IsNotFound(err) {
-		return missingBlob(from.dir, desc)
-	}
-	if err != nil {
-		return err
-	}
-	defer ra.Close()
-	if ra.Size() != desc.Size {
-		return sizeError(from.dir, desc, ra.Size())
-	}
-	err = content.WriteBlob(ctx, b.store, "copy-"+desc.Digest.String(), content.NewReader(ra), ocispec.Descriptor{Digest: desc.Digest, Size: desc.Size})
-	if err != nil && !errdefs.IsAlreadyExists(err) {
-		return fmt.Errorf("copying blob %s from %s: %w", desc.Digest, from.dir, err)
-	}
-	return nil
-}
-
-// collect removes the blobs that nothing leads to, or that a delta leaves out, and what is left of writing others.
-func (b *Bundle) collect(ctx context.Context) error {
-	used := map[digest.Digest]bool{}
-	if err := b.walk(ctx, func(d ocispec.Descriptor) error { used[d.Digest] = true; return nil }); err != nil {
-		return err
-	}
-	var unused []digest.Digest
-	err := b.store.Walk(ctx, func(info content.Info) error {
-		inBase := b.base != nil && b.base.has(ctx, ocispec.Descriptor{Digest: info.Digest, Size: info.Size})
-		if inBase || !used[info.Digest] {
-			unused = append(unused, info.Digest)
-		}
-		return nil
-	})
-	for _, d := range unused {
-		err = errors.Join(err, b.store.Delete(ctx, d))
-	}
-	statuses, serr := b.store.ListStatuses(ctx)
-	for _, s := range statuses {
-		serr = errors.Join(serr, b.store.Abort(ctx, s.Ref))
-	}
-	return errors.Join(err, serr)
 }

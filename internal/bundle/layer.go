@@ -58,6 +58,9 @@ func (b *Bundle) addLayer(ctx context.Context, files []file) (desc ocispec.Descr
 		return desc, err
 	}
 	desc = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: w.Digest(), Size: status.Offset}
+	if _, err := b.whole(ctx, desc); err != nil {
+		return desc, err
+	}
 	if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
 		return desc, fmt.Errorf("writing a layer of the bundle: %w", err)
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/plugins/content/local"
-	"github.com/containerd/errdefs"
+	"github.com/gofrs/flock"
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -80,15 +80,30 @@ func open(dir string) (*Bundle, error) {
 			return nil, err
 		}
 	}
-	for _, desc := range b.index.Manifests {
-		if err := desc.Digest.Validate(); err != nil {
-			return nil, fmt.Errorf("%s is damaged: index.json has digest %q: %w", dir, desc.Digest, err)
-		}
+	if err := b.checkIndex(); err != nil {
+		return nil, err
 	}
 	if b.store, err = local.NewStore(dir); err != nil {
 		return nil, fmt.Errorf("opening the bundle %s: %w", dir, err)
 	}
 	return b, nil
+}
+
+// checkIndex refuses what would let two programs see different images in one index.
+func (b *Bundle) checkIndex() error {
+	byName := b.Images()
+	if len(byName) < len(b.index.Manifests) {
+		return fmt.Errorf("%s is not a bundle: index.json has %d images, and only %d names for them in %s", b.dir, len(b.index.Manifests), len(byName), ocispec.AnnotationRefName)
+	}
+	for name, desc := range byName {
+		if err := desc.Digest.Validate(); err != nil {
+			return fmt.Errorf("%s is damaged: index.json has digest %q: %w", b.dir, desc.Digest, err)
+		}
+		if !images.IsIndexType(desc.MediaType) && !images.IsManifestType(desc.MediaType) {
+			return fmt.Errorf("%s is not a bundle: index.json says that %q is of type %q, expected a manifest's or an index's", b.dir, name, desc.MediaType)
+		}
+	}
+	return nil
 }
 
 func checkLayoutFile(dir string) error {
@@ -143,6 +158,22 @@ func (b *Bundle) Digest() digest.Digest {
 	return digest.FromBytes(data)
 }
 
+// lock keeps other processes from writing to a bundle until the function that it returns is called.
+func lock(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	l := flock.New(filepath.Join(dir, ".lock"))
+	ok, err := l.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("locking the bundle %s: %w", dir, err)
+	}
+	if !ok {
+		return nil, fmt.Errorf("another larder is writing to the bundle %s: wait until it is done", dir)
+	}
+	return func() { _ = l.Unlock() }, nil
+}
+
 // setImage makes an image known by a name, in the place of any that had it.
 func (b *Bundle) setImage(name string, desc ocispec.Descriptor) {
 	b.removeImage(name)
@@ -170,7 +201,19 @@ func (b *Bundle) commit() error {
 	if err := writeFile(filepath.Join(b.dir, ocispec.ImageLayoutFile), layout); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(b.dir, ocispec.ImageIndexFile), data)
+	if err := writeFile(filepath.Join(b.dir, ocispec.ImageIndexFile), data); err != nil {
+		return err
+	}
+	return syncDir(b.dir)
+}
+
+// syncDir has the names in a folder on the disk before what they took the place of is removed.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // writeFile writes a file under a temporary name, and gives it its own when it is on the disk.
@@ -191,92 +234,30 @@ func writeFile(name string, data []byte) (err error) {
 	return os.Rename(f.Name(), name)
 }
 
-// addBlob adds a small blob and returns its descriptor.
-func (b *Bundle) addBlob(ctx context.Context, mediaType string, data []byte) (ocispec.Descriptor, error) {
-	desc := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
-	return desc, b.writeBlob(ctx, desc, data)
-}
-
-func (b *Bundle) writeBlob(ctx context.Context, desc ocispec.Descriptor, data []byte) error {
-	err := content.WriteBlob(ctx, b.store, "blob-"+desc.Digest.String(), strings.NewReader(string(data)), desc)
-	if err != nil {
-		return fmt.Errorf("writing blob %s of the bundle: %w", desc.Digest, err)
-	}
-	return nil
-}
-
-func (b *Bundle) addJSON(ctx context.Context, mediaType string, v any) (ocispec.Descriptor, error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	return b.addBlob(ctx, mediaType, data)
-}
-
-// readJSON reads a small blob, which must have the digest and size that are said of it.
-func (b *Bundle) readJSON(ctx context.Context, desc ocispec.Descriptor, v any) error {
-	data, err := b.readBlob(ctx, desc)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("%s: blob %s is not what its type %s says: %w", b.dir, desc.Digest, desc.MediaType, err)
-	}
-	return nil
-}
-
-func (b *Bundle) readBlob(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
-	if desc.Size > maxIndex {
-		return nil, fmt.Errorf("%s: blob %s (%s) says to have %d bytes: at most %d are read", b.dir, desc.Digest, desc.MediaType, desc.Size, maxIndex)
-	}
-	if b.base != nil && !b.has(ctx, desc) {
-		return b.base.readBlob(ctx, desc)
-	}
-	data, err := content.ReadBlob(ctx, b.store, ocispec.Descriptor{Digest: desc.Digest, MediaType: desc.MediaType, Size: desc.Size})
-	switch {
-	case errdefs.IsNotFound(err):
-		return nil, missingBlob(b.dir, desc)
-	case err != nil:
-		return nil, fmt.Errorf("%s: reading blob %s: %w", b.dir, desc.Digest, err)
-	case int64(len(data)) != desc.Size:
-		return nil, sizeError(b.dir, desc, int64(len(data)))
-	case digest.FromBytes(data) != desc.Digest:
-		return nil, digestError(b.dir, desc, digest.FromBytes(data))
-	}
-	return data, nil
-}
-
-func missingBlob(dir string, desc ocispec.Descriptor) error {
-	return fmt.Errorf("%s is not whole: it lacks blob %s (%s, %d bytes): copy it again, or run 'larder bundle pull' or 'create' again", dir, desc.Digest, desc.MediaType, desc.Size)
-}
-
-func sizeError(dir string, desc ocispec.Descriptor, got int64) error {
-	return fmt.Errorf("%s is damaged: blob %s has %d bytes, expected %d: copy it again", dir, desc.Digest, got, desc.Size)
-}
-
-func digestError(dir string, desc ocispec.Descriptor, got digest.Digest) error {
-	return fmt.Errorf("%s is damaged: blob %s has digest %s: copy it again", dir, desc.Digest, got)
-}
-
-// has reports whether a blob is there, with the right size.
-func (b *Bundle) has(ctx context.Context, desc ocispec.Descriptor) bool {
-	info, err := b.store.Info(ctx, desc.Digest)
-	return err == nil && info.Size == desc.Size
-}
-
-// children returns what a manifest or index refers to; other blobs refer to nothing.
+// children returns what a manifest or index refers to; other blobs refer to nothing. One that could be taken for the other
+// kind, too, is refused: a digest doesn't cover the type that is said of it.
 func (b *Bundle) children(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	switch {
-	case images.IsIndexType(desc.MediaType):
-		var index ocispec.Index
-		err := b.readJSON(ctx, desc, &index)
-		return index.Manifests, err
-	case images.IsManifestType(desc.MediaType):
-		var m ocispec.Manifest
-		err := b.readJSON(ctx, desc, &m)
-		return append([]ocispec.Descriptor{m.Config}, m.Layers...), err
+	index := images.IsIndexType(desc.MediaType)
+	if !index && !images.IsManifestType(desc.MediaType) {
+		return nil, nil
 	}
-	return nil, nil
+	var m struct {
+		MediaType string               `json:"mediaType"`
+		Manifests []ocispec.Descriptor `json:"manifests"`
+		Config    *ocispec.Descriptor  `json:"config"`
+		Layers    []ocispec.Descriptor `json:"layers"`
+	}
+	if err := b.readJSON(ctx, desc, &m); err != nil {
+		return nil, err
+	}
+	isIndex, isManifest := m.Manifests != nil, m.Config != nil || m.Layers != nil
+	if m.MediaType != "" && m.MediaType != desc.MediaType || index && isManifest || !index && (isIndex || m.Config == nil) {
+		return nil, fmt.Errorf("%s: blob %s is not what its type %s says: don't use this bundle", b.dir, desc.Digest, desc.MediaType)
+	}
+	if index {
+		return m.Manifests, nil
+	}
+	return append([]ocispec.Descriptor{*m.Config}, m.Layers...), nil
 }
 
 // walk calls visit for every blob that the index leads to, each once, before those that it refers to.

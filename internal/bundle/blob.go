@@ -1,0 +1,181 @@
+package bundle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// addBlob adds a small blob and returns its descriptor.
+func (b *Bundle) addBlob(ctx context.Context, mediaType string, data []byte) (ocispec.Descriptor, error) {
+	desc := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
+	return desc, b.writeBlob(ctx, desc, data)
+}
+
+func (b *Bundle) writeBlob(ctx context.Context, desc ocispec.Descriptor, data []byte) error {
+	whole, err := b.whole(ctx, desc)
+	if err != nil || whole {
+		return err
+	}
+	err = b.ingest(ctx, "blob-"+desc.Digest.String(), func(ref string) error {
+		return content.WriteBlob(ctx, b.store, ref, strings.NewReader(string(data)), desc)
+	})
+	if err != nil {
+		return fmt.Errorf("writing blob %s of the bundle: %w", desc.Digest, err)
+	}
+	return nil
+}
+
+// whole reports whether a blob is there as it should be. One that is damaged is removed, to be written anew.
+func (b *Bundle) whole(ctx context.Context, desc ocispec.Descriptor) (bool, error) {
+	if _, err := b.store.Info(ctx, desc.Digest); err != nil {
+		return false, nil
+	}
+	if b.checkBlob(ctx, desc) == nil {
+		return true, nil
+	}
+	if err := b.store.Delete(ctx, desc.Digest); err != nil {
+		return false, fmt.Errorf("removing the damaged blob %s: %w", desc.Digest, err)
+	}
+	return false, nil
+}
+
+// ingest calls write, which writes a blob under a reference and goes on where an earlier run left it. If what was written
+// turns out to be another blob, it is forgotten, or no later run could write the right one.
+func (b *Bundle) ingest(ctx context.Context, ref string, write func(ref string) error) error {
+	err := write(ref)
+	if errdefs.IsAlreadyExists(err) {
+		return nil
+	}
+	if errdefs.IsFailedPrecondition(err) {
+		err = errors.Join(err, b.store.Abort(ctx, ref))
+	}
+	return err
+}
+
+func (b *Bundle) addJSON(ctx context.Context, mediaType string, v any) (ocispec.Descriptor, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	return b.addBlob(ctx, mediaType, data)
+}
+
+// readJSON reads a small blob, which must have the digest and size that are said of it.
+func (b *Bundle) readJSON(ctx context.Context, desc ocispec.Descriptor, v any) error {
+	data, err := b.readBlob(ctx, desc)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s: blob %s is not what its type %s says: %w", b.dir, desc.Digest, desc.MediaType, err)
+	}
+	return nil
+}
+
+func (b *Bundle) readBlob(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
+	if desc.Size > maxIndex {
+		return nil, fmt.Errorf("%s: blob %s (%s) says to have %d bytes: at most %d are read", b.dir, desc.Digest, desc.MediaType, desc.Size, maxIndex)
+	}
+	if b.base != nil && !b.has(ctx, desc) {
+		return b.base.readBlob(ctx, desc)
+	}
+	data, err := content.ReadBlob(ctx, b.store, ocispec.Descriptor{Digest: desc.Digest, MediaType: desc.MediaType, Size: desc.Size})
+	switch {
+	case errdefs.IsNotFound(err):
+		return nil, missingBlob(b.dir, desc)
+	case err != nil:
+		return nil, fmt.Errorf("%s: reading blob %s: %w", b.dir, desc.Digest, err)
+	case int64(len(data)) != desc.Size:
+		return nil, sizeError(b.dir, desc, int64(len(data)))
+	case digest.FromBytes(data) != desc.Digest:
+		return nil, digestError(b.dir, desc, digest.FromBytes(data))
+	}
+	return data, nil
+}
+
+func missingBlob(dir string, desc ocispec.Descriptor) error {
+	return fmt.Errorf("%s is not whole: it lacks blob %s (%s, %d bytes): copy it again, or run 'larder bundle pull' or 'create' again", dir, desc.Digest, desc.MediaType, desc.Size)
+}
+
+func sizeError(dir string, desc ocispec.Descriptor, got int64) error {
+	return fmt.Errorf("%s is damaged: blob %s has %d bytes, expected %d: copy it again", dir, desc.Digest, got, desc.Size)
+}
+
+func digestError(dir string, desc ocispec.Descriptor, got digest.Digest) error {
+	return fmt.Errorf("%s is damaged: blob %s has digest %s: copy it again", dir, desc.Digest, got)
+}
+
+// has reports whether a blob is there, with the right size.
+func (b *Bundle) has(ctx context.Context, desc ocispec.Descriptor) bool {
+	info, err := b.store.Info(ctx, desc.Digest)
+	return err == nil && info.Size == desc.Size
+}
+
+// copyBlob takes a blob from another bundle, unless it is there.
+func (b *Bundle) copyBlob(ctx context.Context, from *Bundle, desc ocispec.Descriptor) error {
+	if b.has(ctx, desc) {
+		return nil
+	}
+	ra, err := from.store.ReaderAt(ctx, desc)
+	if errdefs.IsNotFound(err) {
+		return missingBlob(from.dir, desc)
+	}
+	if err != nil {
+		return err
+	}
+	defer ra.Close()
+	if ra.Size() != desc.Size {
+		return sizeError(from.dir, desc, ra.Size())
+	}
+	err = b.ingest(ctx, "copy-"+desc.Digest.String(), func(ref string) error {
+		return content.WriteBlob(ctx, b.store, ref, content.NewReader(ra), ocispec.Descriptor{Digest: desc.Digest, Size: desc.Size})
+	})
+	if err != nil {
+		return fmt.Errorf("copying blob %s from %s: %w", desc.Digest, from.dir, err)
+	}
+	return nil
+}
+
+// collect removes the blobs that nothing leads to, or that a delta leaves out, and what is left of writing others.
+func (b *Bundle) collect(ctx context.Context) error {
+	used := map[digest.Digest]bool{}
+	if err := b.walk(ctx, func(d ocispec.Descriptor) error { used[d.Digest] = true; return nil }); err != nil {
+		return err
+	}
+	var unused []digest.Digest
+	err := b.store.Walk(ctx, func(info content.Info) error {
+		inBase := b.base != nil && b.base.has(ctx, ocispec.Descriptor{Digest: info.Digest, Size: info.Size})
+		if inBase || !used[info.Digest] {
+			unused = append(unused, info.Digest)
+		}
+		return nil
+	})
+	for _, d := range unused {
+		err = errors.Join(err, b.store.Delete(ctx, d))
+	}
+	return errors.Join(err, b.sweep())
+}
+
+// sweep removes what runs that were killed have left of writing files.
+func (b *Bundle) sweep() error {
+	var errs []error
+	for _, pattern := range []string{"ingest/*", "." + ocispec.ImageIndexFile + "-*", "." + ocispec.ImageLayoutFile + "-*", ".fsverity-check-*"} {
+		names, err := fs.Glob(os.DirFS(b.dir), pattern)
+		errs = append(errs, err)
+		for _, name := range names {
+			errs = append(errs, os.RemoveAll(filepath.Join(b.dir, name)))
+		}
+	}
+	return errors.Join(errs...)
+}
