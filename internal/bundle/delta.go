@@ -16,7 +16,8 @@ const sinceAnnotation = "build.larder.bundle.since"
 func (b *Bundle) Since() digest.Digest { return digest.Digest(b.index.Annotations[sinceAnnotation]) }
 
 // Apply makes a bundle into what a delta to it says: the same, byte for byte, wherever it is done. The bundle stays as it
-// was until all that the delta needs is there.
+// was until all that the delta needs is there. The signatures are those of the delta, unless it has none and was applied
+// before.
 func Apply(ctx context.Context, dir string, delta *Bundle) (*Bundle, error) {
 	unlock, err := lock(dir)
 	if err != nil {
@@ -34,10 +35,12 @@ func Apply(ctx context.Context, dir string, delta *Bundle) (*Bundle, error) {
 		next.Annotations = nil
 	}
 	applied := &Bundle{dir: dir, store: b.store, index: next}
-	if applied.Digest() == b.Digest() {
-		return b, nil // it was applied before
+	same := applied.Digest() == b.Digest() // it was applied before
+	signature, signed := applied.Images()[SignatureName]
+	if same && (!signed || signature.Digest == b.Images()[SignatureName].Digest) {
+		return b, b.collect(ctx)
 	}
-	if since := delta.Since(); since != "" && since != b.Digest() {
+	if since := delta.Since(); !same && since != "" && since != b.Digest() {
 		return nil, fmt.Errorf("%s is a delta to the bundle %s, and %s is %s: apply the deltas between them first, or make one with 'larder bundle create --since %s'", delta.dir, since, dir, b.Digest(), dir)
 	}
 	both := &Bundle{dir: delta.dir, store: delta.store, index: next, base: b}

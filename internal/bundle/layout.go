@@ -149,9 +149,12 @@ func (b *Bundle) Images() map[string]ocispec.Descriptor {
 	return all
 }
 
-// Digest names the bundle: it is that of its index.
+// Digest names the bundle: it is that of its index without the image SignatureName, so that signing a bundle leaves it as
+// the one that deltas are made to.
 func (b *Bundle) Digest() digest.Digest {
-	data, err := json.Marshal(b.index)
+	index := b.index
+	index.Manifests = slices.DeleteFunc(slices.Clone(index.Manifests), func(d ocispec.Descriptor) bool { return d.Annotations[ocispec.AnnotationRefName] == SignatureName })
+	data, err := json.Marshal(index)
 	if err != nil {
 		panic(err) // there is nothing in it that can't be marshalled
 	}
