@@ -83,6 +83,9 @@ func CheckZipIn(m module.Version, r io.ReaderAt, size int64) error {
 		if err := addFolded(names, name); err != nil {
 			return fmt.Errorf("refusing its zip, entry %q: %w", f.Name, err)
 		}
+		if strings.EqualFold(path.Base(name), "go.mod") && name != "go.mod" {
+			return fmt.Errorf("refusing its zip, entry %q: it is a go.mod file, but not the module's", f.Name)
+		}
 		if f.UncompressedSize64 > uint64(left) {
 			return fmt.Errorf("refusing its zip: it unpacks to more than the %d bytes that the go command allows", int64(modzip.MaxZipFile))
 		}
@@ -91,14 +94,19 @@ func CheckZipIn(m module.Version, r io.ReaderAt, size int64) error {
 	return nil
 }
 
-// addFolded refuses a name that, or a folder of which, is another but for the case of its letters.
+// addFolded refuses a name that, or a folder of which, is another but for the case of its letters, or is a file and a
+// folder. Names of folders end in a slash.
 func addFolded(names map[string]string, name string) error {
-	for ; name != "."; name = path.Dir(name) {
+	slash := ""
+	for ; name != "."; name, slash = path.Dir(name), "/" {
 		folded := strings.ToLower(strings.ToUpper(name))
-		if other, ok := names[folded]; ok && other != name {
+		switch other, ok := names[folded]; {
+		case ok && strings.TrimSuffix(other, "/") != name:
 			return fmt.Errorf("it is the same as %q but for the case of its letters", other)
+		case ok && other != name+slash:
+			return fmt.Errorf("%q is both a file and a folder", name)
 		}
-		names[folded] = name
+		names[folded] = name + slash
 	}
 	return nil
 }
