@@ -263,9 +263,15 @@ func (b *Bundle) children(ctx context.Context, desc ocispec.Descriptor) ([]ocisp
 	return append([]ocispec.Descriptor{*m.Config}, m.Layers...), nil
 }
 
-// walk calls visit for every blob that the index leads to, each once, before those that it refers to.
+// walk calls visit for every blob that the index leads to, once for each type and size that are said of it, before those
+// that it refers to.
 func (b *Bundle) walk(ctx context.Context, visit func(ocispec.Descriptor) error) error {
-	seen := map[digest.Digest]bool{}
+	type said struct {
+		digest.Digest
+		mediaType string
+		size      int64
+	}
+	seen := map[said]bool{}
 	var down func(list []ocispec.Descriptor, depth int) error
 	down = func(list []ocispec.Descriptor, depth int) error {
 		if depth > 8 {
@@ -275,10 +281,11 @@ func (b *Bundle) walk(ctx context.Context, visit func(ocispec.Descriptor) error)
 			if err := desc.Digest.Validate(); err != nil {
 				return fmt.Errorf("%s is damaged: a blob has digest %q: %w", b.dir, desc.Digest, err)
 			}
-			if seen[desc.Digest] {
+			s := said{desc.Digest, desc.MediaType, desc.Size}
+			if seen[s] {
 				continue
 			}
-			seen[desc.Digest] = true
+			seen[s] = true
 			if err := visit(desc); err != nil {
 				return err
 			}
