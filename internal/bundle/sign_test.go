@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -245,4 +246,23 @@ func TestSignedDelta(t *testing.T) {
 	require.Len(t, index.Manifests, 3)
 	_, err = b.Verify(t.Context(), gomod.Set{}, "")
 	require.NoError(t, err)
+}
+
+// Whatever images are called, no two lists of them are signed as one text.
+func FuzzQuoteName(f *testing.F) {
+	for _, name := range []string{"", "modules", "docker.io/library/alpine:3.22", "a b", `"a"`, "a sha256:0 1\nb", "\xff", "\ufffd", `\`, "ü"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		quoted := quoteName(name)
+		require.NotContains(t, quoted, "\n")
+		got, rest := cutLine(quoted + " sha256:00 5")
+		require.Equal(t, quoted, got)
+		require.Equal(t, "sha256:00 5", rest)
+		if quoted != name {
+			back, err := strconv.Unquote(quoted)
+			require.NoError(t, err)
+			require.Equal(t, name, back)
+		}
+	})
 }

@@ -1,0 +1,53 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+// folders adds what was given as folders.
+func (c *creation) folders(ctx context.Context) error {
+	for _, name := range []string{VulnDBName, FilesName} {
+		if c.req.Folders[name] == nil {
+			continue
+		}
+		group, err := folderFiles(ctx, c.req.Folders[name])
+		if err != nil {
+			return fmt.Errorf("adding %s: %w", name, err)
+		}
+		if len(group) == 0 {
+			return fmt.Errorf("adding %s: the folder is empty", name)
+		}
+		if err := c.addFiles(ctx, name, group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// folderFiles returns all files of a folder, which may hold nothing but files and folders.
+func folderFiles(ctx context.Context, fsys fs.FS) (group []gathered, err error) {
+	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return errors.Join(err, ctx.Err())
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("%s is neither a file nor a folder (%s): leave it out", name, info.Mode().Type())
+		}
+		f := file{name, info.Size(), func() (io.ReadCloser, error) { return fsys.Open(name) }}
+		item := Item{Kind: KindFile, Name: name, Size: f.size}
+		if item.Digest, err = f.digest(); err != nil {
+			return err
+		}
+		group = append(group, gathered{item, []file{f}})
+		return nil
+	})
+	return group, err
+}
