@@ -118,7 +118,7 @@ func (b *Bundle) VerifySignature(ctx context.Context, verifiers note.Verifiers) 
 	case errors.As(err, &invalid):
 		return nil, fmt.Errorf("%s has a signature by %s that isn't by that key: it was changed since it was signed; don't use this bundle", b.dir, keyName(invalid.Name, invalid.Hash))
 	case err != nil:
-		return nil, fmt.Errorf("%s has a signature that is damaged: %w: copy it again", b.dir, err)
+		return nil, fmt.Errorf("%s has a signature that can't be checked: %w: copy the bundle again, and give each key once", b.dir, err)
 	}
 	if text := b.text(); signed.Text != text {
 		return nil, fmt.Errorf("%s is not what %s signed: %s: it was changed since; don't use this bundle", b.dir, strings.Join(keys(signed.Sigs), ", "), textDifference(signed.Text, text))

@@ -2,6 +2,8 @@ package bundle
 
 import (
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -168,18 +170,27 @@ func signText(t *testing.T, k key, text string) []byte {
 	return data
 }
 
+// signatureOf returns the base64 of a note's last signature.
+func signatureOf(data []byte) string {
+	fields := strings.Fields(string(data))
+	return fields[len(fields)-1]
+}
+
 func TestDamagedSignature(t *testing.T) {
 	s := newStock(t, 1)
 	dir := filepath.Join(t.TempDir(), "bundle")
 	b := s.create(dir, s.request())
 	k, other := newKey(t, "one.example"), newKey(t, "one.example")
 	data := string(signText(t, k, b.text()))
-	forged := strings.Replace(string(signText(t, other, b.text())), "— one.example ", "— one.example "+strings.Fields(data[strings.LastIndex(data, "—"):])[2][:6], 1)
+	raw, err := base64.StdEncoding.DecodeString(signatureOf(signText(t, other, b.text())))
+	require.NoError(t, err)
+	copy(raw, binary.BigEndian.AppendUint32(nil, k.KeyHash()))
+	forged := strings.Replace(data, signatureOf([]byte(data)), base64.StdEncoding.EncodeToString(raw), 1)
 	for name, tt := range map[string]struct{ note, want string }{
-		"no note":     {"nonsense", "has a signature that is damaged: malformed note"},
-		"empty":       {"", "has a signature that is damaged: malformed note"},
+		"no note":     {"nonsense", "has a signature that can't be checked: malformed note"},
+		"empty":       {"", "has a signature that can't be checked: malformed note"},
 		"other bytes": {strings.Replace(data, textHead, "larder bundel\n", 1), "has a signature by " + k.name() + " that isn't by that key"},
-		"forged":      {forged, "damaged"},
+		"forged":      {forged, "has a signature by " + k.name() + " that isn't by that key"},
 	} {
 		require.NoError(t, b.addSignature(t.Context(), []byte(tt.note)), name)
 		_, err := b.VerifySignature(t.Context(), note.VerifierList(k.verifier))
@@ -192,7 +203,7 @@ func TestDamagedSignature(t *testing.T) {
 	}
 
 	require.NoError(t, b.addManifest(t.Context(), SignatureName, "text/plain", ocispec.Descriptor{MediaType: "text/plain", Digest: digest.FromString("")}, []ocispec.Descriptor{}))
-	_, err := b.VerifySignature(t.Context(), note.VerifierList(k.verifier))
+	_, err = b.VerifySignature(t.Context(), note.VerifierList(k.verifier))
 	require.ErrorContains(t, err, "has a signature of type text/plain")
 }
 
