@@ -17,7 +17,7 @@ import (
 )
 
 func (c *command) bundleVerify() *cobra.Command {
-	var sums []string
+	var sums, keys []string
 	cmd := &cobra.Command{
 		Use:   "verify [OPTIONS] BUNDLE",
 		Short: "Check every digest and checksum of a bundle",
@@ -29,28 +29,46 @@ func (c *command) bundleVerify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			set, err := readSums(sums)
+			if err := c.verifyWhole(b, sums); err != nil || len(keys) == 0 {
+				return err
+			}
+			list, err := verifiers(keys)
 			if err != nil {
 				return err
 			}
-			key, err := modfetch.DatabaseKey(c.env["GOSUMDB"])
+			signers, err := b.VerifySignature(c.ctx, list)
 			if err != nil {
 				return err
 			}
-			got, err := b.Verify(c.ctx, set, key)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(c.stdout, "%s is whole: %d blobs (%s), %d modules, %d go.mod files, %d toolchains, %d images, %d files; the checksum database vouches for %d hashes\n",
-				args[0], got.Blobs, units.HumanSize(float64(got.Bytes)), got.Modules, got.GoMods, got.Toolchains, got.Images, got.Files, got.SumDB)
+			fmt.Fprintf(c.stdout, "signed by %s\n", strings.Join(signers, ", "))
 			return nil
 		},
 		Example: `  larder bundle verify bundle
-  larder bundle verify --go-sum go.sum bundle`,
+  larder bundle verify --go-sum go.sum --key release.key.pub bundle`,
 		DisableFlagsInUseLine: true,
 	}
 	cmd.Flags().StringArrayVar(&sums, "go-sum", nil, "Check that the bundle has all that a go.sum file lists, with its hashes")
+	cmd.Flags().StringArrayVar(&keys, "key", nil, "Public key, or a file that holds it, one of which must have signed the bundle")
 	return cmd
+}
+
+// verifyWhole checks a bundle and tells what was found to be right.
+func (c *command) verifyWhole(b *bundle.Bundle, sums []string) error {
+	set, err := readSums(sums)
+	if err != nil {
+		return err
+	}
+	key, err := modfetch.DatabaseKey(c.env["GOSUMDB"])
+	if err != nil {
+		return err
+	}
+	got, err := b.Verify(c.ctx, set, key)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stdout, "%s is whole: %d blobs (%s), %d modules, %d go.mod files, %d toolchains, %d images, %d files; the checksum database vouches for %d hashes\n",
+		b.Dir(), got.Blobs, units.HumanSize(float64(got.Bytes)), got.Modules, got.GoMods, got.Toolchains, got.Images, got.Files, got.SumDB)
+	return nil
 }
 
 func readSums(names []string) (gomod.Set, error) {
@@ -66,14 +84,28 @@ func readSums(names []string) (gomod.Set, error) {
 }
 
 func (c *command) bundleInspect() *cobra.Command {
-	return &cobra.Command{
-		Use:   "inspect BUNDLE",
-		Short: "Tell what a bundle is, as JSON",
+	var format string
+	cmd := &cobra.Command{
+		Use:   "inspect [OPTIONS] BUNDLE",
+		Short: "Tell what a bundle is, as JSON or as a bill of materials",
 		Args:  exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			b, err := bundle.Open(args[0])
 			if err != nil {
 				return err
+			}
+			created, err := c.now()
+			if err != nil {
+				return err
+			}
+			switch format {
+			case "json":
+			case "spdx":
+				return b.WriteSPDX(c.ctx, c.stdout, larderVersion(), created)
+			case "cyclonedx":
+				return b.WriteCycloneDX(c.ctx, c.stdout, larderVersion(), created)
+			default:
+				return fmt.Errorf("--format %q: one of json, spdx, cyclonedx", format)
 			}
 			items, err := b.Items(c.ctx)
 			if err != nil {
@@ -91,8 +123,11 @@ func (c *command) bundleInspect() *cobra.Command {
 				Items  []bundle.Item     `json:"items"`
 			}{b.Digest().String(), b.Since().String(), sets, imageDigests(b), items})
 		},
+		Example:               `  larder bundle inspect --format spdx bundle >bundle.spdx.json`,
 		DisableFlagsInUseLine: true,
 	}
+	cmd.Flags().StringVar(&format, "format", "json", `Format ("json", "spdx" for SPDX 2.3, "cyclonedx" for CycloneDX 1.6)`)
+	return cmd
 }
 
 func imageDigests(b *bundle.Bundle) map[string]string {

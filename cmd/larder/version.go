@@ -48,3 +48,12 @@ func orUnknown(v string) string {
 	}
 	return v
 }
+
+// larderVersion is this build's own version.
+func larderVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return orUnknown("")
+	}
+	return orUnknown(info.Main.Version)
+}

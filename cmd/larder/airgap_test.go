@@ -1,0 +1,164 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/larder-build/larder/internal/testkit"
+	"github.com/stretchr/testify/require"
+)
+
+// A side is one of the two sides of an air gap: a builder, a network, and the source trees, which are in both.
+type side struct {
+	t     *testing.T
+	ns    *testkit.Netns
+	addr  string
+	trees string
+	home  string
+	env   []string
+}
+
+func newSide(t *testing.T, ns *testkit.Netns, trees string) *side {
+	s := &side{t: t, ns: ns, addr: testkit.Buildkitd(t, ns), trees: filepath.Join(t.TempDir(), "src"), home: t.TempDir()}
+	require.NoError(t, os.CopyFS(s.trees, os.DirFS(trees)))
+	s.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.home, "BUILDKIT_PROGRESS=plain", "GOFLAGS=-modcacherw", "BUILDX_CONFIG=" + s.home, "BUILDX_BUILDER=air",
+		"BUILDX_BAKE_ENTITLEMENTS_FS=0", "BUILDX_NO_DEFAULT_ATTESTATIONS=1"}
+	s.run(testkit.Tool(t, "buildx"), "create", "--name", "air", "--driver", "remote", s.addr)
+	return s
+}
+
+// run runs a command on this side, in the folder of the trees.
+func (s *side) run(name string, args ...string) string {
+	cmd := s.ns.Command(s.t, name, args...)
+	cmd.Env, cmd.Dir = s.env, s.trees
+	out, err := cmd.CombinedOutput()
+	require.NoError(s.t, err, "%s %s\n%s", name, strings.Join(args, " "), out)
+	return string(out)
+}
+
+func (s *side) larder(args ...string) string { return s.run(testkit.Larder(s.t, "larder"), args...) }
+
+// image builds to a tar file and returns the digest of what is in it. build is a command without its output and tree.
+func (s *side) image(tree string, build ...string) string {
+	file := filepath.Join(s.t.TempDir(), "image.tar")
+	s.run(build[0], append(append(build[1:], "--output", "type=oci,dest="+file), tree)...)
+	return digestOf(s.t, file)
+}
+
+const (
+	alpineFile = `# syntax=REGISTRY/larder:1
+FROM go AS build
+GO test ./...
+GO build -o /out/hello .
+FROM REGISTRY/alpine:3.22
+ARG SOURCE_DATE_EPOCH=0
+RUN addgroup -S app 2>/dev/null; echo stocked >/etc/larder
+COPY --from=build /out/hello /usr/local/bin/hello
+`
+	bakeFile = `
+target "hello" {
+  context = "hello"
+  platforms = ["linux/amd64", "linux/arm64"]
+  output = ["type=oci,dest=OUT"]
+}
+`
+	toolGo = "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"a tool from the bundle\") }\n"
+)
+
+// Only a bundle crosses the gap, and there everything builds to what it is on this side.
+func TestAirGap(t *testing.T) {
+	testkit.NeedRoot(t)
+	testkit.Larder(t, "larder-frontend")
+	modules, registry := t.TempDir(), testkit.Registry(t)
+	proxy := testkit.ServeProxy(t, testkit.ModuleCache(t), modules)
+	testkit.Module{Path: "tool.example/say", Version: "v1.0.0", Files: map[string]string{"go.mod": "module tool.example/say\n\ngo 1.24\n", "main.go": toolGo}}.Write(t, modules)
+	trees := t.TempDir()
+	require.NoError(t, os.CopyFS(filepath.Join(trees, "hello"), os.DirFS(filepath.Join(testkit.Root(t), "examples", "hello"))))
+	for name, text := range map[string]string{"Dockerfile": "# syntax=REGISTRY/larder:1\n", "Dockerfile.alpine": alpineFile} {
+		require.NoError(t, os.WriteFile(filepath.Join(trees, "hello", name), []byte(strings.ReplaceAll(text, "REGISTRY", registry)), 0o644))
+	}
+	here := newSide(t, nil, trees)
+	testkit.PushFrontend(t, here.addr, registry+"/larder:1")
+	testkit.PushAlpine(t, here.addr, registry+"/alpine:3.22")
+	here.env = append(here.env, "GOPROXY="+proxy.URL, "GOSUMDB=off")
+
+	stocked := filepath.Join(t.TempDir(), "stocked")
+	here.larder("bundle", "create", "-o", stocked, "--tool", "tool.example/say@v1.0.0", "hello")
+	buildx, arg := testkit.Tool(t, "buildx"), "GOPROXY="+proxy.URL
+	want := map[string]string{
+		"hello":  here.image("hello", buildx, "build", "--build-arg", arg),
+		"alpine": here.image("hello", buildx, "build", "--build-arg", arg, "-f", "hello/Dockerfile.alpine", "--build-arg", "SOURCE_DATE_EPOCH=0"),
+		"two":    here.image("hello", buildx, "build", "--build-arg", arg, "--platform", "linux/amd64,linux/arm64"),
+	}
+
+	there := newSide(t, testkit.Offline(t), trees)
+	bundle := filepath.Join(there.home, "bundle")
+	require.NoError(t, os.Rename(stocked, bundle))
+	there.larder("bundle", "verify", "--go-sum", "hello/go.sum", bundle)
+	crossed(there, bundle, registry, want)
+}
+
+// crossed builds behind the gap, by each door, with and without a policy that denies the network to BuildKit.
+func crossed(there *side, bundle, registry string, want map[string]string) {
+	t := there.t
+	buildx, policy := testkit.Tool(t, "buildx"), filepath.Join(testkit.Root(t), "docs", "offline-policy.json")
+	larder := []string{testkit.Larder(t, "larder"), "build", "--builder", there.addr, "--bundle", bundle, "--build-arg", "LARDER_OFFLINE=1"}
+	require.Equal(t, want["hello"], there.image("hello", larder...))
+	require.Equal(t, want["alpine"], there.image("hello", append(larder, "-f", "hello/Dockerfile.alpine", "--build-arg", "SOURCE_DATE_EPOCH=0")...))
+
+	contexts := contextsOf(t, there.larder("build", "--builder", there.addr, "--bundle", bundle, "--check", "hello"))
+	require.Len(t, contexts, 4)
+	for _, env := range []string{"X=", "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=" + policy} {
+		sub := *there
+		sub.env = append(append([]string{}, there.env...), env)
+		build := append([]string{buildx, "build", "--build-arg", "LARDER_OFFLINE=1"}, flags("--build-context", contexts)...)
+		require.Equal(t, want["hello"], sub.image("hello", build...))
+		require.Equal(t, want["two"], sub.image("hello", append(build, "--platform", "linux/amd64,linux/arm64")...))
+		out := filepath.Join(t.TempDir(), "bake.tar")
+		file := filepath.Join(t.TempDir(), "docker-bake.hcl")
+		require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(bakeFile, "OUT", out)), 0o644))
+		args := []string{"bake", "-f", file}
+		for _, c := range contexts {
+			args = append(args, "--set", "*.contexts."+c)
+		}
+		sub.run(buildx, append(args, "hello")...)
+		require.Equal(t, want["two"], digestOf(t, out))
+	}
+
+	bin := filepath.Join(t.TempDir(), "bin")
+	there.larder("tools", "install", "--bundle", bundle, "-o", bin, "say")
+	require.Equal(t, "a tool from the bundle\n", testkit.Run(t, filepath.Join(bin, "say")))
+	root := t.TempDir()
+	there.run(larder[0], append(larder[1:], "-f", "hello/Dockerfile.alpine", "-o", root, "hello")...)
+	require.Equal(t, "stocked\n", testkit.Run(t, "cat", filepath.Join(root, "etc/larder")))
+	out, err := exec.Command(filepath.Join(root, "usr/local/bin/hello"), "-h").CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "Usage")
+}
+
+// contextsOf reads the named contexts out of the command that 'larder build --bundle' prints.
+func contextsOf(t *testing.T, out string) (list []string) {
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, "docker buildx build ") {
+			words := strings.Fields(line)
+			for i, w := range words {
+				if w == "--build-context" {
+					list = append(list, words[i+1])
+				}
+			}
+			return list
+		}
+	}
+	require.Fail(t, "no buildx command is printed", "%s", out)
+	return nil
+}
+
+func flags(name string, values []string) (args []string) {
+	for _, v := range values {
+		args = append(args, name, v)
+	}
+	return args
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/larder-build/larder/internal/bundle"
+	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
+)
+
+func (c *command) bundleKeygen() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "keygen [OPTIONS] NAME",
+		Short: "Make a key to sign bundles with",
+		Long: "Make an ed25519 key to sign bundles with. FILE gets the secret key, and FILE.pub the one\n" +
+			"that checks its signatures. NAME says whose key it is.",
+		Args: exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			skey, vkey, err := bundle.GenerateKey(rand.Reader, args[0])
+			if err != nil {
+				return err
+			}
+			f, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if err != nil {
+				return fmt.Errorf("--output: %w", err)
+			}
+			if _, err = fmt.Fprintln(f, skey); err == nil {
+				err = f.Close()
+			}
+			if err == nil {
+				err = os.WriteFile(output+".pub", []byte(vkey+"\n"), 0o644)
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(c.stdout, vkey)
+			return nil
+		},
+		Example:               `  larder bundle keygen -o release.key release.example.com`,
+		DisableFlagsInUseLine: true,
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "File for the secret key, which must not be there yet")
+	_ = cmd.MarkFlagRequired("output")
+	return cmd
+}
+
+func (c *command) bundleSign() *cobra.Command {
+	var key string
+	cmd := &cobra.Command{
+		Use:   "sign [OPTIONS] BUNDLE",
+		Short: "Sign a bundle",
+		Long: "Sign a bundle, after checking it as 'larder bundle verify' does. Several can sign one\n" +
+			"bundle.",
+		Args: exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			data, err := os.ReadFile(key)
+			if err != nil {
+				return fmt.Errorf("--key: %w", err)
+			}
+			signer, err := note.NewSigner(strings.TrimSpace(string(data)))
+			if err != nil {
+				return fmt.Errorf("--key %s: %w: expected a file that 'larder bundle keygen' wrote", key, err)
+			}
+			b, err := bundle.Open(args[0])
+			if err != nil {
+				return err
+			}
+			if err := c.verifyWhole(b, nil); err != nil {
+				return err
+			}
+			_, err = bundle.Sign(c.ctx, args[0], signer)
+			return err
+		},
+		Example:               `  larder bundle sign --key release.key bundle`,
+		DisableFlagsInUseLine: true,
+	}
+	cmd.Flags().StringVar(&key, "key", "", "File of the secret key")
+	_ = cmd.MarkFlagRequired("key")
+	return cmd
+}
+
+// verifiers reads public keys: each is the key itself, or a file that holds it.
+func verifiers(keys []string) (note.Verifiers, error) {
+	var list []note.Verifier
+	var seen []string
+	for _, key := range keys {
+		if data, err := os.ReadFile(key); err == nil {
+			key = string(data)
+		}
+		key = strings.TrimSpace(key)
+		if slices.Contains(seen, key) {
+			continue
+		}
+		seen = append(seen, key)
+		v, err := note.NewVerifier(key)
+		if err != nil {
+			return nil, fmt.Errorf("--key %s: %w: expected a public key, NAME+HASH+KEY, or a file that holds one", key, err)
+		}
+		list = append(list, v)
+	}
+	return note.VerifierList(list...), nil
+}
