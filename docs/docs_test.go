@@ -124,7 +124,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, os.WriteFile(filepath.Join(tools, "docker"), []byte(docker), 0o755))
 	w.env = append(os.Environ(),
 		"PATH="+tools+":"+filepath.Dir(testkit.Larder(t, "larder"))+":"+os.Getenv("PATH"),
-		"XDG_DATA_HOME="+t.TempDir(), "DOCKER_HOST=unix:///nonexistent/docker.sock", "BUILDKIT_HOST=", "GOPROXY="+w.proxy,
+		"XDG_DATA_HOME="+t.TempDir(), "DOCKER_HOST=unix:///nonexistent/docker.sock", "BUILDKIT_HOST=", "GOPROXY="+w.proxy, "GOSUMDB=off",
 		"BUILDX_CONFIG="+t.TempDir(), "BUILDX_BUILDER=docs", "BUILDX_NO_DEFAULT_ATTESTATIONS=1", "BUILDKIT_PROGRESS=plain")
 	w.run("docker buildx create --name docs --driver remote " + addr)
 	testkit.PushFrontend(t, addr, w.image)

@@ -146,7 +146,7 @@ func contextsOf(t *testing.T, out string) (list []string) {
 			words := strings.Fields(line)
 			for i, w := range words {
 				if w == "--build-context" {
-					list = append(list, words[i+1])
+					list = append(list, strings.Trim(words[i+1], "'"))
 				}
 			}
 			return list

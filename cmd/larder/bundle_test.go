@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/larder-build/larder/internal/testkit"
+	"github.com/stretchr/testify/require"
+)
+
+// larder runs a command in the world that must do well, and returns what it prints.
+func (w *world) larder(args ...string) string {
+	cmd := w.command(args...)
+	cmd.Env = append(cmd.Env, "GOSUMDB=off")
+	out, err := cmd.CombinedOutput()
+	require.NoError(w.t, err, "larder %s\n%s", strings.Join(args, " "), out)
+	return string(out)
+}
+
+// fails runs a command in the world that must fail, and returns what it prints.
+func (w *world) fails(args ...string) string {
+	cmd := w.command(args...)
+	cmd.Env = append(cmd.Env, "GOSUMDB=off")
+	out, err := cmd.CombinedOutput()
+	require.Error(w.t, err, "larder %s\n%s", strings.Join(args, " "), out)
+	return string(out)
+}
+
+// What a bundle is made for, from the first to the last command.
+func TestBundle(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+
+	require.Regexp(t, `(?s)KIND .*module +a\.example/greet +v1\.2\.0 .*toolchain +golang\.org/toolchain +go1\.26\.10 .*2 modules, 2 go\.mod files, 1 toolchains`, w.larder("bundle", "create", "--dry-run", "--no-images", "-o", at("b"), w.context))
+	require.NoDirExists(t, at("b"))
+	require.Contains(t, w.larder("bundle", "create", "--no-images", "-o", at("b"), w.context), "2 modules, 0 go.mod files, 1 toolchains, 0 images, 0 tools")
+	require.Contains(t, w.larder("bundle", "verify", "--go-sum", filepath.Join(w.context, "go.sum"), at("b")), "2 modules, 0 go.mod files, 1 toolchains")
+	require.Regexp(t, `module +b\.example/Name/v2 +v2\.0\.1 .* 2020-01-01 +file:///`, w.larder("bundle", "ls", at("b")))
+	var told struct {
+		Digest string
+		Sets   []string
+		Items  []struct{ Kind, Name, Version, H1 string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(w.larder("bundle", "inspect", at("b"))), &told))
+	require.Len(t, told.Sets, 1)
+	require.Len(t, told.Items, 3)
+
+	more := testkit.Module{Path: "c.example/more", Version: "v1.0.0", Files: map[string]string{"more.go": "package more\n"}}.Write(t, w.proxy)
+	w.replace("go.mod", "require (\n", "require (\n\tc.example/more v1.0.0\n")
+	sums, err := os.ReadFile(filepath.Join(w.context, "go.sum"))
+	require.NoError(t, err)
+	w.write("go.sum", string(sums)+more)
+	require.Contains(t, w.fails("bundle", "verify", "--go-sum", filepath.Join(w.context, "go.sum"), at("b")), "lacks the zip of c.example/more@v1.0.0, which go.sum lists")
+	require.NoError(t, os.CopyFS(at("old"), os.DirFS(at("b"))))
+	require.Contains(t, w.larder("bundle", "create", "--no-images", "--since", at("old"), "-o", at("delta"), w.context), "a delta to "+told.Digest)
+	require.Contains(t, w.larder("bundle", "apply", at("delta"), at("b")), "3 modules")
+	require.Equal(t, "+ module c.example/more@v1.0.0", strings.Fields(w.larder("bundle", "diff", at("old"), at("b")))[0]+" "+strings.Join(strings.Fields(w.larder("bundle", "diff", at("old"), at("b")))[1:3], " "))
+
+	require.Contains(t, w.larder("bundle", "merge", "--no-sumdb", "-o", at("all"), at("old"), at("b")), "3 modules, 0 go.mod files, 1 toolchains")
+	w.replace("go.mod", "\tc.example/more v1.0.0\n", "")
+	w.write("go.sum", string(sums))
+	require.Contains(t, w.larder("bundle", "prune", at("all"), w.context), "2 modules, 0 go.mod files, 1 toolchains")
+	w.larder("bundle", "verify", "--go-sum", filepath.Join(w.context, "go.sum"), at("all"))
+
+	vkey := w.larder("bundle", "keygen", "-o", at("key"), "release.example")
+	require.Contains(t, w.fails("bundle", "verify", "--key", at("key.pub"), at("all")), "not signed")
+	w.larder("bundle", "sign", "--key", at("key"), at("all"))
+	require.Contains(t, w.larder("bundle", "verify", "--key", strings.TrimSpace(vkey), at("all")), "signed by release.example+")
+	require.Contains(t, w.larder("bundle", "inspect", "--format", "spdx", at("all")), "pkg:golang/a.example/greet@v1.2.0")
+	require.Contains(t, w.larder("bundle", "inspect", "--format", "cyclonedx", at("all")), `"specVersion": "1.6"`)
+	require.Contains(t, w.larder("audit", "--bundle", at("all")), "2 module versions: ")
+
+	offline := *w
+	offline.ns, offline.env = testkit.Offline(t), []string{"GOPROXY=off"}
+	out, err := offline.build("--bundle", at("all"), "--build-arg", "LARDER_OFFLINE=1", "-o", at("root"))
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, out, "--build-context 'larder-modules=oci-layout://"+at("all")+":modules'")
+	require.Equal(t, "hello, larder\n", runBinary(t, at("root")))
+}
+
+// A desk sets GOPROXY to the server, and nothing else but that there is no checksum database for what nobody published.
+func TestBundleServe(t *testing.T) {
+	w := newWorld(t)
+	dir := filepath.Join(t.TempDir(), "stock")
+	w.larder("bundle", "create", "--no-images", "-o", dir, w.context)
+	cmd := w.command("bundle", "serve", "--listen", "127.0.0.1:0", dir)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err)
+	url := strings.TrimSpace(strings.TrimPrefix(line, "serving at "))
+
+	desk := func(args ...string) (string, error) {
+		cmd := exec.Command("go", args...)
+		cmd.Dir = w.context
+		cmd.Env = append(os.Environ(), "GOPROXY="+url, "GOSUMDB=off", "GOFLAGS=-modcacherw", "GOMODCACHE="+t.TempDir(), "GOTOOLCHAIN=local")
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	out, err := desk("run", ".")
+	require.NoError(t, err, out)
+	require.Contains(t, out, "hello, larder\n")
+	out, err = desk("list", "-m", "-versions", "a.example/greet")
+	require.NoError(t, err, out)
+	require.Equal(t, "a.example/greet v1.2.0\n", out)
+	out, err = desk("mod", "download", "nobody.example/has@v1.0.0")
+	require.Error(t, err)
+	require.Contains(t, out, "bundle stock")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	_ = cmd.Wait() // its exit code is that of a stopped command
+}
+
+func TestBundleRefuses(t *testing.T) {
+	w := newWorld(t)
+	empty := t.TempDir()
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"bundle", "create", "-o", filepath.Join(empty, "b")}, "nothing to put into the bundle"},
+		{[]string{"bundle", "create", "-o", filepath.Join(empty, "b"), empty}, "neither a go.mod nor a Dockerfile"},
+		{[]string{"bundle", "create", "-o", filepath.Join(empty, "b"), "nowhere"}, "nowhere: no such file or directory"},
+		{[]string{"bundle", "create", "-o", filepath.Join(empty, "b"), "--platform", "linux/x/y/z", w.context}, "--platform linux/x/y/z"},
+		{[]string{"bundle", "create", "-o", filepath.Join(empty, "b"), "--tool", "stringer", w.context}, "expected PACKAGE@VERSION"},
+		{[]string{"bundle", "create", "-o", filepath.Join(empty, "b"), "--go", "x", w.context}, "--go x: "},
+		{[]string{"bundle", "verify", empty}, "is not a bundle"},
+		{[]string{"bundle", "ls", w.context}, "is not a bundle"},
+		{[]string{"bundle", "nope"}, "unknown command: larder bundle nope"},
+		{[]string{"tools", "install", "--bundle", empty, "x"}, "is not a bundle"},
+		{[]string{"build", "--bundle", empty, w.context}, "--bundle: "},
+	} {
+		require.Contains(t, w.fails(test.args...), test.want, strings.Join(test.args, " "))
+	}
+}
