@@ -1,0 +1,77 @@
+// Package retry says when to try again what failed, and for how long to wait before: transfers over networks that fail
+// are repeated where another try may mend them, ever later, and given up in the end.
+package retry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A TemporaryError is one that another try may mend.
+type TemporaryError struct {
+	Err   error
+	After time.Duration // the other side asks for this wait; 0 if it doesn't
+}
+
+// Error implements error.
+func (e *TemporaryError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what failed.
+func (e *TemporaryError) Unwrap() error { return e.Err }
+
+// A Policy says how often to try, and when.
+type Policy struct {
+	Tries   int           // of one thing without progress
+	Backoff time.Duration // before the second try; twice as long before each further one
+	MaxWait time.Duration // longest wait between tries; whoever asks for a longer one isn't tried again
+}
+
+// Next waits until it is time to follow the given try, counted from 1, which failed with err, by another, and returns
+// nil. It returns an error if there is to be no other: err if another can't mend it or ctx ends, else one that isn't a
+// TemporaryError any more, for what gave up isn't to be repeated by whoever called it.
+func (p Policy) Next(ctx context.Context, try int, err error) error {
+	var again *TemporaryError
+	switch {
+	case !errors.As(err, &again):
+		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case try >= p.Tries:
+		return fmt.Errorf("%v (tried %d times)", err, try)
+	case again.After > p.MaxWait:
+		return fmt.Errorf("%v and asks to wait for %v: try again then", err, again.After)
+	}
+	timer := time.NewTimer(min(max(p.wait(try), again.After), p.MaxWait))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// wait returns the wait after a try: twice as long each time, less up to a half by chance, so that transfers that failed
+// together don't come back together.
+func (p Policy) wait(try int) time.Duration {
+	wait := p.Backoff << min(try-1, 6)
+	return wait - time.Duration(rand.Int64N(int64(wait)/2+1))
+}
+
+// After reads a Retry-After header: seconds, or a date. What it can't read, and a date that has passed, are 0.
+func After(header string, now time.Time) time.Duration {
+	header = strings.TrimSpace(header)
+	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return max(0, date.Sub(now).Truncate(time.Second))
+	}
+	return 0
+}
