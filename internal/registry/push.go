@@ -1,0 +1,178 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/distribution/reference"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// A Repository is one to push to. It speaks the distribution protocol itself: containerd's pusher feeds a request through
+// a pipe that nobody reads any more once a token can't be had, and then waits for ever.
+type Repository struct {
+	access *access
+	tag    string
+	mounts []*access
+}
+
+// Repository returns the repository that a reference names, whose tag, which is latest if it has none, is Tag's. A blob
+// that one of the repositories mountFrom has, which must be of the same registry, is taken from there by the registry
+// itself.
+func (c *Client) Repository(ref string, mountFrom ...string) (*Repository, error) {
+	named, err := parse(ref)
+	if err != nil {
+		return nil, err
+	}
+	tagged, ok := named.(reference.NamedTagged)
+	if _, digested := named.(reference.Digested); !ok || digested {
+		return nil, fmt.Errorf("%s names what is there by its digest: push to a tag, such as %s:latest", ref, named.Name())
+	}
+	r := &Repository{access: c.access(named), tag: tagged.Tag()}
+	for _, m := range mountFrom {
+		from, err := parse(m)
+		if err != nil {
+			return nil, err
+		}
+		if reference.Domain(from) != reference.Domain(named) {
+			return nil, fmt.Errorf("blobs of %s can't be mounted into %s: name a repository of %s", m, named.Name(), reference.Domain(named))
+		}
+		r.mounts = append(r.mounts, c.access(from))
+	}
+	return r, nil
+}
+
+// Name returns the repository's full name.
+func (r *Repository) Name() string { return r.access.named.Name() }
+
+// Tag returns the tag of the reference.
+func (r *Repository) Tag() string { return r.tag }
+
+// Push puts a blob or a manifest there, unless it is there already, and reports whether it had to be sent. A manifest is
+// known by tag as well if that isn't "".
+func (r *Repository) Push(ctx context.Context, desc ocispec.Descriptor, data io.ReaderAt, tag string) (sent bool, err error) {
+	ctx = docker.WithScope(quiet(ctx), "repository:"+reference.Path(r.access.named)+":pull,push")
+	send := r.blob
+	if images.IsManifestType(desc.MediaType) || images.IsIndexType(desc.MediaType) {
+		send = func(ctx context.Context, desc ocispec.Descriptor, data io.ReaderAt) (bool, error) {
+			return r.manifest(ctx, desc, data, tag)
+		}
+	}
+	for try := 1; ; try++ {
+		if sent, err = send(ctx, desc, data); err == nil {
+			return sent, nil
+		}
+		if err := r.access.client.Retry.Next(ctx, try, unwrapped(err)); err != nil {
+			return false, r.access.explain(ctx, err)
+		}
+	}
+}
+
+// blob pushes a blob in one piece. A try that failed leaves an upload behind that the registry forgets in time.
+func (r *Repository) blob(ctx context.Context, desc ocispec.Descriptor, data io.ReaderAt) (sent bool, err error) {
+	there, err := r.access.exists(ctx, "blobs/"+desc.Digest.String(), desc)
+	if there || err != nil {
+		return false, err
+	}
+	location, err := r.begin(ctx, desc)
+	if location == nil || err != nil {
+		return false, err
+	}
+	if location.RawQuery != "" {
+		location.RawQuery += "&"
+	}
+	location.RawQuery += "digest=" + url.QueryEscape(desc.Digest.String())
+	resp, err := r.access.do(ctx, request{method: http.MethodPut, url: location, mediaType: "application/octet-stream", body: data, size: desc.Size})
+	if err != nil {
+		return false, err
+	}
+	return true, expect(resp, http.StatusCreated, http.StatusOK, http.StatusNoContent)
+}
+
+// begin begins an upload and returns where it goes to: nil if the registry took the blob from another repository.
+func (r *Repository) begin(ctx context.Context, desc ocispec.Descriptor) (*url.URL, error) {
+	u, err := r.access.url("blobs/uploads/")
+	if err != nil {
+		return nil, err
+	}
+	if from := r.holder(ctx, desc); from != "" {
+		location, err := r.mount(ctx, *u, desc, from)
+		if err == nil || ctx.Err() != nil {
+			return location, err
+		}
+	} // a registry that refuses to mount takes the blob from here
+	resp, err := r.access.do(ctx, request{method: http.MethodPost, url: u})
+	if err != nil {
+		return nil, err
+	}
+	if err := expect(resp, http.StatusAccepted, http.StatusOK, http.StatusNoContent); err != nil {
+		return nil, err
+	}
+	return resp.Location()
+}
+
+// mount is begin, with the wish that the registry take the blob from another repository.
+func (r *Repository) mount(ctx context.Context, u url.URL, desc ocispec.Descriptor, from string) (*url.URL, error) {
+	u.RawQuery = url.Values{"mount": {desc.Digest.String()}, "from": {from}}.Encode()
+	resp, err := r.access.do(docker.ContextWithAppendPullRepositoryScope(ctx, from), request{method: http.MethodPost, url: &u})
+	if err != nil {
+		return nil, err
+	}
+	if err := expect(resp, http.StatusCreated, http.StatusAccepted); err != nil || resp.StatusCode == http.StatusCreated {
+		return nil, err
+	}
+	return resp.Location()
+}
+
+// holder returns the path of a repository to mount a blob from, "" if none has it.
+func (r *Repository) holder(ctx context.Context, desc ocispec.Descriptor) string {
+	for _, m := range r.mounts {
+		path := reference.Path(m.named)
+		if there, err := m.exists(docker.ContextWithAppendPullRepositoryScope(ctx, path), "blobs/"+desc.Digest.String(), desc); there && err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+func (r *Repository) manifest(ctx context.Context, desc ocispec.Descriptor, data io.ReaderAt, tag string) (sent bool, err error) {
+	name := tag
+	if tag == "" {
+		name = desc.Digest.String()
+	}
+	there, err := r.access.exists(ctx, "manifests/"+name, desc)
+	if there || err != nil {
+		return false, err
+	}
+	u, err := r.access.url("manifests/" + name)
+	if err != nil {
+		return false, err
+	}
+	resp, err := r.access.do(ctx, request{method: http.MethodPut, url: u, mediaType: desc.MediaType, body: data, size: desc.Size})
+	if err != nil {
+		return false, err
+	}
+	return true, expect(resp, http.StatusCreated, http.StatusOK, http.StatusNoContent)
+}
+
+// exists asks whether a blob, or a manifest by its digest or tag, is what desc says.
+func (a *access) exists(ctx context.Context, path string, desc ocispec.Descriptor) (bool, error) {
+	u, err := a.url(path)
+	if err != nil {
+		return false, err
+	}
+	resp, err := a.do(ctx, request{method: http.MethodHead, url: u, accept: desc.MediaType})
+	if err != nil {
+		return false, err
+	}
+	if err := expect(resp, http.StatusOK, http.StatusNotFound); err != nil || resp.StatusCode == http.StatusNotFound {
+		return false, err
+	}
+	return strings.HasSuffix(path, desc.Digest.String()) || resp.Header.Get("Docker-Content-Digest") == desc.Digest.String(), nil
+}
