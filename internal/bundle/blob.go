@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,18 +37,28 @@ func (b *Bundle) writeBlob(ctx context.Context, desc ocispec.Descriptor, data []
 	return nil
 }
 
-// whole reports whether a blob is there as it should be. One that is damaged is removed, to be written anew.
-func (b *Bundle) whole(ctx context.Context, desc ocispec.Descriptor) (bool, error) {
-	if _, err := b.store.Info(ctx, desc.Digest); err != nil {
+// whole reports whether a blob is there. One whose bytes aren't those of its digest is removed; one that is whole, but not
+// of the size that is said of it, may belong to an older bundle, and so it is what says so that is wrong.
+func (b *Bundle) whole(ctx context.Context, desc ocispec.Descriptor) (there bool, err error) {
+	ra, err := b.store.ReaderAt(ctx, desc)
+	if errdefs.IsNotFound(err) {
 		return false, nil
 	}
-	if b.checkBlob(ctx, desc) == nil {
-		return true, nil
+	if err != nil {
+		return false, err
 	}
-	if err := b.store.Delete(ctx, desc.Digest); err != nil {
-		return false, fmt.Errorf("removing the damaged blob %s: %w", desc.Digest, err)
+	v := desc.Digest.Verifier()
+	_, err = io.Copy(v, content.NewReader(ra))
+	if err = errors.Join(err, ra.Close()); err != nil {
+		return false, fmt.Errorf("%s: reading blob %s: %w", b.dir, desc.Digest, err)
 	}
-	return false, nil
+	if !v.Verified() {
+		return false, b.store.Delete(ctx, desc.Digest)
+	}
+	if ra.Size() != desc.Size {
+		return false, fmt.Errorf("blob %s has %d bytes, and not the %d that are said of it: refusing what says so", desc.Digest, ra.Size(), desc.Size)
+	}
+	return true, nil
 }
 
 // ingest calls write, which writes a blob under a reference and goes on where an earlier run left it. If what was written

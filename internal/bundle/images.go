@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -126,7 +127,8 @@ func (b *Bundle) reduce(ctx context.Context, desc ocispec.Descriptor, want []str
 	return item, reduced, err
 }
 
-// fetchBlob gets a blob unless it is there. What an earlier run got of it is kept.
+// fetchBlob gets a blob unless it is there. What an earlier run got of it is kept, unless it turns out to be wrong: then it
+// is fetched anew, once.
 func (b *Bundle) fetchBlob(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor) error {
 	if b.base != nil && b.base.has(ctx, desc) {
 		return nil
@@ -135,9 +137,24 @@ func (b *Bundle) fetchBlob(ctx context.Context, fetcher remotes.Fetcher, desc oc
 	if err != nil || whole {
 		return err
 	}
-	err = b.ingest(ctx, remotes.MakeRefKey(ctx, desc), func(string) error { return remotes.Fetch(ctx, b.store, fetcher, desc) })
-	if err != nil {
-		return fmt.Errorf("fetching blob %s: %w", desc.Digest, err)
+	if refers(desc) && desc.Size > maxIndex {
+		return fmt.Errorf("blob %s (%s) is said to have %d bytes: at most %d are read", desc.Digest, desc.MediaType, desc.Size, maxIndex)
 	}
-	return nil
+	desc.Annotations = nil // they would give one blob two places to be written to
+	for again := true; ; again = false {
+		err := b.ingest(ctx, remotes.MakeRefKey(ctx, desc), func(string) error { return remotes.Fetch(ctx, b.store, fetcher, desc) })
+		switch {
+		case err == nil:
+			return nil
+		case !errdefs.IsFailedPrecondition(err):
+			return fmt.Errorf("fetching blob %s: %w", desc.Digest, err)
+		case !again:
+			return fmt.Errorf("refusing blob %s: twice its registry sent other bytes than that digest is of: something on the way changes them, or the registry is damaged", desc.Digest)
+		}
+	}
+}
+
+// refers reports whether a blob is a manifest or an index, which refer to others.
+func refers(desc ocispec.Descriptor) bool {
+	return images.IsManifestType(desc.MediaType) || images.IsIndexType(desc.MediaType)
 }

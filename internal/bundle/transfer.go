@@ -1,0 +1,263 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+// parallelBlobs is how many blobs are transferred at a time.
+const parallelBlobs = 4
+
+// A Target is a repository of a registry.
+type Target interface {
+	// Push puts a blob, manifest or index there unless it has it, and reports whether it had to be sent. A manifest or
+	// index is known by tag as well if that isn't "". Those that it refers to are there.
+	Push(ctx context.Context, desc ocispec.Descriptor, data io.ReaderAt, tag string) (sent bool, err error)
+}
+
+// Transferred counts what a push or pull was about.
+type Transferred struct {
+	Blobs, Moved      int   // all of them, and those that the other side lacked
+	Bytes, MovedBytes int64 // likewise
+}
+
+// A transfer is one push or pull. Tell is called, by several goroutines, for each blob that is at hand, with its bytes if
+// they were transferred, else with 0.
+type transfer struct {
+	tell  func(what string, bytes int64)
+	mu    sync.Mutex
+	count Transferred
+}
+
+func (t *transfer) done(desc ocispec.Descriptor, moved bool) {
+	t.mu.Lock()
+	t.count.Blobs++
+	t.count.Bytes += desc.Size
+	bytes := int64(0)
+	if moved {
+		bytes = desc.Size
+		t.count.Moved++
+		t.count.MovedBytes += bytes
+	}
+	t.mu.Unlock()
+	t.tell(desc.Digest.String(), bytes)
+}
+
+// ModulesTag returns the tag that the modules of a bundle have in a registry for a module set: see gomod.Set.Key and
+// LARDER_MODULES.
+func ModulesTag(key string) string { return "gosum-" + key }
+
+// Push puts a bundle into a registry: all blobs and images, then its index under a tag, and its modules under the tag of
+// each of its module sets. What is there isn't sent, so a push that failed goes on when it is done again. Whoever pulls
+// the tag gets the old bundle until the new one is whole.
+func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what string, bytes int64)) (Transferred, error) {
+	t := &transfer{tell: tell}
+	if since := b.Since(); since != "" {
+		return t.count, fmt.Errorf("%s is a delta: apply it to the bundle %s with 'larder bundle apply', and push that", b.dir, since)
+	}
+	sets, err := b.Sets(ctx)
+	if err != nil {
+		return t.count, err
+	}
+	if err := t.pushBlobs(ctx, b, to); err != nil {
+		return t.count, err
+	}
+	if err := t.pushManifests(ctx, b, to, b.index.Manifests, map[digest.Digest]bool{}); err != nil {
+		return t.count, err
+	}
+	data, err := json.Marshal(b.index)
+	if err != nil {
+		return t.count, err
+	}
+	index := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(data), Size: int64(len(data))}
+	sent, err := to.Push(ctx, index, bytes.NewReader(data), tag)
+	if err != nil {
+		return t.count, fmt.Errorf("pushing the index of %s: %w", b.dir, err)
+	}
+	t.done(index, sent)
+	if modules, ok := b.Images()[ModulesName]; ok {
+		for _, key := range sets {
+			if _, err := b.push(ctx, to, modules, ModulesTag(key)); err != nil {
+				return t.count, err
+			}
+		}
+	}
+	return t.count, nil
+}
+
+// pushBlobs pushes all that isn't a manifest or an index.
+func (t *transfer) pushBlobs(ctx context.Context, b *Bundle, to Target) error {
+	var blobs []ocispec.Descriptor
+	err := b.walk(ctx, func(desc ocispec.Descriptor) error {
+		if !refers(desc) {
+			blobs = append(blobs, desc)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelBlobs)
+	for _, desc := range blobs {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			sent, err := b.push(ctx, to, desc, "")
+			if err == nil {
+				t.done(desc, sent)
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// pushManifests pushes manifests and indexes after those that they refer to, as registries ask for.
+func (t *transfer) pushManifests(ctx context.Context, b *Bundle, to Target, list []ocispec.Descriptor, seen map[digest.Digest]bool) error {
+	for _, desc := range list {
+		if !refers(desc) || seen[desc.Digest] {
+			continue
+		}
+		seen[desc.Digest] = true
+		children, err := b.children(ctx, desc)
+		if err != nil {
+			return err
+		}
+		if err := t.pushManifests(ctx, b, to, children, seen); err != nil {
+			return err
+		}
+		sent, err := b.push(ctx, to, desc, "")
+		if err != nil {
+			return err
+		}
+		t.done(desc, sent)
+	}
+	return nil
+}
+
+// push pushes one blob of the bundle.
+func (b *Bundle) push(ctx context.Context, to Target, desc ocispec.Descriptor, tag string) (sent bool, err error) {
+	ra, err := b.store.ReaderAt(ctx, desc)
+	if errdefs.IsNotFound(err) {
+		return false, missingBlob(b.dir, desc)
+	}
+	if err != nil {
+		return false, err
+	}
+	defer ra.Close()
+	if ra.Size() != desc.Size {
+		return false, sizeError(b.dir, desc, ra.Size())
+	}
+	if sent, err = to.Push(ctx, desc, ra, tag); err != nil {
+		err = fmt.Errorf("pushing %s of %s: %w", desc.Digest, b.dir, err)
+	}
+	return sent, err
+}
+
+// Pull makes a folder hold the bundle that a reference names. What the folder has of it already, from an older bundle or
+// from a pull that failed, isn't fetched, and what it has that is damaged is mended. An older bundle there is whole until
+// the new one is: then that takes its place at once.
+func Pull(ctx context.Context, dir, ref string, from ImageSource, tell func(what string, bytes int64)) (*Bundle, Transferred, error) {
+	t := &transfer{tell: tell}
+	name, desc, fetcher, err := from.Resolve(ctx, ref)
+	if err != nil {
+		return nil, t.count, fmt.Errorf("pulling the bundle %s: %w", ref, err)
+	}
+	if !images.IsIndexType(desc.MediaType) {
+		return nil, t.count, fmt.Errorf("%s is not a bundle, but of the type %s: push one with 'larder bundle push'", name, desc.MediaType)
+	}
+	unlock, err := lock(dir)
+	if err != nil {
+		return nil, t.count, err
+	}
+	defer unlock()
+	old, err := open(dir)
+	if err != nil {
+		return nil, t.count, err
+	}
+	if _, ok := old.Images()[ManifestName]; !ok && len(old.index.Manifests) > 0 {
+		return nil, t.count, fmt.Errorf("%s is an OCI layout, but not a bundle: it has no image named %q: pull into another folder", dir, ManifestName)
+	}
+	b := &Bundle{dir: dir, store: old.store}
+	if err := t.pull(ctx, b, name, desc, fetcher); err != nil {
+		return nil, t.count, fmt.Errorf("pulling the bundle %s: %w", name, err)
+	}
+	if err := b.commit(); err != nil {
+		return nil, t.count, err
+	}
+	return b, t.count, b.collect(ctx)
+}
+
+// pull fetches an index, makes it that of the bundle, and fetches all that it leads to.
+func (t *transfer) pull(ctx context.Context, b *Bundle, name string, desc ocispec.Descriptor, fetcher remotes.Fetcher) error {
+	if err := t.pullBlob(ctx, b, desc, fetcher); err != nil {
+		return err
+	}
+	if err := b.readJSON(ctx, desc, &b.index); err != nil {
+		return err
+	}
+	if _, ok := b.Images()[ManifestName]; !ok {
+		return fmt.Errorf("it is not a bundle: it has no image named %q; push one with 'larder bundle push'", ManifestName)
+	}
+	if since := b.Since(); since != "" {
+		return fmt.Errorf("it is a delta to the bundle %s: apply it there, and push what comes of it", since)
+	}
+	if err := t.pullBlobs(ctx, b, fetcher); err != nil {
+		return err
+	}
+	_, _, err := b.manifest(ctx)
+	return err
+}
+
+// pullBlobs fetches all that the index leads to: manifests in turn, as they say what else there is, and meanwhile the
+// others.
+func (t *transfer) pullBlobs(ctx context.Context, b *Bundle, fetcher remotes.Fetcher) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelBlobs)
+	err := b.walk(ctx, func(desc ocispec.Descriptor) error {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case refers(desc):
+			return t.pullBlob(ctx, b, desc, fetcher)
+		}
+		group.Go(func() error { return t.pullBlob(ctx, b, desc, fetcher) })
+		return nil
+	})
+	if err != nil { // which is the group's, if that failed first
+		cancel(err)
+		_ = group.Wait()
+		return err
+	}
+	return group.Wait()
+}
+
+// pullBlob fetches a blob unless it is there and whole.
+func (t *transfer) pullBlob(ctx context.Context, b *Bundle, desc ocispec.Descriptor, fetcher remotes.Fetcher) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	there, err := b.whole(ctx, desc)
+	if err == nil && !there {
+		err = b.fetchBlob(ctx, fetcher, desc)
+	}
+	if err == nil {
+		t.done(desc, !there)
+	}
+	return err
+}
