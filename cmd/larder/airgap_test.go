@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -52,15 +51,15 @@ const (
 	alpineFile = `# syntax=REGISTRY/larder:1
 FROM go AS build
 GO test ./...
-GO build -o /out/hello .
+GO build -o /out/app .
 FROM REGISTRY/alpine:3.22
 ARG SOURCE_DATE_EPOCH=0
 RUN addgroup -S app 2>/dev/null; echo stocked >/etc/larder
-COPY --from=build /out/hello /usr/local/bin/hello
+COPY --from=build /out/app /usr/local/bin/app
 `
 	bakeFile = `
-target "hello" {
-  context = "hello"
+target "app" {
+  context = "app"
   platforms = ["linux/amd64", "linux/arm64"]
   output = ["type=oci,dest=OUT"]
 }
@@ -77,8 +76,15 @@ func TestAirGap(t *testing.T) {
 	testkit.Module{Path: "tool.example/say", Version: "v1.0.0", Files: map[string]string{"go.mod": "module tool.example/say\n\ngo 1.24\n", "main.go": toolGo}}.Write(t, modules)
 	trees := t.TempDir()
 	require.NoError(t, os.CopyFS(filepath.Join(trees, "hello"), os.DirFS(filepath.Join(testkit.Root(t), "examples", "hello"))))
-	for name, text := range map[string]string{"Dockerfile": "# syntax=REGISTRY/larder:1\n", "Dockerfile.alpine": alpineFile} {
-		require.NoError(t, os.WriteFile(filepath.Join(trees, "hello", name), []byte(strings.ReplaceAll(text, "REGISTRY", registry)), 0o644))
+	sums := testkit.Module{Path: "a.example/greet", Version: "v1.2.0", Files: map[string]string{"greet.go": "package greet\n\nfunc Hello(name string) string { return \"hello, \" + name }\n"}}.Write(t, modules) +
+		testkit.Module{Path: "b.example/Name/v2", Version: "v2.0.1", Files: map[string]string{"name.go": "package name\n\nconst Name = \"larder\"\n"}}.Write(t, modules)
+	require.NoError(t, os.Mkdir(filepath.Join(trees, "app"), 0o755))
+	for name, text := range map[string]string{
+		"hello/Dockerfile": "# syntax=REGISTRY/larder:1\n", "app/Dockerfile": "# syntax=REGISTRY/larder:1\n", "app/Dockerfile.alpine": alpineFile, "app/main.go": mainGo, "app/go.sum": sums,
+		"app/go.mod":       "module example.com/app\n\ngo 1.26\n\nrequire (\n\ta.example/greet v1.2.0\n\tb.example/Name/v2 v2.0.1\n)\n",
+		"app/main_test.go": "package main\n\nimport \"testing\"\n\nfunc TestMain(m *testing.M) { m.Run() }\n",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(trees, name), []byte(strings.ReplaceAll(text, "REGISTRY", registry)), 0o644))
 	}
 	here := newSide(t, nil, trees)
 	testkit.PushFrontend(t, here.addr, registry+"/larder:1")
@@ -86,18 +92,18 @@ func TestAirGap(t *testing.T) {
 	here.env = append(here.env, "GOPROXY="+proxy.URL, "GOSUMDB=off")
 
 	stocked := filepath.Join(t.TempDir(), "stocked")
-	here.larder("bundle", "create", "-o", stocked, "--tool", "tool.example/say@v1.0.0", "hello")
+	here.larder("bundle", "create", "-o", stocked, "--tool", "tool.example/say@v1.0.0", "hello", "app")
 	buildx, arg := testkit.Tool(t, "buildx"), "GOPROXY="+proxy.URL
 	want := map[string]string{
 		"hello":  here.image("hello", buildx, "build", "--build-arg", arg),
-		"alpine": here.image("hello", buildx, "build", "--build-arg", arg, "-f", "hello/Dockerfile.alpine", "--build-arg", "SOURCE_DATE_EPOCH=0"),
-		"two":    here.image("hello", buildx, "build", "--build-arg", arg, "--platform", "linux/amd64,linux/arm64"),
+		"alpine": here.image("app", buildx, "build", "--build-arg", arg, "-f", "app/Dockerfile.alpine", "--build-arg", "SOURCE_DATE_EPOCH=0"),
+		"two":    here.image("app", buildx, "build", "--build-arg", arg, "--platform", "linux/amd64,linux/arm64"),
 	}
 
 	there := newSide(t, testkit.Offline(t), trees)
 	bundle := filepath.Join(there.home, "bundle")
 	require.NoError(t, os.Rename(stocked, bundle))
-	there.larder("bundle", "verify", "--go-sum", "hello/go.sum", bundle)
+	there.larder("bundle", "verify", "--go-sum", "hello/go.sum", "--go-sum", "app/go.sum", bundle)
 	crossed(there, bundle, registry, want)
 }
 
@@ -107,7 +113,7 @@ func crossed(there *side, bundle, registry string, want map[string]string) {
 	buildx, policy := testkit.Tool(t, "buildx"), filepath.Join(testkit.Root(t), "docs", "offline-policy.json")
 	larder := []string{testkit.Larder(t, "larder"), "build", "--builder", there.addr, "--bundle", bundle, "--build-arg", "LARDER_OFFLINE=1"}
 	require.Equal(t, want["hello"], there.image("hello", larder...))
-	require.Equal(t, want["alpine"], there.image("hello", append(larder, "-f", "hello/Dockerfile.alpine", "--build-arg", "SOURCE_DATE_EPOCH=0")...))
+	require.Equal(t, want["alpine"], there.image("app", append(larder, "-f", "app/Dockerfile.alpine", "--build-arg", "SOURCE_DATE_EPOCH=0")...))
 
 	contexts := contextsOf(t, there.larder("build", "--builder", there.addr, "--bundle", bundle, "--check", "hello"))
 	require.Len(t, contexts, 4)
@@ -116,7 +122,7 @@ func crossed(there *side, bundle, registry string, want map[string]string) {
 		sub.env = append(append([]string{}, there.env...), env)
 		build := append([]string{buildx, "build", "--build-arg", "LARDER_OFFLINE=1"}, flags("--build-context", contexts)...)
 		require.Equal(t, want["hello"], sub.image("hello", build...))
-		require.Equal(t, want["two"], sub.image("hello", append(build, "--platform", "linux/amd64,linux/arm64")...))
+		require.Equal(t, want["two"], sub.image("app", append(build, "--platform", "linux/amd64,linux/arm64")...))
 		out := filepath.Join(t.TempDir(), "bake.tar")
 		file := filepath.Join(t.TempDir(), "docker-bake.hcl")
 		require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(bakeFile, "OUT", out)), 0o644))
@@ -124,7 +130,7 @@ func crossed(there *side, bundle, registry string, want map[string]string) {
 		for _, c := range contexts {
 			args = append(args, "--set", "*.contexts."+c)
 		}
-		sub.run(buildx, append(args, "hello")...)
+		sub.run(buildx, append(args, "app")...)
 		require.Equal(t, want["two"], digestOf(t, out))
 	}
 
@@ -132,11 +138,9 @@ func crossed(there *side, bundle, registry string, want map[string]string) {
 	there.larder("tools", "install", "--bundle", bundle, "-o", bin, "say")
 	require.Equal(t, "a tool from the bundle\n", testkit.Run(t, filepath.Join(bin, "say")))
 	root := t.TempDir()
-	there.run(larder[0], append(larder[1:], "-f", "hello/Dockerfile.alpine", "-o", root, "hello")...)
+	there.run(larder[0], append(larder[1:], "-f", "app/Dockerfile.alpine", "-o", root, "app")...)
 	require.Equal(t, "stocked\n", testkit.Run(t, "cat", filepath.Join(root, "etc/larder")))
-	out, err := exec.Command(filepath.Join(root, "usr/local/bin/hello"), "-h").CombinedOutput()
-	require.Error(t, err)
-	require.Contains(t, string(out), "Usage")
+	require.Equal(t, "hello, larder\n", runBinary(t, root))
 }
 
 // contextsOf reads the named contexts out of the command that 'larder build --bundle' prints.

@@ -26,6 +26,7 @@ type createFlags struct {
 	vulnDB   string
 	files    string
 	ca       string
+	plain    []string
 	dryRun   bool
 	noSumDB  bool
 	progress string
@@ -60,6 +61,7 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.StringArrayVar(&f.from, "from", nil, "Take from a bundle, or a folder in a module proxy's layout, before a network is asked")
 	flags.StringVar(&f.since, "since", "", "Make a delta to this bundle, for the side that has it")
 	flags.StringVar(&f.ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
+	flags.StringArrayVar(&f.plain, "plain-http", nil, `Registry that has no TLS (format: "HOST[:PORT]"; those on loopback need not be named)`)
 	flags.BoolVar(&f.noSumDB, "no-sumdb", false, "Don't copy what the checksum database says: desks that use the bundle then need GONOSUMDB")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "Tell what would be in the bundle, and fetch nothing")
 	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output ("auto", "none", "plain", "tty")`)
@@ -110,7 +112,7 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 			return err
 		}
 	}
-	images, err := c.images(f.ca)
+	images, err := c.registries(f.ca, f.plain)
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ const maxReported = 10
 func summarize(failed []error) error {
 	slices.SortFunc(failed, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	if n := len(failed); n > maxReported {
-		failed = append(failed[:maxReported:maxReported], fmt.Errorf("%d more modules could not be had", n-maxReported))
+		failed = append(failed[:maxReported:maxReported], fmt.Errorf("and %d more", n-maxReported))
 	}
 	return errors.Join(failed...)
 }

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/docker/cli/cli/config"
+	"github.com/docker/go-units"
+	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/registry"
+	"github.com/spf13/cobra"
+)
+
+// registries returns a client of registries that has docker's logins.
+func (c *command) registries(ca string, plain []string) (*registry.Client, error) {
+	return registry.NewClient(registry.Options{Docker: config.LoadDefaultConfigFile(c.stderr), CA: ca, PlainHTTP: plain})
+}
+
+// transferFlags are those of push and pull.
+type transferFlags struct {
+	ca       string
+	plain    []string
+	progress string
+}
+
+func (f *transferFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
+	flags.StringArrayVar(&f.plain, "plain-http", nil, `Registry that has no TLS (format: "HOST[:PORT]"; those on loopback need not be named)`)
+	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output ("auto", "none", "plain", "tty")`)
+}
+
+// tellTransfer says what a push or pull moved.
+func (c *command) tellTransfer(verb string, t bundle.Transferred) {
+	fmt.Fprintf(c.stdout, "%s %d of %d blobs, %s of %s\n", verb, t.Moved, t.Blobs, units.HumanSize(float64(t.MovedBytes)), units.HumanSize(float64(t.Bytes)))
+}
+
+func (c *command) bundlePush() *cobra.Command {
+	f := &transferFlags{}
+	var mountFrom []string
+	cmd := &cobra.Command{
+		Use:   "push [OPTIONS] BUNDLE REF",
+		Short: "Put a bundle into a registry",
+		Long: "Put a bundle into a registry: as an index under the tag of REF, and its modules under the\n" +
+			"tag gosum-KEY of each module set, for LARDER_MODULES. What is there is not sent again.",
+		Args: exactly(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, err := bundle.Open(args[0])
+			if err != nil {
+				return err
+			}
+			client, err := c.registries(f.ca, f.plain)
+			if err != nil {
+				return err
+			}
+			to, err := client.Repository(args[1], mountFrom...)
+			if err != nil {
+				return err
+			}
+			tally, err := c.tally(f.progress, "pushed")
+			if err != nil {
+				return err
+			}
+			count, err := bundle.Push(c.ctx, b, to, to.Tag(), tally.add)
+			tally.stop()
+			if err != nil {
+				return err
+			}
+			c.tellTransfer("pushed", count)
+			return nil
+		},
+		Example:               `  larder bundle push bundle registry.internal/stock:1`,
+		DisableFlagsInUseLine: true,
+	}
+	f.register(cmd)
+	cmd.Flags().StringArrayVar(&mountFrom, "mount-from", nil, "Repository of the same registry that may have blobs already")
+	return cmd
+}
+
+func (c *command) bundlePull() *cobra.Command {
+	f := &transferFlags{}
+	var output string
+	cmd := &cobra.Command{
+		Use:   "pull [OPTIONS] REF",
+		Short: "Get a bundle from a registry",
+		Long: "Get a bundle from a registry. What the folder has already, of an older bundle or of a pull\n" +
+			"that was stopped, is not fetched again.",
+		Args: exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			client, err := c.registries(f.ca, f.plain)
+			if err != nil {
+				return err
+			}
+			tally, err := c.tally(f.progress, "pulled")
+			if err != nil {
+				return err
+			}
+			b, count, err := bundle.Pull(c.ctx, output, args[0], client, tally.add)
+			tally.stop()
+			if err != nil {
+				return err
+			}
+			c.tellTransfer("pulled", count)
+			return c.tellBundle(b)
+		},
+		Example:               `  larder bundle pull -o bundle registry.internal/stock:1`,
+		DisableFlagsInUseLine: true,
+	}
+	f.register(cmd)
+	cmd.Flags().StringVarP(&output, "output", "o", "", "Folder of the bundle, which is made or brought up to date")
+	_ = cmd.MarkFlagRequired("output")
+	return cmd
+}
