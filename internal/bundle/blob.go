@@ -101,6 +101,9 @@ func (b *Bundle) readBlob(ctx context.Context, desc ocispec.Descriptor) ([]byte,
 	if b.base != nil && !b.has(ctx, desc) {
 		return b.base.readBlob(ctx, desc)
 	}
+	if info, err := b.store.Info(ctx, desc.Digest); err == nil && info.Size != desc.Size { // it would be read whole
+		return nil, sizeError(b.dir, desc, info.Size)
+	}
 	data, err := content.ReadBlob(ctx, b.store, ocispec.Descriptor{Digest: desc.Digest, MediaType: desc.MediaType, Size: desc.Size})
 	switch {
 	case errdefs.IsNotFound(err):

@@ -105,8 +105,8 @@ func (b *Bundle) manifest(ctx context.Context) (h head, parts []part, err error)
 	if !ok {
 		return h, nil, fmt.Errorf("%s is an OCI layout, but not a bundle: it has no image named %q", b.dir, ManifestName)
 	}
-	var m ocispec.Manifest
-	if err := b.readJSON(ctx, desc, &m); err != nil {
+	m, err := b.readManifest(ctx, ManifestName, desc)
+	if err != nil {
 		return h, nil, err
 	}
 	if err := b.readJSON(ctx, m.Config, &h); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -127,9 +128,16 @@ func (b *Bundle) layers(ctx context.Context, name string) ([]ocispec.Descriptor,
 	if !ok {
 		return nil, nil
 	}
-	var m ocispec.Manifest
-	if err := b.readJSON(ctx, desc, &m); err != nil {
-		return nil, err
+	m, err := b.readManifest(ctx, name, desc)
+	return m.Layers, err
+}
+
+// readManifest reads the manifest of one of the bundle's own images. If it were known as something else, what it refers
+// to would be verified as that.
+func (b *Bundle) readManifest(ctx context.Context, name string, desc ocispec.Descriptor) (m ocispec.Manifest, err error) {
+	if !images.IsManifestType(desc.MediaType) {
+		return m, fmt.Errorf("%s is damaged: its image %s is of type %q, expected %s", b.dir, name, desc.MediaType, ocispec.MediaTypeImageManifest)
 	}
-	return m.Layers, nil
+	err = b.readJSON(ctx, desc, &m)
+	return m, err
 }

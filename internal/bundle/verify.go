@@ -20,6 +20,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/mod/module"
+	modzip "golang.org/x/mod/zip"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -276,6 +277,9 @@ func (v *verification) sum(e *entry, name string, s gomod.Sum) error {
 	var got string
 	var err error
 	if s.GoMod {
+		if e.size > modzip.MaxGoMod {
+			return fmt.Errorf("%s has %d bytes: the go command allows %d", name, e.size, int64(modzip.MaxGoMod))
+		}
 		var data []byte
 		if data, err = io.ReadAll(io.NewSectionReader(e, 0, e.size)); err == nil {
 			got, err = modfetch.HashMod(data)

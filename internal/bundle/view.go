@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -31,6 +32,12 @@ type entry struct {
 	size     int64
 	children []string
 }
+
+// Bounds on the names in a layer, as every folder of each takes memory. Module paths have far less.
+const (
+	maxName  = 1024
+	maxDepth = 64
+)
 
 // View opens the file system of images by their names in the bundle, one above the other. The caller closes it. An image
 // that isn't in the bundle is empty.
@@ -82,13 +89,26 @@ func (v *View) add(ctx context.Context, b *Bundle, layer ocispec.Descriptor) err
 		if err != nil {
 			return err
 		}
-		if h.Typeflag != tar.TypeReg || !fs.ValidPath(h.Name) || h.Name == "." || h.Size > layer.Size-at {
+		if h.Typeflag != tar.TypeReg || !fs.ValidPath(h.Name) || h.Name == "." || h.Size > layer.Size-at || isSparse(h) {
 			return fmt.Errorf("%s: layer %s has the entry %q, which is no plain file: don't use this bundle", b.dir, layer.Digest, h.Name)
+		}
+		if len(h.Name) > maxName || strings.Count(h.Name, "/") > maxDepth {
+			return fmt.Errorf("%s: layer %s has an entry whose name has %d bytes, %.50q…: at most %d bytes in %d folders are read", b.dir, layer.Digest, len(h.Name), h.Name, maxName, maxDepth)
 		}
 		if err := v.file(&entry{name: h.Name, layer: ra, offset: at, size: h.Size}); err != nil {
 			return fmt.Errorf("%s: layer %s: %w", b.dir, layer.Digest, err)
 		}
 	}
+}
+
+// isSparse reports whether an entry has holes: whoever unpacks it gets other bytes than those that lie in the layer.
+func isSparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // file adds a file and its folders. A later layer's file takes the place of an earlier one's.
