@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/larder-build/larder/internal/retry"
 )
 
 // A Client gets files from sources, over networks that fail: it repeats what is worth repeating, goes on where a
@@ -24,9 +26,7 @@ import (
 type Client struct {
 	http     *http.Client
 	say      Remedies
-	tries    int           // of one file without progress
-	backoff  time.Duration // before the second try; twice as long before each further one
-	maxWait  time.Duration // longest wait between tries, also where the server asks for a longer one
+	policy   retry.Policy  // of one file
 	headWait time.Duration // longest silence before an answer's header: a proxy may have to fetch the module itself
 	stall    time.Duration // longest silence within an answer
 }
@@ -64,9 +64,7 @@ func NewClient(ca string, say Remedies) (*Client, error) {
 				ForceAttemptHTTP2:   true,
 			},
 		},
-		tries:    5,
-		backoff:  500 * time.Millisecond,
-		maxWait:  time.Minute,
+		policy:   retry.Policy{Tries: 5, Backoff: 500 * time.Millisecond, MaxWait: time.Minute},
 		headWait: 90 * time.Second,
 		stall:    30 * time.Second,
 	}, nil
@@ -115,26 +113,17 @@ func (c *Client) Get(ctx context.Context, src *Source, name string, w Sink, limi
 	var most int64 // that any try brought
 	for try := 1; ; try++ {
 		err := c.try(ctx, src, name, w, limit, &part)
-		var again *temporaryError
+		var again *retry.TemporaryError
 		if !errors.As(err, &again) || ctx.Err() != nil {
 			return err
 		}
 		if part.size-most >= progressToRetry {
 			most, try = part.size, 1
 		}
-		wait := max(backoff(c.backoff, try), again.after)
-		switch {
-		case try >= c.tries:
-			err = fmt.Errorf("%w (tried %d times)", err, try)
-		case again.after > c.maxWait:
-			err = fmt.Errorf("%w and asks to wait for %v: try again then", err, again.after)
-		default:
-			if sleep(ctx, min(wait, c.maxWait)) != nil {
-				return err
-			}
+		if err = c.policy.Next(ctx, try, err); err == nil {
 			continue
 		}
-		if !src.state.answered.Load() {
+		if !src.state.answered.Load() && ctx.Err() == nil {
 			src.state.dead.Store(&err)
 		}
 		return err
@@ -147,7 +136,7 @@ type partial struct {
 	validator string
 }
 
-// try asks once, for the rest of a file whose beginning is there. Errors that another try may mend are temporaryErrors.
+// try asks once, for the rest of a file whose beginning is there. Errors that another try may mend are retry.TemporaryErrors.
 func (c *Client) try(ctx context.Context, src *Source, name string, w Sink, limit int64, part *partial) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -211,11 +200,11 @@ func (p *partial) begin(resp *http.Response) error {
 		_, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &size)
 		if err != nil || first != p.size || last != size-1 {
 			p.validator = ""
-			return &temporaryError{err: errors.New("sent another range than was asked for")}
+			return &retry.TemporaryError{Err: errors.New("sent another range than was asked for")}
 		}
 	case http.StatusRequestedRangeNotSatisfiable:
 		p.validator = ""
-		return &temporaryError{err: errors.New(resp.Status)}
+		return &retry.TemporaryError{Err: errors.New(resp.Status)}
 	}
 	return nil
 }

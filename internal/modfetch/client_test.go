@@ -18,12 +18,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
 // impatient returns a client that doesn't wait long between tries.
 func impatient(t testing.TB) *Client {
 	t.Helper()
 	c, err := NewClient("", Remedies{Missing: "use another proxy", CA: "pass it with --ca FILE"})
 	require.NoError(t, err)
-	c.backoff, c.maxWait = time.Millisecond, 100*time.Millisecond
+	c.policy.Backoff, c.policy.MaxWait = time.Millisecond, 100*time.Millisecond
 	t.Cleanup(c.http.CloseIdleConnections)
 	return c
 }
@@ -250,7 +252,7 @@ func TestGetStalls(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, content, got)
 
-			c.tries = 1
+			c.policy.Tries = 1
 			_, err = getFile(t, c, faulty(t, content, noon, hang).URL)
 			require.ErrorContains(t, err, "it sent nothing for 200ms")
 		})
@@ -275,7 +277,7 @@ func TestGetLeavesDeadSource(t *testing.T) {
 			for range 3 {
 				require.ErrorContains(t, c.Get(t.Context(), src, "x", new(buffer), 10), "tried 5 times")
 			}
-			require.Equal(t, int64(c.tries), n.Load())
+			require.Equal(t, int64(c.policy.Tries), n.Load())
 		})
 	}
 }

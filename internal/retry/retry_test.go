@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"net/http"
 	"testing"
 	"time"
 
@@ -32,14 +34,41 @@ func TestNext(t *testing.T) {
 	require.Equal(t, enough, p.Next(ctx, 1, busy))
 }
 
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
 func TestAfter(t *testing.T) {
-	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	for header, want := range map[string]time.Duration{
-		"": 0, "soon": 0, "-1": 0, "99999999999": 0,
-		"0": 0, " 120 ": 2 * time.Minute,
-		"Fri, 02 Jan 2026 12:00:30 GMT": 30 * time.Second,
-		"Fri, 02 Jan 2026 11:00:00 GMT": 0,
+		"":                     0,
+		"0":                    0,
+		" 7 ":                  7 * time.Second,
+		"-1":                   0,
+		"1.5":                  0,
+		"soon":                 0,
+		"99999999999999999999": 0,
+		noon.Add(90 * time.Second).Format(http.TimeFormat): 90 * time.Second,
+		noon.Add(-time.Hour).Format(http.TimeFormat):       0,
 	} {
-		require.Equal(t, want, After(header, now), header)
+		require.Equal(t, want, After(header, noon), header)
 	}
+}
+
+func FuzzAfter(f *testing.F) {
+	for _, seed := range []string{"", "120", "-5", "Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "2147483648"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		d := After(header, noon)
+		require.GreaterOrEqual(t, d, time.Duration(0))
+		require.Zero(t, d%time.Second)
+	})
+}
+
+func TestBackoff(t *testing.T) {
+	for try := 1; try < 100; try++ {
+		d := Policy{Backoff: time.Second}.wait(try)
+		most := time.Second << min(try-1, 6)
+		require.LessOrEqual(t, d, most)
+		require.GreaterOrEqual(t, d, most/2)
+	}
+	require.Less(t, Policy{Backoff: time.Second}.wait(math.MaxInt), 2*time.Minute)
 }

@@ -6,32 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/larder-build/larder/internal/retry"
 )
 
-// A temporaryError is one that another try may mend.
-type temporaryError struct {
-	err   error
-	after time.Duration // the server asks for this wait
-}
-
-func (e *temporaryError) Error() string { return e.err.Error() }
-func (e *temporaryError) Unwrap() error { return e.err }
-
 func silence(d time.Duration) error {
-	return &temporaryError{err: fmt.Errorf("it sent nothing for %v", d)}
+	return &retry.TemporaryError{Err: fmt.Errorf("it sent nothing for %v", d)}
 }
 
 // networkError says why a request got no answer, or only a part of one, without the URL that net/http quotes: after a
 // redirect that may be a signed one.
 func (c *Client) networkError(ctx context.Context, err error) error {
-	var temporary *temporaryError
+	var temporary *retry.TemporaryError
 	if cause := context.Cause(ctx); cause != nil {
 		if errors.As(cause, &temporary) {
 			return temporary
@@ -52,7 +43,7 @@ func (c *Client) networkError(ctx context.Context, err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("the transfer broke off: %w", err)
 	}
-	return &temporaryError{err: OneLine(err)}
+	return &retry.TemporaryError{Err: OneLine(err)}
 }
 
 // statusError makes an error of an answer's status, and of its first line of text: proxies say there why they refuse.
@@ -65,8 +56,8 @@ func statusError(resp *http.Response, user *url.Userinfo) error {
 	case code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusProxyAuthRequired:
 		return fmt.Errorf("%s: check the user and password in GOPROXY", text)
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:
-		after := retryAfter(resp.Header.Get("Retry-After"), time.Now())
-		return &temporaryError{err: errors.New(text), after: after}
+		after := retry.After(resp.Header.Get("Retry-After"), time.Now())
+		return &retry.TemporaryError{Err: errors.New(text), After: after}
 	}
 	return errors.New(text)
 }
@@ -86,34 +77,4 @@ func quotes(line string, user *url.Userinfo) bool {
 	}
 	password, _ := user.Password()
 	return password != "" && strings.Contains(line, password) || user.Username() != "" && strings.Contains(line, user.Username())
-}
-
-// retryAfter reads a Retry-After header: seconds, or a date. What it can't read, and a date that has passed, are 0.
-func retryAfter(header string, now time.Time) time.Duration {
-	header = strings.TrimSpace(header)
-	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if date, err := http.ParseTime(header); err == nil {
-		return max(0, date.Sub(now).Truncate(time.Second))
-	}
-	return 0
-}
-
-// backoff returns the wait after the given try: twice as long each time, less up to a half by chance, so that
-// transfers that failed together don't come back together.
-func backoff(first time.Duration, try int) time.Duration {
-	wait := first << min(try-1, 6)
-	return wait - time.Duration(rand.Int64N(int64(wait)/2+1))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
