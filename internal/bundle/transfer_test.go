@@ -268,7 +268,7 @@ func TestPullAfterFaults(t *testing.T) {
 			defer d.Fail(nil)
 			c := client(t)
 			if name == "stalls" {
-				c.Stall = 50 * time.Millisecond
+				c.Stall = time.Second
 			}
 			before := d.Fetched()
 			dir := t.TempDir()

@@ -80,15 +80,15 @@ func (r *Repository) blob(ctx context.Context, desc ocispec.Descriptor, data io.
 	if there || err != nil {
 		return false, err
 	}
-	location, err := r.begin(ctx, desc)
-	if location == nil || err != nil {
+	to, err := r.begin(ctx, desc)
+	if to == nil || err != nil {
 		return false, err
 	}
-	if location.RawQuery != "" {
-		location.RawQuery += "&"
+	if to.RawQuery != "" {
+		to.RawQuery += "&"
 	}
-	location.RawQuery += "digest=" + url.QueryEscape(desc.Digest.String())
-	resp, err := r.access.do(ctx, request{method: http.MethodPut, url: location, mediaType: "application/octet-stream", body: data, size: desc.Size})
+	to.RawQuery += "digest=" + url.QueryEscape(desc.Digest.String())
+	resp, err := r.access.do(ctx, request{method: http.MethodPut, url: to, mediaType: "application/octet-stream", body: data, size: desc.Size})
 	if err != nil {
 		return false, err
 	}
@@ -102,9 +102,9 @@ func (r *Repository) begin(ctx context.Context, desc ocispec.Descriptor) (*url.U
 		return nil, err
 	}
 	if from := r.holder(ctx, desc); from != "" {
-		location, err := r.mount(ctx, *u, desc, from)
+		to, err := r.mount(ctx, *u, desc, from)
 		if err == nil || ctx.Err() != nil {
-			return location, err
+			return to, err
 		}
 	} // a registry that refuses to mount takes the blob from here
 	resp, err := r.access.do(ctx, request{method: http.MethodPost, url: u})
@@ -114,7 +114,16 @@ func (r *Repository) begin(ctx context.Context, desc ocispec.Descriptor) (*url.U
 	if err := expect(resp, http.StatusAccepted, http.StatusOK, http.StatusNoContent); err != nil {
 		return nil, err
 	}
-	return resp.Location()
+	return location(resp)
+}
+
+// location returns where an upload goes to.
+func location(resp *http.Response) (*url.URL, error) {
+	to, err := resp.Location()
+	if err != nil {
+		return nil, fmt.Errorf("%s doesn't say where the upload goes to: %w", resp.Request.URL.Host, err)
+	}
+	return to, nil
 }
 
 // mount is begin, with the wish that the registry take the blob from another repository.
@@ -127,7 +136,7 @@ func (r *Repository) mount(ctx context.Context, u url.URL, desc ocispec.Descript
 	if err := expect(resp, http.StatusCreated, http.StatusAccepted); err != nil || resp.StatusCode == http.StatusCreated {
 		return nil, err
 	}
-	return resp.Location()
+	return location(resp)
 }
 
 // holder returns the path of a repository to mount a blob from, "" if none has it.

@@ -127,6 +127,8 @@ func (c *Client) login(host string) (user, secret string, err error) {
 	if host == "registry-1.docker.io" {
 		host = "docker.io"
 	}
+	c.mu.Lock() // one helper at a time may ask its user, and docker's config is not for several
+	defer c.mu.Unlock()
 	auth, err := c.docker.GetAuthConfig(host)
 	if err != nil {
 		return "", "", plainError{fmt.Errorf("the login for %s: docker's credential helper: %w", host, modfetch.OneLine(err))}
@@ -136,8 +138,6 @@ func (c *Client) login(host string) (user, secret string, err error) {
 		user, secret = "", auth.IdentityToken
 	}
 	if secret != "" {
-		c.mu.Lock()
-		defer c.mu.Unlock()
 		c.users[host] = auth.Username
 	}
 	return user, secret, nil

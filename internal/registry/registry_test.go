@@ -130,17 +130,17 @@ func TestFetchAfterFaults(t *testing.T) {
 		"reset":               nth(3, every, func(http.ResponseWriter, *http.Request, http.Handler) { testkit.Abort() }),
 		"closed in mid-body":  nth(4, isLayer, breakOff(200_000)),
 		"closed at the start": nth(4, isLayer, breakOff(0)),
-		"stalls": nth(2, isLayer, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		"stalls": nth(1, isLayer, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			next.ServeHTTP(testkit.After(w, 300_000, func() { p.Stall(r) }), r)
 		}),
-		"answers nothing":       nth(2, isLayer, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { p.Stall(r) }),
+		"answers nothing":       nth(1, isLayer, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { p.Stall(r) }),
 		"short Content-Length":  nth(2, isLayer, shorten(400_000)),
 		"Content-Length beyond": lengthen,
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := impatient(t, nil, Options{})
 			if name == "stalls" || name == "answers nothing" {
-				c.Stall, c.HeadWait = 50*time.Millisecond, 200*time.Millisecond
+				c.Stall, c.HeadWait = time.Second, time.Second
 			}
 			before := p.Fetched()
 			p.Fail(f)
@@ -253,14 +253,14 @@ func TestPushAfterFaults(t *testing.T) {
 			next.ServeHTTP(httptest.NewRecorder(), r)
 			w.WriteHeader(502)
 		}),
-		"stalls": nth(2, upload, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { p.Stall(r) }),
+		"stalls": nth(1, upload, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { p.Stall(r) }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p.Fail(f)
 			defer p.Fail(nil)
 			c := impatient(t, nil, Options{})
 			if name == "stalls" {
-				c.Stall, c.HeadWait = 50*time.Millisecond, 200*time.Millisecond
+				c.Stall, c.HeadWait = time.Second, time.Second
 			}
 			ref := p.Host + "/team/push:" + strings.ReplaceAll(name, " ", "-")
 			img := pushImage(t, c, ref, 8<<20)
