@@ -52,7 +52,7 @@ lint:
 	unformatted=$$(gofmt -l bench cmd docs examples frontend internal llb); \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted >&2; exit 1; fi
 	go vet ./...
-	go vet -tags bench ./bench
+	go vet -tags bench ./bench ./internal/serve
 	for module in hello alpine bake dialect existing static tests; do go -C examples/$$module vet ./...; done
 
 clean:

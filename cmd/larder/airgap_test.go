@@ -43,7 +43,7 @@ func (s *side) larder(args ...string) string { return s.run(testkit.Larder(s.t, 
 // image builds to a tar file and returns the digest of what is in it. build is a command without its output and tree.
 func (s *side) image(tree string, build ...string) string {
 	file := filepath.Join(s.t.TempDir(), "image.tar")
-	s.run(build[0], append(append(build[1:], "--output", "type=oci,dest="+file), tree)...)
+	s.run(build[0], append(append(build[1:], "--output", "type=oci,rewrite-timestamp=true,dest="+file), tree)...)
 	return digestOf(s.t, file)
 }
 
@@ -61,7 +61,7 @@ COPY --from=build /out/app /usr/local/bin/app
 target "app" {
   context = "app"
   platforms = ["linux/amd64", "linux/arm64"]
-  output = ["type=oci,dest=OUT"]
+  output = ["type=oci,rewrite-timestamp=true,dest=OUT"]
 }
 `
 	toolGo = "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"a tool from the bundle\") }\n"

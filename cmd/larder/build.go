@@ -60,7 +60,7 @@ func (f *buildFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.Allow, "allow", nil, `Allow extra privileged entitlement (e.g., "network.host", "security.insecure", "device")`)
 	flags.StringArrayVar(&f.Annotations, "annotation", nil, "Add annotation to the image")
 	flags.StringArrayVar(&f.Attests, "attest", nil, `Attestation parameters (format: "type=sbom,generator=image")`)
-	flags.StringVar(&f.bundle, "bundle", "", "Take modules, toolchain, base images and frontend from a bundle")
+	flags.StringVar(&f.bundle, "bundle", "", "Take modules, toolchain, base images and frontend from a bundle, a folder or a reference in a registry")
 	flags.StringArrayVar(&f.CacheFrom, "cache-from", nil, `External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")`)
 	flags.StringArrayVar(&f.CacheTo, "cache-to", nil, `Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")`)
 	flags.StringVar(&f.Call, "call", "build", `Set method for evaluating build ("check", "outline", "targets")`)

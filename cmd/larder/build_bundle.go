@@ -2,17 +2,19 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/larder-build/larder/internal/bundle"
+	"github.com/opencontainers/go-digest"
 	"mvdan.cc/sh/v3/syntax"
 )
 
 // useBundle has a build take from a bundle what it would fetch, and tells how buildx would be told to. A context that
 // the user names stays theirs.
 func (c *command) useBundle(f *buildFlags) error {
-	b, err := bundle.Open(f.bundle)
+	b, err := c.openOrPull(f.bundle)
 	if err != nil {
 		return fmt.Errorf("--bundle: %w", err)
 	}
@@ -25,6 +27,28 @@ func (c *command) useBundle(f *buildFlags) error {
 	}
 	f.BuildContexts = append(contexts, f.BuildContexts...)
 	return nil
+}
+
+// openOrPull opens a bundle in a folder, or one in a registry, which is kept in the user's cache folder for the next time.
+func (c *command) openOrPull(name string) (*bundle.Bundle, error) {
+	if _, err := os.Stat(name); err == nil || !strings.Contains(name, "/") || strings.HasPrefix(name, ".") || filepath.IsAbs(name) {
+		return bundle.Open(name)
+	}
+	cache := c.env["XDG_CACHE_HOME"]
+	if cache == "" {
+		cache = filepath.Join(c.env["HOME"], ".cache")
+	}
+	client, err := c.registries("", nil)
+	if err != nil {
+		return nil, err
+	}
+	tally, err := c.tally("auto", "pulled")
+	if err != nil {
+		return nil, err
+	}
+	defer tally.stop()
+	b, _, err := bundle.Pull(c.ctx, filepath.Join(cache, "larder", "bundles", digest.FromString(name).Encoded()), name, client, tally.add)
+	return b, err
 }
 
 func buildxCommand(contexts []string, f *buildFlags) string {

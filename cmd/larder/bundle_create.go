@@ -56,7 +56,7 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.StringArrayVar(&f.Images, "image", nil, "Add an image, besides those that Dockerfiles name")
 	flags.BoolVar(&f.NoImages, "no-images", false, "Leave out the images that Dockerfiles name")
 	flags.StringArrayVar(&f.Tools, "tool", nil, `Add a tool and all that it is built of (format: "PACKAGE@VERSION")`)
-	flags.StringVar(&f.vulnDB, "vulndb", "", "Add a folder that holds a Go vulnerability database")
+	flags.StringVar(&f.vulnDB, "vulndb", "", "Add a Go vulnerability database: a folder, or the URL of a zip of one (https://vuln.go.dev/vulndb.zip)")
 	flags.StringVar(&f.files, "files", "", "Add the files of a folder")
 	flags.StringArrayVar(&f.from, "from", nil, "Take from a bundle, or a folder in a module proxy's layout, before a network is asked")
 	flags.StringVar(&f.since, "since", "", "Make a delta to this bundle, for the side that has it")
@@ -88,10 +88,16 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 		return fmt.Errorf("nothing to put into the bundle: name a folder with a go.mod, or what to add with --go, --tool or --image")
 	}
 	req.Folders = map[string]fs.FS{}
-	for name, dir := range map[string]string{bundle.VulnDBName: f.vulnDB, bundle.FilesName: f.files} {
-		if dir != "" {
-			req.Folders[name] = os.DirFS(dir)
+	if f.files != "" {
+		req.Folders[bundle.FilesName] = os.DirFS(f.files)
+	}
+	if f.vulnDB != "" && !f.dryRun {
+		db, closeDB, err := s.VulnDB(c.ctx, f.vulnDB)
+		if err != nil {
+			return fmt.Errorf("--vulndb: %w", err)
 		}
+		defer func() { err = joinClose(err, closeDB) }()
+		req.Folders[bundle.VulnDBName] = db
 	}
 	folders, closeAll, err := openFolders(c.ctx, f.from)
 	if err != nil {
@@ -144,8 +150,22 @@ func normalizePlatforms(o *stock.Options) error {
 	return nil
 }
 
+// checkCA refuses a file that isn't there; the one of a build step may be missing.
+func checkCA(ca string) error {
+	if ca == "" {
+		return nil
+	}
+	if _, err := os.Stat(ca); err != nil {
+		return fmt.Errorf("--ca: %w", err)
+	}
+	return nil
+}
+
 // stocker reads the go command's settings: from the environment, or where there is a go command, as that has them.
 func (c *command) stocker(ca string) (*stock.Stocker, error) {
+	if err := checkCA(ca); err != nil {
+		return nil, err
+	}
 	client, err := modfetch.NewClient(ca, modfetch.Remedies{
 		Missing: "name a proxy in GOPROXY that serves it, or a folder or bundle that has it with --from",
 		CA:      "if the network has a certificate authority of its own, pass it with --ca FILE",

@@ -12,6 +12,9 @@ import (
 
 // registries returns a client of registries that has docker's logins.
 func (c *command) registries(ca string, plain []string) (*registry.Client, error) {
+	if err := checkCA(ca); err != nil {
+		return nil, err
+	}
 	return registry.NewClient(registry.Options{Docker: config.LoadDefaultConfigFile(c.stderr), CA: ca, PlainHTTP: plain})
 }
 

@@ -41,7 +41,8 @@ type Request struct {
 	// Since. See Apply.
 	Since *Bundle
 
-	sumdbOf *Bundle // the bundle in this folder, of which the copy of the checksum database stays
+	sumdbOf *Bundle         // the bundle in this folder, of which the copy of the checksum database stays
+	known   map[string]Item // images that are taken from bundles, by name
 }
 
 // A Toolchain is a Go toolchain for a platform, and its h1 hash.

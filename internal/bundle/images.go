@@ -36,6 +36,9 @@ func (c *creation) images(ctx context.Context) error {
 			return fmt.Errorf("image %s: %w", ref, err)
 		}
 		item.Name, item.Origin = name, name
+		if known, ok := c.req.known[name]; ok {
+			item.Platform, item.From, item.Origin = known.Platform, known.From, known.Origin
+		}
 		c.b.setImage(name, desc)
 		c.parts = append(c.parts, part{image: name, items: []Item{item}})
 		c.Tell(item.ID(), item.Size)

@@ -22,7 +22,7 @@ import (
 // don't prove under one head; the zero value of sumdb leaves the copies out.
 func Merge(ctx context.Context, dir string, bundles []*Bundle, sumdb SumDB, tell func(string, int64)) (b *Bundle, err error) {
 	m := Maker{Sources: Sources{Private: func(string) bool { return false }}, Images: Layouts(bundles), Tell: tell}
-	req := Request{Folders: map[string]fs.FS{}, SumDB: sumdb}
+	req := Request{Folders: map[string]fs.FS{}, SumDB: sumdb, known: map[string]Item{}}
 	c := collector{req: &req, from: map[string]string{}}
 	var views []*View
 	defer func() {
@@ -85,6 +85,7 @@ func (c *collector) add(ctx context.Context, b *Bundle) (views []*View, err erro
 				}
 				c.from[i.Name] = i.Digest.String() + " " + b.dir
 				c.req.Images = append(c.req.Images, i.Name)
+				c.req.known[i.Name] = i
 			}
 		}
 	}
@@ -177,7 +178,7 @@ func (f fetcherOf) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadC
 // Prune leaves a bundle with the modules and toolchains that a request names, and those of the tools in it; images, tools
 // and files stay, and so does what the checksum database said. No network is asked.
 func Prune(ctx context.Context, b *Bundle, want Request) (*Bundle, error) {
-	req := Request{Folders: map[string]fs.FS{}}
+	req := Request{Folders: map[string]fs.FS{}, known: map[string]Item{}}
 	c := collector{req: &req, from: map[string]string{}}
 	views, err := c.add(ctx, b)
 	defer func() {

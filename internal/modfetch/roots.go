@@ -28,6 +28,9 @@ func Roots(extra string) (*x509.CertPool, error) {
 			pool.AddCertWithConstraint(cert, root.Constraint)
 		}
 	}
+	if extra == "" {
+		return pool, nil
+	}
 	pem, err := os.ReadFile(extra)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

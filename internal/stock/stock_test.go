@@ -1,0 +1,132 @@
+package stock
+
+import (
+	"archive/zip"
+	"bytes"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/testkit"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/module"
+)
+
+func newStocker(t *testing.T, s Settings, env ...string) *Stocker {
+	client, err := modfetch.NewClient("", modfetch.Remedies{Missing: "use another proxy", CA: "pass --ca"})
+	require.NoError(t, err)
+	env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GOMODCACHE=" + t.TempDir(), "GOFLAGS=-modcacherw", "GOTOOLCHAIN=local"}, env...)
+	st, err := New(s, client, "go", env)
+	require.NoError(t, err)
+	return st
+}
+
+// A private module is fetched from version control, and no proxy hears of it; what a proxy lacks is, too, where the list
+// ends in direct.
+func TestFromVersionControl(t *testing.T) {
+	repo := filepath.Join(t.TempDir(), "lib.git")
+	require.NoError(t, os.MkdirAll(repo, 0o755))
+	git := func(args ...string) {
+		testkit.Run(t, "git", append([]string{"-C", repo, "-c", "user.name=x", "-c", "user.email=x@example.com"}, args...)...)
+	}
+	git("init", "-q")
+	require.NoError(t, os.WriteFile(filepath.Join(repo, "go.mod"), []byte("module git.example/lib.git\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(repo, "lib.go"), []byte("package lib\n"), 0o644))
+	git("add", ".")
+	git("commit", "-qm", "first")
+	git("tag", "v1.0.0")
+	files := map[string]string{"go.mod": "module git.example/lib.git\n", "lib.go": "package lib\n"}
+	sums := testkit.Module{Path: "git.example/lib.git", Version: "v1.0.0", Files: files}.Write(t, t.TempDir())
+	set, err := gomod.ParseSums(gomod.File{Name: "go.sum", Data: []byte(sums)})
+	require.NoError(t, err)
+
+	env := []string{"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url.file://" + repo + ".insteadOf", "GIT_CONFIG_VALUE_0=https://git.example/lib"}
+	for name, patterns := range map[string]string{"private": "git.example", "not on the proxy": ""} {
+		t.Run(name, func(t *testing.T) {
+			proxy := testkit.ServeProxy(t, t.TempDir())
+			s := newStocker(t, Settings{GOPROXY: proxy.URL + ",direct", GOPRIVATE: patterns, GOSUMDB: "off"}, append(env, "GOPRIVATE=git.example")...)
+			m := bundle.Maker{Sources: s.Sources(nil), Tell: func(string, int64) {}}
+			b, err := m.Create(t.Context(), t.TempDir(), bundle.Request{Modules: set})
+			require.NoError(t, err)
+			got, err := b.Verify(t.Context(), set, "")
+			require.NoError(t, err)
+			require.Equal(t, 1, got.Modules)
+			items, err := b.Items(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, "version control", items[0].Origin)
+			if patterns != "" {
+				require.Empty(t, proxy.Requests())
+			}
+		})
+	}
+	s := newStocker(t, Settings{GOPROXY: "direct", GOSUMDB: "off"})
+	s.Command = ""
+	_, _, _, err = s.direct(t.Context(), module.Version{Path: "git.example/lib.git", Version: "v1.0.0"})
+	require.ErrorContains(t, err, "there is no go command on this machine")
+}
+
+func TestTool(t *testing.T) {
+	dir := t.TempDir()
+	testkit.Module{Path: "tool.example/say", Version: "v1.2.0", Files: map[string]string{"go.mod": "module tool.example/say\n\ngo 1.24\n", "cmd/say/main.go": "package main\n\nfunc main() {}\n"}}.Write(t, dir)
+	proxy := testkit.ServeProxy(t, dir)
+	s := newStocker(t, Settings{GOPROXY: proxy.URL, GOSUMDB: "off"}, "GOPROXY="+proxy.URL, "GOSUMDB=off")
+	req, err := s.Read(t.Context(), Options{Tools: []string{"tool.example/say/cmd/say@v1.2.0"}, Platforms: []string{"linux/amd64"}})
+	require.NoError(t, err)
+	require.Len(t, req.Tools, 1)
+	require.Equal(t, "say v1.2.0", req.Tools[0].Name+" "+req.Tools[0].Version)
+	require.Len(t, req.Modules.Zips(), 1)
+	for _, bad := range []string{"say", "tool.example/say@", "../x@v1.0.0", "tool.example/none@v9.9.9"} {
+		_, err := s.Read(t.Context(), Options{Tools: []string{bad}, Platforms: []string{"linux/amd64"}})
+		require.ErrorContains(t, err, "--tool "+bad)
+	}
+}
+
+func TestVulnDB(t *testing.T) {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create("index/db.json")
+	require.NoError(t, err)
+	_, err = w.Write([]byte("{}"))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/db/vulndb.zip" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write(b.Bytes())
+	}))
+	defer srv.Close()
+	s := newStocker(t, Settings{})
+	db, closeDB, err := s.VulnDB(t.Context(), srv.URL+"/db/vulndb.zip")
+	require.NoError(t, err)
+	_, err = fs.Stat(db, "index/db.json")
+	require.NoError(t, err)
+	require.NoError(t, closeDB())
+	_, _, err = s.VulnDB(t.Context(), srv.URL+"/none.zip")
+	require.ErrorContains(t, err, "404")
+	_, _, err = s.VulnDB(t.Context(), t.TempDir())
+	require.ErrorContains(t, err, "holds no Go vulnerability database")
+}
+
+// Two trees that disagree on a module's hash can't share a bundle.
+func TestTreesDisagree(t *testing.T) {
+	var dirs []string
+	for _, text := range []string{"package lib\n", "package lib // changed\n"} {
+		dir := t.TempDir()
+		sums := testkit.Module{Path: "a.example/lib", Version: "v1.0.0", Files: map[string]string{"lib.go": text}}.Write(t, t.TempDir())
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "go.sum"), []byte(sums), 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/x\n\ngo 1.26\n\nrequire a.example/lib v1.0.0\n"), 0o644))
+		dirs = append(dirs, dir)
+	}
+	_, err := newStocker(t, Settings{}).Read(t.Context(), Options{Dirs: dirs, Platforms: []string{"linux/amd64"}})
+	require.ErrorContains(t, err, dirs[0])
+	require.ErrorContains(t, err, dirs[1])
+	require.ErrorContains(t, err, "a.example/lib@v1.0.0 is listed as h1:")
+}
