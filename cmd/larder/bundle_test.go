@@ -85,6 +85,32 @@ func TestBundle(t *testing.T) {
 	require.Equal(t, "hello, larder\n", runBinary(t, at("root")))
 }
 
+// A bundle goes through a registry, from which builds take just their module set, or all of it.
+func TestBundleInRegistry(t *testing.T) {
+	w := newWorld(t)
+	dir, repo := t.TempDir(), testkit.Registry(t)+"/stock"
+	w.larder("bundle", "create", "--no-images", "-o", filepath.Join(dir, "a"), w.context)
+	require.Regexp(t, `pushed (\d+) of (\d+) blobs`, w.larder("bundle", "push", filepath.Join(dir, "a"), repo+":1"))
+	require.Contains(t, w.larder("bundle", "push", filepath.Join(dir, "a"), repo+":1"), "pushed 0 of ")
+	require.Contains(t, w.larder("bundle", "pull", "-o", filepath.Join(dir, "b"), repo+":1"), "2 modules, 0 go.mod files, 1 toolchains")
+	require.Empty(t, w.larder("bundle", "diff", filepath.Join(dir, "a"), filepath.Join(dir, "b")))
+	require.Contains(t, w.fails("bundle", "pull", "-o", filepath.Join(dir, "c"), repo+":2"), repo+":2")
+
+	builder := *w
+	builder.state, builder.env = t.TempDir(), []string{"GOPROXY=off"}
+	out, err := builder.build("--build-arg", "LARDER_MODULES="+repo, "--build-context", "larder-toolchain="+w.proxy, "-o", filepath.Join(dir, "root"))
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, out, "take modules from "+repo+":gosum-")
+	require.Equal(t, "hello, larder\n", runBinary(t, filepath.Join(dir, "root")))
+	out, err = builder.build("--bundle", repo+":1", "-o", filepath.Join(dir, "root2"))
+	require.NoError(t, err, "%s", out)
+	require.Equal(t, "hello, larder\n", runBinary(t, filepath.Join(dir, "root2")))
+	builder.replace("go.sum", "a.example/greet v1.2.0", "a.example/greet v1.2.1")
+	out, err = builder.build("--build-arg", "LARDER_MODULES="+repo, "--build-context", "larder-toolchain="+w.proxy, "-o", filepath.Join(dir, "root3"))
+	require.Error(t, err)
+	require.Contains(t, out, "GOPROXY=off forbids to fetch them", "no image is tagged with another module set")
+}
+
 // A desk sets GOPROXY to the server, and nothing else but that there is no checksum database for what nobody published.
 func TestBundleServe(t *testing.T) {
 	w := newWorld(t)
