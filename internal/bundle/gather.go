@@ -11,8 +11,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -99,19 +97,7 @@ func (g *gatherer) modules(ctx context.Context, set gomod.Set) ([]gathered, erro
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("stopped after some of %d modules, which the next run won't fetch again: %w", len(list), context.Cause(ctx))
 	}
-	return out, summarize(failed)
-}
-
-// maxReported is how many modules that failed are told, one line each.
-const maxReported = 10
-
-// summarize sorts errors, so that the same failures read the same, and bounds them.
-func summarize(failed []error) error {
-	slices.SortFunc(failed, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	if n := len(failed); n > maxReported {
-		failed = append(failed[:maxReported:maxReported], fmt.Errorf("and %d more", n-maxReported))
-	}
-	return errors.Join(failed...)
+	return out, modfetch.Summarize(failed)
 }
 
 // A gathered item, and its files.

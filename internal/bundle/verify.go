@@ -68,7 +68,7 @@ func (b *Bundle) Verify(ctx context.Context, sums gomod.Set, key string) (Verifi
 			return v.count, err
 		}
 	}
-	return v.count, summarize(v.failed)
+	return v.count, modfetch.Summarize(v.failed)
 }
 
 // A verification is one run of Verify.

@@ -10,7 +10,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +33,6 @@ var inStep = modfetch.Remedies{
 
 const (
 	parallelFetches = 16
-	maxReported     = 10 // modules that failed, one line each
 	progressEvery   = 5 * time.Second
 )
 
@@ -151,22 +149,13 @@ func (f *fetcher) fetch(ctx context.Context, set gomod.Set) error {
 		return fmt.Errorf("fetching modules was stopped after %d of %d files: %w", f.files.Load(), len(sums), context.Cause(ctx))
 	}
 	if len(f.failed) > 0 {
-		return summarize(f.failed)
+		return modfetch.Summarize(f.failed)
 	}
 	if err := errors.Join(f.out.RemoveAll(fetching), seal(f.out)); err != nil {
 		return fmt.Errorf("finishing the module folder: %w", err)
 	}
 	fmt.Fprintf(f.log, "fetched and checked %d zips and %d go.mod files, %s\n", len(set.Zips()), len(set.GoMods()), megabytes(f.bytes.Load()))
 	return nil
-}
-
-// summarize sorts errors, so that the same failures read the same, and bounds them.
-func summarize(failed []error) error {
-	slices.SortFunc(failed, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	if n := len(failed); n > maxReported {
-		failed = append(failed[:maxReported:maxReported], fmt.Errorf("%d more files of modules could not be fetched", n-maxReported))
-	}
-	return errors.Join(failed...)
 }
 
 // fetching is where files are until they are checked: no module path starts with a dot.

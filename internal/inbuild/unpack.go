@@ -87,7 +87,7 @@ func partition(set gomod.Set, src folders) (present gomod.Set, missing []gomod.S
 // tellMissing lists the first of what is missing.
 func tellMissing(w io.Writer, missing []gomod.Sum) {
 	for i, sum := range missing {
-		if i == maxReported {
+		if i == modfetch.MaxReported {
 			fmt.Fprintf(w, "… and %d more\n", len(missing)-i)
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,4 +78,17 @@ func quotes(line string, user *url.Userinfo) bool {
 	}
 	password, _ := user.Password()
 	return password != "" && strings.Contains(line, password) || user.Username() != "" && strings.Contains(line, user.Username())
+}
+
+// MaxReported is how many files that failed are told, one line each.
+const MaxReported = 10
+
+// Summarize joins the errors of many files, sorted, so that the same failures read the same, and bounded. It is nil for
+// none.
+func Summarize(failed []error) error {
+	slices.SortFunc(failed, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	if n := len(failed); n > MaxReported {
+		failed = append(failed[:MaxReported:MaxReported], fmt.Errorf("and %d more", n-MaxReported))
+	}
+	return errors.Join(failed...)
 }
