@@ -21,8 +21,8 @@ const head = `# Benchmarks
 
 Written by "make bench" on %s: %d CPUs (%s), %s, BuildKit %s, ko %s.
 
-Times are medians of %d builds after a warm-up or, for cold builds and fresh runners, means of %d; of the trees other than
-hello, of 3 and 1. All peers took turns, in one run, on one BuildKit, with the same toolchain, modules and module proxy,
+Times are medians of %d builds after a warm-up, of the trees other than hello of %d; cold builds and fresh runners were
+measured once. All peers took turns, in one run, on one BuildKit, with the same toolchain, modules and module proxy,
 by buildctl to an OCI tar. What each was:
 
 - larder: its image, named by a "# syntax=" line; "larder, seed": the same with a seed of the compile cache;
@@ -56,7 +56,7 @@ type report struct {
 func (r *report) add(results ...result) {
 	r.results = append(r.results, results...)
 	var b strings.Builder
-	fmt.Fprintf(&b, head, time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu(r.t), runtime.Version(), buildkit(r.t), ko(r.t), runs, freshRuns)
+	fmt.Fprintf(&b, head, time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu(r.t), runtime.Version(), buildkit(r.t), ko(r.t), runs, slowRuns)
 	var bars []bar
 	for _, name := range r.inputs() {
 		if !isGrown(name) {

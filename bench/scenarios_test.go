@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// runs is how often a scenario on a warm desk is measured, after once that doesn't count; freshRuns is how often one on
-// a fresh builder is, which nothing can warm up.
+// runs is how often a scenario on a warm desk is measured, after once that doesn't count, and slowRuns that of a tree that
+// takes long. One on a fresh builder, which nothing can warm up, is measured once.
 const (
-	runs      = 5
-	freshRuns = 2
+	runs     = 5
+	slowRuns = 3
 )
 
 // A scenario is what changed before a build, and where it runs.
@@ -80,15 +80,16 @@ func platforms(p peer) []string {
 // warm returns the scenarios of a desk where the same was built before.
 func (w *world) warm(in input, dir string) []scenario {
 	docker, more := []string{mounts, image}, []string{inClient, koBuild, floor}
-	list := []scenario{
+	edited := scenario{name: "one line of main edited", goal: 1, against: docker, also: more, change: w.editing(dir, in.main)}
+	if in.deep != "" {
+		return []scenario{edited, {name: "one line of a package that all share edited", goal: 1, against: docker, also: more, change: w.editing(dir, in.deep)}}
+	}
+	return []scenario{
 		{name: "nothing changed", goal: 1, against: docker, also: more, change: func() {}},
 		{name: "README edited", goal: 0.2, against: docker, also: more, change: w.editing(dir, "README.md")},
-		{name: "one line of main edited", goal: 1, against: docker, also: more, change: w.editing(dir, in.main)},
+		edited,
+		{name: "one dependency added", goal: 1.1, against: docker, also: more, change: func() { w.require(dir, in.main) }},
 	}
-	if in.deep != "" {
-		list = append(list, scenario{name: "one line of a package that all share edited", goal: 1, against: docker, also: more, change: w.editing(dir, in.deep)})
-	}
-	return append(list, scenario{name: "one dependency added", goal: 1.1, against: docker, also: more, change: func() { w.require(dir, in.main) }})
 }
 
 // runner returns the scenarios of a builder that has nothing but a cache in a registry.
@@ -100,10 +101,14 @@ func (w *world) runner(in input, dir, seed string) []scenario {
 		}
 		return []string{"--opt", "context:larder-gocache=local:seed", "--local", "seed=" + seed}
 	}
+	edited := scenario{name: "fresh runner with a registry cache, one line of main edited", goal: 0.25, fresh: true, cached: true, against: all,
+		also: []string{seeded}, change: w.editing(dir, in.main), args: seedArgs}
+	if in.slow {
+		return []scenario{edited}
+	}
 	return []scenario{
 		{name: "fresh runner with a registry cache, nothing edited", goal: 1, fresh: true, cached: true, against: all, change: func() {}},
-		{name: "fresh runner with a registry cache, one line of main edited", goal: 0.25, fresh: true, cached: true, against: all,
-			also: []string{seeded}, change: w.editing(dir, in.main), args: seedArgs},
+		edited,
 		{name: "fresh runner with a registry cache, one dependency added", goal: 0.4, fresh: true, cached: true, against: all,
 			change: func() { w.require(dir, in.main) }},
 	}
@@ -112,14 +117,11 @@ func (w *world) runner(in input, dir, seed string) []scenario {
 // run1 measures one scenario by all peers in turns.
 func (w *world) run1(in input, dir string, s scenario) (out []result) {
 	warmup, count := 1, runs
-	if s.fresh {
-		warmup, count = 0, freshRuns
-	}
 	if in.slow {
-		count = min(count, 3)
+		count = slowRuns
 	}
-	if in.slow && s.fresh {
-		count = 1
+	if s.fresh {
+		warmup, count = 0, 1
 	}
 	names := in.without(append(append([]string{gateway}, s.against...), s.also...))
 	took := map[string][]time.Duration{}
