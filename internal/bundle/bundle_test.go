@@ -181,6 +181,11 @@ func TestDelta(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, changes, 1)
 	require.Equal(t, "module new.example/lib@v1.0.0", changes[0].New.ID())
+	reopened, err := Open(deltaDir)
+	require.NoError(t, err)
+	fromDelta, err := Diff(t.Context(), old, reopened)
+	require.NoError(t, err)
+	require.Equal(t, changes, fromDelta, "a delta tells what it brings")
 
 	few := newStock(t, 3)
 	other := few.create(t.TempDir(), few.request())

@@ -66,8 +66,13 @@ type Change struct {
 }
 
 // Diff returns what a bundle has other than an older one, sorted. Items that differ in where and when they were had from
-// alone are the same.
+// alone are the same. The newer one may be a delta to the older.
 func Diff(ctx context.Context, older, newer *Bundle) ([]Change, error) {
+	if newer.Since() == older.Digest() {
+		whole := *newer
+		whole.base = older
+		newer = &whole
+	}
 	a, err := older.Items(ctx)
 	if err != nil {
 		return nil, err
