@@ -40,7 +40,8 @@ Where Larder is slower: it runs as a frontend's image, and starts that, reads th
 before BuildKit can tell that nothing has changed, which is most of the time where nothing has. After an edit it also
 copies the slice and starts one more step. Cold, it takes the toolchain from the module proxy, checks and unpacks it,
 where the others pull it as an image from a registry on loopback or have it; and what is imported is compiled, kept as a
-layer and then used, in two steps where the others have one.
+layer and then used, in two steps where the others have one. An import that is new does that again for all
+imports, out of the compile cache.
 
 ![Larder's time as a part of its best peer's](benchmarks.svg)
 `
