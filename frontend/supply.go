@@ -197,11 +197,9 @@ func (b *build) moduleSource(ctx context.Context, m *dialect.Modules, part gomod
 	for i, s := range m.Sources {
 		entry := s.Keyword + s.URL
 		if s.Context != "" || s.Image != "" {
-			folder := larder.Files(llb.Image(s.Image), files, "[internal] take modules from "+s.Image)
-			if s.Context != "" {
-				if folder, err = b.folder(ctx, s.Context, files); err != nil {
-					return from, err
-				}
+			folder, err := b.sourceFolder(ctx, s, files)
+			if err != nil {
+				return from, err
 			}
 			entry = larder.ProxyFolder(len(from.Folders))
 			from.Folders = append(from.Folders, folder)
@@ -218,6 +216,14 @@ func (b *build) moduleSource(ctx context.Context, m *dialect.Modules, part gomod
 		from.GOPROXY = ""
 	}
 	return from, nil
+}
+
+// sourceFolder returns a source that is a GOPROXY folder, of which only some files are needed.
+func (b *build) sourceFolder(ctx context.Context, s dialect.Source, files []string) (llb.State, error) {
+	if s.Image != "" {
+		return larder.Files(llb.Image(s.Image), files, "[internal] take modules from "+s.Image), nil
+	}
+	return b.folder(ctx, s.Context, files)
 }
 
 func separator(s dialect.Source) string {

@@ -17,12 +17,10 @@ func (c *command) auditBundle(o *audit.Options, f *auditFlags, alone bool) (done
 	if err != nil {
 		return nil, err
 	}
-	var views []*bundle.View
+	var views bundle.Views
 	dir := ""
 	done = func() {
-		for _, v := range views {
-			v.Close()
-		}
+		_ = views.Close() // they were read to the end
 		os.RemoveAll(dir)
 	}
 	defer func() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -92,18 +93,18 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 		req.Folders[bundle.FilesName] = os.DirFS(f.files)
 	}
 	if f.vulnDB != "" && !f.dryRun {
-		db, closeDB, err := s.VulnDB(c.ctx, f.vulnDB)
-		if err != nil {
-			return fmt.Errorf("--vulndb: %w", err)
+		db, closeDB, dbErr := s.VulnDB(c.ctx, f.vulnDB)
+		if dbErr != nil {
+			return fmt.Errorf("--vulndb: %w", dbErr)
 		}
-		defer func() { err = joinClose(err, closeDB) }()
+		defer func() { err = errors.Join(err, closeDB()) }()
 		req.Folders[bundle.VulnDBName] = db
 	}
-	folders, closeAll, err := openFolders(c.ctx, f.from)
+	folders, views, err := openFolders(c.ctx, f.from)
+	defer func() { err = errors.Join(err, views.Close()) }()
 	if err != nil {
 		return err
 	}
-	defer func() { err = joinClose(err, closeAll) }()
 	if f.since != "" {
 		if req.Since, err = bundle.Open(f.since); err != nil {
 			return err
@@ -192,34 +193,25 @@ func (c *command) stocker(ca string) (*stock.Stocker, error) {
 	return stock.New(get, client, goCommand, env)
 }
 
-// openFolders opens bundles and folders in a module proxy's layout.
-func openFolders(ctx context.Context, names []string) (list []bundle.Folder, closeAll func() error, err error) {
-	var views []*bundle.View
-	closeAll = func() error {
-		for _, v := range views {
-			if err := v.Close(); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
+// openFolders opens bundles and folders in a module proxy's layout. The caller closes the views, after an error too.
+func openFolders(ctx context.Context, names []string) (list []bundle.Folder, views bundle.Views, err error) {
 	for _, name := range names {
 		if _, serr := os.Stat(filepath.Join(name, "index.json")); serr != nil {
 			if info, serr := os.Stat(name); serr != nil || !info.IsDir() {
-				return nil, closeAll, fmt.Errorf("--from %s: it is no folder of this machine", name)
+				return nil, views, fmt.Errorf("--from %s: it is no folder of this machine", name)
 			}
 			list = append(list, bundle.Folder{Name: name, FS: os.DirFS(name)})
 			continue
 		}
 		b, err := bundle.Open(name)
 		if err != nil {
-			return nil, closeAll, fmt.Errorf("--from: %w", err)
+			return nil, views, fmt.Errorf("--from: %w", err)
 		}
 		folder, view, err := b.Folder(ctx)
 		if err != nil {
-			return nil, closeAll, fmt.Errorf("--from: %w", err)
+			return nil, views, fmt.Errorf("--from: %w", err)
 		}
 		views, list = append(views, view), append(list, folder)
 	}
-	return list, closeAll, nil
+	return list, views, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -225,8 +224,7 @@ func (c *command) tellRequest(req bundle.Request, sizes func(gomod.Sum) (int64, 
 		fmt.Fprintf(w, "%s\t%s\t%s\t\t%s\n", bundle.KindModule, s.Path, s.Version, size(s))
 	}
 	for _, t := range req.Toolchains {
-		goos, goarch, _ := strings.Cut(t.Platform, "/")
-		s := gomod.Sum{Path: gomod.ToolchainPath, Version: t.ModuleVersion(goos, goarch)}
+		s := t.Sum(t.Platform, t.H1)
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", bundle.KindToolchain, s.Path, t.Version, t.Platform, size(s))
 	}
 	for _, name := range req.Images {
@@ -259,6 +257,3 @@ func (c *command) tellBundle(b *bundle.Bundle) error {
 		count[bundle.KindToolchain], count[bundle.KindImage], count[bundle.KindTool], units.HumanSize(float64(size)))
 	return nil
 }
-
-// joinClose adds the error of closing to another.
-func joinClose(err error, closeAll func() error) error { return errors.Join(err, closeAll()) }

@@ -52,17 +52,17 @@ func (c *command) bundleServe() *cobra.Command {
 }
 
 func (c *command) runServe(o serve.Options, listen string, dirs []string) error {
-	sources, release, err := openSources(c.ctx, dirs)
+	sources, views, err := openSources(c.ctx, dirs)
 	if err != nil {
 		return err
 	}
 	s, err := serve.New(o, sources...)
 	if err != nil {
-		return errors.Join(err, release())
+		return errors.Join(err, views.Close())
 	}
 	l, err := new(net.ListenConfig).Listen(c.ctx, "tcp", listen)
 	if err != nil {
-		return errors.Join(fmt.Errorf("--listen %s: %w", listen, err), release())
+		return errors.Join(fmt.Errorf("--listen %s: %w", listen, err), views.Close())
 	}
 	scheme := "http"
 	if o.CertFile != "" {
@@ -75,7 +75,7 @@ func (c *command) runServe(o serve.Options, listen string, dirs []string) error 
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		c.reload(s, dirs, release, stopped)
+		c.reload(s, dirs, views, stopped)
 	}()
 	err = s.Serve(c.ctx, l)
 	close(stopped)
@@ -84,7 +84,7 @@ func (c *command) runServe(o serve.Options, listen string, dirs []string) error 
 }
 
 // reload gives the server the bundles anew when one of them has changed, or on SIGHUP, until stopped is closed.
-func (c *command) reload(s *serve.Server, dirs []string, release func() error, stopped <-chan struct{}) {
+func (c *command) reload(s *serve.Server, dirs []string, views bundle.Views, stopped <-chan struct{}) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -94,7 +94,7 @@ func (c *command) reload(s *serve.Server, dirs []string, release func() error, s
 	for {
 		select {
 		case <-stopped:
-			_ = release() // the process ends
+			_ = views.Close() // the process ends
 			return
 		case <-hup:
 		case <-tick.C:
@@ -107,13 +107,13 @@ func (c *command) reload(s *serve.Server, dirs []string, release func() error, s
 		if err == nil {
 			var released <-chan struct{}
 			if released, err = s.Reload(sources...); err == nil {
-				last := release
-				release = next
-				go func() { <-released; _ = last() }()
+				last := views
+				views = next
+				go func() { <-released; _ = last.Close() }()
 				fmt.Fprintln(c.stderr, "read the bundles again")
 				continue
 			}
-			err = errors.Join(err, next())
+			err = errors.Join(err, next.Close())
 		}
 		fmt.Fprintf(c.stderr, "WARNING: serving as before: %v\n", err)
 	}
@@ -130,16 +130,8 @@ func stamps(dirs []string) (all string) {
 	return all
 }
 
-// openSources opens bundles to be served. release closes them.
-func openSources(ctx context.Context, dirs []string) (sources []goproxy.Source, release func() error, err error) {
-	var views []*bundle.View
-	release = func() error {
-		var errs []error
-		for _, v := range views {
-			errs = append(errs, v.Close())
-		}
-		return errors.Join(errs...)
-	}
+// openSources opens bundles to be served. The caller closes the views.
+func openSources(ctx context.Context, dirs []string) (sources []goproxy.Source, views bundle.Views, err error) {
 	for _, dir := range dirs {
 		b, err := bundle.Open(dir)
 		if err == nil {
@@ -150,8 +142,8 @@ func openSources(ctx context.Context, dirs []string) (sources []goproxy.Source, 
 			}
 		}
 		if err != nil {
-			return nil, nil, errors.Join(err, release())
+			return nil, nil, errors.Join(err, views.Close())
 		}
 	}
-	return sources, release, nil
+	return sources, views, nil
 }

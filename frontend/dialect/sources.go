@@ -25,7 +25,7 @@ const ModulesArg = "LARDER_MODULES"
 func setSources(req Request, set gomod.Set) ([]Source, error) {
 	repo := strings.TrimSuffix(req.BuildArgs[ModulesArg], "/")
 	if repo != "" && req.ModuleImage != nil && !set.Empty() && !req.hasContext(ModulesContext) {
-		ref := repo + ":gosum-" + set.Key()
+		ref := repo + ":" + gomod.SetTag(set.Key())
 		ok, err := req.ModuleImage(ref)
 		if err != nil {
 			return nil, fmt.Errorf("%s=%s: %w", ModulesArg, repo, err)

@@ -53,7 +53,7 @@ func (s *stock) maker() Maker {
 	list, err := modfetch.ParseList(s.proxy.URL)
 	require.NoError(s.t, err)
 	return Maker{
-		Sources: Sources{Client: client, Proxies: list, Private: func(string) bool { return false }},
+		Sources: Sources{Client: client, Proxies: list},
 		Tell:    func(string, int64) {},
 	}
 }

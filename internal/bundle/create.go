@@ -109,20 +109,13 @@ type creation struct {
 	b       *Bundle
 	staging string
 	parts   []part
-	views   []*View
+	views   Views
 }
 
 func (c *creation) run(ctx context.Context, old *Bundle) (err error) {
-	defer func() {
-		for _, v := range c.views {
-			err = errors.Join(err, v.Close())
-		}
-	}()
+	defer func() { err = errors.Join(err, c.views.Close()) }()
 	for _, b := range []*Bundle{c.req.Since, old} {
-		if b == nil {
-			continue
-		}
-		if len(b.index.Manifests) == 0 {
+		if b == nil || len(b.index.Manifests) == 0 {
 			continue
 		}
 		folder, view, err := b.Folder(ctx)
@@ -256,9 +249,7 @@ func (c *creation) toolchains(ctx context.Context) error {
 	g := c.gatherer()
 	var groups [][]gathered
 	for _, t := range c.req.Toolchains {
-		goos, goarch, _ := cutPlatform(t.Platform)
-		sum := gomod.Sum{Path: gomod.ToolchainPath, Version: t.ModuleVersion(goos, goarch), Hash: t.H1}
-		f, err := g.find(ctx, sum)
+		f, err := g.find(ctx, t.Sum(t.Platform, t.H1))
 		if err != nil {
 			return fmt.Errorf("the Go toolchain %s for %s: %w", t.Version, t.Platform, err)
 		}
@@ -287,8 +278,7 @@ func (c *creation) sumdb(ctx context.Context) error {
 		}
 	}
 	for _, t := range c.req.Toolchains {
-		goos, goarch, _ := cutPlatform(t.Platform)
-		mods = append(mods, module.Version{Path: gomod.ToolchainPath, Version: t.ModuleVersion(goos, goarch)})
+		mods = append(mods, t.Sum(t.Platform, t.H1).Module())
 	}
 	if len(mods) == 0 {
 		return nil

@@ -64,7 +64,7 @@ func victim(what string, args []string) error {
 	if err != nil {
 		return err
 	}
-	m := Maker{Sources: Sources{Client: client, Proxies: list, Private: func(string) bool { return false }}, Tell: func(string, int64) {}}
+	m := Maker{Sources: Sources{Client: client, Proxies: list}, Tell: func(string, int64) {}}
 	_, err = m.Create(ctx, args[0], Request{Modules: set, Keys: []string{set.Key()}})
 	return err
 }

@@ -55,7 +55,7 @@ func example(t *testing.T) string {
 	list, err := modfetch.ParseList("off")
 	require.NoError(t, err)
 	m := Maker{
-		Sources: Sources{Folders: []Folder{{Name: "https://proxy.example.com", FS: os.DirFS(modules)}}, Proxies: list, Private: func(string) bool { return false }},
+		Sources: Sources{Folders: []Folder{{Name: "https://proxy.example.com", FS: os.DirFS(modules)}}, Proxies: list},
 		Tell:    func(string, int64) {},
 	}
 	dir := t.TempDir()

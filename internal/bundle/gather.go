@@ -45,7 +45,7 @@ type Sources struct {
 	// version, which needn't be there if it has an error. It is asked for modules that Private names, and where the
 	// list of proxies ends in direct.
 	Direct  func(ctx context.Context, m module.Version) (zip, mod, info string, err error)
-	Private func(path string) bool
+	Private func(path string) bool // nil for none
 }
 
 // A gatherer gets the files of modules.
@@ -259,7 +259,7 @@ var errDirect = errors.New("from version control")
 
 func (g *gatherer) download(ctx context.Context, m module.Version, name, tmp string, limit int64) (string, error) {
 	list := g.from.Proxies
-	if g.from.Private(m.Path) {
+	if g.from.Private != nil && g.from.Private(m.Path) {
 		return "", errDirect
 	}
 	w, err := os.Create(tmp)

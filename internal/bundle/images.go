@@ -22,8 +22,6 @@ type ImageSource interface {
 	Resolve(ctx context.Context, ref string) (name string, desc ocispec.Descriptor, fetcher remotes.Fetcher, err error)
 }
 
-func cutPlatform(platform string) (os, arch string, ok bool) { return strings.Cut(platform, "/") }
-
 // images fetches base images.
 func (c *creation) images(ctx context.Context) error {
 	for _, ref := range c.req.Images {

@@ -177,9 +177,16 @@ func (b *Bundle) Sums(ctx context.Context) (gomod.Set, error) {
 	return gomod.ParseSums(gomod.File{Name: b.dir, Data: text.Bytes()})
 }
 
-// sums returns the go.sum lines of a module.
+// toolchain returns the line that a go.sum would have for a toolchain.
+func (i Item) toolchain() gomod.Sum { return gomod.Toolchain{Version: i.Version}.Sum(i.Platform, i.H1) }
+
+// sums returns the go.sum lines of a module, or of a toolchain, which is one, too.
 func (i Item) sums() (lines []gomod.Sum) {
-	if i.Kind != KindModule && i.Kind != KindGoMod {
+	switch i.Kind {
+	case KindModule, KindGoMod:
+	case KindToolchain:
+		return []gomod.Sum{i.toolchain()}
+	default:
 		return nil
 	}
 	if i.H1 != "" {

@@ -140,11 +140,14 @@ func (b *Bundle) Dir() string { return b.dir }
 // Store returns the bundle's blobs.
 func (b *Bundle) Store() content.Store { return b.store }
 
+// refName returns the name that an image has in the index.
+func refName(desc ocispec.Descriptor) string { return desc.Annotations[ocispec.AnnotationRefName] }
+
 // Images returns the bundle's images, by name.
 func (b *Bundle) Images() map[string]ocispec.Descriptor {
 	all := map[string]ocispec.Descriptor{}
 	for _, desc := range b.index.Manifests {
-		all[desc.Annotations[ocispec.AnnotationRefName]] = desc
+		all[refName(desc)] = desc
 	}
 	return all
 }
@@ -153,7 +156,7 @@ func (b *Bundle) Images() map[string]ocispec.Descriptor {
 // the one that deltas are made to.
 func (b *Bundle) Digest() digest.Digest {
 	index := b.index
-	index.Manifests = slices.DeleteFunc(slices.Clone(index.Manifests), func(d ocispec.Descriptor) bool { return d.Annotations[ocispec.AnnotationRefName] == SignatureName })
+	index.Manifests = slices.DeleteFunc(slices.Clone(index.Manifests), func(d ocispec.Descriptor) bool { return refName(d) == SignatureName })
 	data, err := json.Marshal(index)
 	if err != nil {
 		panic(err) // there is nothing in it that can't be marshalled
@@ -183,12 +186,12 @@ func (b *Bundle) setImage(name string, desc ocispec.Descriptor) {
 	desc.Annotations = map[string]string{ocispec.AnnotationRefName: name}
 	b.index.Manifests = append(b.index.Manifests, desc)
 	slices.SortFunc(b.index.Manifests, func(x, y ocispec.Descriptor) int {
-		return strings.Compare(x.Annotations[ocispec.AnnotationRefName], y.Annotations[ocispec.AnnotationRefName])
+		return strings.Compare(refName(x), refName(y))
 	})
 }
 
 func (b *Bundle) removeImage(name string) {
-	b.index.Manifests = slices.DeleteFunc(b.index.Manifests, func(d ocispec.Descriptor) bool { return d.Annotations[ocispec.AnnotationRefName] == name })
+	b.index.Manifests = slices.DeleteFunc(b.index.Manifests, func(d ocispec.Descriptor) bool { return refName(d) == name })
 }
 
 // commit makes the index what the bundle is, at once.

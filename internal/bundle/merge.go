@@ -21,15 +21,11 @@ import (
 // a file are an error that names both. No network is asked but the checksum database, for what its copies in the bundles
 // don't prove under one head; the zero value of sumdb leaves the copies out.
 func Merge(ctx context.Context, dir string, bundles []*Bundle, sumdb SumDB, tell func(string, int64)) (b *Bundle, err error) {
-	m := Maker{Sources: Sources{Private: func(string) bool { return false }}, Images: Layouts(bundles), Tell: tell}
+	m := Maker{Images: Layouts(bundles), Tell: tell}
 	req := Request{Folders: map[string]fs.FS{}, SumDB: sumdb, known: map[string]Item{}}
 	c := collector{req: &req, from: map[string]string{}}
-	var views []*View
-	defer func() {
-		for _, v := range views {
-			err = errors.Join(err, v.Close())
-		}
-	}()
+	var views Views
+	defer func() { err = errors.Join(err, views.Close()) }()
 	for _, b := range bundles {
 		folder, view, err := b.Folder(ctx)
 		if err != nil {
@@ -59,7 +55,7 @@ type collector struct {
 }
 
 // add adds what a bundle holds, and returns the views that the request reads.
-func (c *collector) add(ctx context.Context, b *Bundle) (views []*View, err error) {
+func (c *collector) add(ctx context.Context, b *Bundle) (views Views, err error) {
 	h, parts, err := b.manifest(ctx)
 	if err != nil {
 		return nil, err
@@ -177,15 +173,11 @@ func (f fetcherOf) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadC
 
 // Prune leaves a bundle with the modules and toolchains that a request names, and those of the tools in it; images, tools
 // and files stay, and so does what the checksum database said. No network is asked.
-func Prune(ctx context.Context, b *Bundle, want Request) (*Bundle, error) {
+func Prune(ctx context.Context, b *Bundle, want Request) (pruned *Bundle, err error) {
 	req := Request{Folders: map[string]fs.FS{}, known: map[string]Item{}}
 	c := collector{req: &req, from: map[string]string{}}
 	views, err := c.add(ctx, b)
-	defer func() {
-		for _, v := range views {
-			v.Close()
-		}
-	}()
+	defer func() { err = errors.Join(err, views.Close()) }()
 	if err != nil {
 		return nil, err
 	}
@@ -197,8 +189,6 @@ func Prune(ctx context.Context, b *Bundle, want Request) (*Bundle, error) {
 		return nil, err
 	}
 	req.Keys, req.Toolchains, req.sumdbOf = want.Keys, want.Toolchains, b
-	m := Maker{
-		Sources: Sources{Private: func(string) bool { return false }}, Images: Layouts{b}, Tell: func(string, int64) {},
-	}
+	m := Maker{Images: Layouts{b}, Tell: func(string, int64) {}}
 	return m.Create(ctx, b.dir, req)
 }

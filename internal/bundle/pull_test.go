@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -223,9 +224,9 @@ func TestPullRefuses(t *testing.T) {
 	d := newDepot(t)
 	d.pushed()
 	for ref, want := range map[string]string{
-		"/library/base:v1":                          `it is not a bundle: it has no image named "manifest"`,
-		"/team/bundle:" + ModulesTag(d.set().Key()): "is not a bundle, but of the type application/vnd.oci.image.manifest.v1+json",
-		"/team/none:v1":                             "has no " + d.Host + "/team/none:v1",
+		"/library/base:v1": `it is not a bundle: it has no image named "manifest"`,
+		"/team/bundle:" + gomod.SetTag(d.set().Key()): "is not a bundle, but of the type application/vnd.oci.image.manifest.v1+json",
+		"/team/none:v1": "has no " + d.Host + "/team/none:v1",
 	} {
 		dir := filepath.Join(t.TempDir(), "new")
 		_, _, err := Pull(t.Context(), dir, d.Host+ref, client(t), quiet)

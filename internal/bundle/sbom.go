@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/distribution/reference"
-	"github.com/larder-build/larder/internal/gomod"
 )
 
 // documentBase, with the digest of a bundle, is the name of the software bill of materials of it: documents of the same
@@ -47,8 +46,7 @@ func (b *Bundle) products(ctx context.Context) ([]product, error) {
 		case KindModule:
 			p.purl = goPURL(i.Name, i.Version, "")
 		case KindToolchain:
-			goos, goarch, _ := cutPlatform(i.Platform)
-			p.purl = goPURL(i.Name, gomod.Toolchain{Version: i.Version}.ModuleVersion(goos, goarch), "")
+			p.purl = goPURL(i.Name, i.toolchain().Version, "")
 			if version, ok := strings.CutPrefix(i.Version, "go"); ok && released.MatchString(version) {
 				p.cpe = "cpe:2.3:a:golang:go:" + version + ":*:*:*:*:*:*:*"
 			}
@@ -123,7 +121,7 @@ func (i Item) imagePURL() string {
 	if tagged, ok := named.(reference.Tagged); ok {
 		qualifiers.Set("tag", tagged.Tag())
 	}
-	if _, arch, ok := cutPlatform(i.Platform); ok && !strings.Contains(arch, ",") {
+	if _, arch, ok := strings.Cut(i.Platform, "/"); ok && !strings.Contains(arch, ",") {
 		qualifiers.Set("arch", arch)
 	}
 	var list []string

@@ -141,7 +141,7 @@ func keyName(name string, hash uint32) string { return fmt.Sprintf("%s+%08x", na
 func (b *Bundle) text() string {
 	var lines []string
 	for _, desc := range b.index.Manifests {
-		if name := desc.Annotations[ocispec.AnnotationRefName]; name != SignatureName {
+		if name := refName(desc); name != SignatureName {
 			lines = append(lines, fmt.Sprintf("%s %s %d\n", quoteName(name), desc.Digest, desc.Size))
 		}
 	}

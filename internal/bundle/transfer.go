@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/errdefs"
+	"github.com/larder-build/larder/internal/gomod"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -54,10 +55,6 @@ func (t *transfer) done(desc ocispec.Descriptor, moved bool) {
 	t.tell(desc.Digest.String(), bytes)
 }
 
-// ModulesTag returns the tag that the modules of a bundle have in a registry for a module set: see gomod.Set.Key and
-// LARDER_MODULES.
-func ModulesTag(key string) string { return "gosum-" + key }
-
 // Push puts a bundle into a registry: all blobs and images, then its index under a tag, and its modules under the tag of
 // each of its module sets. What is there isn't sent, so a push that failed goes on when it is done again. Whoever pulls
 // the tag gets the old bundle until the new one is whole.
@@ -88,7 +85,7 @@ func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what 
 	t.done(index, sent)
 	if modules, ok := b.Images()[ModulesName]; ok {
 		for _, key := range sets {
-			if _, err := b.push(ctx, to, modules, ModulesTag(key)); err != nil {
+			if _, err := b.push(ctx, to, modules, gomod.SetTag(key)); err != nil {
 				return t.count, err
 			}
 		}

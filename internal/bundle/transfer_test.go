@@ -155,7 +155,7 @@ func TestPushPull(t *testing.T) {
 	require.Equal(t, 1, got.Moved, "the index, which isn't kept as a blob")
 
 	crane := testkit.Tool(t, "crane")
-	key := ModulesTag(d.set().Key())
+	key := gomod.SetTag(d.set().Key())
 	require.Equal(t, b.Images()[ModulesName].Digest.String(), strings.TrimSpace(testkit.Run(t, crane, "digest", d.Host+"/team/bundle:"+key)))
 	testkit.Run(t, crane, "pull", d.Host+"/team/bundle:"+key, filepath.Join(t.TempDir(), "modules.tar"))
 	base := b.Images()[d.Host+"/library/base:v1"]

@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,9 +46,7 @@ func (b *Bundle) Verify(ctx context.Context, sums gomod.Set, key string) (Verifi
 	if err != nil {
 		return v.count, err
 	}
-	if err := v.expect(sums); err != nil {
-		return v.count, err
-	}
+	v.expect(sums)
 	byImage := map[string][]Item{}
 	for _, p := range parts {
 		byImage[p.image] = append(byImage[p.image], p.items...)
@@ -140,14 +137,13 @@ func (b *Bundle) checkBlob(ctx context.Context, d ocispec.Descriptor) error {
 	return nil
 }
 
-func (v *verification) expect(sums gomod.Set) error {
+func (v *verification) expect(sums gomod.Set) {
 	v.known = map[gomod.Sum]string{}
 	for _, s := range append(sums.Zips(), sums.GoMods()...) {
 		hash := s.Hash
 		s.Hash = ""
 		v.known[s] = hash
 	}
-	return nil
 }
 
 // image checks the items of one image.
@@ -194,8 +190,7 @@ func (i Item) files() ([]string, error) {
 			exts = []string{".zip", ".info"}
 		}
 	case KindToolchain:
-		goos, goarch, _ := cutPlatform(i.Platform)
-		m.Version = gomod.Toolchain{Version: i.Version}.ModuleVersion(goos, goarch)
+		m = i.toolchain()
 	case KindFile:
 		return []string{i.Name}, nil
 	}
@@ -263,8 +258,7 @@ func (v *verification) itemFile(view *View, i Item, name string) error {
 	case ext == ".mod":
 		sum.GoMod, sum.Hash = true, i.GoModH1
 	case i.Kind == KindToolchain:
-		goos, goarch, _ := cutPlatform(i.Platform)
-		sum.Version = gomod.Toolchain{Version: i.Version}.ModuleVersion(goos, goarch)
+		sum = i.toolchain()
 		if pin, ok := (gomod.Toolchain{Version: i.Version}).Pin(i.Platform); ok && pin.H1 != i.H1 {
 			return fmt.Errorf("the manifest says %s, and Larder's pin of it is %s: this is not the toolchain that Go's makers published", i.H1, pin.H1)
 		}
@@ -333,16 +327,11 @@ func (v *verification) vouched(ctx context.Context, parts []part, key string) er
 	}
 	for _, p := range parts {
 		for _, i := range p.items {
-			lines := i.sums()
-			if i.Kind == KindToolchain {
-				goos, goarch, _ := cutPlatform(i.Platform)
-				lines = []gomod.Sum{{Path: i.Name, Version: gomod.Toolchain{Version: i.Version}.ModuleVersion(goos, goarch), Hash: i.H1}}
-			}
-			for _, s := range lines {
+			for _, s := range i.sums() {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				listed, err := recorded(view, key, s)
+				listed, err := sumdbcopy.Has(view, key, s.Module())
 				if err != nil {
 					return err
 				}
@@ -356,7 +345,7 @@ func (v *verification) vouched(ctx context.Context, parts []part, key string) er
 				got, err := client.Lookup(s.Path, version)
 				switch {
 				case err != nil:
-					v.fail(fmt.Errorf("%s: %s: the copy of the checksum database: %s", v.b.dir, i.ID(), bytes.TrimSpace([]byte(err.Error()))))
+					v.fail(fmt.Errorf("%s: %s: the copy of the checksum database: %s", v.b.dir, i.ID(), strings.TrimSpace(err.Error())))
 				case !slices.Contains(got, s.String()):
 					v.fail(fmt.Errorf("%s: %s: the checksum database says %q, the bundle has %s", v.b.dir, i.ID(), got, s))
 				default:
@@ -366,19 +355,4 @@ func (v *verification) vouched(ctx context.Context, parts []part, key string) er
 		}
 	}
 	return nil
-}
-
-// recorded reports whether a copy of the checksum database with some key has the record of a module.
-func recorded(view *View, key string, s gomod.Sum) (bool, error) {
-	name, _, _ := strings.Cut(key, "+")
-	p, err := module.EscapePath(s.Path)
-	if err != nil {
-		return false, err
-	}
-	version, err := module.EscapeVersion(s.Version)
-	if err != nil {
-		return false, err
-	}
-	_, err = view.Stat(path.Join("sumdb", name, "lookup", p+"@"+version))
-	return err == nil, nil
 }

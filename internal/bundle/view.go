@@ -139,6 +139,18 @@ func (v *View) file(e *entry) error {
 	return nil
 }
 
+// Views are closed together.
+type Views []*View
+
+// Close closes them all.
+func (all Views) Close() error {
+	var errs []error
+	for _, v := range all {
+		errs = append(errs, v.Close())
+	}
+	return errors.Join(errs...)
+}
+
 // Close closes the layers.
 func (v *View) Close() error {
 	var errs []error

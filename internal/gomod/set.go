@@ -186,6 +186,9 @@ func (s Set) Key() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// SetTag returns the tag, in a registry, of an image that holds the modules of the set with a key.
+func SetTag(key string) string { return "gosum-" + key }
+
 // File returns the path of a file of the module, with the extension .zip, .mod or .info, below the root of a module
 // proxy or a GOPROXY folder: see https://go.dev/ref/mod#goproxy-protocol.
 func (s Sum) File(ext string) (string, error) {

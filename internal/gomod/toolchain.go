@@ -19,6 +19,12 @@ func (t Toolchain) ModuleVersion(goos, goarch string) string {
 	return "v0.0.1-" + t.Version + "." + goos + "-" + goarch
 }
 
+// Sum returns the line that a go.sum would have for the zip of the toolchain for a host platform, OS/ARCHITECTURE.
+func (t Toolchain) Sum(platform, h1 string) Sum {
+	goos, goarch, _ := strings.Cut(platform, "/")
+	return Sum{Path: ToolchainPath, Version: t.ModuleVersion(goos, goarch), Hash: h1}
+}
+
 // A ToolchainRequest is all that has a say in which toolchain a build uses.
 type ToolchainRequest struct {
 	From  string        // VERSION of "FROM go:VERSION"; empty or "latest" leaves the choice open

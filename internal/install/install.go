@@ -127,8 +127,11 @@ func unpackToolchain(ctx context.Context, view fs.FS, b *bundle.Bundle, work str
 	if newest == nil {
 		return "", fmt.Errorf("there is no go command on this machine, and %s has no toolchain for %s: install Go, or make the bundle with --platform %s", b.Dir(), platform, platform)
 	}
-	version := gomod.Toolchain{Version: newest.Version}.ModuleVersion(runtime.GOOS, runtime.GOARCH)
-	r, err := view.Open(gomod.ToolchainPath + "/@v/" + version + ".zip")
+	name, err := gomod.Toolchain{Version: newest.Version}.Sum(platform, newest.H1).File(".zip")
+	if err != nil {
+		return "", err
+	}
+	r, err := view.Open(name)
 	if err != nil {
 		return "", err
 	}

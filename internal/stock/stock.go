@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/bundle"
@@ -53,7 +54,7 @@ func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 		}
 	}
 	for _, v := range o.Toolchains {
-		t, err := gomod.ChooseToolchain(gomod.ToolchainRequest{From: trimGo(v)})
+		t, err := gomod.ChooseToolchain(gomod.ToolchainRequest{From: strings.TrimPrefix(v, "go")})
 		if err != nil {
 			return req, fmt.Errorf("--go %s: %w", v, err)
 		}
@@ -75,13 +76,6 @@ func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 	}
 	req.Toolchains, err = s.toolchains(ctx, chosen, o.Platforms)
 	return req, err
-}
-
-func trimGo(v string) string {
-	if len(v) > 2 && v[:2] == "go" {
-		return v[2:]
-	}
-	return v
 }
 
 func readTree(dir string, o Options) (dialect.Needs, error) {

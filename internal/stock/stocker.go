@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/modfetch"
@@ -40,7 +41,7 @@ func New(go_ Settings, client *modfetch.Client, command string, env []string) (*
 	s := &Stocker{Go: go_, Client: client, Command: command, Env: env}
 	list := go_.GOPROXY
 	if list == "" {
-		list = "https://proxy.golang.org,direct"
+		list = dialect.DefaultProxy
 	}
 	var err error
 	s.proxies, err = modfetch.ParseList(list)

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 
+	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -23,6 +25,20 @@ func NewClient(fsys fs.FS, key string) (*sumdb.Client, error) {
 		return nil, fmt.Errorf("the copy of the checksum database %s: %w", verifier.Name(), err)
 	}
 	return sumdb.NewClient(&replay{key: key, fsys: sub}), nil
+}
+
+// Has reports whether a copy of the database with a verifier key has the record of a module version.
+func Has(fsys fs.FS, key string, m module.Version) (bool, error) {
+	file, err := lookupFile(m)
+	if err != nil {
+		return false, err
+	}
+	name, _, _ := strings.Cut(key, "+")
+	_, err = fs.Stat(fsys, path.Join("sumdb", name, file))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // A replay implements sumdb.ClientOps over a copy. It never saw another head, as a go command that is new.
