@@ -62,20 +62,12 @@ func (s *Stocker) Sources(folders []bundle.Folder) bundle.Sources {
 
 // private reports whether no proxy may be asked for a module.
 func (s *Stocker) private(path string) bool {
-	patterns := s.Go.GONOPROXY
-	if patterns == "" {
-		patterns = s.Go.GOPRIVATE
-	}
-	return patterns != "none" && module.MatchPrefixPatterns(patterns, path)
+	return gomod.NoProxy(s.Go.GONOPROXY, s.Go.GOPRIVATE, path)
 }
 
 // unlisted reports whether the checksum database may not be asked for a module.
 func (s *Stocker) unlisted(path string) bool {
-	patterns := s.Go.GONOSUMDB
-	if patterns == "" {
-		patterns = s.Go.GOPRIVATE
-	}
-	return module.MatchPrefixPatterns(patterns, path)
+	return gomod.NoSumDB(s.Go.GONOSUMDB, s.Go.GOPRIVATE, path)
 }
 
 // direct has the go command fetch a module from version control, as the user's settings, keys and netrc have it.

@@ -1,0 +1,54 @@
+package gomod
+
+import (
+	"net"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/module"
+)
+
+// NoProxy reports whether no proxy may be asked for a module, by settings as 'go help private' has them: GONOPROXY, or
+// GOPRIVATE where that is not set.
+func NoProxy(gonoproxy, goprivate, path string) bool {
+	return matches(gonoproxy, goprivate, path)
+}
+
+// NoSumDB reports whether the checksum database may not be asked for a module: GONOSUMDB, or GOPRIVATE where that is not
+// set.
+func NoSumDB(gonosumdb, goprivate, path string) bool {
+	return matches(gonosumdb, goprivate, path)
+}
+
+func matches(patterns, otherwise, path string) bool {
+	if patterns == "" {
+		patterns = otherwise
+	}
+	return module.MatchPrefixPatterns(patterns, path)
+}
+
+// LooksPrivate returns why a module path looks like one that the world at large should not be told of, or "". main is the
+// path of the module that requires it, or empty. Only what is hardly ever wrong counts: top-level domains that the public
+// DNS doesn't have (RFC 2606, RFC 6762, RFC 8375, ICANN's .internal), addresses, and a host that is named like a company's
+// code host and is the main module's own.
+func LooksPrivate(path, main string) string {
+	host, _, _ := strings.Cut(path, "/")
+	labels := strings.Split(host, ".")
+	switch last := labels[len(labels)-1]; {
+	case net.ParseIP(host) != nil:
+		return "its host is an address"
+	case len(labels) > 1 && slices.Contains(privateDomains, last), strings.HasSuffix(host, ".home.arpa"):
+		return "no public host ends in ." + last
+	}
+	own, _, _ := strings.Cut(main, "/")
+	if host == own && slices.Contains(codeHosts, labels[0]) && !slices.Contains(publicHosts, host) {
+		return "it is on the code host of the main module"
+	}
+	return ""
+}
+
+var (
+	privateDomains = []string{"corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost", "private", "test"}
+	codeHosts      = []string{"bitbucket", "code", "gerrit", "git", "gitea", "github", "gitlab", "scm", "source", "src", "stash", "svn", "vcs"}
+	publicHosts    = []string{"bitbucket.org", "github.com", "gitlab.com", "gitea.com", "git.sr.ht", "git.kernel.org", "gitlab.freedesktop.org", "gitlab.gnome.org", "code.gitea.io", "code.forgejo.org", "git.zx2c4.com"}
+)
