@@ -158,7 +158,7 @@ func (b *build) steps() (larder.Builder, error) {
 }
 
 func (b *build) toolchain(ctx context.Context, steps larder.Builder, t dialect.Toolchain) (llb.State, error) {
-	from := larder.ToolchainSource{Proxy: t.Source.URL, GOPROXY: t.Source.URL, GOSUMDB: b.ui.BuildArgs["GOSUMDB"]}
+	from := larder.ToolchainSource{GOPROXY: t.Source.URL, GOSUMDB: b.ui.BuildArgs["GOSUMDB"]}
 	if name := t.Source.Context; name != "" {
 		files := dialect.ToolchainPaths(t.Version, platforms.Format(steps.Platform))
 		folder, err := b.folder(ctx, name, files)
@@ -169,7 +169,8 @@ func (b *build) toolchain(ctx context.Context, steps larder.Builder, t dialect.T
 		from.GOPROXY = larder.ProxyRoot
 	}
 	chosen := gomod.Toolchain{Version: t.Version, Why: t.Why}
-	if t.Source.URL != "" && t.Pinned {
+	if t.Pinned && t.Source.Public() {
+		from.Proxy = t.Source.URL
 		def, err := steps.Download(chosen, t.Source.URL).Marshal(ctx)
 		if err != nil {
 			return llb.State{}, err
@@ -189,7 +190,10 @@ func (b *build) modules(ctx context.Context, m *dialect.Modules, steps larder.Bu
 
 // moduleSource says where a part of a module set comes from.
 func (b *build) moduleSource(ctx context.Context, m *dialect.Modules, part gomod.Set) (larder.ModuleSource, error) {
-	from := larder.ModuleSource{GOPRIVATE: m.GOPRIVATE, GONOPROXY: m.GONOPROXY}
+	from := larder.ModuleSource{
+		Network:   m.Network(),
+		GOPRIVATE: m.VCS.GOPRIVATE, GONOPROXY: m.VCS.GONOPROXY, GOINSECURE: m.VCS.GOINSECURE, GOVCS: m.VCS.GOVCS,
+	}
 	files, err := larder.ModuleFiles(part)
 	if err != nil {
 		return from, err
@@ -204,7 +208,6 @@ func (b *build) moduleSource(ctx context.Context, m *dialect.Modules, part gomod
 			entry = larder.ProxyFolder(len(from.Folders))
 			from.Folders = append(from.Folders, folder)
 		}
-		from.Network = from.Network || s.Network()
 		if i > 0 {
 			from.GOPROXY += separator(m.Sources[i-1])
 			from.Label += ", "

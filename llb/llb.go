@@ -78,6 +78,21 @@ func (b Builder) network() llb.RunOption {
 	return runOptions(opts)
 }
 
+// Secrets of the build for steps that fetch: see internal/inbuild.
+var (
+	proxySecrets = []string{"netrc", "goauth"}          // for module proxies
+	gitSecrets   = []string{"gitconfig", "known_hosts"} // for version control, which takes those of proxies, too
+)
+
+// secrets gives a step the build's secrets of these names, those that it has, as /run/secrets/ID.
+func secrets(ids []string) llb.RunOption {
+	var opts runOptions
+	for _, id := range ids {
+		opts = append(opts, llb.AddSecret("/run/secrets/"+id, llb.SecretID(id), llb.SecretOptional))
+	}
+	return opts
+}
+
 // goSettings passes settings of the go command, as names and values in turn, to a step. They go through its
 // environment, since BuildKit prints the arguments of a step that fails, and a proxy's URL may hold a password.
 func goSettings(pairs ...string) llb.RunOption {

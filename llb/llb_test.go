@@ -54,6 +54,7 @@ func TestStates(t *testing.T) {
 	modules := llb.Image("modules")
 	for name, st := range map[string]llb.State{
 		"toolchain-proxy":    b.Toolchain(pinned, ToolchainSource{Proxy: "https://proxy.example"}),
+		"toolchain-private":  b.Toolchain(pinned, ToolchainSource{GOPROXY: "https://proxy.corp"}),
 		"toolchain-folder":   b.Toolchain(pinned, ToolchainSource{Folder: &folder, Path: "cache/download/go.zip"}),
 		"toolchain-unpinned": b.Toolchain(unpinned, ToolchainSource{GOPROXY: "https://proxy.example", GOSUMDB: "sum.golang.org"}),
 		"modules-folder":     layerOf(t, b, set, ModuleSource{Folders: []llb.State{folder}}),

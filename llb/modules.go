@@ -14,10 +14,11 @@ import (
 type ModuleSource struct {
 	Folders []llb.State // GOPROXY folders: those that GOPROXY names as ProxyFolder(i), or the only source if GOPROXY is empty
 	GOPROXY string      // the list to fetch from; empty if the first folder is all there is
-	Network bool        // the list names more than folders
+	Network bool        // more than folders is asked
+	Label   string      // what the source is called in the progress display
 
-	GOPRIVATE, GONOPROXY string
-	Label                string // what the source is called in the progress display
+	// Settings of the go command for what comes from version control.
+	GOPRIVATE, GONOPROXY, GOINSECURE, GOVCS string
 }
 
 // ProxyFolder returns the file URL at which a fetch step sees folder i of its source.
@@ -61,9 +62,10 @@ func (b Builder) moduleLayer(set gomod.Set, from ModuleSource, part string) llb.
 		folder = from.Folders[0]
 	} else {
 		args := []string{"fetch", "--sums", "/sums/go.sum", "--out", outDir}
-		opts := []llb.RunOption{sums, goSettings("GOPROXY", from.GOPROXY, "GOPRIVATE", from.GOPRIVATE, "GONOPROXY", from.GONOPROXY)}
+		opts := []llb.RunOption{sums, goSettings("GOPROXY", from.GOPROXY,
+			"GOPRIVATE", from.GOPRIVATE, "GONOPROXY", from.GONOPROXY, "GOINSECURE", from.GOINSECURE, "GOVCS", from.GOVCS)}
 		if from.Network {
-			opts = append(opts, b.network())
+			opts = append(opts, b.network(), secrets(proxySecrets), secrets(gitSecrets), llb.AddSSHSocket(llb.SSHID("default"), llb.SSHOptional))
 		}
 		for i, f := range from.Folders {
 			opts = append(opts, llb.AddMount(path.Join(inDir, strconv.Itoa(i)), f, llb.Readonly))

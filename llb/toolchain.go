@@ -17,9 +17,9 @@ type ToolchainSource struct {
 	Folder *llb.State // holds the zip, at Path
 	Path   string
 
-	Proxy string // a module proxy's URL, for a toolchain with a pin
+	Proxy string // the URL of a module proxy that everybody may ask, for a toolchain with a pin: BuildKit downloads it
 
-	GOPROXY, GOSUMDB string // for a toolchain without a pin: fetched and checked with the checksum database
+	GOPROXY, GOSUMDB string // else: a step fetches it, and checks one without a pin with the checksum database
 }
 
 // Toolchain returns a root file system with a Go toolchain in GoRoot and nothing else but the folders that the go
@@ -33,8 +33,10 @@ func (b Builder) Toolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
 	case from.Folder != nil && pinned:
 		args[2] = path.Join(inDir, from.Path)
 		in = llb.AddMount(inDir, *from.Folder, llb.Readonly)
-	case pinned:
+	case pinned && from.Proxy != "":
 		in = llb.AddMount(inDir, b.Download(t, from.Proxy), llb.Readonly)
+	case pinned:
+		in = llb.AddMount(inDir, b.fetchToolchain(t, from), llb.Readonly)
 	default:
 		args = []string{"unpack-toolchain", "--zip", inDir + "/toolchain.zip", "--h1-file", inDir + "/h1", "--out", outDir + GoRoot}
 		in = llb.AddMount(inDir, b.fetchToolchain(t, from), llb.Readonly)
@@ -61,14 +63,18 @@ func withoutUser(proxy string) string {
 	return u.String()
 }
 
-// fetchToolchain downloads a toolchain that has no pin and asks the checksum database for its sum.
+// fetchToolchain downloads a toolchain, with the build's credentials, and asks the checksum database for the sum of one
+// that has no pin.
 func (b Builder) fetchToolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
 	args := []string{"fetch-toolchain", "--version", t.Version, "--platform", b.Platform.OS + "/" + b.Platform.Architecture, "--out", outDir}
-	opts := []llb.RunOption{b.network(), goSettings("GOPROXY", from.GOPROXY, "GOSUMDB", from.GOSUMDB)}
+	opts := []llb.RunOption{b.network(), secrets(proxySecrets), goSettings("GOPROXY", from.GOPROXY, "GOSUMDB", from.GOSUMDB)}
 	if from.Folder != nil {
 		opts = append(opts, llb.AddMount(inDir, *from.Folder, llb.Readonly))
 	}
-	return b.step("[go] fetch "+t.Version+" and its checksum", args, opts...)
+	if pin, pinned := t.Pin(b.Platform.OS + "/" + b.Platform.Architecture); pinned {
+		args = append(args, "--h1", pin.H1)
+	}
+	return b.step("[go] fetch "+t.Version, args, opts...)
 }
 
 func goRootFolders() *llb.FileAction {

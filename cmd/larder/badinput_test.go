@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -157,7 +158,7 @@ func TestBadProxy(t *testing.T) {
 		proxy := testkit.ServeProxy(t, w.proxy)
 		proxy.Fail("golang.org/toolchain", testkit.Bytes([]byte("not a zip")))
 		w.env = []string{"GOPROXY=" + proxy.URL}
-		requireFailure(t, w, nil, "digest mismatch", "the Go toolchain "+toolchain+" can't be had from "+proxy.URL, "larder-toolchain=FOLDER")
+		requireFailure(t, w, nil, "not a valid zip file", "the Go toolchain "+toolchain+" for linux/"+runtime.GOARCH+" can't be had from "+proxy.URL, "larder-toolchain=FOLDER")
 	})
 }
 

@@ -95,6 +95,9 @@ func (w *planner) modulesFor(s *scope, r *ran, calls []gocalls.Call) (found, str
 		if err != nil {
 			return out, err.Error()
 		}
+		if m != nil && m.Private > 0 && s.credentials > 0 {
+			return out, fmt.Sprintf("line %d sets up credentials for its private modules: pass them as the secret netrc, goauth or gitconfig, or with --ssh default, leave that line out, and Larder fetches them", s.credentials)
+		}
 		if m == nil {
 			out.vendored = out.vendored || mods[0].Vendored
 			out.empty = out.empty || !mods[0].Vendored
@@ -115,9 +118,11 @@ func (w *planner) hands(s *scope, r *ran, calls []gocalls.Call) string {
 	if w.kept[r.node.StartLine] != "" {
 		return w.kept[r.node.StartLine]
 	}
-	if s.private || slices.ContainsFunc(r.mounts, func(m mount) bool { return m.kind == kindSSH || m.kind == kindSecret }) {
-		s.private = true
-		return "its modules need credentials, and Larder fetches none with credentials yet"
+	if s.ownSecrets == "" {
+		s.ownSecrets = r.bringsOwn()
+	}
+	if s.ownSecrets != "" {
+		return s.ownSecrets
 	}
 	for _, c := range calls {
 		flags, _, known := s.value(&c, "GOFLAGS")

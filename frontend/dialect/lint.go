@@ -41,6 +41,7 @@ var (
 	ruleUnpinned = newRule("GoUnpinnedBase", "A base image without a digest changes under the build", "the base %s has no digest: pin it with @sha256:…, or pass it with --build-context")
 	ruleGoSum    = newRule("GoSumMissing", "Without go.sum no module can be checked", "%s requires %s, but there is no go.sum: run 'go mod tidy' and commit go.sum")
 	ruleUseless  = newRule("GoUselessCacheMount", "A cache mount on the module cache is not needed where modules are mounted", "the cache mount at %s keeps Larder's modules out: remove it, and they are mounted there")
+	ruleLeak     = newRule("GoPrivateModule", "A public proxy is told the paths and versions of what it is asked for", "%s is asked of %s, and looks private: %s: pass --build-arg GOPRIVATE=%s to take it from version control, or GONOPROXY=none if a proxy may be asked")
 	ruleWrites   = newRule("GoModCacheWrite", "A command that resolves modules at build time needs a network and isn't checked by go.sum", "go %s writes the module cache, so this RUN is left as it is: %s")
 )
 

@@ -3,11 +3,8 @@ package dialect
 import (
 	"fmt"
 	"maps"
-	"slices"
-	"strings"
 
 	"github.com/larder-build/larder/internal/gomod"
-	"golang.org/x/mod/module"
 )
 
 // Modules is a module cache of the build, and where it comes from.
@@ -20,9 +17,34 @@ type Modules struct {
 	Sources  []Source `json:"sources,omitempty"`
 
 	Set gomod.Set `json:"-"`
-	// GOPRIVATE and GONOPROXY are those of the build or, where it sets none, of the stage.
-	GOPRIVATE string `json:"goprivate,omitempty"`
-	GONOPROXY string `json:"gonoproxy,omitempty"`
+	// VCS are the settings by which modules come from version control. Private is how many may come from nowhere else.
+	VCS     VCSSettings `json:"vcs,omitzero"`
+	Private int         `json:"private,omitempty"`
+}
+
+// VCSSettings are variables of the go command, as 'go help environment' has them: those of the build or, where it sets
+// none, of the stage.
+type VCSSettings struct {
+	GOPRIVATE  string `json:"goprivate,omitempty"`
+	GONOPROXY  string `json:"gonoproxy,omitempty"`
+	GOINSECURE string `json:"goinsecure,omitempty"`
+	GOVCS      string `json:"govcs,omitempty"`
+}
+
+func vcsSettings(args map[string]string) VCSSettings {
+	return VCSSettings{GOPRIVATE: args["GOPRIVATE"], GONOPROXY: args["GONOPROXY"], GOINSECURE: args["GOINSECURE"], GOVCS: args["GOVCS"]}
+}
+
+// private reports whether no proxy may be asked for a module.
+func (s VCSSettings) private(path string) bool { return gomod.NoProxy(s.GONOPROXY, s.GOPRIVATE, path) }
+
+func (s VCSSettings) count(set gomod.Set) (n int) {
+	for _, sum := range set.Zips() {
+		if s.private(sum.Path) {
+			n++
+		}
+	}
+	return n
 }
 
 func (m *Modules) in() string {
@@ -33,7 +55,7 @@ func (m *Modules) in() string {
 }
 
 // addModules adds a module cache to the plan unless it is there already.
-func (p *Plan) addModules(set gomod.Set, vendored bool, sources []Source) (*Modules, error) {
+func (p *Plan) addModules(set gomod.Set, vendored bool, sources []Source, vcs VCSSettings) (*Modules, error) {
 	m := &Modules{Key: set.Key(), Zips: len(set.Zips()), GoMods: len(set.GoMods()), Vendored: vendored, Set: set}
 	for _, have := range p.Modules {
 		if have.Key == m.Key && have.Vendored == m.Vendored {
@@ -42,7 +64,10 @@ func (p *Plan) addModules(set gomod.Set, vendored bool, sources []Source) (*Modu
 	}
 	m.Context = ContextPrefix + "modules-" + m.Key[:16]
 	if !vendored && !set.Empty() {
-		if sources[0].Keyword == "off" {
+		if FetchNeeded(sources) {
+			m.VCS, m.Private = vcs, vcs.count(set)
+		}
+		if sources[0].Keyword == "off" && m.Private < m.Zips {
 			return nil, fmt.Errorf("the build needs %s, but GOPROXY=off forbids to fetch them: pass them with --build-context %s=FOLDER, or commit a vendor folder", modules(m.Zips), ModulesContext)
 		}
 		if len(sources) == 2 && sources[0].atHand() && sources[1].Keyword == "off" {
@@ -55,7 +80,7 @@ func (p *Plan) addModules(set gomod.Set, vendored bool, sources []Source) (*Modu
 }
 
 // proxySettings are variables of the go command that say where modules come from.
-var proxySettings = []string{"GOPROXY", "GOPRIVATE", "GONOPROXY"}
+var proxySettings = []string{"GOPROXY", "GOPRIVATE", "GONOPROXY", "GOINSECURE", "GOVCS"}
 
 // needModules adds the module cache of some modules to the plan. It is nil where they need none: they are vendored, or
 // require nothing.
@@ -84,29 +109,5 @@ func (w *planner) needModules(mods []Module, s *scope) (*Modules, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPrivate(set, sources, req.BuildArgs); err != nil {
-		return nil, err
-	}
-	m, err := w.plan.addModules(set, false, sources)
-	if err == nil {
-		m.GOPRIVATE, m.GONOPROXY = req.BuildArgs["GOPRIVATE"], req.BuildArgs["GONOPROXY"]
-	}
-	return m, err
-}
-
-// checkPrivate refuses a set of which some may only come from version control.
-func checkPrivate(set gomod.Set, sources []Source, args map[string]string) error {
-	patterns := args["GONOPROXY"]
-	if patterns == "" {
-		patterns = args["GOPRIVATE"]
-	}
-	if patterns == "" || patterns == "none" || slices.ContainsFunc(sources, Source.atHand) {
-		return nil
-	}
-	for _, sum := range set.Zips() {
-		if module.MatchPrefixPatterns(patterns, sum.Path) {
-			return fmt.Errorf("%s is private (%s), and Larder doesn't fetch from version control yet: pass the modules with --build-context %s=FOLDER", sum.Module(), strings.TrimSpace(patterns), ModulesContext)
-		}
-	}
-	return nil
+	return w.plan.addModules(set, false, sources, vcsSettings(req.BuildArgs))
 }

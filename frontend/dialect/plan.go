@@ -168,7 +168,7 @@ func (p *Plan) levelZero(req Request) error {
 			return err
 		}
 	}
-	if _, err := p.addModules(mod.Set, mod.Vendored, sources); err != nil {
+	if _, err := p.addModules(mod.Set, mod.Vendored, sources, vcsSettings(req.BuildArgs)); err != nil {
 		return err
 	}
 	if req.File.slice {
@@ -176,6 +176,10 @@ func (p *Plan) levelZero(req Request) error {
 			return err
 		}
 	}
+	w := &planner{Request: req, plan: p}
+	w.startLint()
+	w.lintPrivate()
+	p.LintError = w.lint.Error()
 	p.Dockerfile = p.levelZeroFile(req)
 	p.addExport(req)
 	p.addSteps()

@@ -54,6 +54,7 @@ func (p *Plan) dockerfile(req Request) error {
 		}
 	}
 	w.checkFinal()
+	w.lintPrivate()
 	p.Go = len(w.edits) > 0
 	p.LintError = w.lint.Error()
 	if !p.Go && len(w.modules()) == 0 {
@@ -133,6 +134,7 @@ func (w *planner) stage(i int, st instructions.Stage) error {
 	for _, cmd := range st.Commands {
 		line := cmd.Location()[0].Start.Line
 		run, ok := cmd.(*instructions.RunCommand)
+		w.noteCredentials(s, cmd)
 		switch {
 		case w.File.goLines[line] != nil:
 			err = w.goLine(s, w.File.goLines[line], cmd.Comments())

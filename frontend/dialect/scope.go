@@ -35,7 +35,8 @@ type scope struct {
 
 	toolchain   string // of a go stage
 	fromScratch bool   // the stage comes from scratch by way of others
-	private     bool   // something in the stage shows that its modules need credentials
+	ownSecrets  string // why the stage's modules need other credentials than Larder's steps have, or ""
+	credentials int    // the line that sets up credentials in the stage itself, or 0
 }
 
 // env implements shell.EnvGetter.

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +18,7 @@ func (p *Plan) addSteps() {
 			continue
 		}
 		if FetchNeeded(m.Sources) {
-			p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("fetch %s from %s", modules(m.Zips), sourceList(m.Sources)), Network: anyNetwork(m.Sources)})
+			p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("fetch %s from %s", modules(m.Zips), m.from()), Network: m.Network()})
 		}
 		p.Steps = append(p.Steps, Step{Name: "check and unpack " + modules(m.Zips)})
 	}
@@ -45,13 +46,20 @@ func FetchNeeded(sources []Source) bool {
 	return len(sources) != 1 || !sources[0].atHand()
 }
 
-func anyNetwork(sources []Source) bool {
-	for _, s := range sources {
-		if s.Network() {
-			return true
-		}
+// Network reports whether fetching the modules takes a network.
+func (m *Modules) Network() bool {
+	return m.Private > 0 || slices.ContainsFunc(m.Sources, Source.Network)
+}
+
+// from says where modules come from.
+func (m *Modules) from() string {
+	switch m.Private {
+	case 0:
+		return sourceList(m.Sources)
+	case m.Zips:
+		return "version control"
 	}
-	return false
+	return fmt.Sprintf("%s, %d of them from version control", sourceList(m.Sources), m.Private)
 }
 
 func sourceList(sources []Source) string {

@@ -25,18 +25,21 @@ const (
 	toolchainH1  = "h1"
 )
 
-const useOtherToolchain = "choose a release that Larder has a pin for, such as " + gomod.DefaultToolchain + ", or pass the toolchain as a named context"
+const useOtherToolchain = "choose a release that Larder has a pin for, such as " + gomod.DefaultToolchain + ", or pass the toolchain with --build-context larder-toolchain=FOLDER"
 
-// runFetchToolchain fetches the zip of a Go toolchain that Larder has no pin for. The checksum database must vouch for
-// it: unlike for modules there is no go.sum that could, and the unpacked files will be run.
-// Flags: --version go1.26.10, --platform linux/amd64 (where it runs), --goproxy LIST, --gosumdb SETTING, --out DIR,
-// which gets toolchain.zip and h1, the hash as text.
+const otherToolchain = "this is another toolchain than Go's makers published"
+
+// runFetchToolchain fetches the zip of a Go toolchain. Where Larder has no pin, the checksum database must vouch for it:
+// unlike for modules there is no go.sum that could, and the unpacked files will be run.
+// Flags: --version go1.26.10, --platform linux/amd64 (where it runs), --goproxy LIST, --gosumdb SETTING, --h1 PIN, --out
+// DIR, which gets toolchain.zip and h1, the hash as text.
 func runFetchToolchain(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := newFlags("fetch-toolchain")
 	release := flags.String("version", "", "")
 	platform := flags.String("platform", "", "")
 	goproxy := flags.String("goproxy", os.Getenv("GOPROXY"), "")
 	gosumdb := flags.String("gosumdb", os.Getenv("GOSUMDB"), "")
+	pin := flags.String("h1", "", "")
 	out := flags.String("out", "", "")
 	if err := parseFlags(flags, args, "version", "platform", "goproxy", "out"); err != nil {
 		return err
@@ -50,14 +53,22 @@ func runFetchToolchain(ctx context.Context, args []string, stdout io.Writer) err
 	if err != nil {
 		return err
 	}
-	if *gosumdb == "off" {
+	if *gosumdb == "off" && *pin == "" {
 		return fmt.Errorf("%s: GOSUMDB=off, and only the checksum database can tell whether a toolchain without a pin is the real one: %s", what, useOtherToolchain)
 	}
 	client, err := modfetch.NewClient(caSecret, inStep)
 	if err != nil {
 		return err
 	}
-	err = fill(*out, func(out *os.Root) error { return fetchToolchain(ctx, client, proxies, *gosumdb, m, what, out) })
+	err = fill(*out, func(out *os.Root) error {
+		want := modfetch.Expected{Hash: *pin, By: "its pin", Remedy: otherToolchain}
+		if *pin == "" {
+			if want, err = askToolchain(ctx, client, proxies, *gosumdb, m, what); err != nil {
+				return err
+			}
+		}
+		return fetchToolchain(ctx, client, proxies, m, what, want, out)
+	})
 	if err != nil {
 		return err
 	}
@@ -65,20 +76,25 @@ func runFetchToolchain(ctx context.Context, args []string, stdout io.Writer) err
 	return nil
 }
 
-func fetchToolchain(ctx context.Context, c *modfetch.Client, proxies []modfetch.Entry, gosumdb string, m module.Version, what string, out *os.Root) error {
+// askToolchain asks the checksum database for the hash of a toolchain.
+func askToolchain(ctx context.Context, c *modfetch.Client, proxies []modfetch.Entry, gosumdb string, m module.Version, what string) (want modfetch.Expected, err error) {
 	db, err := modfetch.NewDatabase(ctx, c, gosumdb, proxies)
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return want, fmt.Errorf("%s: %w", what, err)
 	}
 	hash, err := db.Lookup(m)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("fetching %s was stopped: %w", what, context.Cause(ctx))
+		return want, fmt.Errorf("fetching %s was stopped: %w", what, context.Cause(ctx))
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s: the checksum database %s knows no such toolchain: is there such a release for that platform? %s", what, db.Name(), useOtherToolchain)
+		return want, fmt.Errorf("%s: the checksum database %s knows no such toolchain: is there such a release for that platform? %s", what, db.Name(), useOtherToolchain)
 	case err != nil:
-		return fmt.Errorf("%s has no pin: %w; %s", what, err, useOtherToolchain)
+		return want, fmt.Errorf("%s has no pin: %w; %s", what, err, useOtherToolchain)
 	}
+	return modfetch.Expected{Hash: hash, By: "the checksum database " + db.Name(), Remedy: otherToolchain}, nil
+}
+
+func fetchToolchain(ctx context.Context, c *modfetch.Client, proxies []modfetch.Entry, m module.Version, what string, want modfetch.Expected, out *os.Root) error {
 	name, err := versionFile(m, ".zip")
 	if err != nil {
 		return err
@@ -87,11 +103,10 @@ func fetchToolchain(ctx context.Context, c *modfetch.Client, proxies []modfetch.
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	want := modfetch.Expected{Hash: hash, By: "the checksum database " + db.Name(), Remedy: "the proxy serves another toolchain than Go's makers published; use another proxy"}
 	if err := modfetch.VerifyZip(m, filepath.Join(out.Name(), toolchainZip), src.Shown, want); err != nil {
-		return err
+		return fmt.Errorf("the Go toolchain %s can't be had from %s: %w: use another GOPROXY, or pass a folder that holds golang.org/toolchain with --build-context larder-toolchain=FOLDER", what, src.Shown, err)
 	}
-	return errors.Join(writeFile(out, toolchainH1, []byte(hash), 0o644), seal(out))
+	return errors.Join(writeFile(out, toolchainH1, []byte(want.Hash), 0o644), seal(out))
 }
 
 // runUnpackToolchain unpacks a toolchain's zip after checking it, so that DIR/bin/go runs: the same tree as the go

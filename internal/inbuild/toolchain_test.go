@@ -107,7 +107,7 @@ func TestFetchToolchainErrors(t *testing.T) {
 		mux.HandleFunc("/sumdb/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) })
 		return mux
 	})
-	const remedy = "pass the toolchain as a named context"
+	const remedy = "pass the toolchain with --build-context larder-toolchain=FOLDER"
 	for name, tt := range map[string]struct {
 		version, platform, goproxy, gosumdb string
 		want                                []string
