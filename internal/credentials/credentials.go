@@ -1,0 +1,177 @@
+// Package credentials knows what a request to a URL is sent so that the server lets it in. It reads that from the texts
+// that users keep for the go command and for git, so that nothing has to be written anew for builds: a netrc, what a
+// GOAUTH command printed, and a git config. It reads no files and asks nobody.
+package credentials
+
+import (
+	"cmp"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Files are the texts that a Store is made of; nil where there is none.
+type Files struct {
+	Netrc     []byte // machine, login and password, as the go command reads it
+	GoAuth    []byte // the output of a GOAUTH command: see 'go help goauth'
+	GitConfig []byte // url.BASE.insteadOf, and http.URL.extraHeader
+}
+
+// A Store has the credentials for some URLs, and the rules by which git rewrites URLs. The zero Store has none.
+type Store struct {
+	rules    []rule // the best first
+	rewrites []rewrite
+	secrets  []string // the longest first
+}
+
+// A rule says what requests to URLs below one are sent.
+type rule struct {
+	scheme  string // http or https
+	host    string // with the port, where it isn't the scheme's own
+	anyPort bool   // host is a machine's name: what listens at another port of it is meant too
+	path    string // of the URLs' beginning, "/" for all
+	source  source
+	header  http.Header
+}
+
+type source int
+
+// Of two rules for one URL that of the earlier source counts.
+const (
+	fromGitConfig source = iota
+	fromGoAuth
+	fromNetrc
+)
+
+// Parse reads the files. Its errors name the file, as the build's secret, and the line, and never quote them.
+func Parse(files Files) (*Store, error) {
+	s := &Store{}
+	for _, read := range []func() error{
+		func() error { return s.readNetrc(string(files.Netrc)) },
+		func() error { return s.readGoAuth(string(files.GoAuth)) },
+		func() error { return s.readGitConfig(string(files.GitConfig)) },
+	} {
+		if err := read(); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortStableFunc(s.rules, func(a, b rule) int {
+		if c := len(b.path) - len(a.path); c != 0 {
+			return c
+		}
+		if a.anyPort != b.anyPort {
+			return cmp.Compare(b2i(a.anyPort), b2i(b.anyPort))
+		}
+		return cmp.Compare(a.source, b.source)
+	})
+	slices.SortStableFunc(s.rewrites, func(a, b rewrite) int { return len(b.insteadOf) - len(a.insteadOf) })
+	slices.SortFunc(s.secrets, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	s.secrets = slices.Compact(s.secrets)
+	return s, nil
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Header returns what a request to u is sent, or nil: that of the longest beginning of u that anything was given for,
+// counted in whole elements of the path. A netrc and GOAUTH count for https alone, as in the go command. Over http goes
+// only what a git config gives for a URL that itself begins with http://.
+func (s *Store) Header(u *url.URL) http.Header {
+	if s == nil {
+		return nil
+	}
+	scheme, host, dir := place(u)
+	for _, r := range s.rules {
+		if r.scheme == scheme && (r.host == host || r.anyPort && r.host == strings.ToLower(u.Hostname())) && below(dir, r.path) {
+			return r.header.Clone()
+		}
+	}
+	return nil
+}
+
+// place returns a URL's scheme, host and path in the form that rules have them in.
+func place(u *url.URL) (scheme, host, dir string) {
+	scheme, host = strings.ToLower(u.Scheme), strings.ToLower(u.Hostname())
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port := u.Port(); port != "" && !(scheme == "https" && port == "443") && !(scheme == "http" && port == "80") {
+		host += ":" + port
+	}
+	return scheme, host, path.Clean("/" + u.Path)
+}
+
+// below reports whether a path is prefix, or lies below it.
+func below(dir, prefix string) bool {
+	rest, ok := strings.CutPrefix(dir, strings.TrimSuffix(prefix, "/"))
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// minSecret is how long a word must be to be looked for: a shorter one is in any text.
+const minSecret = 4
+
+// Secrets returns every word that must not be shown: passwords, tokens and headers' values, also as they are written in
+// a URL and in a header. The longest come first.
+func (s *Store) Secrets() []string {
+	if s == nil {
+		return nil
+	}
+	return slices.Clone(s.secrets)
+}
+
+// Redact writes xxxxx for every secret in a text.
+func (s *Store) Redact(text string) string {
+	if s == nil {
+		return text
+	}
+	for _, secret := range s.secrets {
+		text = strings.ReplaceAll(text, secret, "xxxxx")
+	}
+	return text
+}
+
+func (s *Store) addSecret(words ...string) {
+	for _, w := range words {
+		if len(w) >= minSecret {
+			s.secrets = append(s.secrets, w)
+		}
+	}
+}
+
+// basic returns the header for a user and password, and notes what of it is secret. Some servers take a token as the
+// user, with no password or with x-oauth-basic.
+func (s *Store) basic(user, password string) http.Header {
+	both := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+	s.addSecret(both)
+	secret := password
+	if password == "" || password == "x-oauth-basic" {
+		secret = user
+	}
+	s.addSecret(secret, url.QueryEscape(secret), url.PathEscape(secret), strings.TrimPrefix(url.UserPassword("", secret).String(), ":"))
+	return http.Header{"Authorization": {"Basic " + both}}
+}
+
+// addHeader adds a header to h and notes its value as secret, whole and without the name of the scheme.
+func (s *Store) addHeader(h http.Header, name, value string) {
+	h.Add(name, value)
+	s.addSecret(value)
+	scheme, rest, ok := strings.Cut(value, " ")
+	if !ok {
+		return
+	}
+	rest = strings.TrimSpace(rest)
+	s.addSecret(rest)
+	if strings.EqualFold(scheme, "basic") {
+		if both, err := base64.StdEncoding.DecodeString(rest); err == nil {
+			user, password, _ := strings.Cut(string(both), ":")
+			s.basic(user, password)
+		}
+	}
+}

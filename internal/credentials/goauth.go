@@ -1,0 +1,80 @@
+package credentials
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// readGoAuth reads what a GOAUTH command prints: sets of one or more lines of URLs, an empty line, lines of headers, an
+// empty line. A later set for a URL takes the place of an earlier one, and one without headers takes it away.
+func (s *Store) readGoAuth(text string) error {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	if len(lines) == 1 && strings.TrimSpace(lines[0]) == "" {
+		return nil
+	}
+	given := map[string]rule{}
+	var order []string
+	for n := 0; n < len(lines); {
+		var at []rule
+		for ; n < len(lines) && line(lines, n) != ""; n++ {
+			r, err := goAuthURL(line(lines, n))
+			if err != nil {
+				return fmt.Errorf("secret goauth, line %d: %w", n+1, err)
+			}
+			at = append(at, r)
+		}
+		if n == len(lines) {
+			return fmt.Errorf("secret goauth, line %d: it ends without an empty line and headers after the URLs", n)
+		}
+		header := http.Header{}
+		for n++; n < len(lines) && line(lines, n) != ""; n++ {
+			name, value, err := headerLine(line(lines, n))
+			if err != nil {
+				return fmt.Errorf("secret goauth, line %d: %w", n+1, err)
+			}
+			s.addHeader(header, name, value)
+		}
+		n++
+		for _, r := range at {
+			r.header = maps.Clone(header)
+			id := r.host + r.path
+			if _, old := given[id]; !old {
+				order = append(order, id)
+			}
+			given[id] = r
+		}
+	}
+	for _, id := range order {
+		if r := given[id]; len(r.header) > 0 {
+			s.rules = append(s.rules, r)
+		}
+	}
+	return nil
+}
+
+func line(lines []string, n int) string { return strings.TrimSuffix(lines[n], "\r") }
+
+func goAuthURL(text string) (rule, error) {
+	u, err := url.ParseRequestURI(text)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return rule{}, fmt.Errorf("expected a URL that begins with https://")
+	}
+	r := rule{source: fromGoAuth}
+	r.scheme, r.host, r.path = place(u)
+	return r, nil
+}
+
+// headerLine reads NAME: VALUE.
+func headerLine(text string) (name, value string, err error) {
+	name, value, ok := strings.Cut(text, ":")
+	value = strings.TrimSpace(value)
+	if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+		return "", "", fmt.Errorf("expected a header, such as 'Authorization: Bearer WORD'")
+	}
+	return http.CanonicalHeaderKey(name), value, nil
+}
