@@ -167,9 +167,10 @@ func (c *command) stocker(ca string) (*stock.Stocker, error) {
 	if err := checkCA(ca); err != nil {
 		return nil, err
 	}
-	client, err := modfetch.NewClient(ca, modfetch.Remedies{
-		Missing: "name a proxy in GOPROXY that serves it, or a folder or bundle that has it with --from",
-		CA:      "if the network has a certificate authority of its own, pass it with --ca FILE",
+	client, err := modfetch.NewClient(ca, nil, modfetch.Remedies{
+		Missing:     "name a proxy in GOPROXY that serves it, or a folder or bundle that has it with --from",
+		CA:          "if the network has a certificate authority of its own, pass it with --ca FILE",
+		Credentials: "write them into the proxy's URL in GOPROXY, as https://USER:PASSWORD@HOST",
 	})
 	if err != nil {
 		return nil, err

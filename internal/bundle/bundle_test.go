@@ -48,7 +48,7 @@ func (s *stock) request() Request {
 }
 
 func (s *stock) maker() Maker {
-	client, err := modfetch.NewClient("", modfetch.Remedies{Missing: "use another proxy", CA: "pass --ca"})
+	client, err := modfetch.NewClient("", nil, modfetch.Remedies{Missing: "use another proxy", CA: "pass --ca"})
 	require.NoError(s.t, err)
 	list, err := modfetch.ParseList(s.proxy.URL)
 	require.NoError(s.t, err)

@@ -56,7 +56,7 @@ func victim(what string, args []string) error {
 	if err != nil {
 		return err
 	}
-	client, err := modfetch.NewClient("", modfetch.Remedies{})
+	client, err := modfetch.NewClient("", nil, modfetch.Remedies{})
 	if err != nil {
 		return err
 	}

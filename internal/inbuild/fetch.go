@@ -27,8 +27,9 @@ const caSecret = "/run/secrets/ca"
 
 // inStep is what to do about errors of a step that fetches.
 var inStep = modfetch.Remedies{
-	Missing: "use a proxy that serves it, or pass a GOPROXY folder as the named context larder-modules",
-	CA:      "if the network has a certificate authority of its own, pass it with --secret id=ca,src=FILE",
+	Missing:     "use a proxy that serves it, or pass a GOPROXY folder as the named context larder-modules",
+	CA:          "if the network has a certificate authority of its own, pass it with --secret id=ca,src=FILE",
+	Credentials: "pass --secret id=netrc,src=FILE",
 }
 
 const (
@@ -64,7 +65,7 @@ func runFetch(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := checkReachable(set, proxies[0]); err != nil {
 		return err
 	}
-	client, err := modfetch.NewClient(caSecret, inStep)
+	client, err := modfetch.NewClient(caSecret, nil, inStep)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func runFetchToolchain(ctx context.Context, args []string, stdout io.Writer) err
 	if *gosumdb == "off" && *pin == "" {
 		return fmt.Errorf("%s: GOSUMDB=off, and only the checksum database can tell whether a toolchain without a pin is the real one: %s", what, useOtherToolchain)
 	}
-	client, err := modfetch.NewClient(caSecret, inStep)
+	client, err := modfetch.NewClient(caSecret, nil, inStep)
 	if err != nil {
 		return err
 	}

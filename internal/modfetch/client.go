@@ -25,6 +25,7 @@ import (
 // transfer broke off, and waits for nothing for ever.
 type Client struct {
 	http     *http.Client
+	creds    Credentials
 	say      Remedies
 	policy   retry.Policy  // of one file
 	headWait time.Duration // longest silence before an answer's header: a proxy may have to fetch the module itself
@@ -33,8 +34,9 @@ type Client struct {
 
 // Remedies are what to do about errors, which depends on who fetches.
 type Remedies struct {
-	Missing string // a file that nobody has: "use a proxy that serves it"
-	CA      string // a server whose certificate authority isn't trusted
+	Missing     string // a file that nobody has: "use a proxy that serves it"
+	CA          string // a server whose certificate authority isn't trusted
+	Credentials string // a server that lets nobody in without, or not with those that it was sent
 }
 
 // maxIdle is how many connections to a proxy are kept for the next file.
@@ -44,16 +46,20 @@ const maxIdle = 16
 const progressToRetry = 1 << 20
 
 // NewClient returns a client that trusts the roots of Roots, with those in the file ca, and uses the HTTP proxies that the
-// usual variables name. Errors end in what say has them say.
-func NewClient(ca string, say Remedies) (*Client, error) {
+// usual variables name. Requests are sent what creds has for them; nil has nothing. Errors end in what say has them say.
+func NewClient(ca string, creds Credentials, say Remedies) (*Client, error) {
 	roots, err := Roots(ca)
 	if err != nil {
 		return nil, err
 	}
+	if creds == nil {
+		creds = none{}
+	}
 	return &Client{
-		say: say,
+		say:   say,
+		creds: creds,
 		http: &http.Client{
-			CheckRedirect: checkRedirect,
+			CheckRedirect: (&redirects{creds}).check,
 			Transport: &http.Transport{
 				Proxy:               http.ProxyFromEnvironment,
 				DialContext:         (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
@@ -69,24 +75,6 @@ func NewClient(ca string, say Remedies) (*Client, error) {
 		stall:    30 * time.Second,
 	}, nil
 }
-
-// checkRedirect refuses to leave TLS, and leaves credentials behind at a change of host: net/http would take them
-// along to subdomains and other ports.
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	first, last := via[0].URL, via[len(via)-1].URL
-	if len(via) >= 10 {
-		return fmt.Errorf("%w: more than 10", errRedirect)
-	}
-	if last.Scheme == "https" && req.URL.Scheme != "https" {
-		return fmt.Errorf("%w: from https to %s", errRedirect, req.URL.Scheme)
-	}
-	if req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
-		req.Header.Del("Authorization")
-	}
-	return nil
-}
-
-var errRedirect = errors.New("refusing its redirect")
 
 // A Sink takes the bytes of one file. A failed transfer may leave some in it.
 type Sink interface {
@@ -138,11 +126,6 @@ type partial struct {
 
 // try asks once, for the rest of a file whose beginning is there. Errors that another try may mend are retry.TemporaryErrors.
 func (c *Client) try(ctx context.Context, src *Source, name string, w Sink, limit int64, part *partial) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := time.AfterFunc(c.headWait, func() { cancel(silence(c.headWait)) })
-	defer watch.Stop()
-
 	req, err := src.request(ctx, name)
 	if err != nil {
 		return err
@@ -154,9 +137,9 @@ func (c *Client) try(ctx context.Context, src *Source, name string, w Sink, limi
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", part.size))
 		req.Header.Set("If-Range", part.validator)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.Do(req)
 	if err != nil {
-		return c.networkError(ctx, err)
+		return err
 	}
 	defer resp.Body.Close()
 	if err := part.begin(resp); err != nil {
@@ -164,7 +147,7 @@ func (c *Client) try(ctx context.Context, src *Source, name string, w Sink, limi
 	}
 	notFound := resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone
 	if resp.StatusCode/100 != 2 && !notFound {
-		return statusError(resp, src.user)
+		return c.statusError(resp, src.user)
 	}
 	src.state.answered.Store(true)
 	if notFound {
@@ -176,15 +159,10 @@ func (c *Client) try(ctx context.Context, src *Source, name string, w Sink, limi
 	if resp.ContentLength > limit-part.size {
 		return tooLarge(limit)
 	}
-	body := &watched{r: resp.Body, progress: func() { watch.Reset(c.stall) }}
-	body.progress()
-	n, err := io.Copy(io.NewOffsetWriter(w, part.size), io.LimitReader(body, limit-part.size+1))
+	n, err := io.Copy(io.NewOffsetWriter(w, part.size), io.LimitReader(resp.Body, limit-part.size+1))
 	part.size += n
-	switch {
-	case part.size > limit:
+	if part.size > limit {
 		return tooLarge(limit)
-	case body.err != nil:
-		return c.networkError(ctx, body.err)
 	}
 	return err
 }
@@ -227,24 +205,6 @@ func (s *Source) request(ctx context.Context, name string) (*http.Request, error
 		req.SetBasicAuth(s.user.Username(), password)
 	}
 	return req, nil
-}
-
-// watched tells of every read, and keeps the error of the one that failed, apart from those of writing.
-type watched struct {
-	r        io.Reader
-	progress func()
-	err      error
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	n, err := w.r.Read(p)
-	if n > 0 {
-		w.progress()
-	}
-	if err != nil && err != io.EOF {
-		w.err = err
-	}
-	return n, err
 }
 
 // copyFile copies a file of a GOPROXY folder.

@@ -23,7 +23,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 // impatient returns a client that doesn't wait long between tries.
 func impatient(t testing.TB) *Client {
 	t.Helper()
-	c, err := NewClient("", Remedies{Missing: "use another proxy", CA: "pass it with --ca FILE"})
+	c, err := NewClient("", nil, Remedies{Missing: "use another proxy", CA: "pass it with --ca FILE", Credentials: "pass --netrc"})
 	require.NoError(t, err)
 	c.policy.Backoff, c.policy.MaxWait = time.Millisecond, 100*time.Millisecond
 	t.Cleanup(c.http.CloseIdleConnections)
@@ -308,6 +308,7 @@ func TestGetCredentials(t *testing.T) {
 }
 
 func TestCheckRedirect(t *testing.T) {
+	follow := &redirects{none{}}
 	request := func(u string) *http.Request {
 		req, err := http.NewRequest(http.MethodGet, u, nil)
 		require.NoError(t, err)
@@ -321,14 +322,14 @@ func TestCheckRedirect(t *testing.T) {
 		"https://other.example/b":      false,
 	} {
 		req := request(to)
-		require.NoError(t, checkRedirect(req, []*http.Request{request("https://proxy.example/a")}))
+		require.NoError(t, follow.check(req, []*http.Request{request("https://proxy.example/a")}))
 		require.Equal(t, keep, req.Header.Get("Authorization") != "", to)
 	}
 	for _, via := range [][]*http.Request{
 		{request("https://proxy.example/a")},
 		{request("http://proxy.example/a"), request("https://proxy.example/a")},
 	} {
-		require.ErrorIs(t, checkRedirect(request("http://proxy.example/b"), via), errRedirect)
+		require.ErrorIs(t, follow.check(request("http://proxy.example/b"), via), errRedirect)
 	}
 }
 

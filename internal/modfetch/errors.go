@@ -48,19 +48,42 @@ func (c *Client) networkError(ctx context.Context, err error) error {
 }
 
 // statusError makes an error of an answer's status, and of its first line of text: proxies say there why they refuse.
-func statusError(resp *http.Response, user *url.Userinfo) error {
+// user is that of the URL.
+func (c *Client) statusError(resp *http.Response, user *url.Userinfo) error {
 	text := "it answered " + resp.Status
 	if line := firstLine(resp); line != "" && !quotes(line, user) {
-		text += fmt.Sprintf(" (%q)", line)
+		text += fmt.Sprintf(" (%q)", c.creds.Redact(line))
 	}
 	switch code := resp.StatusCode; {
-	case code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusProxyAuthRequired:
-		return fmt.Errorf("%s: check the user and password in GOPROXY", text)
+	case code == http.StatusProxyAuthRequired:
+		return fmt.Errorf("%s: check the user and password in HTTPS_PROXY", text)
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		return &RefusedError{text: text, remedy: c.remedy(resp.Request, user)}
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:
 		after := retry.After(resp.Header.Get("Retry-After"), time.Now())
 		return &retry.TemporaryError{Err: errors.New(text), After: after}
 	}
 	return errors.New(text)
+}
+
+// A RefusedError is a server that lets nobody in without credentials, or not with those that it was sent.
+type RefusedError struct{ text, remedy string }
+
+// Error implements error.
+func (e *RefusedError) Error() string { return e.text + ": " + e.remedy }
+
+// remedy says what to do about a request that a server refused.
+func (c *Client) remedy(req *http.Request, user *url.Userinfo) string {
+	host := req.URL.Host
+	switch sent := len(c.creds.Header(req.URL)) > 0; {
+	case user != nil:
+		return "check the user and password in GOPROXY"
+	case sent:
+		return fmt.Sprintf("%s refuses the credentials that were given for it: check them; %s", host, c.say.Credentials)
+	case req.URL.Scheme == "http":
+		return fmt.Sprintf("%s wants credentials, which aren't sent over http: use https", host)
+	}
+	return fmt.Sprintf("no credentials were given for %s: %s", host, c.say.Credentials)
 }
 
 func firstLine(resp *http.Response) string {

@@ -34,16 +34,14 @@ func (c *Client) sizeAt(ctx context.Context, src *Source, name string) (int64, e
 		}
 		return info.Size(), nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.headWait)
-	defer cancel()
 	req, err := src.request(ctx, name)
 	if err != nil {
 		return 0, err
 	}
 	req.Method = http.MethodHead
-	resp, err := c.http.Do(req)
+	resp, err := c.Do(req)
 	if err != nil {
-		return 0, c.networkError(ctx, err)
+		return 0, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK || resp.ContentLength < 0 {
