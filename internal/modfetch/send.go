@@ -109,3 +109,36 @@ func (r *redirects) check(req *http.Request, via []*http.Request) error {
 	}
 	return nil
 }
+
+// Anonymous returns a client that sends no credentials: for a place that another server named.
+func (c *Client) Anonymous() *Client {
+	anonymous, follow := *c, *c.http
+	follow.CheckRedirect = (&redirects{none{}}).check
+	anonymous.http, anonymous.creds = &follow, none{}
+	return &anonymous
+}
+
+// StatusError returns what an answer's status says is wrong: nil for 2xx, an error that is fs.ErrNotExist for 404 and 410,
+// a RefusedError where credentials are wanted, a retry.TemporaryError where another try may mend it.
+func (c *Client) StatusError(resp *http.Response) error {
+	switch {
+	case resp.StatusCode/100 == 2:
+		return nil
+	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusGone:
+		return notFoundError{resp.Status}
+	}
+	return c.statusError(resp, nil)
+}
+
+// Retry calls do until it returns another error than a retry.TemporaryError, or was called often enough.
+func (c *Client) Retry(ctx context.Context, do func() error) error {
+	for try := 1; ; try++ {
+		err := do()
+		if err == nil {
+			return nil
+		}
+		if err = c.policy.Next(ctx, try, err); err != nil {
+			return err
+		}
+	}
+}
