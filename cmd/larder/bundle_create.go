@@ -12,6 +12,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/credentials"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/modfetch"
 	"github.com/larder-build/larder/internal/stock"
@@ -167,10 +168,14 @@ func (c *command) stocker(ca string) (*stock.Stocker, error) {
 	if err := checkCA(ca); err != nil {
 		return nil, err
 	}
-	client, err := modfetch.NewClient(ca, nil, modfetch.Remedies{
+	creds, netrc, err := c.netrc()
+	if err != nil {
+		return nil, err
+	}
+	client, err := modfetch.NewClient(ca, creds, modfetch.Remedies{
 		Missing:     "name a proxy in GOPROXY that serves it, or a folder or bundle that has it with --from",
 		CA:          "if the network has a certificate authority of its own, pass it with --ca FILE",
-		Credentials: "write them into the proxy's URL in GOPROXY, as https://USER:PASSWORD@HOST",
+		Credentials: "write them into " + netrc + ", as the go command has it",
 	})
 	if err != nil {
 		return nil, err
@@ -192,6 +197,20 @@ func (c *command) stocker(ca string) (*stock.Stocker, error) {
 		get = stock.Settings{GOPROXY: lines[0], GOPRIVATE: lines[1], GONOPROXY: lines[2], GONOSUMDB: lines[3], GOSUMDB: lines[4], GOMODCACHE: lines[5]}
 	}
 	return stock.New(get, client, goCommand, env)
+}
+
+// netrc reads the credentials that the go command takes from the user's netrc, and returns that file's name.
+func (c *command) netrc() (*credentials.Store, string, error) {
+	name := c.env["NETRC"]
+	if name == "" {
+		name = filepath.Join(c.env["HOME"], ".netrc")
+	}
+	text, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, name, fmt.Errorf("reading credentials: %w", err)
+	}
+	creds, err := credentials.Parse(credentials.Files{Netrc: text})
+	return creds, name, err
 }
 
 // openFolders opens bundles and folders in a module proxy's layout. The caller closes the views, after an error too.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -14,16 +13,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/larder-build/larder/internal/gitfetch"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/modfetch"
 )
-
-// caSecret is where BuildKit puts the secret "ca": roots of the user's own network, as PEM.
-const caSecret = "/run/secrets/ca"
 
 // inStep is what to do about errors of a step that fetches.
 var inStep = modfetch.Remedies{
@@ -59,62 +55,42 @@ func runFetch(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := checkPrivate(set, *goprivate, *gonoproxy); err != nil {
+	private := func(path string) bool { return gomod.NoProxy(*gonoproxy, *goprivate, path) }
+	if err := checkReachable(set, proxies[0], private); err != nil {
 		return err
 	}
-	if err := checkReachable(set, proxies[0]); err != nil {
-		return err
-	}
-	client, err := modfetch.NewClient(caSecret, nil, inStep)
+	client, creds, err := newClient()
 	if err != nil {
 		return err
 	}
 	return fill(*out, func(out *os.Root) error {
-		f := &fetcher{client: client, proxies: proxies, out: out, log: stdout}
+		git, err := newGit(out, client, creds, *goprivate)
+		if err != nil {
+			return err
+		}
+		f := &fetcher{client: client, proxies: proxies, private: private, git: git, out: out, log: stdout}
 		return f.fetch(ctx, set)
 	})
 }
 
-// checkPrivate refuses a module that the user keeps from proxies: it would have to come from version control.
-func checkPrivate(set gomod.Set, goprivate, gonoproxy string) error {
-	name, patterns := "GONOPROXY", gonoproxy
-	if patterns == "" {
-		name, patterns = "GOPRIVATE", goprivate
-	}
-	var private []string
-	for _, sum := range append(set.Zips(), set.GoMods()...) {
-		if m := sum.Module().String(); module.MatchPrefixPatterns(patterns, sum.Path) && !slices.Contains(private, m) {
-			private = append(private, m)
-		}
-	}
-	if len(private) == 0 {
+// checkReachable refuses a list that forbids all that isn't private with one error, not one for each module.
+func checkReachable(set gomod.Set, first modfetch.Entry, private func(path string) bool) error {
+	if first.Word != "off" {
 		return nil
 	}
-	more := ""
-	if len(private) > 1 {
-		more = fmt.Sprintf(" (and %d more)", len(private)-1)
-	}
-	return fmt.Errorf("%s%s matches %s=%s: no proxy may be asked for it, and Larder doesn't fetch from version control: set GONOPROXY=none if your proxy serves it, or pass a GOPROXY folder as the named context larder-modules",
-		private[0], more, name, patterns)
-}
-
-// checkReachable refuses a list that names no proxy with one error, not one for each module.
-func checkReachable(set gomod.Set, first modfetch.Entry) error {
-	if first.Source != nil || set.Empty() {
+	sums := slices.DeleteFunc(append(set.Zips(), set.GoMods()...), func(s gomod.Sum) bool { return private(s.Path) })
+	if len(sums) == 0 {
 		return nil
 	}
-	sums := append(set.Zips(), set.GoMods()...)
-	why := "nothing may be fetched"
-	if first.Word == "direct" {
-		why = "Larder doesn't fetch from version control"
-	}
-	return fmt.Errorf("GOPROXY=%s, %s, and the build needs %s (%d files of modules in all): set GOPROXY to a proxy that serves them, or pass a GOPROXY folder as the named context larder-modules",
-		first.Word, why, sums[0].Module(), len(sums))
+	return fmt.Errorf("GOPROXY=off, nothing may be fetched, and the build needs %s (%d files of modules in all): set GOPROXY to a proxy that serves them, or pass a GOPROXY folder as the named context larder-modules",
+		sums[0].Module(), len(sums))
 }
 
 type fetcher struct {
 	client  *modfetch.Client
 	proxies []modfetch.Entry
+	private func(path string) bool // no proxy may be asked
+	git     *gitfetch.Fetcher
 	out     *os.Root
 	log     io.Writer
 
@@ -169,44 +145,58 @@ func (f *fetcher) fetchSum(ctx context.Context, sum gomod.Sum) error {
 	if err != nil {
 		return err
 	}
+	tmp, from, err := f.get(ctx, sum, name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", m, err)
+	}
+	if err := modfetch.VerifySum(sum, filepath.Join(f.out.Name(), tmp), from); err != nil {
+		return err
+	}
+	info, err := f.out.Stat(tmp)
+	if err := errors.Join(err, f.out.MkdirAll(path.Dir(name), 0o755), f.out.Rename(tmp, name)); err != nil {
+		return fmt.Errorf("%s: %w", m, err)
+	}
+	f.files.Add(1)
+	f.bytes.Add(info.Size())
+	return nil
+}
+
+// get fetches the file of one go.sum line, from a proxy if one may be asked and has it, else from version control. It
+// returns the file's name in out and where it came from.
+func (f *fetcher) get(ctx context.Context, sum gomod.Sum, name string) (file, from string, err error) {
+	if f.private(sum.Path) {
+		return f.fetchGit(ctx, sum)
+	}
 	limit := int64(modzip.MaxZipFile)
 	if sum.GoMod {
 		limit = modzip.MaxGoMod
 	}
 	tmp := path.Join(fetching, name)
-	src, size, err := download(ctx, f.client, f.proxies, name, f.out, tmp, limit)
-	if err != nil {
-		return fmt.Errorf("%s: %w", m, err)
+	src, err := download(ctx, f.client, f.proxies, name, f.out, tmp, limit)
+	if !errors.Is(err, modfetch.ErrDirect) {
+		if err != nil {
+			return "", "", err
+		}
+		return tmp, src.Shown, nil
 	}
-	if err := modfetch.VerifySum(sum, filepath.Join(f.out.Name(), tmp), src.Shown); err != nil {
-		return err
+	file, from, direct := f.fetchGit(ctx, sum)
+	if direct != nil {
+		return "", "", fmt.Errorf("%w; %w", err, direct)
 	}
-	if err := errors.Join(f.out.MkdirAll(path.Dir(name), 0o755), f.out.Rename(tmp, name)); err != nil {
-		return fmt.Errorf("%s: %w", m, err)
-	}
-	f.files.Add(1)
-	f.bytes.Add(size)
-	return nil
+	return file, from, nil
 }
 
-// download fetches name into the new file tmp of out, and returns where it came from and its size.
-func download(ctx context.Context, c *modfetch.Client, list []modfetch.Entry, name string, out *os.Root, tmp string, limit int64) (*modfetch.Source, int64, error) {
+// download fetches name into the new file tmp of out, and returns where it came from.
+func download(ctx context.Context, c *modfetch.Client, list []modfetch.Entry, name string, out *os.Root, tmp string, limit int64) (*modfetch.Source, error) {
 	if err := writeFile(out, tmp, nil, 0o644); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	w, err := out.OpenFile(tmp, os.O_WRONLY, 0)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	src, err := c.Fetch(ctx, list, name, w, limit)
-	var info fs.FileInfo
-	if err == nil {
-		info, err = w.Stat()
-	}
-	if err = errors.Join(err, w.Close()); err != nil {
-		return nil, 0, err
-	}
-	return src, info.Size(), nil
+	return src, errors.Join(err, w.Close())
 }
 
 // report writes a line of progress every few seconds until the function that it returns is called.

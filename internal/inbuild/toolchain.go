@@ -56,7 +56,7 @@ func runFetchToolchain(ctx context.Context, args []string, stdout io.Writer) err
 	if *gosumdb == "off" && *pin == "" {
 		return fmt.Errorf("%s: GOSUMDB=off, and only the checksum database can tell whether a toolchain without a pin is the real one: %s", what, useOtherToolchain)
 	}
-	client, err := modfetch.NewClient(caSecret, nil, inStep)
+	client, _, err := newClient()
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func fetchToolchain(ctx context.Context, c *modfetch.Client, proxies []modfetch.
 	if err != nil {
 		return err
 	}
-	src, _, err := download(ctx, c, proxies, name, out, toolchainZip, modzip.MaxZipFile)
+	src, err := download(ctx, c, proxies, name, out, toolchainZip, modzip.MaxZipFile)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

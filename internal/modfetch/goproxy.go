@@ -94,6 +94,9 @@ func show(u *url.URL) string {
 	return strings.TrimSuffix(shown.String(), "/")
 }
 
+// ErrDirect is the error of Fetch where version control is to be asked next.
+var ErrDirect = errors.New("next in GOPROXY is direct")
+
 // Fetch writes the file called name, from the first entry of the list that has it, to w, and returns that entry's
 // source. As in the go command an entry that hasn't got the file (404, 410) leads on to the next, any other error only
 // where a bar follows the entry. The error tells what each entry that was tried said.
@@ -104,7 +107,7 @@ func (c *Client) Fetch(ctx context.Context, list []Entry, name string, w Sink, l
 		case "off":
 			return nil, giveUp(said, errors.New("GOPROXY=off forbids asking further: "+c.say.Missing))
 		case "direct":
-			return nil, giveUp(said, errors.New("next in GOPROXY is direct, and Larder doesn't fetch from version control: "+c.say.Missing))
+			return nil, giveUp(said, ErrDirect)
 		}
 		err := c.Get(ctx, p.Source, name, w, limit)
 		if err == nil {

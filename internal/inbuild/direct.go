@@ -1,0 +1,90 @@
+package inbuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/larder-build/larder/internal/credentials"
+	"github.com/larder-build/larder/internal/gitfetch"
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/modfetch"
+)
+
+// secretsDir is where BuildKit puts the secrets of a step: see package llb for which there may be.
+const secretsDir = "/run/secrets"
+
+// readSecret returns a secret of the step, or nothing where the build has none of that name.
+func readSecret(id string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(secretsDir, id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
+}
+
+// readCredentials reads what the build's secrets say about servers.
+func readCredentials() (*credentials.Store, error) {
+	var files credentials.Files
+	for id, data := range map[string]*[]byte{"netrc": &files.Netrc, "goauth": &files.GoAuth, "gitconfig": &files.GitConfig} {
+		var err error
+		if *data, err = readSecret(id); err != nil {
+			return nil, fmt.Errorf("reading the secret %s: %w", id, err)
+		}
+	}
+	return credentials.Parse(files)
+}
+
+// newClient returns a client that sends servers what the build's secrets have for them.
+func newClient() (*modfetch.Client, *credentials.Store, error) {
+	creds, err := readCredentials()
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := modfetch.NewClient(filepath.Join(secretsDir, "ca"), creds, inStep)
+	return client, creds, err
+}
+
+// newGit returns what fetches from version control, in a folder of out's that is removed at the end. It takes GOINSECURE,
+// GOVCS and the socket of the SSH agent from the environment.
+func newGit(out *os.Root, client *modfetch.Client, creds *credentials.Store, goprivate string) (*gitfetch.Fetcher, error) {
+	known, err := readSecret("known_hosts")
+	if err != nil {
+		return nil, fmt.Errorf("reading the secret known_hosts: %w", err)
+	}
+	dir := path.Join(fetching, ".git")
+	if err := out.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	agent := os.Getenv("SSH_AUTH_SOCK")
+	if _, err := os.Stat(agent); err != nil {
+		agent = "" // the build has none
+	}
+	return gitfetch.New(gitfetch.Options{
+		Dir: filepath.Join(out.Name(), dir), Client: client, Rewriter: creds, KnownHosts: known, Agent: agent,
+		GOINSECURE: os.Getenv("GOINSECURE"), GOVCS: os.Getenv("GOVCS"), GOPRIVATE: goprivate,
+	})
+}
+
+// fetchGit makes the file of one go.sum line from the module's repository, and returns its name in out and where it came
+// from.
+func (f *fetcher) fetchGit(ctx context.Context, sum gomod.Sum) (file, from string, err error) {
+	fetch := f.git.Fetch
+	if sum.GoMod {
+		fetch = f.git.FetchMod
+	}
+	files, err := fetch(ctx, sum.Module())
+	if err != nil {
+		return "", "", err
+	}
+	file = files.Zip
+	if sum.GoMod {
+		file = files.Mod
+	}
+	file, err = filepath.Rel(f.out.Name(), file)
+	return file, "its repository", err
+}
