@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"golang.org/x/mod/module"
@@ -19,12 +20,16 @@ import (
 	"github.com/larder-build/larder/internal/modfetch"
 )
 
-// maxFiles bounds the files of a module: a few objects can make a tree without end.
-const maxFiles = 1 << 20
+// maxEntries bounds the files and folders of a module, and maxDepth how deep they are: a few objects can make a tree
+// without end.
+const (
+	maxEntries = 1_000_000
+	maxDepth   = 200
+)
 
 // writeZip writes the module's zip. x/mod/zip leaves out what isn't the module's, and refuses names that can't be.
 func (p *place) writeZip(ctx context.Context, w io.Writer, m module.Version) error {
-	list := &lister{ctx: ctx, place: p}
+	list := &lister{ctx: ctx, place: p, trees: map[plumbing.Hash]*object.Tree{}, counts: map[plumbing.Hash]int{}}
 	if err := list.all(); err != nil {
 		return err
 	}
@@ -48,6 +53,8 @@ type lister struct {
 	ctx     context.Context
 	place   *place
 	rules   attributes
+	trees   map[plumbing.Hash]*object.Tree
+	counts  map[plumbing.Hash]int // of entries below a tree
 	files   []modzip.File
 	license bool
 }
@@ -58,7 +65,7 @@ func (l *lister) all() error {
 		return err
 	}
 	if l.place.dir == "" {
-		return l.walk(tree, "")
+		return l.walkAll(tree, "")
 	}
 	at := ""
 	for _, name := range strings.Split(l.place.dir, "/") {
@@ -73,7 +80,55 @@ func (l *lister) all() error {
 			}
 		}
 	}
+	return l.walkAll(tree, at)
+}
+
+func (l *lister) walkAll(tree *object.Tree, at string) error {
+	if n, err := l.count(tree, 0); err != nil {
+		return err
+	} else if n > maxEntries {
+		return fmt.Errorf("it has more than %d files and folders", maxEntries)
+	}
 	return l.walk(tree, at)
+}
+
+// count returns how many entries there are below a tree, or one more than there may be. Each tree is looked at once.
+func (l *lister) count(tree *object.Tree, depth int) (int, error) {
+	if depth > maxDepth {
+		return 0, fmt.Errorf("its folders are more than %d deep", maxDepth)
+	}
+	if n, ok := l.counts[tree.Hash]; ok {
+		return n, nil
+	}
+	n := len(tree.Entries)
+	for _, entry := range tree.Entries {
+		if entry.Mode != filemode.Dir || n > maxEntries {
+			continue
+		}
+		sub, err := l.tree(entry)
+		if err != nil {
+			return 0, err
+		}
+		below, err := l.count(sub, depth+1)
+		if err != nil {
+			return 0, err
+		}
+		n = min(n+below, maxEntries+1)
+	}
+	l.counts[tree.Hash] = n
+	return n, nil
+}
+
+func (l *lister) tree(entry object.TreeEntry) (*object.Tree, error) {
+	if sub := l.trees[entry.Hash]; sub != nil {
+		return sub, nil
+	}
+	sub, err := object.GetTree(l.place.store, entry.Hash)
+	if err != nil {
+		return nil, fmt.Errorf("reading the folder %q: %w", entry.Name, err)
+	}
+	l.trees[entry.Hash] = sub
+	return sub, nil
 }
 
 // walk lists a folder, which is called at from the repository's root.
@@ -87,16 +142,15 @@ func (l *lister) walk(tree *object.Tree, at string) error {
 		}
 	}
 	for _, entry := range tree.Entries {
-		name := path.Clean("/" + at)[1:]
-		if name != "" {
-			name += "/"
+		name := entry.Name
+		if at != "" {
+			name = at + "/" + name // not path.Join: a name such as .. is to be seen
 		}
-		name += entry.Name // not joined: a name such as .. is to be seen
 		switch {
 		case entry.Mode == filemode.Dir:
-			sub, err := object.GetTree(l.place.store, entry.Hash)
+			sub, err := l.tree(entry)
 			if err != nil {
-				return fmt.Errorf("reading the folder %q: %w", name, err)
+				return err
 			}
 			if err := l.walk(sub, name); err != nil {
 				return err
@@ -115,9 +169,6 @@ func isBlob(mode filemode.FileMode) bool {
 }
 
 func (l *lister) add(name string, entry object.TreeEntry) error {
-	if len(l.files) == maxFiles {
-		return fmt.Errorf("it has more than %d files", maxFiles)
-	}
 	size, err := l.place.store.EncodedObjectSize(entry.Hash)
 	if err != nil {
 		return fmt.Errorf("reading the file %q: %w", name, err)

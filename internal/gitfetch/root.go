@@ -66,7 +66,7 @@ func (f *Fetcher) findRoot(ctx context.Context, path string, r *root) error {
 		return err
 	}
 	if r.vcs != "git" {
-		return fmt.Errorf("its repository is one of %s, and Larder fetches from git alone: pass a GOPROXY folder as the named context larder-modules", vcsName(r.vcs))
+		return fmt.Errorf("its repository is kept in %s, and Larder fetches from git alone: pass a GOPROXY folder as the named context larder-modules", vcsName(r.vcs))
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func vcsName(vcs string) string {
 	if name := map[string]string{"bzr": "Bazaar", "fossil": "Fossil", "hg": "Mercurial", "svn": "Subversion"}[vcs]; name != "" {
 		return name
 	}
-	return fmt.Sprintf("a kind that isn't known (%q)", vcs)
+	return fmt.Sprintf("a system that isn't known (%q)", vcs)
 }
 
 // knownRoot reads the repository from the path itself.
@@ -143,9 +143,6 @@ func (f *Fetcher) allowed(scheme, path string) bool {
 // ask asks the host of prefix what it has for path, and returns the URL that it asked.
 func (f *Fetcher) ask(ctx context.Context, prefix, path string) (metaTag, string, error) {
 	host, rest, _ := strings.Cut(prefix, "/")
-	if !strings.Contains(host, ".") {
-		return metaTag{}, "", fmt.Errorf("%s begins with no host: nothing can be fetched for it, replace it by a folder or another module", path)
-	}
 	schemes := []string{"https"}
 	if module.MatchPrefixPatterns(f.GOINSECURE, path) {
 		schemes = append(schemes, "http")

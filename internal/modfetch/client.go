@@ -12,11 +12,14 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/http/httpproxy"
 
 	"github.com/larder-build/larder/internal/retry"
 )
@@ -55,13 +58,14 @@ func NewClient(ca string, creds Credentials, say Remedies) (*Client, error) {
 	if creds == nil {
 		creds = none{}
 	}
+	proxy := httpproxy.FromEnvironment().ProxyFunc()
 	return &Client{
 		say:   say,
 		creds: creds,
 		http: &http.Client{
 			CheckRedirect: (&redirects{creds}).check,
 			Transport: &http.Transport{
-				Proxy:               http.ProxyFromEnvironment,
+				Proxy:               func(r *http.Request) (*url.URL, error) { return proxy(r.URL) },
 				DialContext:         (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
 				TLSClientConfig:     &tls.Config{RootCAs: roots},
 				TLSHandshakeTimeout: 15 * time.Second,

@@ -18,9 +18,10 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// A Proxy is a module proxy on loopback over a folder.
+// A Proxy is a module proxy over folders, on loopback if it has a URL.
 type Proxy struct {
-	URL string
+	URL  string
+	dirs []string
 
 	mu       sync.Mutex
 	requests []string
@@ -32,31 +33,38 @@ type fault struct {
 	do   http.HandlerFunc
 }
 
-// ServeProxy serves folders that are laid out as a module proxy is; the first that has a file wins.
+// NewProxy returns the handler of a proxy over folders that are laid out as a module proxy is; the first that has a file
+// wins. It has no URL.
+func NewProxy(dirs ...string) *Proxy { return &Proxy{dirs: dirs} }
+
+// ServeProxy serves a proxy over folders on loopback.
 func ServeProxy(t testing.TB, dirs ...string) *Proxy {
-	p := &Proxy{}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.mu.Lock()
-		p.requests = append(p.requests, r.URL.Path)
-		faults := p.faults
-		p.mu.Unlock()
-		for _, f := range faults {
-			if strings.Contains(r.URL.Path, f.part) {
-				f.do(w, r)
-				return
-			}
-		}
-		for _, dir := range dirs {
-			if file := filepath.Join(dir, filepath.FromSlash(r.URL.Path)); isFile(file) {
-				http.ServeFile(w, r, file)
-				return
-			}
-		}
-		http.NotFound(w, r)
-	}))
+	p := NewProxy(dirs...)
+	srv := httptest.NewServer(p)
 	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
 	p.URL = srv.URL
 	return p
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	p.requests = append(p.requests, r.URL.Path)
+	faults := p.faults
+	p.mu.Unlock()
+	for _, f := range faults {
+		if strings.Contains(r.URL.Path, f.part) {
+			f.do(w, r)
+			return
+		}
+	}
+	for _, dir := range p.dirs {
+		if file := filepath.Join(dir, filepath.FromSlash(r.URL.Path)); isFile(file) {
+			http.ServeFile(w, r, file)
+			return
+		}
+	}
+	http.NotFound(w, r)
 }
 
 func isFile(name string) bool {
