@@ -30,9 +30,6 @@ func scanGitConfig(text string, each func(variable) error) error {
 		}
 		name, value, _ := strings.Cut(rest, "=")
 		v.name = strings.ToLower(strings.TrimRight(name, " \t\r"))
-		if i := strings.IndexAny(v.name, "#;"); i >= 0 { // a name alone, and a comment
-			v.name, value = strings.TrimRight(v.name[:i], " \t"), ""
-		}
 		if v.section == "" || !isName(v.name) {
 			return fmt.Errorf("line %d: expected [section] or name = value", at)
 		}

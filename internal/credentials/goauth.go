@@ -13,13 +13,14 @@ import (
 // readGoAuth reads what a GOAUTH command prints: sets of one or more lines of URLs, an empty line, lines of headers, an
 // empty line. A later set for a URL takes the place of an earlier one, and one without headers takes it away.
 func (s *Store) readGoAuth(text string) error {
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	if len(lines) == 1 && strings.TrimSpace(lines[0]) == "" {
-		return nil
-	}
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	given := map[string]rule{}
 	var order []string
 	for n := 0; n < len(lines); {
+		if line(lines, n) == "" { // too many between two sets, or at the end
+			n++
+			continue
+		}
 		var at []rule
 		for ; n < len(lines) && line(lines, n) != ""; n++ {
 			r, err := goAuthURL(line(lines, n))

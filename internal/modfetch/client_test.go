@@ -356,6 +356,75 @@ func TestErrorsHideSecrets(t *testing.T) {
 	}
 }
 
+// given has credentials for some hosts and paths.
+type given map[string]http.Header
+
+func (g given) Header(u *url.URL) http.Header { return g[u.Host+u.Path] }
+func (g given) Redact(text string) string     { return strings.ReplaceAll(text, "s3cret", "xxxxx") }
+
+// What was given for a host goes there, along redirects as long as they stay, and never comes back from elsewhere.
+func TestStoreFollowsRedirects(t *testing.T) {
+	type asked struct{ At, Token string }
+	got := make(chan asked, 10)
+	var here, there string
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		got <- asked{"http://" + r.Host + r.URL.Path, r.Header.Get("Private-Token")}
+		if to := r.URL.Query().Get("to"); to != "" {
+			http.Redirect(w, r, strings.NewReplacer("here", here, "there", there).Replace(to), http.StatusFound)
+		}
+	}
+	a, b := httptest.NewServer(http.HandlerFunc(answer)), httptest.NewServer(http.HandlerFunc(answer))
+	defer a.Close()
+	defer b.Close()
+	here, there = a.URL, b.URL
+	token := http.Header{"Private-Token": {"s3cret"}}
+	c := impatient(t)
+	store := given{strings.TrimPrefix(here, "http://") + "/x": token, strings.TrimPrefix(here, "http://") + "/y": token, strings.TrimPrefix(there, "http://") + "/x": token}
+	c.creds, c.http.CheckRedirect = store, (&redirects{store}).check
+	for to, want := range map[string][]asked{
+		"here/y":            {{here + "/x", "s3cret"}, {here + "/y", "s3cret"}},
+		"here/z?to=here/y":  {{here + "/x", "s3cret"}, {here + "/z", ""}, {here + "/y", "s3cret"}},
+		"there/x":           {{here + "/x", "s3cret"}, {there + "/x", ""}},
+		"there/x?to=here/x": {{here + "/x", "s3cret"}, {there + "/x", ""}, {here + "/x", ""}},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, here+"/x?to="+url.QueryEscape(to), nil)
+		require.NoError(t, err)
+		resp, err := c.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		for _, w := range want {
+			require.Equal(t, w, <-got, to)
+		}
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, here+"/x", nil)
+	require.NoError(t, err)
+	resp, err := c.Anonymous().Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Empty(t, (<-got).Token)
+}
+
+// A proxy that refuses is told by its host, and what to do; what it repeats of the credentials isn't.
+func TestRefused(t *testing.T) {
+	for status, want := range map[int]string{401: "401 Unauthorized", 403: "403 Forbidden"} {
+		srv := faulty(t, nil, noon, func(_ int, w http.ResponseWriter, r *http.Request) bool {
+			http.Error(w, "not with "+r.Header.Get("Private-Token"), status)
+			return true
+		})
+		host := strings.TrimPrefix(srv.URL, "http://")
+		c := impatient(t)
+		_, err := getFile(t, c, srv.URL)
+		require.ErrorContains(t, err, "it answered "+want+` ("not with"): `+host+" wants credentials, which aren't sent over http: use https")
+		c.creds = given{host + "/x/@v/v1.0.0.zip": {"Private-Token": {"s3cret"}}}
+		_, err = getFile(t, c, srv.URL)
+		require.ErrorContains(t, err, `("not with xxxxx"): `+host+" refuses the credentials that were given for it: check them; pass --netrc")
+		var refused *RefusedError
+		require.ErrorAs(t, err, &refused)
+	}
+	c := impatient(t)
+	require.Equal(t, "no credentials were given for a.example: pass --netrc", c.remedy(&http.Request{URL: &url.URL{Scheme: "https", Host: "a.example"}}, nil))
+}
+
 // The roots of the secret are trusted, and without them the error says how to pass them.
 func TestPrivateAuthority(t *testing.T) {
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
