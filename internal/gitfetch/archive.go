@@ -169,6 +169,9 @@ func isBlob(mode filemode.FileMode) bool {
 }
 
 func (l *lister) add(name string, entry object.TreeEntry) error {
+	if l.ctx.Err() != nil {
+		return context.Cause(l.ctx)
+	}
 	size, err := l.place.store.EncodedObjectSize(entry.Hash)
 	if err != nil {
 		return fmt.Errorf("reading the file %q: %w", name, err)

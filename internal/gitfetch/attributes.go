@@ -39,20 +39,27 @@ func (a *attributes) add(p *place, tree *object.Tree, dir string) error {
 			domain = strings.Split(dir, "/")
 		}
 		for _, line := range strings.Split(string(data), "\n") {
-			rule, err := gitattributes.ParseAttributesLine(line, domain, dir == "")
-			switch {
-			case err != nil || rule.Name == "":
-			case rule.Pattern != nil:
-				a.rules = append(a.rules, rule)
-			default:
-				if a.macros == nil {
-					a.macros = map[string][]gitattributes.Attribute{}
-				}
-				a.macros[rule.Name] = rule.Attributes
-			}
+			a.addLine(line, domain)
 		}
 	}
 	return nil
+}
+
+func (a *attributes) addLine(line string, domain []string) {
+	if strings.HasPrefix(strings.TrimSpace(line), `""`) {
+		return // no name, at which go-git fails badly
+	}
+	rule, err := gitattributes.ParseAttributesLine(line, domain, len(domain) == 0)
+	switch {
+	case err != nil || rule.Name == "":
+	case rule.Pattern != nil:
+		a.rules = append(a.rules, rule)
+	default:
+		if a.macros == nil {
+			a.macros = map[string][]gitattributes.Attribute{}
+		}
+		a.macros[rule.Name] = rule.Attributes
+	}
 }
 
 // of returns the attributes of a file: true and false are "set" and "unset".
@@ -67,13 +74,14 @@ func (a *attributes) of(name string) map[string]string {
 			continue
 		}
 		for _, attr := range rule.Attributes {
-			a.set(values, attr, 0)
+			a.set(values, attr, map[string]bool{})
 		}
 	}
 	return values
 }
 
-func (a *attributes) set(values map[string]string, attr gitattributes.Attribute, depth int) {
+// set notes an attribute, and those that it is a macro for: each macro counts once, as they may name each other.
+func (a *attributes) set(values map[string]string, attr gitattributes.Attribute, expanded map[string]bool) {
 	switch {
 	case attr.IsValueSet():
 		values[attr.Name()] = attr.Value()
@@ -86,10 +94,12 @@ func (a *attributes) set(values map[string]string, attr gitattributes.Attribute,
 		if attr.Name() == "binary" {
 			values["text"] = "unset"
 		}
-		if depth < 8 { // macros may name each other
-			for _, of := range a.macros[attr.Name()] {
-				a.set(values, of, depth+1)
-			}
+		if expanded[attr.Name()] {
+			return
+		}
+		expanded[attr.Name()] = true
+		for _, of := range a.macros[attr.Name()] {
+			a.set(values, of, expanded)
 		}
 	}
 }
@@ -113,7 +123,7 @@ func (a *attributes) convert(name string, b blob, size int64) (int64, func() (io
 		data = expandID(data, b.hash)
 	}
 	if crlf != never && needsCRLF(data, crlf) {
-		data = bytes.ReplaceAll(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
+		data = toLines(data)
 	}
 	return int64(len(data)), openBytes(data), nil
 }
@@ -171,6 +181,11 @@ func needsCRLF(data []byte, mode lineEnds) bool {
 		return false
 	}
 	return mode == always || crlf == 0 && cr == 0 && nul == 0 && printable>>7 >= odd
+}
+
+// toLines ends every line in CR LF.
+func toLines(data []byte) []byte {
+	return bytes.ReplaceAll(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
 }
 
 // expandID writes the file's hash into each $Id$.

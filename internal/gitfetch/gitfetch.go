@@ -95,6 +95,8 @@ func (f *Fetcher) fetch(ctx context.Context, m module.Version, zip bool) (Files,
 }
 
 func (f *Fetcher) fromRepo(ctx context.Context, r *repo, found *root, m module.Version, zip bool) (Files, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	at, err := r.locate(ctx, found, m)
 	if err != nil {
 		return Files{}, err

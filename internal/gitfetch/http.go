@@ -98,5 +98,6 @@ func broken(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return &retry.TemporaryError{Err: errors.New("the transfer broke off")}
 	}
-	return modfetch.OneLine(err)
+	text := strings.TrimPrefix(err.Error(), "unexpected error: ") // go-git's words for what the server says
+	return modfetch.OneLine(errors.New(strings.TrimSpace(text)))
 }

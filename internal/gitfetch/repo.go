@@ -29,7 +29,8 @@ type repo struct {
 	shown   string // what is asked, for messages
 	dir     string
 
-	mu      sync.Mutex // one fetch at a time
+	mu      sync.Mutex // for all below: go-git's storage is for one goroutine at a time
+	err     error      // that it can't be reached
 	remote  remote
 	adv     *packp.AdvRefs
 	refs    map[string]plumbing.Hash // HEAD, branches and tags, with the commits that they mean
@@ -59,10 +60,10 @@ func (f *Fetcher) repo(ctx context.Context, at *root) (*repo, error) {
 	f.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.adv != nil {
-		return r, nil
+	if r.adv == nil && r.err == nil {
+		r.err = r.connect(ctx, f.candidates(at))
 	}
-	return r, r.connect(ctx, f.candidates(at))
+	return r, r.err
 }
 
 // candidates are the URLs to try for a repository. For HOST/PATH.git these are the schemes that the go command tries; a
@@ -106,6 +107,9 @@ func (r *repo) connect(ctx context.Context, candidates []string) error {
 			return context.Cause(ctx)
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", shown, err))
+		if at != candidate {
+			break // users who say where to go don't mean another place
+		}
 	}
 	return joinLine(errs)
 }
@@ -206,8 +210,6 @@ func (r *repo) abbreviated(ctx context.Context, rev string) (*object.Commit, str
 // search looks for a commit in the history. Servers that can leave files out of it send that alone, if they then give the
 // one commit that is found; others send all.
 func (r *repo) search(ctx context.Context, rev string) (plumbing.Hash, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	store := r.objects
 	can := r.adv.Capabilities.Supports
 	if !r.all && can(capability.Filter) && can(capability.AllowReachableSHA1InWant) && can(capability.Shallow) {
@@ -267,8 +269,6 @@ func (r *repo) fetchAll(ctx context.Context) error {
 
 // commit returns a commit, fetching tip, which is it or a tag of it, if need be: without history, where the server can.
 func (r *repo) commit(ctx context.Context, hash, tip plumbing.Hash) (*object.Commit, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if !r.all && !r.fetched[hash] {
 		depth := 0
 		if r.adv.Capabilities.Supports(capability.Shallow) {

@@ -139,7 +139,11 @@ func (s *sshRemote) connect(ctx context.Context, session *sshSession) error {
 	}
 	session.closers = append(session.closers, keys)
 	conn, err := (&net.Dialer{Timeout: 15 * time.Second}).DialContext(ctx, "tcp", s.addr)
-	if err != nil {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return err
+	case err != nil:
 		return &retry.TemporaryError{Err: err}
 	}
 	session.closers = append(session.closers, conn)
