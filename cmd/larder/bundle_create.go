@@ -210,6 +210,10 @@ func (c *command) netrc() (*credentials.Store, string, error) {
 		return nil, name, fmt.Errorf("reading credentials: %w", err)
 	}
 	creds, err := credentials.Parse(credentials.Files{Netrc: text})
+	var bad *credentials.Error
+	if errors.As(err, &bad) {
+		err = fmt.Errorf("%s, line %d: %w", name, bad.Line, bad.Err)
+	}
 	return creds, name, err
 }
 

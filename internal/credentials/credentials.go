@@ -6,6 +6,7 @@ package credentials
 import (
 	"cmp"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path"
@@ -46,7 +47,20 @@ const (
 	fromNetrc
 )
 
-// Parse reads the files. Its errors name the file, as the build's secret, and the line, and never quote them.
+// An Error is a line that can't be read. Neither it nor Err quotes the line.
+type Error struct {
+	File string // netrc, goauth or gitconfig
+	Line int    // from 1
+	Err  error
+}
+
+// Error implements error. It takes the file for a secret of a build.
+func (e *Error) Error() string { return fmt.Sprintf("secret %s, line %d: %v", e.File, e.Line, e.Err) }
+
+// Unwrap returns what is wrong with the line.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Parse reads the files. Its errors are of the type Error.
 func Parse(files Files) (*Store, error) {
 	s := &Store{}
 	for _, read := range []func() error{

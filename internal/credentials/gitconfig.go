@@ -2,7 +2,6 @@ package credentials
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -57,7 +56,7 @@ func (s *Store) readGitConfig(text string) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("secret gitconfig, %w", err)
+		return err
 	}
 	for _, id := range order {
 		if r := extra[id]; r != nil && len(r.header) > 0 {

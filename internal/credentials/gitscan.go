@@ -2,15 +2,14 @@ package credentials
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 )
 
 // A variable is one of a git config: section and name in lower case, the subsection and value as they are meant.
 type variable struct{ section, sub, name, value string }
 
-// scanGitConfig calls each for the variables of a git config, in the syntax that git-config(1) has. Errors begin with the
-// line. The parsers at hand tell no lines, or quote what they fail at.
+// scanGitConfig calls each for the variables of a git config, in the syntax that git-config(1) has. Its errors
+// are of the type Error: the parsers at hand tell no lines, or quote what they fail at.
 func scanGitConfig(text string, each func(variable) error) error {
 	text = strings.TrimPrefix(text, "\ufeff")
 	var v variable
@@ -21,7 +20,7 @@ func scanGitConfig(text string, each func(variable) error) error {
 		for strings.HasPrefix(rest, "[") { // a variable may follow on the header's line
 			var err error
 			if v.section, v.sub, rest, err = sectionHeader(rest); err != nil {
-				return fmt.Errorf("line %d: %w", at, err)
+				return &Error{"gitconfig", at, err}
 			}
 			rest = strings.TrimLeft(rest, " \t\r")
 		}
@@ -31,7 +30,7 @@ func scanGitConfig(text string, each func(variable) error) error {
 		name, value, _ := strings.Cut(rest, "=")
 		v.name = strings.ToLower(strings.TrimRight(name, " \t\r"))
 		if v.section == "" || !isName(v.name) {
-			return fmt.Errorf("line %d: expected [section] or name = value", at)
+			return &Error{"gitconfig", at, errors.New("expected [section] or name = value")}
 		}
 		var w valueWriter
 		for !w.line(value) {
@@ -45,7 +44,7 @@ func scanGitConfig(text string, each func(variable) error) error {
 			err = each(v)
 		}
 		if err != nil {
-			return fmt.Errorf("line %d: %w", at, err)
+			return &Error{"gitconfig", at, err}
 		}
 	}
 	return nil

@@ -1,7 +1,7 @@
 package credentials
 
 import (
-	"fmt"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -25,18 +25,18 @@ func (s *Store) readGoAuth(text string) error {
 		for ; n < len(lines) && line(lines, n) != ""; n++ {
 			r, err := goAuthURL(line(lines, n))
 			if err != nil {
-				return fmt.Errorf("secret goauth, line %d: %w", n+1, err)
+				return &Error{"goauth", n + 1, err}
 			}
 			at = append(at, r)
 		}
 		if n == len(lines) {
-			return fmt.Errorf("secret goauth, line %d: it ends without an empty line and headers after the URLs", n)
+			return &Error{"goauth", n, errors.New("it ends without an empty line and headers after the URLs")}
 		}
 		header := http.Header{}
 		for n++; n < len(lines) && line(lines, n) != ""; n++ {
 			name, value, err := headerLine(line(lines, n))
 			if err != nil {
-				return fmt.Errorf("secret goauth, line %d: %w", n+1, err)
+				return &Error{"goauth", n + 1, err}
 			}
 			s.addHeader(header, name, value)
 		}
@@ -63,7 +63,7 @@ func line(lines []string, n int) string { return strings.TrimSuffix(lines[n], "\
 func goAuthURL(text string) (rule, error) {
 	u, err := url.ParseRequestURI(text)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return rule{}, fmt.Errorf("expected a URL that begins with https://")
+		return rule{}, errors.New("expected a URL that begins with https://")
 	}
 	r := rule{source: fromGoAuth}
 	r.scheme, r.host, r.path = place(u)
@@ -75,7 +75,7 @@ func headerLine(text string) (name, value string, err error) {
 	name, value, ok := strings.Cut(text, ":")
 	value = strings.TrimSpace(value)
 	if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-		return "", "", fmt.Errorf("expected a header, such as 'Authorization: Bearer WORD'")
+		return "", "", errors.New("expected a header, such as 'Authorization: Bearer WORD'")
 	}
 	return http.CanonicalHeaderKey(name), value, nil
 }

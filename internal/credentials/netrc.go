@@ -1,6 +1,7 @@
 package credentials
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -25,7 +26,7 @@ func (s *Store) readNetrc(text string) error {
 				return nil
 			}
 			if len(words) == 1 {
-				return fmt.Errorf("secret netrc, line %d: the last word has no value: expected 'machine HOST login USER password WORD'", n+1)
+				return &Error{"netrc", n + 1, errors.New("the last word has no value: expected 'machine HOST login USER password WORD'")}
 			}
 			word, value := words[0], words[1]
 			words = words[2:]
@@ -36,17 +37,17 @@ func (s *Store) readNetrc(text string) error {
 				login = value
 			case "password":
 				if machine == "" || login == "" {
-					return fmt.Errorf("secret netrc, line %d: a password without machine and login before it: expected 'machine HOST login USER password WORD'", n+1)
+					return &Error{"netrc", n + 1, errors.New("a password without machine and login before it: expected 'machine HOST login USER password WORD'")}
 				}
 				if err := s.addMachine(machine, login, value, seen); err != nil {
-					return fmt.Errorf("secret netrc, line %d: %w", n+1, err)
+					return &Error{"netrc", n + 1, err}
 				}
 				machine, login = "", ""
 			case "macdef":
 				macro = true
 			case "account":
 			default:
-				return fmt.Errorf("secret netrc, line %d: expected one of the words machine, login, password and account", n+1)
+				return &Error{"netrc", n + 1, errors.New("expected one of the words machine, login, password and account")}
 			}
 		}
 	}
@@ -56,7 +57,7 @@ func (s *Store) readNetrc(text string) error {
 func (s *Store) addMachine(machine, login, password string, seen map[string]bool) error {
 	u, err := url.Parse("https://" + machine)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("the machine is not a host's name")
+		return errors.New("the machine is not a host's name")
 	}
 	r := rule{anyPort: u.Port() == "", source: fromNetrc, header: s.basic(login, password)}
 	r.scheme, r.host, r.path = place(u)
