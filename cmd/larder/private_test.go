@@ -89,7 +89,6 @@ func requireNoSecretIn(t *testing.T, dir string) {
 // and an exported cache, and no secret is in what is left.
 func TestPrivateModules(t *testing.T) {
 	p := newPrivateWorld(t)
-	p.state = t.TempDir()
 	for name, file := range map[string]string{
 		"no instructions": "# syntax=ghcr.io/larder-build/larder:1\n",
 		"GO":              "# syntax=ghcr.io/larder-build/larder:1\nFROM go AS build\nGO build -o /out/usr/local/bin/app .\nFROM static\nCOPY --from=build /out/ /\n",

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -94,20 +95,16 @@ func TestFetchErrors(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"off":             {[]string{"--goproxy", "off"}, []string{"GOPROXY=off", "6 files of modules", context}},
-		"direct":          {[]string{"--goproxy", "direct"}, []string{"GOPROXY=direct", "version control", context}},
-		"404 then direct": {[]string{"--goproxy", empty + ",direct"}, []string{hello, empty + ": it answered 404", "direct", "version control", context}},
-		"404 then off":    {[]string{"--goproxy", empty + ",off"}, []string{hello, "GOPROXY=off", context}},
-		"404":             {[]string{"--goproxy", empty}, []string{hello, empty + ": it answered 404", context}},
-		"no such folder":  {[]string{"--goproxy", "file:///no/such/dir"}, []string{hello, "file:///no/such/dir"}},
+		"off":            {[]string{"--goproxy", "off"}, []string{"GOPROXY=off", "6 files of modules", context}},
+		"404 then off":   {[]string{"--goproxy", empty + ",off"}, []string{hello, "GOPROXY=off", context}},
+		"404":            {[]string{"--goproxy", empty}, []string{hello, empty + ": it answered 404", context}},
+		"no such folder": {[]string{"--goproxy", "file:///no/such/dir"}, []string{hello, "file:///no/such/dir"}},
 		"403 ends a comma list": {
 			[]string{"--goproxy", answer(403, "blocked by policy\nmore") + "," + good},
-			[]string{hello, `403 Forbidden ("blocked by policy"): check the user`},
+			[]string{hello, `403 Forbidden ("blocked by policy"): 127.0.0.1`},
 		},
 		"hostile text":  {[]string{"--goproxy", answer(400, "a\x1b[31m\rlarder: all is well")}, []string{`("a\x1b[31m\rlarder: all is well")`}},
 		"bad list":      {[]string{"--goproxy", "nonsense"}, []string{"entry 1 of GOPROXY"}},
-		"private":       {[]string{"--goproxy", good, "--goprivate", "*.corp,example.com/hello"}, []string{hello, "GOPRIVATE=*.corp,example.com/hello", "GONOPROXY=none", context}},
-		"noproxy":       {[]string{"--goproxy", good, "--gonoproxy", "example.com"}, []string{"(and 2 more)", "GONOPROXY=example.com"}},
 		"closed port":   {[]string{"--goproxy", "http://127.0.0.1:1"}, []string{hello, "http://127.0.0.1:1: ", "connection refused", "tried 5 times"}},
 		"wrong scheme":  {[]string{"--goproxy", "https" + strings.TrimPrefix(good, "http")}, []string{hello, "HTTP response to HTTPS client"}},
 		"refused again": {[]string{"--goproxy", answer(403, "no") + "|" + empty}, []string{"403 Forbidden", "; " + empty + ": it answered 404"}},
@@ -125,12 +122,36 @@ func TestFetchPrivateThroughProxy(t *testing.T) {
 		"--goprivate", "example.com", "--gonoproxy", "none")
 }
 
-func TestFetchPrivateAsksNobody(t *testing.T) {
-	_, sums := makeProxy(t, threeModules...)
-	srv := serve(t, t.TempDir(), func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked for %s", r.URL) })
-	})
-	failStep(t, t.TempDir(), []string{"fetch", "--sums", writeSums(t, sums), "--goproxy", srv.URL, "--goprivate", "example.com/old"}, "example.com/old@v2.0.0+incompatible matches")
+// What no proxy may be asked for, or has, is asked of the module's own host, and of nobody else.
+func TestFetchDirect(t *testing.T) {
+	dir, sums := makeProxy(t, threeModules...)
+	web := testkit.ServeWeb(t)
+	web.Handle("example.com", http.NotFoundHandler())
+	t.Setenv("HTTPS_PROXY", web.ProxyURL)
+	proxy := serve(t, dir, func(files http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.URL.Path, "/old/") {
+				t.Errorf("asked for %s", r.URL)
+			}
+			files.ServeHTTP(w, r)
+		})
+	}).URL
+	empty := serve(t, t.TempDir(), nil).URL
+	const old, hello = "example.com/old@v2.0.0+incompatible: ", "example.com/hello@v1.2.3: "
+	for name, tt := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"private":         {[]string{"--goproxy", proxy, "--goprivate", "*.corp,example.com/old"}, []string{old, "https://example.com/old?go-get=1: "}},
+		"noproxy":         {[]string{"--goproxy", "off", "--gonoproxy", "example.com"}, []string{old, hello}},
+		"direct":          {[]string{"--goproxy", "direct"}, []string{old, hello, "next in GOPROXY is direct; https://example.com/hello?go-get=1: "}},
+		"404 then direct": {[]string{"--goproxy", empty + ",direct"}, []string{hello, empty + ": it answered 404 Not Found; next in GOPROXY is direct; https://example.com/hello?go-get=1: "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := failStep(t, filepath.Join(t.TempDir(), "out"), append([]string{"fetch", "--sums", writeSums(t, sums)}, tt.args...), tt.want...)
+			require.Equal(t, name == "private", !strings.Contains(got, hello), got)
+		})
+	}
 }
 
 // A proxy that serves other bytes than go.sum was made with is named, and the next one isn't asked instead.

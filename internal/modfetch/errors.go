@@ -110,6 +110,8 @@ const MaxReported = 10
 // none.
 func Summarize(failed []error) error {
 	slices.SortFunc(failed, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	// A module's zip and its go.mod file fail alike.
+	failed = slices.CompactFunc(failed, func(a, b error) bool { return a.Error() == b.Error() })
 	if n := len(failed); n > MaxReported {
 		failed = append(failed[:MaxReported:MaxReported], fmt.Errorf("and %d more", n-MaxReported))
 	}
