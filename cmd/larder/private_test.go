@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,6 +61,11 @@ func (p *privateWorld) secret(id, text string) string {
 	file := filepath.Join(p.t.TempDir(), id)
 	require.NoError(p.t, os.WriteFile(file, []byte(text), 0o600))
 	return "id=" + id + ",src=" + file
+}
+
+// otherKey returns build arguments by which modules are fetched once more, as no credentials do.
+func (p *privateWorld) otherKey(pattern string) []string {
+	return append(slices.Clone(p.args), "--build-arg", "GOPRIVATE=git.acme.example,"+pattern)
 }
 
 // requireNoSecret looks for the secrets in a text or in all files of a folder.
@@ -125,8 +131,8 @@ func TestPrivateModulesBySSH(t *testing.T) {
 	p := newPrivateWorld(t)
 	server := testkit.ServeGitSSH(t, p.repos)
 	base := append([]string{
-		"--secret", p.secret("gitconfig", "[url \"ssh://git@"+server.Addr+"/\"]\n\tinsteadOf = https://git.acme.example/\n"), "--no-cache",
-	}, append(p.args, p.secrets...)...)
+		"--secret", p.secret("gitconfig", "[url \"ssh://git@"+server.Addr+"/\"]\n\tinsteadOf = https://git.acme.example/\n"),
+	}, append(p.otherKey("ssh.example"), p.secrets...)...)
 	hosts := []string{"--secret", p.secret("known_hosts", server.KnownHosts)}
 	require.Equal(t, "hello, larder private\n", runBinary(t, p.local(append(append([]string{"--ssh", "default=" + server.Agent}, hosts...), base...)...)))
 	require.NotEmpty(t, server.Users())
@@ -153,7 +159,7 @@ func TestPrivateModulesBySSH(t *testing.T) {
 // What is said of credentials that are missing or wrong names the module and the host, and never the token.
 func TestPrivateModulesRefused(t *testing.T) {
 	p := newPrivateWorld(t)
-	base := append([]string{"--no-cache", "--secret", p.secret("ca", string(p.web.CA))}, p.args...)
+	base := append([]string{"--secret", p.secret("ca", string(p.web.CA))}, p.otherKey("refused.example")...)
 	proxy := []string{"--secret", p.secret("goauth", "https://proxy.acme.example\n\nAuthorization: Bearer "+proxyToken+"\n\n")}
 	for name, tt := range map[string]struct {
 		args []string

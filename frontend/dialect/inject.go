@@ -188,7 +188,7 @@ func (w *planner) callModules(s *scope, r *ran, c *gocalls.Call) ([]Module, stri
 // answerDownloads returns the edits that make each 'go mod download' succeed at once, or none if nothing else is run.
 func (w *planner) answerDownloads(r *ran, script gocalls.Script, downloads []gocalls.Call) ([]edit, bool) {
 	rest := slices.ContainsFunc(script.Others, func(name string) bool { return !slices.Contains([]string{"set", "cd", "true", ":"}, name) })
-	if !rest && len(downloads) == len(script.Calls) && !slices.ContainsFunc(downloads, func(c gocalls.Call) bool { return !c.Bare }) && len(r.mounts) == 0 {
+	if !rest && len(downloads) == len(script.Calls) && !slices.ContainsFunc(downloads, func(c gocalls.Call) bool { return !c.Bare }) && !slices.ContainsFunc(r.mounts, mount.keeps) {
 		return nil, true
 	}
 	var edits []edit

@@ -28,6 +28,9 @@ func (r *ran) bringsOwn() string {
 	return ""
 }
 
+// keeps reports whether something may be left in a mount, or in the stage for its sake: only credentials leave nothing.
+func (m mount) keeps() bool { return m.kind != kindSecret && m.kind != kindSSH }
+
 // setsUp matches what a Dockerfile writes to give the go command credentials by itself.
 var setsUp = regexp.MustCompile(`git config|\.netrc|\.gitconfig|\.git-credentials|\.ssh\b|ssh-keyscan|GIT_CONFIG|GIT_ASKPASS|GIT_SSH|GOAUTH|NETRC`)
 
