@@ -4,13 +4,11 @@ import (
 	"archive/zip"
 	"errors"
 	"fmt"
-	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/google/licensecheck"
+	"github.com/larder-build/larder/internal/licence"
 	"golang.org/x/mod/module"
 )
 
@@ -24,15 +22,6 @@ const (
 	licenceKnown
 )
 
-// licenceFile matches the names that licences are looked for in, at a module's root.
-var licenceFile = regexp.MustCompile(`(?i)^(un)?(licen[cs]e|copying)([-._].*)?$`)
-
-const (
-	maxLicence  = 1 << 20 // bytes of a licence file that are read
-	maxLicences = 16      // licence files of a module that are read
-	minCoverage = 75      // percent of a file that has to be licence text, as for pkg.go.dev
-)
-
 // licences detects the licences of a module version by the texts at the root of its zip.
 func (s source) licences(m module.Version) ([]string, licenceState, error) {
 	z, closer, err := s.openZip(m)
@@ -40,51 +29,32 @@ func (s source) licences(m module.Version) ([]string, licenceState, error) {
 		return nil, licenceNotSought, err
 	}
 	defer closer.Close()
-	var ids []string
-	state, files := licenceNoFile, 0
+	var found licence.Files
 	for _, f := range z.File {
 		name, ok := strings.CutPrefix(f.Name, m.String()+"/")
-		if !ok || !licenceFile.MatchString(name) {
+		if !ok || !licence.IsFile(name) {
 			continue
 		}
-		if files++; files > maxLicences {
-			return nil, licenceNotSought, fmt.Errorf("it has more than %d licence files", maxLicences)
-		}
-		found, err := scanLicence(f)
-		if err != nil {
+		if err := addLicence(&found, f); err != nil {
 			return nil, licenceNotSought, fmt.Errorf("%s: %w", name, err)
 		}
-		ids = append(ids, found...)
-		switch {
-		case len(found) == 0:
-			state = licenceUnknown
-		case state == licenceNoFile:
-			state = licenceKnown
-		}
 	}
-	slices.Sort(ids)
-	return slices.Compact(ids), state, nil
+	switch {
+	case found.None():
+		return nil, licenceNoFile, nil
+	case found.Unknown():
+		return found.IDs(), licenceUnknown, nil
+	}
+	return found.IDs(), licenceKnown, nil
 }
 
-// scanLicence returns the licences in a file, none if most of it is something else.
-func scanLicence(f *zip.File) (ids []string, err error) {
+func addLicence(found *licence.Files, f *zip.File) (err error) {
 	r, err := f.Open()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	text, err := io.ReadAll(io.LimitReader(r, maxLicence))
-	if err != nil {
-		return nil, err
-	}
-	coverage := licensecheck.Scan(text)
-	if coverage.Percent < minCoverage {
-		return nil, nil
-	}
-	for _, match := range coverage.Match {
-		ids = append(ids, match.ID)
-	}
-	return ids, nil
+	return found.Add(r)
 }
 
 // licences finds modules without a licence, with an unknown one and with one that is denied.

@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/larder-build/larder/internal/licence"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/module"
 )
@@ -174,7 +175,7 @@ func TestFacts(t *testing.T) {
 	m := module.Version{Path: "a.example/B", Version: "v1.0.0"}
 	const dir, root = "a.example/!b/@v/", "a.example/B@v1.0.0/"
 	many := map[string]string{}
-	for i := range maxLicences + 1 {
+	for i := range licence.MaxFiles + 1 {
 		many[root+"LICENSE."+strings.Repeat("x", i)] = mit
 	}
 	for name, tt := range map[string]struct {
@@ -220,7 +221,7 @@ func TestFacts(t *testing.T) {
 		"no licence": {nil, map[string]string{root + "go.mod": "", "other.example/x@v1.0.0/LICENSE": mit}, "", func(t *testing.T, f facts) {
 			require.Equal(t, licenceNoFile, f.licence)
 		}},
-		"a large licence": {nil, map[string]string{root + "LICENSE": strings.Repeat("word ", maxLicence)}, "", func(t *testing.T, f facts) {
+		"a large licence": {nil, map[string]string{root + "LICENSE": strings.Repeat("word ", licence.MaxFile)}, "", func(t *testing.T, f facts) {
 			require.Equal(t, licenceUnknown, f.licence)
 		}},
 		"too many licences": {nil, many, "", func(t *testing.T, f facts) {

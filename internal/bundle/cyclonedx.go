@@ -7,6 +7,7 @@ import (
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 	"github.com/google/uuid"
+	"github.com/larder-build/larder/internal/spdx"
 )
 
 // WriteCycloneDX writes what the bundle holds as a document of CycloneDX 1.6 in JSON (ECMA-424). It is the same for the
@@ -28,9 +29,9 @@ func (b *Bundle) WriteCycloneDX(ctx context.Context, w io.Writer, version string
 	}
 	dependencies := append([]cdx.Dependency{{Ref: root.BOMRef, Dependencies: &contained}}, tools...)
 	bom := cdx.NewBOM()
-	bom.SerialNumber = uuid.NewSHA1(uuid.NameSpaceURL, []byte(documentBase+b.Digest().Encoded())).URN()
+	bom.SerialNumber = uuid.NewSHA1(uuid.NameSpaceURL, []byte(spdx.Namespace+b.Digest().Encoded())).URN()
 	bom.Metadata = &cdx.Metadata{
-		Timestamp: sbomTime(created),
+		Timestamp: spdx.Time(created),
 		Tools:     &cdx.ToolsChoice{Components: &[]cdx.Component{{Type: cdx.ComponentTypeApplication, Name: "larder", Version: version}}},
 		Component: &root,
 	}
@@ -70,7 +71,7 @@ func (p product) cyclonedx() cdx.Component {
 	set("origin", p.Origin)
 	set("reduced-from", string(p.From))
 	if p.Time != nil {
-		set("time", sbomTime(*p.Time))
+		set("time", spdx.Time(*p.Time))
 	}
 	c.Properties = &properties
 	return c

@@ -3,25 +3,12 @@ package bundle
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"net/url"
-	"path"
 	"regexp"
-	"slices"
 	"strings"
-	"time"
 
-	"github.com/distribution/reference"
+	"github.com/larder-build/larder/internal/spdx"
 )
-
-// documentBase, with the digest of a bundle, is the name of the software bill of materials of it: documents of the same
-// bundle have the same name.
-const documentBase = "https://github.com/larder-build/larder/sbom/"
-
-// noAssertion is how SPDX says that nothing is said: a bundle doesn't know licences, see larder audit.
-const noAssertion = "NOASSERTION"
 
 // A product is an item as the formats for bills of materials have it.
 type product struct {
@@ -44,9 +31,9 @@ func (b *Bundle) products(ctx context.Context) ([]product, error) {
 		p := product{Item: i, id: i.documentID(), download: i.download()}
 		switch i.Kind {
 		case KindModule:
-			p.purl = goPURL(i.Name, i.Version, "")
+			p.purl = spdx.GoPURL(i.Name, i.Version, "")
 		case KindToolchain:
-			p.purl = goPURL(i.Name, i.toolchain().Version, "")
+			p.purl = spdx.GoPURL(i.Name, i.toolchain().Version, "")
 			if version, ok := strings.CutPrefix(i.Version, "go"); ok && released.MatchString(version) {
 				p.cpe = "cpe:2.3:a:golang:go:" + version + ":*:*:*:*:*:*:*"
 			}
@@ -58,7 +45,7 @@ func (b *Bundle) products(ctx context.Context) ([]product, error) {
 				p.dependsOn = []string{of.documentID()}
 			}
 			module := cmp.Or(of.Name, i.Name)
-			p.purl = goPURL(module, i.Version, strings.TrimPrefix(strings.TrimPrefix(i.Name, module), "/"))
+			p.purl = spdx.GoPURL(module, i.Version, strings.TrimPrefix(strings.TrimPrefix(i.Name, module), "/"))
 		}
 		list = append(list, p)
 	}
@@ -80,16 +67,7 @@ func moduleOf(tool Item, items []Item) (found Item, ok bool) {
 }
 
 // documentID returns a name that says what the item is and is no other item's.
-func (i Item) documentID() string {
-	sum := sha256.Sum256([]byte(i.ID()))
-	plain := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' {
-			return r
-		}
-		return '-'
-	}, i.ID())
-	return plain + "-" + hex.EncodeToString(sum[:4])
-}
+func (i Item) documentID() string { return spdx.ID(i.ID()) }
 
 // download returns the URL that an item's file was had from, or "" where its origin is no web server.
 func (i Item) download() string {
@@ -102,48 +80,8 @@ func (i Item) download() string {
 	return u.JoinPath(names[0]).String()
 }
 
-// goPURL returns the package URL of a Go module, or of a package in it. Its type golang has names in lower case.
-func goPURL(module, version, subpath string) string {
-	text := "pkg:golang/" + escapePURL(strings.ToLower(module)) + "@" + escapePURL(version)
-	if subpath != "" {
-		text += "#" + escapePURL(subpath)
-	}
-	return text
-}
-
-// imagePURL returns the package URL of an image, whose type oci has the repository's last element as its name.
-func (i Item) imagePURL() string {
-	named, err := reference.ParseNormalizedNamed(i.Name)
-	if err != nil {
-		return ""
-	}
-	qualifiers := url.Values{"repository_url": {named.Name()}}
-	if tagged, ok := named.(reference.Tagged); ok {
-		qualifiers.Set("tag", tagged.Tag())
-	}
-	if _, arch, ok := strings.Cut(i.Platform, "/"); ok && !strings.Contains(arch, ",") {
-		qualifiers.Set("arch", arch)
-	}
-	var list []string
-	for key, values := range qualifiers {
-		list = append(list, key+"="+strings.ReplaceAll(escapePURL(values[0]), "/", "%2F"))
-	}
-	slices.Sort(list)
-	return "pkg:oci/" + escapePURL(strings.ToLower(path.Base(named.Name()))) + "@" + escapePURL(i.Digest.String()) + "?" + strings.Join(list, "&")
-}
-
-// escapePURL escapes the elements of a path as package URLs do (ECMA-427): all but letters, digits, .-_~ and colons.
-func escapePURL(text string) string {
-	var b strings.Builder
-	for _, c := range []byte(text) {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(".-_~:/", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
-}
+// imagePURL returns the package URL of an image, or "" if the item has no image's name.
+func (i Item) imagePURL() string { return spdx.ImagePURL(i.Name, i.Digest.String(), i.Platform) }
 
 // sbomName returns what an item is called: of a go.mod file alone, not as the module, which isn't there.
 func (p product) sbomName() string {
@@ -160,5 +98,3 @@ func (p product) hash() string {
 	}
 	return p.Digest.Encoded()
 }
-
-func sbomTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }

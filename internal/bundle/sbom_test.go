@@ -15,6 +15,7 @@ import (
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 	"github.com/google/go-cmp/cmp"
+	"github.com/larder-build/larder/internal/spdx"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	spdxjson "github.com/spdx/tools-golang/json"
@@ -105,8 +106,8 @@ func TestSBOM(t *testing.T) {
 			seen[id] = true
 			require.NotEmpty(t, p.PackageName)
 			require.NotEmpty(t, p.PackageDownloadLocation)
-			require.Equal(t, noAssertion, p.PackageLicenseConcluded)
-			require.Equal(t, noAssertion, p.PackageLicenseDeclared)
+			require.Equal(t, spdx.NoAssertion, p.PackageLicenseConcluded)
+			require.Equal(t, spdx.NoAssertion, p.PackageLicenseDeclared)
 			require.False(t, p.FilesAnalyzed)
 			for _, r := range p.PackageExternalReferences {
 				require.NotRegexp(t, regexp.MustCompile(`\s`), r.Locator)
@@ -141,9 +142,9 @@ func TestSBOM(t *testing.T) {
 // Package URLs are as the specification's own examples have them, but for the colon, which its rules leave as it is.
 func TestPURL(t *testing.T) {
 	for want, got := range map[string]string{
-		"pkg:golang/google.golang.org/genproto@abcdedf#googleapis/api/annotations": goPURL("google.golang.org/genproto", "abcdedf", "googleapis/api/annotations"),
-		"pkg:golang/github.com/gorilla/context@234fd47e07d1004f0aed9c":             goPURL("github.com/gorilla/Context", "234fd47e07d1004f0aed9c", ""),
-		"pkg:golang/a.example/x@v2.0.0%2Bincompatible":                             goPURL("a.example/x", "v2.0.0+incompatible", ""),
+		"pkg:golang/google.golang.org/genproto@abcdedf#googleapis/api/annotations": spdx.GoPURL("google.golang.org/genproto", "abcdedf", "googleapis/api/annotations"),
+		"pkg:golang/github.com/gorilla/context@234fd47e07d1004f0aed9c":             spdx.GoPURL("github.com/gorilla/Context", "234fd47e07d1004f0aed9c", ""),
+		"pkg:golang/a.example/x@v2.0.0%2Bincompatible":                             spdx.GoPURL("a.example/x", "v2.0.0+incompatible", ""),
 		"pkg:oci/debian@sha256:244fd47e07d10?arch=amd64&repository_url=docker.io%2Flibrary%2Fdebian&tag=latest": Item{
 			Name: "docker.io/library/debian:latest", Digest: "sha256:244fd47e07d10", Platform: "linux/amd64"}.imagePURL(),
 		"": Item{Name: "No Image"}.imagePURL(),
