@@ -92,6 +92,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runSeed(ctx, args, stdout)
 	case "export-cache":
 		return runExportCache(ctx, args, stdout)
+	case "sbom":
+		return runSBOM(args, stdout)
 	case "go-line":
 		return runGoLine(ctx, args, stdout, stderr)
 	}

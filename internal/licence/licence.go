@@ -25,16 +25,19 @@ var fileName = regexp.MustCompile(`(?i)^(un)?(licen[cs]e|copying)([-._].*)?$`)
 // IsFile reports whether licences are looked for in a file of that name, at a module's root.
 func IsFile(name string) bool { return fileName.MatchString(name) }
 
+// ErrTooMany is the error of a module with more than MaxFiles licence files.
+var ErrTooMany = fmt.Errorf("it has more than %d licence files", MaxFiles)
+
 // Files are the licence files of one module, to be added one by one. Its zero value has none.
 type Files struct {
 	ids            []string
 	files, unknown int
 }
 
-// Add reads a file. The error is the reader's, or says that there are too many files.
+// Add reads a file. The error is ErrTooMany or the reader's.
 func (f *Files) Add(r io.Reader) error {
 	if f.files++; f.files > MaxFiles {
-		return fmt.Errorf("it has more than %d licence files", MaxFiles)
+		return ErrTooMany
 	}
 	text, err := io.ReadAll(io.LimitReader(r, MaxFile))
 	if err != nil {

@@ -36,7 +36,11 @@ func ImagePURL(name, digest, platform string) string {
 	if _, arch, ok := strings.Cut(platform, "/"); ok && !strings.Contains(arch, ",") {
 		qualifiers["arch"] = arch
 	}
-	return "pkg:oci/" + escape(strings.ToLower(path.Base(named.Name()))) + "@" + escape(digest) + qualified(qualifiers)
+	text := "pkg:oci/" + escape(strings.ToLower(path.Base(named.Name())))
+	if digest != "" {
+		text += "@" + escape(digest)
+	}
+	return text + qualified(qualifiers)
 }
 
 // PURL returns the package URL of a package of a distribution: kind is apk or deb, namespace the distribution's name.

@@ -1,0 +1,90 @@
+package inbuild
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/larder-build/larder/internal/licence"
+	"github.com/larder-build/larder/internal/sbom"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/module"
+)
+
+const mit = `MIT License
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation
+files (the "Software"), to deal in the Software without restriction, including without limitation the rights to use, copy,
+modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
+Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
+Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
+ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+`
+
+// A module's licence is that of the module cache's copy with the same sum.
+func TestLicences(t *testing.T) {
+	cache := t.TempDir()
+	write := func(name, text string) {
+		file := filepath.Join(cache, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+	}
+	write("cache/download/a.example/!upper/@v/v1.0.0.ziphash", "h1:x")
+	write("a.example/!upper@v1.0.0/LICENSE", mit)
+	write("a.example/!upper@v1.0.0/license.go", "package upper\n")
+	write("cache/download/a.example/many/@v/v1.0.0.ziphash", "h1:x")
+	for i := range licence.MaxFiles + 1 {
+		write("a.example/many@v1.0.0/LICENSE."+strings.Repeat("x", i+1), mit)
+	}
+	known := moduleCaches{t.TempDir(), cache}
+	of := func(path, h1 string) []string {
+		ids, err := known.licences(sbom.Module{Version: module.Version{Path: path, Version: "v1.0.0"}, H1: h1})
+		require.NoError(t, err)
+		return ids
+	}
+	require.Equal(t, []string{"MIT"}, of("a.example/Upper", "h1:x"))
+	require.Empty(t, of("a.example/Upper", "h1:y"), "it is another module")
+	require.Empty(t, of("a.example/Upper", ""))
+	require.Empty(t, of("a.example/none", "h1:x"))
+	require.Empty(t, of("../etc", "h1:x"))
+	require.Empty(t, of("a.example/many", "h1:x"))
+}
+
+func TestSBOM(t *testing.T) {
+	root, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+	facts := filepath.Join(t.TempDir(), "facts.json")
+	data, err := json.Marshal(sbom.Facts{Name: "app", Platform: "linux/amd64"})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(facts, data, 0o644))
+	self, err := os.Executable()
+	require.NoError(t, err)
+	binary, err := os.ReadFile(self)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "app"), binary, 0o755))
+
+	var stdout, stderr strings.Builder
+	step := func(args ...string) int {
+		return Main(t.Context(), append([]string{"sbom"}, args...), &stdout, &stderr)
+	}
+	require.Zero(t, step("--root", root, "--facts", facts, "--out", out), "%s", &stderr)
+	require.Equal(t, "found 1 binaries of Go and 0 packages of a distribution\n", stdout.String())
+	bill, err := os.ReadFile(filepath.Join(out, SBOMFile))
+	require.NoError(t, err)
+	files, err := sbom.Read(bill)
+	require.NoError(t, err)
+	require.Contains(t, files, "/app")
+	info, err := os.Stat(filepath.Join(out, SBOMFile))
+	require.NoError(t, err)
+	require.True(t, info.ModTime().Equal(epoch))
+
+	require.Equal(t, exitUsage, step("--root", root))
+	require.Equal(t, exitFailure, step("--root", filepath.Join(root, "none"), "--facts", facts, "--out", out))
+}
