@@ -77,36 +77,47 @@ func (g *guard) attestPlatform(ctx context.Context, res *gateway.Result, platfor
 		return err
 	}
 	file := llb.Scratch().File(llb.Mkfile("/"+offlineFile, 0o644, data), llb.WithCustomName("[internal] attest what was checked offline"))
-	def, err := file.Marshal(ctx)
-	if err != nil {
-		return err
-	}
-	solved, err := g.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB()})
-	if err != nil {
-		return err
-	}
-	ref, err := solved.SingleRef()
-	if err != nil {
-		return err
-	}
-	// Provenance that buildx asks for by itself is for images alone, and so is this then.
-	inline, _ := strconv.ParseBool(asked[attestations.KeyTypeProvenance][result.AttestationInlineOnlyKey])
-	res.AddAttestation(platform, gateway.Attestation{
-		Kind: gwpb.AttestationKind_InToto, Ref: ref, Path: offlineFile,
-		Metadata: map[string][]byte{result.AttestationInlineOnlyKey: []byte(strconv.FormatBool(inline))},
-		InToto:   result.InTotoAttestation{PredicateType: offlinePredicate},
+	return attach(ctx, g, res, platform, file, gateway.Attestation{
+		Path: offlineFile, Metadata: inlineOnly(asked), InToto: result.InTotoAttestation{PredicateType: offlinePredicate},
 	})
+}
+
+// inlineOnly makes an attestation one for images alone if provenance is, as that is which buildx asks for by itself.
+func inlineOnly(asked map[string]map[string]string) map[string][]byte {
+	inline, _ := strconv.ParseBool(asked[attestations.KeyTypeProvenance][result.AttestationInlineOnlyKey])
+	return map[string][]byte{result.AttestationInlineOnlyKey: []byte(strconv.FormatBool(inline))}
+}
+
+// attach adds an in-toto attestation, whose predicate is in a file of a state, to the result for a platform.
+func attach(ctx context.Context, c gateway.Client, res *gateway.Result, platform string, st llb.State, a gateway.Attestation) error {
+	def, err := st.Marshal(ctx)
+	if err != nil {
+		return err
+	}
+	solved, err := c.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB()})
+	if err != nil {
+		return err
+	}
+	if a.Ref, err = solved.SingleRef(); err != nil {
+		return err
+	}
+	a.Kind = gwpb.AttestationKind_InToto
+	res.AddAttestation(platform, a)
 	return nil
 }
 
+// version returns Larder's own.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
 func statement(platform string, allow offline.Policy, report offline.Report) predicate {
-	p := predicate{
-		Larder: "unknown", Platform: platform, Definition: report.Definition, Allowed: allow.Strings(),
+	return predicate{
+		Larder: version(), Platform: platform, Definition: report.Definition, Allowed: allow.Strings(),
 		Sources: report.Sources, Images: append([]string{}, report.Images...),
 		Steps: steps{Total: report.Steps, Insecure: report.Insecure, SSH: report.SSH},
 	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		p.Larder = info.Main.Version
-	}
-	return p
 }

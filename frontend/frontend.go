@@ -64,6 +64,10 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if err != nil {
 		return b.fail(err)
 	}
+	proofs, err := b.proofs(plan)
+	if err != nil {
+		return nil, err
+	}
 	if !plan.Go && len(plan.Warnings) == 0 {
 		return builder.Build(ctx, w.untouched())
 	}
@@ -74,7 +78,10 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if err = lintError(err, plan); err != nil {
 		return nil, err
 	}
-	return res, b.answer(res, plan)
+	if err := b.answer(res, plan); err != nil {
+		return nil, err
+	}
+	return res, b.prove(ctx, res, plan, proofs)
 }
 
 // Explain adds to the error of a finished build what to do about it, where a step's own error doesn't say. Steps are
@@ -96,6 +103,7 @@ type build struct {
 	src    *dockerui.Source
 
 	remedies map[digest.Digest]string // see Frontend
+	made     supplied
 }
 
 // serve plans the build and, if it has anything of Go's, gives the client what the plan needs.

@@ -23,6 +23,12 @@ import (
 
 var checkDirective = regexp.MustCompile(`(?m)^[ \t]*#([ \t]*)check=`)
 
+// supplied is what of Larder's own a build was given.
+type supplied struct {
+	steps   larder.Builder
+	modules map[string]llb.State // by named context
+}
+
 // supply makes the states of a plan and offers them to BuildKit's frontend as named contexts.
 func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	if !plan.Go {
@@ -73,6 +79,7 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 			return err
 		}
 	}
+	b.made = supplied{steps: steps, modules: modules}
 	source, err := b.ui.MainContext(ctx)
 	if err != nil {
 		return err

@@ -38,6 +38,18 @@ func (t Toolchain) Pin(platform string) (Pin, bool) {
 	return p, ok
 }
 
+// Pinned returns the toolchain whose pin has a sum, and its host platform.
+func Pinned(h1 string) (t Toolchain, platform string, ok bool) {
+	for version, of := range pins {
+		for platform, p := range of {
+			if p.H1 == h1 {
+				return Toolchain{Version: version}, platform, true
+			}
+		}
+	}
+	return Toolchain{}, "", false
+}
+
 // newestPinned returns the newest pinned release of a language version such as go1.26, or "".
 func newestPinned(lang string) string {
 	newest := ""

@@ -71,7 +71,7 @@ func (p Policy) Image(ref string) bool {
 // known here is refused.
 func (p Policy) Source(src *pb.SourceOp) (Violation, bool) {
 	scheme, rest, ok := strings.Cut(src.GetIdentifier(), "://")
-	v := Violation{Kind: Source, Subject: withoutUser(src.GetIdentifier())}
+	v := Violation{Kind: Source, Subject: WithoutUser(src.GetIdentifier())}
 	if !ok || len(src.ProtoReflect().GetUnknown()) > 0 {
 		return v, true
 	}
@@ -89,8 +89,8 @@ func (p Policy) Source(src *pb.SourceOp) (Violation, bool) {
 	return v, true
 }
 
-// withoutUser takes a user and a password out of a URL, and what may be a token behind its path.
-func withoutUser(url string) string {
+// WithoutUser takes a user and a password out of a URL, and what may be a token behind its path.
+func WithoutUser(url string) string {
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok {
 		return url

@@ -1,0 +1,206 @@
+package frontend
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/internal/materials"
+	"github.com/larder-build/larder/internal/sbom"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	commonexptypes "github.com/moby/buildkit/exporter/exptypes"
+	"github.com/moby/buildkit/frontend/attestations"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/solver/result"
+	"github.com/tonistiigi/go-csvvalue"
+)
+
+const (
+	spdxPredicate = "https://spdx.dev/Document" // of BuildKit's scanners, too: it runs none if there is one
+	sbomCore      = "sbom"                      // as BuildKit calls the bill of the image itself
+	sbomFile      = "sbom.spdx.json"
+)
+
+// wanted is which attestations of Larder's a build gets.
+type wanted struct {
+	all  map[string]map[string]string // as BuildKit reads them; none if the client asks for none
+	sbom bool                         // Larder makes the bill of materials
+}
+
+// proofs reads which attestations the client asks for. A bill of materials of a file that has anything of Go's is Larder's
+// to make: BuildKit's frontend is not told of it, which would fetch a scanner. One by a scanner that the client names is
+// left to that.
+func (b *build) proofs(plan *dialect.Plan) (wanted, error) {
+	opts := b.client.opts
+	all, err := attestations.Parse(opts)
+	if err != nil || opts["requestid"] != "" {
+		return wanted{}, err
+	}
+	_, bill := all[attestations.KeyTypeSbom]
+	scanned := namesGenerator(opts)
+	_, offline := b.client.Client.(*guard)
+	caps := b.client.BuildOpts().Caps
+	switch {
+	case bill && offline && scanned:
+		return wanted{}, refused("the scanner that generator= names is an image that makes the SBOM in a step with a network: leave it out, and Larder makes it")
+	case bill && offline && !plan.Go:
+		return wanted{}, refused("the SBOM of a file that has nothing of Go's is made by a scanner, whose step has a network: build without --sbom")
+	case !plan.Go || caps.Supports(gwpb.CapAttestations) != nil:
+		return wanted{}, nil
+	}
+	a := wanted{all: all, sbom: bill && !scanned}
+	if a.sbom {
+		maps.DeleteFunc(opts, func(name, _ string) bool { return isSBOMOpt(name) })
+	}
+	return a, nil
+}
+
+// isSBOMOpt reports whether an option asks for a bill of materials, as BuildKit reads it.
+func isSBOMOpt(name string) bool {
+	for _, prefix := range []string{"attest:", "build-arg:BUILDKIT_ATTEST_"} {
+		if kind, ok := strings.CutPrefix(name, prefix); ok && strings.EqualFold(kind, attestations.KeyTypeSbom) {
+			return true
+		}
+	}
+	return false
+}
+
+// namesGenerator reports whether the client names a scanner.
+func namesGenerator(opts map[string]string) bool {
+	for name, value := range opts {
+		if !isSBOMOpt(name) {
+			continue
+		}
+		fields, err := csvvalue.Fields(value, nil)
+		if err == nil && slices.ContainsFunc(fields, func(f string) bool { return strings.HasPrefix(f, "generator=") }) {
+			return true
+		}
+	}
+	return false
+}
+
+// prove adds what was asked for to a result: the bill of materials, and what the build was made of. A client that asks
+// for no attestation gets none, since one makes an index of an image.
+func (b *build) prove(ctx context.Context, res *gateway.Result, plan *dialect.Plan, a wanted) error {
+	if len(a.all) == 0 {
+		return nil
+	}
+	built, err := exptypes.ParsePlatforms(res.Metadata)
+	if err != nil {
+		return err
+	}
+	for _, p := range built.Platforms {
+		ref, ok := res.FindRef(p.ID)
+		if !ok {
+			return fmt.Errorf("the result has nothing for %s", p.ID)
+		}
+		st, def, err := definition(ctx, ref)
+		if err != nil {
+			return fmt.Errorf("reading what the image for %s is made of: %w", p.ID, err)
+		}
+		found, err := materials.Find(def)
+		if err != nil {
+			return err
+		}
+		if err := b.attestMaterials(ctx, res, p.ID, found, a); err != nil {
+			return fmt.Errorf("attesting what the image for %s is made of: %w", p.ID, err)
+		}
+		if !a.sbom {
+			continue
+		}
+		facts := sbom.Facts{Name: b.imageName(plan), Platform: p.ID, Larder: version(), Created: created(res, p.ID), Toolchains: toolchainFacts(found)}
+		if base, ok := materials.Base(def); ok {
+			facts.Base = &sbom.Base{Name: base.Name, Digest: base.Digest}
+		}
+		if err := b.attestSBOM(ctx, res, p.ID, st, facts); err != nil {
+			return fmt.Errorf("the SBOM for %s: %w", p.ID, err)
+		}
+	}
+	return nil
+}
+
+// definition returns what a reference is made from. It is scratch for a result without any file.
+func definition(ctx context.Context, ref gateway.Reference) (llb.State, *pb.Definition, error) {
+	st := llb.Scratch()
+	if ref == nil {
+		return st, &pb.Definition{}, nil
+	}
+	st, err := ref.ToState()
+	if err != nil {
+		return st, nil, err
+	}
+	def, err := st.Marshal(ctx)
+	if err != nil {
+		return st, nil, err
+	}
+	return st, def.ToPB(), nil
+}
+
+func (b *build) attestMaterials(ctx context.Context, res *gateway.Result, platform string, found materials.Report, a wanted) error {
+	data, err := json.MarshalIndent(materials.NewPredicate(version(), platform, found), "", "  ")
+	if err != nil {
+		return err
+	}
+	file := llb.Scratch().File(llb.Mkfile("/"+materials.File, 0o644, data), llb.WithCustomName("[internal] attest what the image is made of"))
+	return attach(ctx, b.client, res, platform, file, gateway.Attestation{
+		Path: materials.File, Metadata: inlineOnly(a.all), InToto: result.InTotoAttestation{PredicateType: materials.PredicateType},
+	})
+}
+
+func (b *build) attestSBOM(ctx context.Context, res *gateway.Result, platform string, root llb.State, facts sbom.Facts) error {
+	data, err := json.Marshal(facts)
+	if err != nil {
+		return err
+	}
+	var modules []llb.State
+	for _, name := range slices.Sorted(maps.Keys(b.made.modules)) {
+		modules = append(modules, b.made.modules[name])
+	}
+	bill := b.made.steps.SBOM(root, data, modules, "["+platform+"] list what is in the image")
+	return attach(ctx, b.client, res, platform, bill, gateway.Attestation{
+		Path: sbomFile, InToto: result.InTotoAttestation{PredicateType: spdxPredicate},
+		// By these BuildKit adds to each file which layer it is in.
+		Metadata: map[string][]byte{
+			result.AttestationReasonKey: []byte(result.AttestationReasonSBOM),
+			result.AttestationSBOMCore:  []byte(sbomCore),
+		},
+	})
+}
+
+// imageName returns what the bill calls the image: frontends aren't told its tags.
+func (b *build) imageName(plan *dialect.Plan) string {
+	name := cmp.Or(b.ui.Target, plan.Module, "image")
+	if n := len(plan.Packages); n > 0 {
+		name = plan.Packages[n-1].Name
+	}
+	return name
+}
+
+// created returns SOURCE_DATE_EPOCH as the build has it, else 0.
+func created(res *gateway.Result, platform string) int64 {
+	for _, key := range []string{commonexptypes.ExporterEpochKey + "/" + platform, commonexptypes.ExporterEpochKey} {
+		if at, err := strconv.ParseInt(string(res.Metadata[key]), 10, 64); err == nil {
+			return at
+		}
+	}
+	return 0
+}
+
+func toolchainFacts(found materials.Report) []sbom.Toolchain {
+	var list []sbom.Toolchain
+	for _, t := range found.Toolchains {
+		if release, version, ok := t.Release(); ok {
+			list = append(list, sbom.Toolchain{Version: release, Module: version, H1: t.H1})
+		}
+	}
+	return list
+}

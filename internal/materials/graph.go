@@ -1,0 +1,123 @@
+// Package materials finds what a build is made of in its definition, which is all that the builder is given: the sources
+// that it takes, the modules and toolchains that Larder's own steps check and unpack, the steps that have a network, and
+// the image that the result begins with. It doesn't ask the plan, which says what was meant.
+package materials
+
+import (
+	"fmt"
+	"path"
+
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
+)
+
+// A graph is a definition, to be walked.
+type graph struct {
+	def  *pb.Definition
+	ops  []*pb.Op // as def.Def has them
+	byID map[string]*pb.Op
+}
+
+func parse(def *pb.Definition) (*graph, error) {
+	g := &graph{def: def, byID: map[string]*pb.Op{}}
+	for _, data := range def.GetDef() {
+		op := new(pb.Op)
+		if err := op.UnmarshalVT(data); err != nil {
+			return nil, fmt.Errorf("the build's definition can't be read: %w", err)
+		}
+		g.ops = append(g.ops, op)
+		g.byID[string(digest.FromBytes(data))] = op
+	}
+	return g, nil
+}
+
+// name returns what the progress display calls an operation, of which i is the number.
+func (g *graph) name(i int) string {
+	return g.def.GetMetadata()[string(digest.FromBytes(g.def.Def[i]))].GetDescription()["llb.customname"]
+}
+
+// input returns what an operation's input comes from, and which of that operation's outputs it is; nil for none.
+func (g *graph) input(op *pb.Op, i int64) (*pb.Op, int64) {
+	if op == nil || i < 0 || i >= int64(len(op.Inputs)) {
+		return nil, 0
+	}
+	in := op.Inputs[i]
+	return g.byID[in.Digest], in.Index
+}
+
+// base returns the source that a root file system begins with, by way of the steps and copies that were made on it; nil
+// if that is nothing, or no single source.
+func (g *graph) base() *pb.Op {
+	if len(g.ops) == 0 {
+		return nil
+	}
+	// The last one stands for the result, and has it as its input.
+	op, out := g.input(g.ops[len(g.ops)-1], 0)
+	for range g.ops { // there are no circles: this ends it all the same
+		switch o := op.GetOp().(type) {
+		case *pb.Op_Source:
+			return op
+		case *pb.Op_Exec:
+			op, out = g.input(op, mounted(o.Exec, out))
+		case *pb.Op_File:
+			op, out = g.input(op, changed(o.File, int64(len(op.Inputs)), out))
+		case *pb.Op_Merge:
+			if len(o.Merge.GetInputs()) == 0 {
+				return nil
+			}
+			op, out = g.input(op, o.Merge.Inputs[0].GetInput())
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// mounted returns the input that an output of a step has begun as, or -1.
+func mounted(exec *pb.ExecOp, out int64) int64 {
+	for _, m := range exec.GetMounts() {
+		if m.GetOutput() == out && m.GetMountType() == pb.MountType_BIND {
+			return m.GetInput()
+		}
+	}
+	return -1
+}
+
+// changed returns the input that an output of a file operation has begun as, or -1. Each action takes an input of the
+// operation or, counted from the last of these on, what another action has made.
+func changed(file *pb.FileOp, inputs, out int64) int64 {
+	actions := file.GetActions()
+	at := int64(-1)
+	for _, a := range actions {
+		if a.GetOutput() == out {
+			at = a.GetInput()
+		}
+	}
+	for range actions {
+		if at < inputs || at-inputs >= int64(len(actions)) {
+			break
+		}
+		at = actions[at-inputs].GetInput()
+	}
+	if at >= inputs {
+		return -1
+	}
+	return at
+}
+
+// fileAt returns the text of a file that a step is given in a mount whose file system is made of texts alone; nil if there
+// is none.
+func (g *graph) fileAt(op *pb.Op, name string) []byte {
+	for _, m := range op.GetExec().GetMounts() {
+		if m.GetDest() != path.Dir(name) {
+			continue
+		}
+		in, _ := g.input(op, m.GetInput())
+		for _, a := range in.GetFile().GetActions() {
+			if f := a.GetMkfile(); f != nil && f.GetPath() == "/"+path.Base(name) {
+				return f.GetData()
+			}
+		}
+	}
+	return nil
+}
