@@ -77,7 +77,8 @@ func TestOffline(t *testing.T) {
 		run  func(*airGap)
 	}{
 		{"level zero", offlineLevelZero}, {"GO lines", offlineGoLines}, {"a plain Dockerfile", offlinePlain},
-		{"Larder's own steps", offlineOwnSteps}, {"attestation", offlineAttestation}, {"subrequests", offlineSubrequests},
+		{"Larder's own steps", offlineOwnSteps}, {"attestation", offlineAttestation}, {"proofs", offlineProofs},
+		{"subrequests", offlineSubrequests},
 		{"source policy", offlineSourcePolicy}, {"larder build", offlineLarderBuild},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -58,13 +58,9 @@ func (c *command) bundleSign() *cobra.Command {
 			"bundle.",
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			data, err := os.ReadFile(key)
+			signer, err := readSigner(key)
 			if err != nil {
-				return fmt.Errorf("--key: %w", err)
-			}
-			signer, err := note.NewSigner(strings.TrimSpace(string(data)))
-			if err != nil {
-				return fmt.Errorf("--key %s: %w: expected a file that 'larder bundle keygen' wrote", key, err)
+				return err
 			}
 			b, err := bundle.Open(args[0])
 			if err != nil {
@@ -82,6 +78,19 @@ func (c *command) bundleSign() *cobra.Command {
 	cmd.Flags().StringVar(&key, "key", "", "File of the secret key")
 	_ = cmd.MarkFlagRequired("key")
 	return cmd
+}
+
+// readSigner reads a secret key.
+func readSigner(file string) (note.Signer, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--key: %w", err)
+	}
+	signer, err := note.NewSigner(strings.TrimSpace(string(data)))
+	if err != nil {
+		return nil, fmt.Errorf("--key %s: %w: expected a file that 'larder bundle keygen' wrote", file, err)
+	}
+	return signer, nil
 }
 
 // verifiers reads public keys: each is the key itself, or a file that holds it.

@@ -12,7 +12,10 @@ import (
 )
 
 // referenceType marks what BuildKit puts into an index beside the images: attestations.
-const referenceType = "vnd.docker.reference.type"
+const (
+	referenceType   = "vnd.docker.reference.type"
+	referenceDigest = "vnd.docker.reference.digest"
+)
 
 // An Image is the image of one platform.
 type Image struct {
@@ -39,7 +42,7 @@ func (l *Layout) images(ctx context.Context, descs []ocispec.Descriptor, found [
 			continue
 		}
 		var err error
-		if strings.Contains(desc.MediaType, "index") || strings.Contains(desc.MediaType, "manifest.list") {
+		if isIndex(desc) {
 			var index ocispec.Index
 			if err = l.readBlob(ctx, desc, &index); err == nil {
 				found, err = l.images(ctx, index.Manifests, found, depth+1)
@@ -54,6 +57,10 @@ func (l *Layout) images(ctx context.Context, descs []ocispec.Descriptor, found [
 		}
 	}
 	return found, nil
+}
+
+func isIndex(desc ocispec.Descriptor) bool {
+	return strings.Contains(desc.MediaType, "index") || strings.Contains(desc.MediaType, "manifest.list")
 }
 
 func isAttestation(desc ocispec.Descriptor) bool {

@@ -24,7 +24,7 @@ func (i *Image) Layers(ctx context.Context) ([]Layer, error) {
 	var layers []Layer
 	for n, desc := range i.Manifest.Layers {
 		layer := Layer{Digest: desc.Digest, Compressed: desc.Size, CreatedBy: history[n]}
-		err := i.readLayer(ctx, n, func(r io.Reader) (err error) {
+		err := i.ReadLayer(ctx, n, func(r io.Reader) (err error) {
 			layer.Uncompressed, err = io.Copy(io.Discard, r)
 			return err
 		})
@@ -53,7 +53,7 @@ func (i *Image) layerHistory() []string {
 // Unpack makes the image's root file system in dir, which must be empty. Only root can give files their owners.
 func (i *Image) Unpack(ctx context.Context, dir string) error {
 	for n := range i.Manifest.Layers {
-		err := i.readLayer(ctx, n, func(r io.Reader) error {
+		err := i.ReadLayer(ctx, n, func(r io.Reader) error {
 			_, err := archive.Apply(ctx, dir, r)
 			return err
 		})
@@ -64,8 +64,9 @@ func (i *Image) Unpack(ctx context.Context, dir string) error {
 	return nil
 }
 
-// readLayer passes a layer's tar to read, then checks that it was what manifest and config say.
-func (i *Image) readLayer(ctx context.Context, n int, read func(io.Reader) error) error {
+// ReadLayer passes a layer's tar, uncompressed, to read, then checks that it was what manifest and config say. Layer 0 is the
+// lowest.
+func (i *Image) ReadLayer(ctx context.Context, n int, read func(io.Reader) error) error {
 	b, err := i.layout.openBlob(ctx, i.Manifest.Layers[n])
 	if err != nil {
 		return err

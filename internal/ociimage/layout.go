@@ -1,6 +1,6 @@
-// Package ociimage opens OCI image layouts, as BuildKit's oci exporter writes them, unpacks their images and starts
-// them with runc. Tests and the demo look at finished images with it: what they say of an image is read from its own
-// bytes, checked against its digests, and not from what the build reported.
+// Package ociimage opens OCI image layouts, as BuildKit's oci exporter writes them, and images of registries, unpacks
+// them and starts them with runc. larder verify, tests and the demo look at finished images with it: what they say of an
+// image is read from its own bytes, checked against its digests, and not from what the build reported.
 package ociimage
 
 import (
@@ -21,16 +21,24 @@ import (
 )
 
 const (
-	maxJSON  = 4 << 20 // an index, a manifest or a config; registries take no larger one
-	maxDepth = 4       // indexes in indexes
+	maxJSON      = 4 << 20   // an index, a manifest or a config; registries take no larger one
+	maxStatement = 128 << 20 // an attestation; BuildKit attaches none over 80 MiB
+	maxDepth     = 4         // indexes in indexes
 )
 
-// A Layout is an OCI image layout, open for reading.
+// A Layout is an OCI image layout, open for reading, or what a registry has in its place.
 type Layout struct {
 	Index ocispec.Index // index.json
 
 	name  string
-	files files
+	blobs func(context.Context, ocispec.Descriptor) (io.ReadCloser, error)
+	close func() error
+}
+
+// Remote returns an image, or an index, of a registry as a layout of nothing else. name is for messages, and fetch returns
+// what a descriptor is of, which is checked here.
+func Remote(name string, desc ocispec.Descriptor, fetch func(context.Context, ocispec.Descriptor) (io.ReadCloser, error)) *Layout {
+	return &Layout{Index: ocispec.Index{Manifests: []ocispec.Descriptor{desc}}, name: name, blobs: fetch, close: func() error { return nil }}
 }
 
 // files is a folder or a tar file.
@@ -45,8 +53,11 @@ func Open(name string) (*Layout, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open OCI layout: %w", err)
 	}
-	l := &Layout{name: name, files: files}
-	if err := l.readIndex(); err != nil {
+	l := &Layout{name: name, close: files.Close}
+	l.blobs = func(_ context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+		return files.open(path.Join(ocispec.ImageBlobsDir, desc.Digest.Algorithm().String(), desc.Digest.Encoded()))
+	}
+	if err := l.readIndex(files); err != nil {
 		files.Close()
 		return nil, fmt.Errorf("%s is no OCI layout: %w", name, err)
 	}
@@ -69,37 +80,41 @@ func openFiles(name string) (files, error) {
 }
 
 // Close closes the files of the layout.
-func (l *Layout) Close() error { return l.files.Close() }
+func (l *Layout) Close() error { return l.close() }
 
-func (l *Layout) readIndex() error {
-	f, err := l.files.open(ocispec.ImageIndexFile)
+func (l *Layout) readIndex(files files) error {
+	f, err := files.open(ocispec.ImageIndexFile)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return decode(f, &l.Index)
+	return decode(f, maxJSON, &l.Index)
 }
 
 // readBlob reads a blob of JSON and checks it against its descriptor.
 func (l *Layout) readBlob(ctx context.Context, desc ocispec.Descriptor, v any) error {
+	return l.readJSON(ctx, desc, maxJSON, v)
+}
+
+func (l *Layout) readJSON(ctx context.Context, desc ocispec.Descriptor, limit int64, v any) error {
 	b, err := l.openBlob(ctx, desc)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	if err := decode(b, v); err != nil {
+	if err := decode(b, limit, v); err != nil {
 		return fmt.Errorf("%s in %s: %w", desc.Digest, l.name, err)
 	}
 	return b.verify()
 }
 
-func decode(r io.Reader, v any) error {
-	data, err := io.ReadAll(io.LimitReader(r, maxJSON+1))
+func decode(r io.Reader, limit int64, v any) error {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return err
 	}
-	if len(data) > maxJSON {
-		return fmt.Errorf("more than %d bytes of JSON", maxJSON)
+	if int64(len(data)) > limit {
+		return fmt.Errorf("more than %d bytes of JSON", limit)
 	}
 	return json.Unmarshal(data, v)
 }
@@ -118,7 +133,7 @@ func (l *Layout) openBlob(ctx context.Context, desc ocispec.Descriptor) (*blob, 
 	if err := desc.Digest.Validate(); err != nil {
 		return nil, fmt.Errorf("%s names %q: %w", l.name, desc.Digest, err)
 	}
-	f, err := l.files.open(path.Join(ocispec.ImageBlobsDir, desc.Digest.Algorithm().String(), desc.Digest.Encoded()))
+	f, err := l.blobs(ctx, desc)
 	if err != nil {
 		return nil, fmt.Errorf("%s lacks %s: %w", l.name, desc.Digest, err)
 	}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/larder-build/larder/internal/ociimage"
+	"github.com/larder-build/larder/internal/request"
+	"github.com/larder-build/larder/internal/verify"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// imageFlags are those of commands that read a finished image.
+type imageFlags struct {
+	ca    string
+	plain []string
+}
+
+func (f *imageFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
+	flags.StringArrayVar(&f.plain, "plain-http", nil, `Registry that has no TLS (format: "HOST[:PORT]"; those on loopback need not be named)`)
+}
+
+func (c *command) verify() *cobra.Command {
+	f := &imageFlags{}
+	var sums, keys []string
+	var signature string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify [OPTIONS] IMAGE",
+		Short: "Check a built image against its SBOM, go.sum and a signature",
+		Long: "Check every digest of an image, and the Go binaries in its layers against its SBOM: every\n" +
+			"module that is linked in is listed with its sum, and no other. IMAGE is a reference in a\n" +
+			"registry, or an OCI layout, a folder or a tar file.",
+		Args: exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(keys) > 0 && signature == "" {
+				return usageError{errors.New("--key needs --signature, the file that 'larder sign' wrote")}
+			}
+			if signature != "" && len(keys) == 0 {
+				return usageError{errors.New("--signature needs --key, the public key of who signed")}
+			}
+			r, err := c.verifyImage(f, args[0], sums)
+			if err != nil {
+				return err
+			}
+			if len(r.Problems()) == 0 && signature != "" {
+				if err := checkSignature(r, signature, keys); err != nil {
+					return err
+				}
+			}
+			if asJSON {
+				return errors.Join(writeJSON(c, r), r.Err())
+			}
+			c.tellReport(r)
+			return r.Err()
+		},
+		Example: `  larder verify registry.example.com/app:1
+  larder verify --go-sum go.sum --key release.key.pub --signature image.sig image.tar`,
+		DisableFlagsInUseLine: true,
+	}
+	f.register(cmd.Flags())
+	cmd.Flags().StringArrayVar(&sums, "go-sum", nil, "Check that a go.sum file lists all that is linked in, with its sums")
+	cmd.Flags().StringArrayVar(&keys, "key", nil, "Public key, or a file that holds it, one of which must have signed the image")
+	cmd.Flags().StringVar(&signature, "signature", "", "File of the signature")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "Write what was found as JSON")
+	return cmd
+}
+
+func (c *command) sign() *cobra.Command {
+	f := &imageFlags{}
+	var key, output string
+	cmd := &cobra.Command{
+		Use:   "sign [OPTIONS] IMAGE",
+		Short: "Sign a built image",
+		Long: "Sign an image, after checking it as 'larder verify' does. The signature goes into a file; it\n" +
+			"is of the image's digest, or of the index's if it is for several platforms. Make a key\n" +
+			"with 'larder bundle keygen'.",
+		Args: exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			signer, err := readSigner(key)
+			if err != nil {
+				return err
+			}
+			r, err := c.verifyImage(f, args[0], nil)
+			if err != nil {
+				return err
+			}
+			c.tellReport(r)
+			if err := r.Err(); err != nil {
+				return err
+			}
+			data, err := verify.Sign(r.Digest, signer)
+			if err != nil {
+				return err
+			}
+			return request.WriteFile(output, data)
+		},
+		Example:               `  larder sign --key release.key --output image.sig registry.example.com/app:1`,
+		DisableFlagsInUseLine: true,
+	}
+	f.register(cmd.Flags())
+	cmd.Flags().StringVar(&key, "key", "", "File of the secret key")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "File for the signature")
+	_ = cmd.MarkFlagRequired("key")
+	_ = cmd.MarkFlagRequired("output")
+	return cmd
+}
+
+// verifyImage checks all but a signature.
+func (c *command) verifyImage(f *imageFlags, name string, sums []string) (*verify.Report, error) {
+	l, err := c.openImage(f, name)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	if len(sums) == 0 {
+		return verify.Image(c.ctx, l, name, nil)
+	}
+	set, err := readSums(sums)
+	if err != nil {
+		return nil, err
+	}
+	return verify.Image(c.ctx, l, name, &set)
+}
+
+// openImage opens a layout on disk, or else what a registry has.
+func (c *command) openImage(f *imageFlags, name string) (*ociimage.Layout, error) {
+	if _, err := os.Stat(name); err == nil {
+		return ociimage.Open(name)
+	}
+	client, err := c.registries(f.ca, f.plain)
+	if err != nil {
+		return nil, err
+	}
+	full, desc, fetcher, err := client.Resolve(c.ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("there is no file or folder %s, and as the name of an image: %w", name, err)
+	}
+	return ociimage.Remote(full, desc, fetcher.Fetch), nil
+}
+
+func checkSignature(r *verify.Report, file string, keys []string) error {
+	list, err := verifiers(keys)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("--signature: %w", err)
+	}
+	r.Signers, err = verify.Signers(data, r.Digest, list)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.Image, err)
+	}
+	return nil
+}
+
+func writeJSON(c *command, v any) error {
+	e := json.NewEncoder(c.stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// tellReport says what was found to be right, and to stderr what isn't.
+func (c *command) tellReport(r *verify.Report) {
+	for _, p := range r.Platforms {
+		modules := 0
+		for _, b := range p.Binaries {
+			modules += b.Modules
+			if len(b.Unchecked) > 0 {
+				fmt.Fprintf(c.stdout, "%s: %s: no sum is known of %s\n", p.Platform, b.Path, strings.Join(b.Unchecked, ", "))
+			}
+		}
+		fmt.Fprintf(c.stdout, "%s %s: %d layers, %d Go binaries with %d modules, %d packages\n", p.Platform, p.Digest, p.Layers, len(p.Binaries), modules, p.Packages)
+	}
+	for _, problem := range r.Problems() {
+		fmt.Fprintln(c.stderr, problem)
+	}
+	if len(r.Problems()) == 0 {
+		fmt.Fprintf(c.stdout, "%s is as its SBOM says\n", r.Image)
+	}
+	if len(r.Signers) > 0 {
+		fmt.Fprintf(c.stdout, "signed by %s\n", strings.Join(r.Signers, ", "))
+	}
+}
