@@ -49,13 +49,21 @@ func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // runCommand runs a go command. What it says is passed on as it comes; if it fails, hints follow.
 func runCommand(cmd *exec.Cmd, stdout, stderr io.Writer) error {
+	return runConverted(cmd, stdout, stderr, func(stdout, stderr io.Writer) (io.Writer, io.Writer, func()) { return stdout, stderr, func() {} })
+}
+
+// runConverted runs a go command as runCommand does. convert is given where its output is to be shown, and returns what
+// it is to write to, and what to do when it has ended.
+func runConverted(cmd *exec.Cmd, stdout, stderr io.Writer, convert func(stdout, stderr io.Writer) (io.Writer, io.Writer, func())) error {
 	var said [2]*listener
 	for i := range said {
 		said[i] = &listener{modCache: modCache(cmd)}
 	}
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(stdout, said[0]), io.MultiWriter(stderr, said[1])
+	var done func()
+	cmd.Stdout, cmd.Stderr, done = convert(io.MultiWriter(stdout, said[0]), io.MultiWriter(stderr, said[1]))
 	cmd.WaitDelay = 10 * time.Second
 	err := cmd.Run()
+	done()
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // then it did well, and left a process that holds its output
 		return nil
 	}

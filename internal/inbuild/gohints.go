@@ -28,6 +28,8 @@ var goHints = []struct {
 		"vendor/ lacks the package $1: run 'go mod tidy' and 'go mod vendor' where the sources are kept, and commit what they write"},
 	{regexp.MustCompile(`requires go >= (\S+) \(running go ([^;)\s]+)`),
 		"this stage has Go $2, and no other toolchain is fetched: start it with FROM go:$1, or from an image with that Go"},
+	{regexp.MustCompile(`-(race|msan|asan) requires cgo`),
+		"-$1 needs cgo, which is off here: start the stage from an image that has Go and a C compiler, such as golang (FROM go has none), and write GO --cgo"},
 	{regexp.MustCompile(`: read-only file system`),
 		"the source tree is read-only: have the command write to an absolute path outside of it, such as -o /out/ or -coverprofile=/out/cover.out (and tests below t.TempDir())"},
 	{regexp.MustCompile(`^go: build output .* already exists and is a directory`),

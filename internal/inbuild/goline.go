@@ -17,6 +17,7 @@ const defaultGo = "/usr/local/go/bin/go"
 // A goLine is a GO line, and what the flags of the step go-line say about it.
 type goLine struct {
 	dir, stdout            string
+	junit, record          string
 	target, work, modCache string
 	goCache, deps          string
 	cgo, escape            string
@@ -41,6 +42,8 @@ type goLine struct {
 //	--cgo true|false  CGO_ENABLED, whatever the stage says
 //	--env KEY=VALUE   a variable that goes before the stage's (may be repeated); GOFLAGS is added to the stage's
 //	--stdout FILE     keep what go prints on stdout, if it succeeds; an absolute path
+//	--junit FILE      of a test: write what it says as JUnit XML, if it succeeds; an absolute path
+//	--record DIR      of a test: keep its results there, and succeed if tests fail: see testRun
 //	--escape CHAR     the file's escape character: \ (if absent) or `
 func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	l, err := parseGoLine(args)
@@ -65,6 +68,9 @@ func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	return keepOutput(l.stdout, stdout, func(stdout io.Writer) error {
 		cmd := exec.CommandContext(ctx, goCommand, words...)
 		cmd.Dir, cmd.Env = l.dir, env
+		if t := l.test(words); t != nil {
+			return t.run(cmd, stdout, stderr)
+		}
 		return runCommand(cmd, stdout, stderr)
 	})
 }
@@ -82,6 +88,8 @@ func parseGoLine(args []string) (*goLine, error) {
 	flags.StringVar(&l.cgo, "cgo", "", "true or false")
 	flags.Var(&l.env, "env", "KEY=VALUE")
 	flags.StringVar(&l.stdout, "stdout", "", "file for what go prints on stdout")
+	flags.StringVar(&l.junit, "junit", "", "file for what tests say, as JUnit XML")
+	flags.StringVar(&l.record, "record", "", "folder for the results of tests")
 	flags.StringVar(&l.escape, "escape", `\`, "the file's escape character")
 	if err := parseCommand(flags, args); err != nil {
 		return nil, err
@@ -98,6 +106,10 @@ func parseGoLine(args []string) (*goLine, error) {
 		problem = fmt.Sprintf("--cgo %q: expected true or false", l.cgo)
 	case l.stdout != "" && (!filepath.IsAbs(l.stdout) || strings.HasSuffix(l.stdout, "/")):
 		problem = fmt.Sprintf("--stdout %q: expected the absolute path of a file", l.stdout)
+	case l.junit != "" && (!filepath.IsAbs(l.junit) || strings.HasSuffix(l.junit, "/")):
+		problem = fmt.Sprintf("--junit %q: expected the absolute path of a file", l.junit)
+	case l.record != "" && !filepath.IsAbs(l.record):
+		problem = fmt.Sprintf("--record %q: expected an absolute path", l.record)
 	}
 	for _, kv := range l.env {
 		if i := strings.IndexByte(kv, '='); i <= 0 {

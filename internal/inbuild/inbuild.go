@@ -94,6 +94,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runExportCache(ctx, args, stdout)
 	case "sbom":
 		return runSBOM(args, stdout)
+	case "test-results":
+		return runTestResults(ctx, args, stdout)
+	case "test-verdict":
+		return runTestVerdict(args, stdout)
 	case "go-line":
 		return runGoLine(ctx, args, stdout, stderr)
 	}

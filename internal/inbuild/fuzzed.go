@@ -1,0 +1,99 @@
+package inbuild
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Limits on the inputs that a fuzz test may leave: their number, and the bytes of one that are shown.
+const (
+	maxInputs     = 100
+	maxInputShown = 4 << 10
+)
+
+// withInputs runs a go test. What fuzzing finds to fail go writes into the source tree, which is gone after the step: it
+// is shown and, if there is a folder for it, copied.
+func (t *testRun) withInputs(to string, stderr io.Writer, run func() error) error {
+	if !hasFlag(t.words, "fuzz") {
+		return run()
+	}
+	before, err := fuzzInputs(t.line.dir)
+	if err != nil {
+		return err
+	}
+	failed := run()
+	after, err := fuzzInputs(t.line.dir)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	found := 0
+	for _, name := range after.names {
+		if before.has[name] || found == maxInputs {
+			continue
+		}
+		found++
+		data, err := os.ReadFile(filepath.Join(t.line.dir, name))
+		if err != nil {
+			return errors.Join(failed, fmt.Errorf("reading what fuzzing found: %w", err))
+		}
+		fmt.Fprintf(stderr, "larder: fuzzing found an input that fails: keep it as %s where the sources are kept:\n%s", name, data[:min(len(data), maxInputShown)])
+		if to == "" {
+			continue
+		}
+		if err := copyFile(filepath.Join(t.line.dir, name), filepath.Join(to, name)); err != nil {
+			return fmt.Errorf("keeping what fuzzing found: %w", err)
+		}
+	}
+	return failed
+}
+
+type inputs struct {
+	names []string
+	has   map[string]bool
+}
+
+// fuzzInputs lists the files in the testdata/fuzz folders of a tree.
+func fuzzInputs(dir string) (inputs, error) {
+	in := inputs{has: map[string]bool{}}
+	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, file)
+		if err == nil && d.Type().IsRegular() && strings.Contains("/"+filepath.ToSlash(name), "/testdata/fuzz/") {
+			in.names = append(in.names, name)
+			in.has[name] = true
+		}
+		return err
+	})
+	if err != nil {
+		return in, fmt.Errorf("looking for inputs of fuzz tests: %w", err)
+	}
+	return in, nil
+}
+
+// copyFile copies a file if it is there, and makes the folders that it needs.
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}

@@ -1,0 +1,263 @@
+package inbuild
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/larder-build/larder/internal/junit"
+	"github.com/larder-build/larder/internal/testjson"
+)
+
+// Files that the results of tests consist of: in the folder of --record, and in that of the step test-results.
+const (
+	testJSON   = "test.json"  // what go test -json printed
+	testText   = "test.txt"   // what was shown of it
+	testStderr = "stderr.txt" // of --record alone: what go said on stderr
+	testLine   = "line.txt"   // of --record alone: the GO line
+	testExit   = "exit-code"  // of go test: 0, or 1 if tests failed
+	testCover  = "cover.out"  // the coverage, if any was asked for
+	testJUnit  = "junit.xml"  // of test-results alone
+	testSeeds  = "seeds"      // inputs that fuzzing found to fail, by their paths in the module
+)
+
+// A testRun is a "go test" whose events are read: it runs with -json, and what is shown is as it would be without.
+//
+// With --record its results are kept, the coverage among them, and it succeeds if tests fail, so that the build goes on
+// and exports them: a step of its own, test-verdict, fails. What keeps tests from being run at all is a failure still.
+type testRun struct {
+	line  *goLine
+	words []string // the go command's, as they were written
+
+	mu     sync.Mutex // of what two streams write to
+	report junit.Report
+	json   io.Writer
+	text   io.Writer
+	stderr testjson.Clipped
+}
+
+// maxStderr bounds what is kept of stderr.
+const maxStderr = 256 << 10
+
+// test returns how to run a line whose test results are asked for, or nil.
+func (l *goLine) test(words []string) *testRun {
+	if words[0] != "test" || l.junit == "" && l.record == "" && !hasFlag(words, "fuzz") {
+		return nil
+	}
+	return &testRun{line: l, words: words, json: io.Discard, text: io.Discard, stderr: testjson.Clipped{Limit: maxStderr}}
+}
+
+// run runs the command, whose arguments are not changed yet.
+func (t *testRun) run(cmd *exec.Cmd, stdout, stderr io.Writer) error {
+	var err error
+	switch l := t.line; {
+	case l.record != "":
+		err = t.record(cmd, stdout, stderr)
+	case l.junit != "":
+		cmd.Args = append(cmd.Args[:1], withFlags(t.words, t.jsonFlag()...)...)
+		err = t.watch(cmd, stdout, stderr)
+	default:
+		err = t.withInputs("", stderr, func() error { return runCommand(cmd, stdout, stderr) })
+	}
+	if err != nil || t.line.junit == "" {
+		return err
+	}
+	return t.writeJUnit(t.line.junit)
+}
+
+// record runs the command and keeps its results.
+func (t *testRun) record(cmd *exec.Cmd, stdout, stderr io.Writer) error {
+	dir := t.line.record
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("keeping the test's results: %w", err)
+	}
+	events, err := os.Create(filepath.Join(dir, testJSON))
+	if err != nil {
+		return fmt.Errorf("keeping the test's results: %w", err)
+	}
+	defer events.Close()
+	text, err := os.Create(filepath.Join(dir, testText))
+	if err != nil {
+		return fmt.Errorf("keeping the test's results: %w", err)
+	}
+	defer text.Close()
+	jsonKept, textKept := &keptFile{File: events}, &keptFile{File: text}
+	t.json, t.text = jsonKept, textKept
+	cover, extra := t.coverage(filepath.Join(dir, testCover))
+	cmd.Args = append(cmd.Args[:1], withFlags(t.words, append(t.jsonFlag(), extra...)...)...)
+	err = t.withInputs(filepath.Join(dir, testSeeds), io.MultiWriter(stderr, t.text), func() error { return t.watch(cmd, stdout, stderr) })
+	code := 0
+	if err != nil {
+		if exit, ok := err.(*exitError); !ok || exit.code != 1 {
+			return err // no word on tests: it was called wrongly, or ended from outside
+		}
+		code = 1
+	}
+	if cover != "" {
+		err = copyFile(cover, filepath.Join(dir, testCover))
+	} else {
+		err = nil
+	}
+	for _, f := range []struct{ name, text string }{{testStderr, t.stderr.String()}, {testLine, t.line.line}, {testExit, strconv.Itoa(code) + "\n"}} {
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, f.name), []byte(f.text), 0o644)
+		}
+	}
+	for _, kept := range []*keptFile{jsonKept, textKept} {
+		if err == nil {
+			err = kept.err
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the test's results: %w", err)
+	}
+	return nil
+}
+
+// watch runs the command, which writes events, and shows them as text, or as they are if the line asks for that.
+func (t *testRun) watch(cmd *exec.Cmd, stdout, stderr io.Writer) error {
+	return runConverted(cmd, stdout, io.MultiWriter(stderr, t.text), func(out, errs io.Writer) (io.Writer, io.Writer, func()) {
+		printer := &testjson.Printer{Stdout: io.MultiWriter(out, t.text), Stderr: errs, Verbose: hasFlag(t.words, "v")}
+		switch {
+		case hasFlag(t.words, "fuzz"):
+			printer.Live = "Fuzz"
+		case hasFlag(t.words, "bench"):
+			printer.Live = "Benchmark"
+		}
+		raw := hasFlag(t.words, "json")
+		if raw {
+			printer.Stdout, printer.Stderr = t.text, t.text
+		}
+		lines := testjson.NewLines(func(line []byte) {
+			t.json.Write(line)
+			if raw {
+				out.Write(line)
+			}
+			if e, ok := testjson.Parse(line); ok {
+				t.report.Add(e)
+				printer.Add(e)
+			} else if !raw {
+				printer.Stdout.Write(line)
+			}
+		})
+		done := func() {
+			lines.Flush()
+			printer.Close()
+		}
+		return locked{&t.mu, lines}, locked{&t.mu, io.MultiWriter(errs, stringWriter{&t.stderr})}, done
+	})
+}
+
+// jsonFlag returns the flag that makes go test write events, if the line hasn't it.
+func (t *testRun) jsonFlag() []string {
+	if hasFlag(t.words, "json") {
+		return nil
+	}
+	return []string{"-json"}
+}
+
+// coverage returns where the line's own flags have the coverage written, or flags to have it written to a file. Fuzzing
+// has none, and it would change the figures of benchmarks.
+func (t *testRun) coverage(to string) (own string, flags []string) {
+	for i, w := range testFlags(t.words) {
+		name, value, ok := strings.Cut(oneDash(w), "=")
+		switch name {
+		case "-coverprofile":
+			if !ok && i+2 < len(t.words) {
+				value = t.words[i+2]
+			}
+			if !filepath.IsAbs(value) {
+				value = filepath.Join(t.line.dir, value)
+			}
+			return value, nil
+		case "-fuzz", "-bench", "-outputdir", "-list":
+			return "", nil
+		}
+	}
+	return "", []string{"-coverprofile=" + to}
+}
+
+// writeJUnit writes the report to a file.
+func (t *testRun) writeJUnit(name string) error {
+	if err := writeReport(&t.report, name); err != nil {
+		return fmt.Errorf("--junit=%s: %w", name, err)
+	}
+	return nil
+}
+
+// writeReport writes a report under a temporary name and renames it: a file that is there is whole.
+func writeReport(report *junit.Report, name string) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".larder-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // what is left of a failure; after a success it has another name
+	_, err = report.WriteTo(f)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Chmod(f.Name(), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	return err
+}
+
+// testFlags returns the words behind "test" that are go's: what follows -args is the test binary's.
+func testFlags(words []string) []string {
+	if i := slices.IndexFunc(words, func(w string) bool { return oneDash(w) == "-args" }); i >= 0 {
+		words = words[:i]
+	}
+	return words[1:]
+}
+
+// hasFlag reports whether a line of go test has a flag, which isn't set to false.
+func hasFlag(words []string, name string) bool {
+	return slices.ContainsFunc(testFlags(words), func(w string) bool {
+		flag, value, _ := strings.Cut(oneDash(w), "=")
+		return (flag == "-"+name || flag == "-test."+name) && value != "false"
+	})
+}
+
+// withFlags puts flags behind "test", and behind -C, which go insists on being the first.
+func withFlags(words []string, flags ...string) []string {
+	at := 1
+	if len(words) > 1 && strings.HasPrefix(oneDash(words[1]), "-C") {
+		at = 2
+		if oneDash(words[1]) == "-C" {
+			at = min(3, len(words))
+		}
+	}
+	return slices.Insert(slices.Clone(words), at, flags...)
+}
+
+// A locked writer is one of several to the same place.
+type locked struct {
+	mu *sync.Mutex
+	io.Writer
+}
+
+func (l locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Writer.Write(p)
+}
+
+// A stringWriter keeps what is written.
+type stringWriter struct{ to *testjson.Clipped }
+
+func (w stringWriter) Write(p []byte) (int, error) {
+	w.to.WriteString(string(p))
+	return len(p), nil
+}
