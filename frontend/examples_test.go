@@ -83,6 +83,10 @@ func (e *example) shown(dockerfile string) {
 		require.Contains(e.t, read(e.t, root, "cover.out"), "example.com/api/cmd/api/main.go:")
 		return
 	}
+	if strings.Contains(dockerfile, " AS reports") {
+		require.Contains(e.t, read(e.t, root, "junit.xml"), `<testsuites tests="`)
+		return
+	}
 	var programs []string
 	for _, name := range []string{"api", "usr/local/bin/api", "tools"} {
 		found, err := filepath.Glob(filepath.Join(root, name))
@@ -224,10 +228,15 @@ func (e *example) tests() {
 	require.NoError(e.t, err)
 	require.Equal(e.t, "      3 to\n", string(out))
 
-	results, _ := e.export(e.opts("--opt", "target=results")...)
-	require.Regexp(e.t, `"Action":"pass","Package":"example.com/wordfreq/internal/count","Test":"TestWords/letter_case"`, read(e.t, results, "test.json"))
+	// Results by the target, and by a GO line of the file; a server of another stage is asked by a test.
+	results, _ := e.export(e.opts("--opt", "target=larder-test-results")...)
+	for _, name := range []string{"known\" name=\"TestWords", "count\" name=\"TestWords/letter_case", "count\" name=\"FuzzWords/quoted", "count\" name=\"BenchmarkWords"} {
+		require.Contains(e.t, read(e.t, results, "junit.xml"), `<testcase classname="example.com/wordfreq/internal/`+name+`"`)
+	}
 	require.Contains(e.t, read(e.t, results, "cover.out"), "\nexample.com/wordfreq/internal/count/count.go:")
-	require.Equal(e.t, read(e.t, results, "cover.out"), read(e.t, root, "usr/share/doc/wordfreq/cover.out"))
+	require.Contains(e.t, read(e.t, root, "usr/share/doc/wordfreq/cover.out"), "\nexample.com/wordfreq/internal/known/known.go:")
+	bench, _ := e.export(e.opts("--opt", "target=bench")...)
+	require.Regexp(e.t, `BenchmarkWords\S*\s+\d+\s+\d+ ns/op`, read(e.t, bench, "bench.txt"))
 
 	// No image without tests that pass.
 	broken := gateway{t: e.t, addr: e.addr, proxy: e.proxy, context: e.t.TempDir()}

@@ -108,7 +108,7 @@ type build struct {
 
 // serve plans the build and, if it has anything of Go's, gives the client what the plan needs.
 func (b *build) serve(ctx context.Context) (*dialect.Plan, error) {
-	file := dialect.Parse(b.src.Filename, b.src.Data)
+	file := dialect.Parse(b.src.Filename, b.src.Data).ForTarget(b.ui.Target)
 	req := b.request(file)
 	if !file.HeaderOnly() {
 		// Most Dockerfiles ask nothing of Larder: then they cost nothing but this.

@@ -25,7 +25,7 @@ type PlanOptions struct {
 // LoadPlan makes the plan of a build from a context on disk, without a builder: what Build would do.
 func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 	req := dialect.Request{
-		File: dialect.Parse(opt.Filename, opt.Dockerfile), Tree: context, Target: opt.Target,
+		File: dialect.Parse(opt.Filename, opt.Dockerfile).ForTarget(opt.Target), Tree: context, Target: opt.Target,
 		Platforms: opt.Platforms, BuildPlatform: opt.BuildPlatform, BuildArgs: opt.BuildArgs, VCS: opt.VCS, Contexts: map[string]bool{},
 	}
 	if len(req.Platforms) == 0 {

@@ -193,6 +193,7 @@ var fuzzSeeds = []string{
 	"FROM go AS go\nFROM go\nGO version\n",
 	"FROM \\\n  # a comment\n  go AS b\nGO build \\\n    # another\n    -o /x \\\n\n    ./...\ngo vet ./...",
 	"FROM go\nGO --module=tools --cgo=false --network=default --stdout=/out test -run '^T$' \"./...\"\n",
+	"FROM go\nGO --junit=/out/j.xml test -fuzz=X ./a\nRUN [\"x\"]\nFROM 0\nCOPY <<E /\nE\nGO test\nGO build\n",
 	"FROM go AS gen\nWORKDIR /w\nCOPY . .\nFROM go\nGO --from=gen --mount=type=tmpfs,target=/x build -ldflags=\"-X a=${B:-c d}\"\n",
 	"# escape=`\nFROM go\nGO build `\n  -o C:\\x `\n  ./...\nRUN go vet `\n ./...\n",
 	"FROM golang:1.26\nWORKDIR /w\nCOPY go.mod go.sum ./\nRUN go mod download\nCOPY . .\nRUN --mount=type=cache,target=/x CGO_ENABLED=0 go build -o /x .\n",

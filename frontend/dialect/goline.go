@@ -18,7 +18,7 @@ const instructionGo = "go"
 
 // A goLine is a GO instruction:
 //
-//	GO [--from=STAGE|CONTEXT] [--module=DIR] [--cgo[=BOOL]] [--network=MODE] [--stdout=FILE] [--mount=…]… SUBCOMMAND ARG…
+//	GO [--from=STAGE|CONTEXT] [--module=DIR] [--cgo[=BOOL]] [--network=MODE] [--stdout=FILE] [--junit=FILE] [--mount=…]… SUBCOMMAND ARG…
 //
 // It is read by BuildKit's own parser and lexer, as RUN is, but no shell runs it.
 type goLine struct {
@@ -30,6 +30,7 @@ type goLine struct {
 	cgo     string // "", "true" or "false"
 	network string
 	stdout  string
+	junit   string
 	mounts  []string
 }
 
@@ -53,15 +54,16 @@ func (f *File) goFlags(g *goLine, args []string) error {
 	flags := instructions.NewBFlagsWithArgs(args)
 	from, module := flags.AddString("from", ""), flags.AddString("module", ".")
 	network, stdout := flags.AddString("network", instructions.NetworkNone), flags.AddString("stdout", "")
+	junit := flags.AddString("junit", "")
 	cgo, mounts := flags.AddBool("cgo", false), flags.AddStrings("mount")
 	if err := flags.Parse(); err != nil {
 		return parser.WithLocation(fmt.Errorf("GO: %w", err), f.findFlag(g.node, err))
 	}
-	g.from, g.network, g.stdout, g.mounts = from.Value, network.Value, stdout.Value, mounts.StringValues
+	g.from, g.network, g.stdout, g.junit, g.mounts = from.Value, network.Value, stdout.Value, junit.Value, mounts.StringValues
 	if cgo.IsUsed() {
 		g.cgo = cgo.Value
 	}
-	for _, flag := range [][2]string{{"from", g.from}, {"module", module.Value}, {"network", g.network}, {"stdout", g.stdout}} {
+	for _, flag := range [][2]string{{"from", g.from}, {"module", module.Value}, {"network", g.network}, {"stdout", g.stdout}, {"junit", g.junit}} {
 		if strings.ContainsRune(flag[1], '$') {
 			return f.errorAt(g.node, flag[1], fmt.Sprintf("GO --%s=%s: variables aren't expanded there: write the value out", flag[0], flag[1]))
 		}
@@ -78,6 +80,8 @@ func (f *File) goFlags(g *goLine, args []string) error {
 		return parser.WithLocation(suggest.WrapError(err, g.network, modes, true), f.find(g.node, g.network))
 	case g.stdout != "" && !path.IsAbs(g.stdout):
 		return f.errorAt(g.node, g.stdout, fmt.Sprintf("GO --stdout=%s: expected an absolute path in the stage, such as /out/test.json", g.stdout))
+	case g.junit != "" && !path.IsAbs(g.junit):
+		return f.errorAt(g.node, g.junit, fmt.Sprintf("GO --junit=%s: expected an absolute path in the stage, such as /out/junit.xml", g.junit))
 	}
 	return f.goMounts(g)
 }
@@ -134,7 +138,10 @@ func (f *File) goWords(g *goLine) error {
 			return f.errorAt(g.node, word, fmt.Sprintf("GO … %s: no shell reads a GO line: write one GO line for each command; --stdout=FILE keeps what one prints", word))
 		}
 	}
-	return f.checkSubcommand(g)
+	if err := f.checkSubcommand(g); err != nil {
+		return err
+	}
+	return f.checkJUnit(g)
 }
 
 // shellOperators are words that nobody means as arguments of the go command, unless they are quoted.

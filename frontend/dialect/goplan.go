@@ -42,6 +42,9 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 	if s.virtual == baseStatic || s.base == "scratch" {
 		return w.File.errorAt(g.node, g.node.Value, fmt.Sprintf("GO %s: FROM %s has no go command: start the stage with FROM go, or from an image that has a Go toolchain", g.words[0], s.base))
 	}
+	if err := w.checkSanitizer(s, g); err != nil {
+		return err
+	}
 	if g.cgo == "true" && s.virtual == baseGo {
 		return w.File.errorAt(g.node, "--cgo", "GO --cgo: FROM go has no C compiler: start the stage from an image that has Go and one, such as golang")
 	}
@@ -130,7 +133,7 @@ func (w *planner) goRun(s *scope, g *goLine, src source, mod Module, mods *Modul
 		"--network=" + g.network,
 		"--mount=type=bind,from=" + StepContext + ",source=" + StepFile + ",target=" + stepGo,
 		"--mount=type=bind,from=" + TargetContext + ",source=" + TargetFile + ",target=" + stepDir + TargetFile,
-		w.quoteFlag("--mount=type=bind" + fromSource(src) + ",target=" + goSource),
+		w.quoteFlag("--mount=type=bind" + fromSource(src) + ",target=" + goSource + g.writable()),
 	}
 	args := []string{stepGo}
 	if dir := path.Join(goSource, src.rel); dir != goSource {
@@ -150,7 +153,7 @@ func (w *planner) goRun(s *scope, g *goLine, src source, mod Module, mods *Modul
 	if mod.Work != "" {
 		args = append(args, "--work="+path.Join(goSource, inSource(mod, src)))
 	}
-	for _, flag := range [][2]string{{"--cgo", g.cgo}, {"--stdout", g.stdout}} {
+	for _, flag := range [][2]string{{"--cgo", g.cgo}, {"--stdout", g.stdout}, {"--junit", g.junit}, {"--record", w.record(s, g)}} {
 		if flag[1] != "" {
 			args = append(args, flag[0]+"="+flag[1])
 		}

@@ -94,7 +94,7 @@ func requestOf(t *testing.T, settings string, tree fs.FS) Request {
 	}
 	data, err := fs.ReadFile(tree, file)
 	require.NoError(t, err)
-	req.File = Parse(file, data)
+	req.File = Parse(file, data).ForTarget(req.Target)
 	req.Toolchains = func(context, version string) bool { return holds[context] }
 	return req
 }

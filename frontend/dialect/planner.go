@@ -28,6 +28,7 @@ type planner struct {
 	found   []string       // see modules
 	looked  bool
 	lint    *linter.Linter
+	tests   tests
 }
 
 // dockerfile plans a file that has instructions of its own.
@@ -48,6 +49,7 @@ func (p *Plan) dockerfile(req Request) error {
 		return err
 	}
 	w.findKept()
+	w.findTests()
 	for i, st := range req.File.stages {
 		if err := w.stage(i, st); err != nil {
 			return err
@@ -63,6 +65,7 @@ func (p *Plan) dockerfile(req Request) error {
 	}
 	p.Dockerfile = string(req.File.apply(w.edits))
 	p.addExport(req)
+	w.addTestStages()
 	p.addSteps()
 	return nil
 }
@@ -136,6 +139,8 @@ func (w *planner) stage(i int, st instructions.Stage) error {
 		run, ok := cmd.(*instructions.RunCommand)
 		w.noteCredentials(s, cmd)
 		switch {
+		case w.tests.drops(i, line):
+			w.drop(line)
 		case w.File.goLines[line] != nil:
 			err = w.goLine(s, w.File.goLines[line], cmd.Comments())
 		case ok:
