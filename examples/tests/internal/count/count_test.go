@@ -56,3 +56,28 @@ func TestWordsFails(t *testing.T) {
 		t.Errorf("got %v, want %v", err, broken)
 	}
 }
+
+// Seeds, here and in testdata/fuzz, are run as tests.
+func FuzzWords(f *testing.F) {
+	f.Add("The cat. the Cat!")
+	f.Fuzz(func(t *testing.T, text string) {
+		words, err := Words(strings.NewReader(text))
+		if err != nil {
+			return // a word that is too long
+		}
+		for i, w := range words {
+			if w.Text == "" || w.Count < 1 || i > 0 && w.Count > words[i-1].Count {
+				t.Errorf("word %d is %+v", i, w)
+			}
+		}
+	})
+}
+
+func BenchmarkWords(b *testing.B) {
+	text := strings.Repeat("I like my peas with honey. ", 1000)
+	for b.Loop() {
+		if _, err := Words(strings.NewReader(text)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
