@@ -24,7 +24,8 @@ type Server struct {
 	// Upper is looked at then, and written. Others may write it too, so its data are checked with each use. Where it
 	// can't be written, a temporary folder takes what is put: a go command may fail if it can't put something.
 	Upper Dir
-	// Keep, if not "", gets every entry that is got or put, with fixed modes and times: equal builds fill it equally.
+	// Keep, if not "", gets every entry that is put, or got but from Lower, with fixed modes and times: equal builds fill
+	// it equally, whatever Upper has.
 	// Since that is what it is for, Serve fails, and so does the go command, if an entry can't be kept.
 	Keep Dir
 }

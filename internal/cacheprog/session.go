@@ -20,11 +20,10 @@ func (s *session) get(action []byte) response {
 	return response{OutputID: e.OutputID, Size: e.Size, Time: &e.Time, DiskPath: e.Path}
 }
 
-// find returns the first entry of an action that is right, and keeps it. An entry of a lower folder may turn out to be
-// wrong only when it is kept, since the data are read only then.
+// find returns the first entry of an action that is right, and keeps it unless a lower folder has it.
 func (s *session) find(action []byte) (Entry, bool) {
 	for _, d := range s.lower {
-		if e, ok := d.Get(action, false); ok && s.keepEntry(action, e) {
+		if e, ok := d.Get(action, false); ok {
 			return e, true
 		}
 	}
