@@ -36,14 +36,16 @@ func runCacheProg(ctx context.Context, args []string, stdin io.Reader, stdout io
 
 // goCacheProg returns a value for GOCACHEPROG: this binary, as the step cacheprog. A lower folder that isn't there is
 // left out. A go command before Go 1.24 doesn't ask for it, and uses GOCACHE, which is the upper folder.
-func goCacheProg(lower, upper, keep string) (string, error) {
+func goCacheProg(upper, keep string, lower ...string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", fmt.Errorf("finding Larder's own binary: %w", err)
 	}
 	prog := self + " in-build cacheprog --upper=" + upper
-	if info, err := os.Stat(lower); err == nil && info.IsDir() {
-		prog += " --lower=" + lower
+	for _, dir := range lower {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			prog += " --lower=" + dir
+		}
 	}
 	if keep != "" {
 		prog += " --keep=" + keep
@@ -51,38 +53,43 @@ func goCacheProg(lower, upper, keep string) (string, error) {
 	return prog, nil
 }
 
-// runDeps compiles packages of other modules, and of the standard library, and keeps what was compiled as a lower
-// folder for the steps that compile the module itself:
+// runDeps compiles packages, and keeps what was compiled as a lower folder for the steps that need them:
 //
-//	deps --imports FILE --dir DIR --out DIR -- FLAG…
+//	deps --dir DIR --out DIR [--imports FILE] [--lower DIR] -- ARG…
 //
-// FILE has the import paths, each on a line, DIR is the module's folder, of which go.mod and go.sum are enough, and FLAG
-// are flags of go build. A package that can't be compiled is left to the step that needs it, which then says why.
+// DIR is the module's folder, and ARG are flags and packages of go build. FILE has import paths of more packages, each
+// on a line: for packages of other modules and of the standard library go.mod and go.sum are enough of the module. What
+// the lower folder has isn't kept once more. A package that can't be compiled is left to the step that needs it, which
+// then says why.
 func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("deps")
 	imports := flags.String("imports", "", "file of import paths")
 	dir := flags.String("dir", "", "folder of the module")
 	out := flags.String("out", "", "folder to make")
+	lower := flags.String("lower", "", "packages that are compiled already")
 	if err := parseCommand(flags, args); err != nil {
 		return err
 	}
-	if *imports == "" || *dir == "" || *out == "" {
-		return &usageError{errors.New("in-build deps: expected --imports FILE --dir DIR --out DIR")}
+	if *dir == "" || *out == "" {
+		return &usageError{errors.New("in-build deps: expected --dir DIR --out DIR")}
 	}
-	data, err := os.ReadFile(*imports)
-	if err != nil {
-		return fmt.Errorf("reading the list of packages: %w", err)
+	args = flags.Args()
+	if *imports != "" {
+		data, err := os.ReadFile(*imports)
+		if err != nil {
+			return fmt.Errorf("reading the list of packages: %w", err)
+		}
+		args = append(append(args, "--"), strings.Fields(string(data))...)
 	}
 	cache := os.Getenv("GOCACHE")
 	if cache == "" {
 		return &usageError{errors.New("in-build deps: GOCACHE is not set")}
 	}
-	prog, err := goCacheProg("", cache, *out)
+	prog, err := goCacheProg(cache, *out, *lower)
 	if err != nil {
 		return err
 	}
-	command := append([]string{"list", "-e", "-export", "-deps", "-f", "{{.ImportPath}}"}, flags.Args()...)
-	cmd := exec.CommandContext(ctx, "go", append(append(command, "--"), strings.Fields(string(data))...)...)
+	cmd := exec.CommandContext(ctx, "go", append([]string{"list", "-e", "-export", "-deps", "-f", "{{.ImportPath}}"}, args...)...)
 	cmd.Dir, cmd.Env = *dir, append(os.Environ(), "PWD="+*dir, "GOCACHEPROG="+prog)
 	var listed bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &listed, stderr

@@ -35,7 +35,7 @@ func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	cmd := exec.CommandContext(ctx, "go", flags.Args()...)
 	if cache := os.Getenv("GOCACHE"); cache != "" {
-		prog, err := goCacheProg(*deps, cache, "")
+		prog, err := goCacheProg(cache, "", *deps)
 		if err != nil {
 			return err
 		}

@@ -45,10 +45,13 @@ func (l *goLine) environment(stage, words []string) ([]string, error) {
 	if l.goCache != "" {
 		env["GOCACHE"] = l.goCache
 		if env["GOCACHEPROG"] == "" { // a user's own is theirs
-			if env["GOCACHEPROG"], err = goCacheProg(l.deps, l.goCache, ""); err != nil {
+			if env["GOCACHEPROG"], err = goCacheProg(l.goCache, "", l.deps...); err != nil {
 				return nil, err
 			}
 		}
+	}
+	if l.commit != "" {
+		stampEnv(env, l.commit)
 	}
 	setDefault(env, "GOPATH", "/go")
 	setDefault(env, "HOME", "/root")

@@ -19,8 +19,9 @@ type goLine struct {
 	dir, stdout            string
 	junit, record          string
 	target, work, modCache string
-	goCache, deps          string
+	goCache, commit        string
 	cgo, escape            string
+	deps                   stringList
 	vendor                 bool
 	env                    stringList
 	line                   string
@@ -36,7 +37,8 @@ type goLine struct {
 //	--target FILE     lines KEY=VALUE for the target platform: GOOS, GOARCH, maybe GOARM or GOAMD64
 //	--modcache DIR    GOMODCACHE; /go/pkg/mod if absent
 //	--gocache DIR     GOCACHE; the stage's own if absent
-//	--deps DIR        packages that are compiled already, if the folder is there: read before GOCACHE
+//	--deps DIR        packages that are compiled already, if the folder is there: read before GOCACHE (may be repeated)
+//	--commit JSON     a commit.Commit: what git tells the go command, in place of a git of the stage's
 //	--work FILE       GOWORK; off if absent
 //	--vendor          take packages from vendor/
 //	--cgo true|false  CGO_ENABLED, whatever the stage says
@@ -82,7 +84,8 @@ func parseGoLine(args []string) (*goLine, error) {
 	flags.StringVar(&l.target, "target", "", "file of the target platform's variables")
 	flags.StringVar(&l.modCache, "modcache", "/go/pkg/mod", "GOMODCACHE")
 	flags.StringVar(&l.goCache, "gocache", "", "GOCACHE")
-	flags.StringVar(&l.deps, "deps", "", "packages that are compiled already")
+	flags.Var(&l.deps, "deps", "packages that are compiled already")
+	flags.StringVar(&l.commit, "commit", "", "what is known of the commit")
 	flags.StringVar(&l.work, "work", "off", "GOWORK")
 	flags.BoolVar(&l.vendor, "vendor", false, "take packages from vendor/")
 	flags.StringVar(&l.cgo, "cgo", "", "true or false")

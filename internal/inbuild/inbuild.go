@@ -41,7 +41,9 @@ func StepArgs(args []string) (step []string, ok bool) {
 	case len(args) > 1 && args[1] == "in-build":
 		return args[2:], true
 	case len(args) > 0 && args[0] == GoCommand:
-		return append([]string{"go-line", "--dir=/src", "--target=/.larder/target", "--gocache=/.larder/cache", "--deps=/.larder/deps"}, args[1:]...), true
+		return append([]string{"go-line", "--dir=/src", "--target=/.larder/target", "--gocache=/.larder/cache", "--deps=/.larder/deps", "--deps=/.larder/compiled"}, args[1:]...), true
+	case len(args) > 0 && args[0] == "git":
+		return append([]string{"git"}, args[1:]...), true
 	}
 	return nil, false
 }
@@ -98,6 +100,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runTestResults(ctx, args, stdout)
 	case "test-verdict":
 		return runTestVerdict(args, stdout)
+	case "git":
+		return runGit(args, stdout)
 	case "go-line":
 		return runGoLine(ctx, args, stdout, stderr)
 	}
