@@ -63,6 +63,9 @@ func (c *compiled) forLines(states map[string]llb.State, target ocispecs.Platfor
 		req := c.deps(d, target)
 		states[d.Context], states[d.Seed] = c.steps.Deps(req), *req.Seeded
 	}
+	for _, l := range c.plan.Compiled {
+		states[l.Context] = c.linked(l, target)
+	}
 }
 
 // slice returns the part of the source that a step compiles for a platform, or all of it.
@@ -70,8 +73,26 @@ func (c *compiled) slice(s *dialect.SourceSlice, target ocispecs.Platform) llb.S
 	if s == nil {
 		return c.source
 	}
-	of := s.Of[platforms.Format(target)]
-	return c.steps.Slice(c.source, of, fmt.Sprintf("[internal] take the %d files that are compiled", len(of.Files)))
+	var st llb.State
+	if of := s.Of[platforms.Format(target)]; s.Whole {
+		st = c.steps.WithoutGit(c.source)
+	} else {
+		st = c.steps.Slice(c.source, of, fmt.Sprintf("[internal] take the %d files that are compiled", len(of.Files)))
+	}
+	if s.Repository {
+		return c.steps.Repository(st)
+	}
+	return st
+}
+
+// linked returns what a GO line links, compiled.
+func (c *compiled) linked(l *dialect.Compile, target ocispecs.Platform) llb.State {
+	req := larder.CompileRequest{DepsRequest: c.deps(l.Deps, target), Args: l.Args}
+	deps := c.steps.Deps(req.DepsRequest)
+	req.Deps, req.Source = &deps, c.slice(l.Deps.Slice, target)
+	req.Env = slices.Concat(req.Env, l.Env)
+	req.Label = fmt.Sprintf("[deps %s] compile what is linked", platforms.Format(target))
+	return c.steps.Compile(req)
 }
 
 // deps says how to compile what a slice imports from elsewhere.

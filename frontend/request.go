@@ -26,6 +26,7 @@ func (b *build) request(file dialect.File) dialect.Request {
 			Version:  b.client.opts["vcs:version"],
 		},
 	}
+	req.Commit = b.commit
 	for _, p := range b.targets() {
 		req.Platforms = append(req.Platforms, platforms.Format(p))
 	}

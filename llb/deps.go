@@ -2,6 +2,7 @@ package llb
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/larder-build/larder/internal/goslice"
@@ -28,14 +29,18 @@ type DepsRequest struct {
 func (b Builder) Deps(req DepsRequest) llb.State {
 	modFiles := b.Slice(req.Source, goslice.Slice{Files: req.Slice.ModFiles()}, "[internal] take go.mod and go.sum")
 	list := b.file("/imports", "[deps] list what is imported", []byte(strings.Join(req.Slice.Imports, "\n")+"\n"))
-	args := append([]string{"in-build", "deps", "--imports", inDir + "/imports", "--dir", path.Join(Src, req.Dir), "--out", outDir, "--"}, req.Flags...)
-	opts := []llb.RunOption{
+	return b.compile(req, []string{"--imports", inDir + "/imports"}, req.Flags,
 		llb.AddMount(Src, modFiles, llb.Readonly),
-		llb.AddMount(inDir, list, llb.Readonly),
+		llb.AddMount(inDir, list, llb.Readonly))
+}
+
+// compile runs the step deps, with flags beside those that the request stands for, and arguments of the go command.
+func (b Builder) compile(req DepsRequest, flags, goArgs []string, mounts ...llb.RunOption) llb.State {
+	args := slices.Concat([]string{"in-build", "deps"}, flags, []string{"--dir", path.Join(Src, req.Dir), "--out", outDir, "--"}, goArgs)
+	opts := append(mounts,
 		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(req.Cache, llb.CacheMountShared)),
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
-	}
-	opts = append(opts, seeded(req.Seeded))
+		seeded(req.Seeded))
 	if req.Modules != nil {
 		opts = append(opts, llb.AddMount(ModCache, *req.Modules, llb.Readonly))
 	}

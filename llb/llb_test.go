@@ -64,6 +64,8 @@ func TestStates(t *testing.T) {
 		"slice":              b.Slice(llb.Image("context"), goslice.Slice{Files: []string{"cmd/api/main.go", "go.mod", "a b/[x]*?!.go"}, Globs: []string{"web/dist", "web/*.html"}}, "take 2 files"),
 		"deps": b.Deps(DepsRequest{Toolchain: goRoot, Source: llb.Image("context"), Modules: &modules, Dir: "api", Work: "go.work", Flags: []string{"-trimpath"}, Env: []string{"GOEXPERIMENT=x"},
 			Slice: goslice.Slice{Files: []string{"api/go.mod", "api/main.go", "go.work"}, Imports: []string{"a.example/x", "fmt"}}, Cache: "cache", Seeded: &folder, Target: armv7, Label: "compile"}),
+		"compile": b.Compile(CompileRequest{Args: []string{"-trimpath", "./cmd/api"}, Deps: &folder, DepsRequest: DepsRequest{Toolchain: goRoot, Source: b.Repository(b.WithoutGit(llb.Image("context"))),
+			Modules: &modules, Dir: "api", Cache: "cache", Seeded: &folder, Target: armv7, Label: "compile"}}),
 		"seed-none":       b.Seed("cache", nil),
 		"seed":            b.Seed("cache", &folder),
 		"seed-export":     b.ExportCache([]string{"one", "two"}, "a session"),

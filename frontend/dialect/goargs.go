@@ -83,3 +83,29 @@ func (a *goArgs) add(name, value string, hasValue bool) (why string) {
 	}
 	return ""
 }
+
+// linkFlags are flags that change nothing about what is compiled, but what is linked of it, or what is told.
+var linkFlags = strings.Fields("ldflags o buildvcs v x json work p")
+
+// compileArgs returns the arguments of a go command, that readGoArgs can read, without those that only its linker needs.
+// varies says whether there is a variable in the linker's flags.
+func compileArgs(args []string) (compile []string, varies bool) {
+	for len(args) > 0 {
+		word := args[0]
+		args = args[1:]
+		flag, value, hasValue := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(word, "-"), "-"), "=")
+		isFlag := strings.HasPrefix(word, "-")
+		split := isFlag && !hasValue && flag != "buildvcs" && slices.Contains(valueFlags, flag) && len(args) > 0
+		if split {
+			value, args = args[0], args[1:]
+		}
+		if isFlag && slices.Contains(linkFlags, flag) {
+			varies = varies || flag == "ldflags" && strings.Contains(value, "$")
+			continue
+		}
+		if compile = append(compile, word); split {
+			compile = append(compile, value)
+		}
+	}
+	return compile, varies
+}

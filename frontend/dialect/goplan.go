@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/util/suggest"
@@ -25,7 +26,9 @@ const (
 	stepDir      = "/.larder"
 	stepGo       = stepDir + "/go" // Larder's binary runs a GO line if it is called by that name
 	goBuildCache = stepDir + "/cache"
+	stepGit      = stepDir + "/git/git" // and is git to the go command by that one
 	goDeps       = stepDir + "/deps"
+	goCompiled   = stepDir + "/compiled"
 	seeded       = "/seeded"
 	goModCache   = "/go/pkg/mod"
 	goSource     = "/src"
@@ -64,11 +67,19 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 	if err != nil {
 		return parser.WithLocation(err, g.node.Location())
 	}
+	deps := w.depsLine(s, g, mod, slice, mods)
+	stamp, err := w.stampLine(s, g)
+	if err != nil {
+		return err
+	}
+	if stamp != nil {
+		slice = w.repository(slice, g.node.StartLine)
+	}
 	if slice != nil {
 		src.from = slice.Context
 	}
-	deps := w.depsLine(s, g, mod, slice, mods)
-	text, err := w.goRun(s, g, src, mod, mods, deps)
+	given := lineInputs{source: src, modules: mods, deps: deps, compiled: w.compileLine(s, g, deps, stamp != nil), commit: stamp}
+	text, err := w.goRun(s, g, mod, given)
 	if err != nil {
 		return err
 	}
@@ -124,8 +135,18 @@ func (w *planner) noModule(g *goLine, src source) error {
 	return parser.WithLocation(err, at)
 }
 
+// lineInputs are what a GO line's step is given beside its stage.
+type lineInputs struct {
+	source   source
+	modules  *Modules // nil for none, as are the others
+	deps     *Deps
+	compiled *Compile
+	commit   *commit.Commit
+}
+
 // goRun writes the RUN that a GO line becomes: its flags, and its arguments.
-func (w *planner) goRun(s *scope, g *goLine, src source, mod Module, mods *Modules, deps *Deps) (text [2]string, err error) {
+func (w *planner) goRun(s *scope, g *goLine, mod Module, in lineInputs) (text [2]string, err error) {
+	src := in.source
 	if !utf8.ValidString(g.rest) || strings.ContainsRune(g.rest, 0) {
 		return text, w.File.errorAt(g.node, "", "GO: its text is not UTF-8, or has a NUL byte: no command can be given that")
 	}
@@ -139,12 +160,23 @@ func (w *planner) goRun(s *scope, g *goLine, src source, mod Module, mods *Modul
 	if dir := path.Join(goSource, src.rel); dir != goSource {
 		args = append(args, "--dir="+dir)
 	}
-	if mods != nil {
-		flags = append(flags, "--mount=type=bind,from="+mods.Context+",target="+goModCache)
+	if in.modules != nil {
+		flags = append(flags, "--mount=type=bind,from="+in.modules.Context+",target="+goModCache)
 	}
-	if deps != nil {
-		flags = append(flags, "--mount=type=bind,from="+deps.Context+",target="+goDeps,
-			"--mount=type=bind,from="+deps.Seed+",source="+seeded+",target="+stepDir+seeded)
+	if in.deps != nil {
+		flags = append(flags, "--mount=type=bind,from="+in.deps.Context+",target="+goDeps,
+			"--mount=type=bind,from="+in.deps.Seed+",source="+seeded+",target="+stepDir+seeded)
+	}
+	if in.compiled != nil {
+		flags = append(flags, "--mount=type=bind,from="+in.compiled.Context+",target="+goCompiled)
+	}
+	if in.commit != nil {
+		facts, err := json.Marshal(in.commit)
+		if err != nil {
+			return text, err
+		}
+		flags = append(flags, "--mount=type=bind,from="+StepContext+",source="+StepFile+",target="+stepGit)
+		args = append(args, "--commit="+string(facts))
 	}
 	flags = append(flags, "--mount="+cacheMount("larder-go", mod.Path, s, goBuildCache, ""))
 	for _, m := range g.mounts {

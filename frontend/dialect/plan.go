@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
+	"github.com/larder-build/larder/internal/commit"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 )
@@ -26,6 +27,10 @@ type Request struct {
 	Toolchains    func(context, version string) bool // whether a named context holds the zip of a toolchain, such as go1.26.8
 	VCS           VCS
 	Lint          *linter.Config // in place of the file's check directive, if set
+
+	// Commit returns what is known of the commit that is built, for lines that stamp it, if anything is. It may be nil:
+	// nothing is.
+	Commit func() (c commit.Commit, known bool, err error)
 
 	// Context opens a named context; Image returns the config of a base image for a platform, if it can be had. Either
 	// may be nil: then nothing is known of them.
@@ -65,6 +70,7 @@ type Plan struct {
 	Packages      []Package      `json:"packages,omitempty"` // the one to be built is last
 	Slices        []*SourceSlice `json:"slices,omitempty"`
 	Deps          []*Deps        `json:"deps,omitempty"`
+	Compiled      []*Compile     `json:"compiled,omitempty"`
 	Steps         []Step         `json:"steps,omitempty"`
 	Rewrites      []Rewrite      `json:"rewrites,omitempty"`
 	Notes         []Note         `json:"notes,omitempty"`

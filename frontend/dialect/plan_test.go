@@ -12,6 +12,7 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/stretchr/testify/require"
@@ -88,6 +89,12 @@ func requestOf(t *testing.T, settings string, tree fs.FS) Request {
 			req.Contexts[value], holds[value] = true, true
 		case "revision":
 			req.VCS = VCS{Source: "https://git.example/x", Revision: value, Version: "v1.2.3"}
+		case "commit":
+			facts := map[string]string{"revision": value, "modified": "true", "tags": "v1.2.3"}
+			req.Commit = func() (commit.Commit, bool, error) {
+				c, ok := commit.Parse(facts)
+				return c, ok, nil
+			}
 		default:
 			t.Fatalf("unknown setting %q", key)
 		}

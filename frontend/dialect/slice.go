@@ -14,6 +14,9 @@ type SourceSlice struct {
 	Context string `json:"context"` // the named context that holds it
 	Files   int    `json:"files"`   // for the first platform
 
+	Whole      bool `json:"-"` // it is all of the build context, but for .git
+	Repository bool `json:"-"` // the step stamps what is known of the commit: see stampLine
+
 	Runs  bool     `json:"-"` // the step runs what it compiles: that is for the builder's platform
 	flags []string // those of the step by which packages of other modules are compiled in another way
 
@@ -25,7 +28,14 @@ func (s *SourceSlice) in() string {
 	if s == nil {
 		return ""
 	}
-	return fmt.Sprintf(", given %d of the context's files", s.Files)
+	text := fmt.Sprintf(", given %d of the context's files", s.Files)
+	if s.Whole {
+		text = ""
+	}
+	if s.Repository {
+		text += ", and the commit to stamp"
+	}
+	return text
 }
 
 // sliceable are the subcommands that are given a slice: those that read no files but what they compile.

@@ -25,6 +25,9 @@ func (p *Plan) addSteps() {
 	for _, d := range p.Deps {
 		p.Steps = append(p.Steps, Step{Name: "compile what is imported from elsewhere, for " + d.For})
 	}
+	for _, c := range p.Compiled {
+		p.Steps = append(p.Steps, Step{Name: "compile what is linked, for " + c.For})
+	}
 	if p.Static {
 		p.Steps = append(p.Steps, Step{Name: "make the static base: CA roots, time zones, users"})
 	}

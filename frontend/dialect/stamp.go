@@ -1,0 +1,107 @@
+package dialect
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/larder-build/larder/internal/commit"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+)
+
+// linking are the subcommands whose binaries may be stamped.
+var linking = []string{"build", "install"}
+
+// stampLine returns what a GO line stamps of the commit that is built: nothing, unless -buildvcs asks for it.
+func (w *planner) stampLine(s *scope, g *goLine) (*commit.Commit, error) {
+	if !slices.Contains(linking, g.words[0]) || !w.wantsVCS(s, g) {
+		return nil, nil
+	}
+	fail := func(text string) error {
+		return w.File.errorAt(g.node, "buildvcs", fmt.Sprintf("GO %s -buildvcs: %s, or leave -buildvcs out", g.words[0], text))
+	}
+	if g.from != "" {
+		return nil, fail("what is known of a commit is of the build context, and --from=" + g.from + " has other sources: set a variable with -ldflags=-X instead")
+	}
+	var c commit.Commit
+	known := false
+	if w.Commit != nil {
+		var err error
+		if c, known, err = w.Commit(); err != nil {
+			return nil, parser.WithLocation(fmt.Errorf("GO %s -buildvcs: %w", g.words[0], err), g.node.Location())
+		}
+	}
+	if !known && w.Describe {
+		return nil, nil
+	}
+	if !known {
+		return nil, fail("which commit is built isn't known: build a folder of a git working tree that has a commit, with git on PATH (and BUILDX_GIT_INFO not false), or a git URL")
+	}
+	c.SetTime(w.BuildArgs["SOURCE_DATE_EPOCH"])
+	return &c, nil
+}
+
+// wantsVCS reports whether a GO line, or GOFLAGS, has -buildvcs or -buildvcs=true. The go command's own default, auto,
+// stamps where it finds a repository: Larder hides that, so that a commit that changes no file of a slice runs nothing.
+func (w *planner) wantsVCS(s *scope, g *goLine) bool {
+	words := slices.Concat(strings.Fields(s.env["GOFLAGS"]), strings.Fields(w.BuildArgs["GOFLAGS"]), w.expandKnown(s, g.words[1:]))
+	wants := false
+	for _, word := range words {
+		name, value, hasValue := strings.Cut(strings.TrimPrefix(word, "-"), "=")
+		if name != "-buildvcs" && name != "buildvcs" || !strings.HasPrefix(word, "-") {
+			continue
+		}
+		on, err := strconv.ParseBool(value)
+		wants = !hasValue || err == nil && on
+	}
+	return wants
+}
+
+// repository makes of a slice, or of the whole context if that is nil, one that the go command takes for the root of a
+// working tree. The root's go.mod says what the repository's modules are called.
+func (w *planner) repository(slice *SourceSlice, line int) *SourceSlice {
+	if slice == nil {
+		slice = &SourceSlice{Context: fmt.Sprintf("%ssource-%d", ContextPrefix, line), Whole: true}
+		w.plan.Slices = append(w.plan.Slices, slice)
+	}
+	slice.Repository = true
+	for platform, of := range slice.Of {
+		if exists(w.Tree, "go.mod") && !slices.Contains(of.Files, "go.mod") {
+			of.Files = append([]string{"go.mod"}, of.Files...)
+			slice.Of[platform] = of
+		}
+	}
+	return slice
+}
+
+// A Compile is a step that compiles what a GO line links, without what it stamps: that is in the key of the line alone.
+type Compile struct {
+	Context string `json:"context"` // the named context that holds what was compiled, laid out as GOCACHE
+	For     string `json:"for"`
+
+	Deps *Deps    `json:"-"` // what is compiled before
+	Args []string `json:"-"` // flags and packages of the go command
+	Env  []string `json:"-"` // NAME=VALUE, beside those of Deps
+}
+
+// compileLine plans such a step for a line that stamps, by -buildvcs or by a variable in -ldflags.
+func (w *planner) compileLine(s *scope, g *goLine, deps *Deps, stamp bool) *Compile {
+	if deps == nil || !slices.Contains(linking, g.words[0]) {
+		return nil
+	}
+	if _, varies := compileArgs(g.words[1:]); !varies && !stamp {
+		return nil
+	}
+	args, _ := compileArgs(w.expandKnown(s, g.words[1:]))
+	if slices.ContainsFunc(args, func(a string) bool { return strings.ContainsRune(a, '$') }) {
+		return nil
+	}
+	flags, _ := compileArgs(slices.Concat(strings.Fields(s.env["GOFLAGS"]), strings.Fields(w.BuildArgs["GOFLAGS"])))
+	c := &Compile{Context: fmt.Sprintf("%scompiled-%d", ContextPrefix, g.node.StartLine), For: deps.For, Deps: deps, Args: args}
+	if len(flags) > 0 {
+		c.Env = []string{"GOFLAGS=-mod=readonly " + strings.Join(flags, " ")}
+	}
+	w.plan.Compiled = append(w.plan.Compiled, c)
+	return c
+}

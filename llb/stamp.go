@@ -1,0 +1,34 @@
+package llb
+
+import (
+	"time"
+
+	"github.com/moby/buildkit/client/llb"
+)
+
+// A CompileRequest says which packages of a module to compile.
+type CompileRequest struct {
+	DepsRequest            // Source is all that is compiled, but what is imported from elsewhere
+	Deps        *llb.State // from Builder.Deps
+	Args        []string   // flags and packages of the go command
+}
+
+// Compile returns compiled packages that Deps has not, as GOCACHE is laid out: for a step that then only links, so that
+// nothing which is stamped by the linker is in the key of what is compiled.
+func (b Builder) Compile(req CompileRequest) llb.State {
+	return b.compile(req.DepsRequest, []string{"--lower", depsDir}, append([]string{"-buildvcs=false"}, req.Args...),
+		llb.AddMount(Src, req.Source, llb.Readonly),
+		llb.AddMount(depsDir, *req.Deps, llb.Readonly))
+}
+
+// Repository returns a tree that the go command takes for the root of a git working tree: all that it looks for is a
+// folder .git.
+func (b Builder) Repository(tree llb.State) llb.State {
+	return tree.File(llb.Mkdir("/.git", 0o755, llb.WithCreatedTime(time.Unix(0, 0))), llb.WithCustomName("[internal] mark the root of the working tree"))
+}
+
+// WithoutGit returns a tree without what git keeps in its root.
+func (b Builder) WithoutGit(tree llb.State) llb.State {
+	return llb.Scratch().Platform(b.Platform).File(llb.Copy(tree, "/", "/", &llb.CopyInfo{ExcludePatterns: []string{".git"}, CopyDirContentsOnly: true}),
+		llb.WithCustomName("[internal] take the build context without .git"))
+}
