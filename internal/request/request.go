@@ -160,7 +160,11 @@ func (r *Request) setSources(ctx context.Context, o Options, h Host) error {
 		return err
 	}
 	if isDir(o.Context) {
-		setPrefixed(r.solve.FrontendAttrs, "vcs:", vcs(ctx, o.Context))
+		facts := vcs(ctx, o.Context)
+		if facts != nil && stamps(r.solve) {
+			maps.Copy(facts, stampFacts(ctx, o.Context))
+		}
+		setPrefixed(r.solve.FrontendAttrs, "vcs:", facts)
 	}
 	return nil
 }

@@ -35,13 +35,16 @@ func vcs(ctx context.Context, dir string) map[string]string {
 // git runs a query that reads the repository and runs nothing of it: the
 // context is untrusted, and a repository's configuration may name commands.
 func git(ctx context.Context, dir string, args ...string) string {
-	base := []string{"-C", dir, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull}
-	cmd := exec.CommandContext(ctx, "git", append(base, args...)...)
-	out, err := cmd.Output()
+	out, err := gitCommand(ctx, dir, args...).Output()
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(out))
+}
+
+func gitCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	base := []string{"-C", dir, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull}
+	return exec.CommandContext(ctx, "git", append(base, args...)...)
 }
 
 // sourceURL returns the address of a remote as an image label has it: a URL

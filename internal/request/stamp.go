@@ -1,0 +1,92 @@
+package request
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/larder-build/larder/internal/commit"
+	"github.com/moby/buildkit/client"
+	"golang.org/x/mod/semver"
+)
+
+// stamps reports whether a build may stamp what is known of the commit, which
+// takes git a while to find out: its Dockerfile, or GOFLAGS, has -buildvcs.
+func stamps(so client.SolveOpt) bool {
+	const flag = "buildvcs"
+	if strings.Contains(so.FrontendAttrs["build-arg:GOFLAGS"], flag) {
+		return true
+	}
+	dir, ok := so.LocalMounts["dockerfile"]
+	if !ok {
+		return false
+	}
+	f, err := dir.Open(so.FrontendAttrs["filename"])
+	if err != nil {
+		return false // the builder says what is wrong with it
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxDockerfile))
+	return err == nil && strings.Contains(string(text), flag)
+}
+
+// stampFacts returns what package commit reads of the git working tree that dir
+// is in, beside its revision.
+func stampFacts(ctx context.Context, dir string) map[string]string {
+	return map[string]string{
+		commit.FactFolder:   cmp.Or(git(ctx, dir, "rev-parse", "--show-prefix"), "."),
+		commit.FactTime:     git(ctx, dir, "-c", "log.showSignature=false", "log", "-1", "--format=%ct"),
+		commit.FactModified: strconv.FormatBool(modified(ctx, dir)),
+		commit.FactTags:     strings.Join(tags(ctx, dir, "--points-at=HEAD"), " "),
+		commit.FactBases:    strings.Join(newest(tags(ctx, dir, "--merged=HEAD")), " "),
+	}
+}
+
+// modified reports whether the working tree has anything that its commit has
+// not, as the go command asks for it. Git may run a filter for that which the
+// repository's configuration names: such are taken out. Of a submodule only
+// its commit counts, since git would run itself in there. What git can't tell
+// counts as modified.
+func modified(ctx context.Context, dir string) bool {
+	cmd := gitCommand(ctx, dir, "status", "--porcelain", "--ignore-submodules=dirty")
+	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1")
+	count := 0
+	for line := range strings.Lines(git(ctx, dir, "config", "--show-scope", "--name-only", "--get-regexp", `^filter\.`)) {
+		if scope, name, _ := strings.Cut(strings.TrimSpace(line), "\t"); scope == "local" || scope == "worktree" {
+			cmd.Env = append(cmd.Env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", count, name), fmt.Sprintf("GIT_CONFIG_VALUE_%d=", count))
+			count++
+		}
+	}
+	cmd.Env = append(cmd.Env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", count))
+	out, err := cmd.Output()
+	return err != nil || len(out) > 0
+}
+
+// tags returns the names of the tags that a filter of git's lets through.
+func tags(ctx context.Context, dir, filter string) []string {
+	return strings.Fields(git(ctx, dir, "for-each-ref", "--format=%(refname:strip=2)", filter, "refs/tags"))
+}
+
+// newest returns of versions the newest of each major version of each module,
+// a module of a subfolder being named before a version: no other is what the go
+// command derives the next version from.
+func newest(tags []string) []string {
+	best := map[string]string{}
+	for _, tag := range tags {
+		version := tag[strings.LastIndexByte(tag, '/')+1:]
+		if semver.Canonical(version) != version {
+			continue
+		}
+		key := strings.TrimSuffix(tag, version) + semver.Major(version)
+		if old, ok := best[key]; !ok || semver.Compare(version, old[strings.LastIndexByte(old, '/')+1:]) > 0 {
+			best[key] = tag
+		}
+	}
+	return slices.Sorted(maps.Values(best))
+}
