@@ -39,6 +39,7 @@ var examples = map[string]func(*example){
 	"hello":    nil, // by make demo, and as the documents show it
 	"static":   (*example).static,
 	"tests":    (*example).tests,
+	"version":  (*example).version,
 }
 
 // An example is built as it is by a gateway whose context is its folder.
