@@ -10,6 +10,7 @@ import (
 	"io/fs"
 
 	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerui"
@@ -128,6 +129,7 @@ func (b *build) serve(ctx context.Context) (*dialect.Plan, error) {
 		return b.holdsAny(ctx, name, dialect.ToolchainPaths(version, req.BuildPlatform)) != ""
 	}
 	req.Context = func(name string) (fs.FS, error) { return b.moduleFiles(ctx, name) }
+	req.Commit = func() (commit.Commit, bool, error) { return b.commit(ctx) }
 	req.ModuleImage = func(ref string) (bool, error) { return b.moduleImage(ctx, ref) }
 	if b.converts() {
 		req.Image = func(name, platform string) (dialect.ImageConfig, bool) { return b.image(ctx, name, platform) }

@@ -26,7 +26,6 @@ func (b *build) request(file dialect.File) dialect.Request {
 			Version:  b.client.opts["vcs:version"],
 		},
 	}
-	req.Commit = b.commit
 	for _, p := range b.targets() {
 		req.Platforms = append(req.Platforms, platforms.Format(p))
 	}

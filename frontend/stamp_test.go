@@ -2,6 +2,7 @@ package frontend_test
 
 import (
 	"debug/buildinfo"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,6 +104,7 @@ func stampsCommits(g *gateway) {
 	host := hostBuild(g)
 	require.Equal(g.t, "v1.2.0", host.Main.Version)
 	require.Equal(g.t, host, buildInfo(g.t, bin))
+	tagged := host
 
 	git(g, "commit", "-q", "--allow-empty", "-m", "two")
 	bin, log = g.larderBuild()
@@ -137,6 +139,11 @@ func stampsCommits(g *gateway) {
 	info = buildInfo(g.t, filepath.Join(docker, "app"))
 	require.Equal(g.t, "true", vcsOf(info)["vcs.modified"])
 	require.Regexp(g.t, `^v0\.0\.0-\d{14}-`+revision[:12]+`\+dirty$`, info.Main.Version, "docker tells no tags")
+
+	web := httptest.NewServer(testkit.GitHandler(g.t, filepath.Dir(g.context)))
+	g.t.Cleanup(web.Close)
+	root, _ := g.export("--opt", "context="+web.URL+"/"+filepath.Base(g.context)+"/.git#v1.2.0")
+	require.Equal(g.t, tagged, buildInfo(g.t, filepath.Join(root, "app")), "a git URL")
 
 	log = g.fails()
 	require.Contains(g.t, log, ">>> GO "+stampVCS)
