@@ -57,7 +57,7 @@ func runCommand(cmd *exec.Cmd, stdout, stderr io.Writer) error {
 func runConverted(cmd *exec.Cmd, stdout, stderr io.Writer, convert func(stdout, stderr io.Writer) (io.Writer, io.Writer, func())) error {
 	var said [2]*listener
 	for i := range said {
-		said[i] = &listener{modCache: modCache(cmd)}
+		said[i] = &listener{modCache: modCache(cmd), dir: cmd.Dir, noCgo: slices.Contains(cmd.Environ(), "CGO_ENABLED=0")}
 	}
 	var done func()
 	cmd.Stdout, cmd.Stderr, done = convert(io.MultiWriter(stdout, said[0]), io.MultiWriter(stderr, said[1]))

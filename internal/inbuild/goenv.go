@@ -1,11 +1,9 @@
 package inbuild
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 
@@ -193,37 +191,4 @@ func splitQuoted(s string) (words []string, err error) {
 		words = append(words, word)
 	}
 	return words, nil
-}
-
-// setCgo decides on CGO_ENABLED, and insists on a C compiler if a line needs one.
-func (l *goLine) setCgo(env map[string]string, subcommand string) error {
-	switch l.cgo {
-	case "true":
-		env["CGO_ENABLED"] = "1"
-	case "false":
-		env["CGO_ENABLED"] = "0"
-	default:
-		setDefault(env, "CGO_ENABLED", "0")
-	}
-	if env["CGO_ENABLED"] != "1" || !slices.Contains([]string{"build", "install", "run", "test", "vet"}, subcommand) {
-		return nil
-	}
-	const advice = "start the stage from an image that has Go and a C compiler, such as golang (FROM go has none), or set CGO_ENABLED=0"
-	if env["CC"] != "" {
-		cc, err := splitQuoted(env["CC"])
-		if err == nil && len(cc) > 0 {
-			_, err = exec.LookPath(cc[0])
-		}
-		if err != nil {
-			return fmt.Errorf("CGO_ENABLED=1 and CC=%s, but this stage has no such C compiler: %s", env["CC"], advice)
-		}
-		return nil
-	}
-	for _, cc := range []string{"gcc", "clang"} {
-		if _, err := exec.LookPath(cc); err == nil {
-			env["CC"] = cc // the go command itself looks for gcc alone
-			return nil
-		}
-	}
-	return errors.New("CGO_ENABLED=1, but this stage has no C compiler: " + advice)
 }

@@ -133,14 +133,3 @@ func TestGoLineEnvironmentRefused(t *testing.T) {
 		require.ErrorContains(t, err, tt.want, tt)
 	}
 }
-
-func TestGoLineFindsCompiler(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	_, err := compose(t, "--cgo=true", "", "test")
-	require.EqualError(t, err, "CGO_ENABLED=1, but this stage has no C compiler: start the stage from an image that has Go and a C compiler, such as golang (FROM go has none), or set CGO_ENABLED=0")
-
-	require.NoError(t, os.WriteFile(filepath.Join(os.Getenv("PATH"), "clang"), nil, 0o755))
-	env, err := compose(t, "--cgo=true", "", "test")
-	require.NoError(t, err)
-	require.Equal(t, "clang", env("CC"))
-}

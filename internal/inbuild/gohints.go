@@ -38,6 +38,12 @@ var goHints = []struct {
 		"that is compiled for another platform than the builder's, and nothing is emulated: leave GOOS and GOARCH unset for a line that runs what it compiles, or only compile, with GO build or GO test -c"},
 	{regexp.MustCompile(`open \S+: no such file or directory`),
 		"a GO line is given the files that it compiles and, for tests, their testdata folders: if this is another file of the tree, write '# larder:slice=off' at the head of the Dockerfile"},
+	{regexp.MustCompile(`cgo: C compiler "(.+)" not found`), "this stage has no C compiler $1: " + cgoAdvice},
+	{regexp.MustCompile(`fatal error: '?([^\s':]+)'?(?:: No such file or directory| file not found)`),
+		"the C header $1 is not in this stage: install the package that has it, often called -dev, before the GO line"},
+	{regexp.MustCompile(`(?:cannot find|unable to find library) -l([^\s:]+)`),
+		"the C library $1 is not in this stage, or not for the target platform: install the package that has it; -static needs the archive lib$1.a"},
+	{regexp.MustCompile(`"pkg-config": executable file not found`), "a package asks pkg-config for the flags of a C library: install pkg-config in this stage"},
 	{regexp.MustCompile(`no space left on device`),
 		"the builder's disk is full: make room on it, for example with 'docker builder prune'"},
 	{regexp.MustCompile(`: signal: killed`),
@@ -52,6 +58,8 @@ const maxHints = 20
 // A listener collects the hints to what a go command says on one of its streams.
 type listener struct {
 	modCache string
+	dir      string // where the command runs
+	noCgo    bool   // it runs with CGO_ENABLED=0
 	rest     []byte // of a line that isn't whole yet
 	hints    []string
 }
@@ -83,10 +91,16 @@ func (l *listener) hear(line string) {
 		if at == nil || strings.Contains(line, l.modCache+"/") && strings.Contains(line, "read-only file system") {
 			continue // a module cache that can't be written to lacks a module, which another line names
 		}
-		hint := string(h.says.ExpandString(nil, h.advice, line, at))
-		if len(l.hints) < maxHints && !slices.Contains(l.hints, hint) {
-			l.hints = append(l.hints, hint)
-		}
+		l.add(string(h.says.ExpandString(nil, h.advice, line, at)))
+	}
+	if hint := l.cgoHint(line); hint != "" {
+		l.add(hint)
+	}
+}
+
+func (l *listener) add(hint string) {
+	if len(l.hints) < maxHints && !slices.Contains(l.hints, hint) {
+		l.hints = append(l.hints, hint)
 	}
 }
 

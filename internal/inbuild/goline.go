@@ -25,6 +25,8 @@ type goLine struct {
 	vendor                 bool
 	env                    stringList
 	line                   string
+	libs                   string
+	compiler               string // that was chosen for C; "" if none is needed, or it is the user's choice
 }
 
 // runGoLine runs the go command as a GO line says, in the stage's own file system and environment:
@@ -43,6 +45,7 @@ type goLine struct {
 //	--vendor          take packages from vendor/
 //	--cgo true|false  CGO_ENABLED, whatever the stage says
 //	--env KEY=VALUE   a variable that goes before the stage's (may be repeated); GOFLAGS is added to the stage's
+//	--libs DIR        copy the libraries that the programs named by -o need into DIR; an absolute path
 //	--stdout FILE     keep what go prints on stdout, if it succeeds; an absolute path
 //	--junit FILE      of a test: write what it says as JUnit XML, if it succeeds; an absolute path
 //	--record DIR      of a test: keep its results there, and succeed if tests fail: see testRun
@@ -67,7 +70,10 @@ func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if info, err := os.Stat(l.dir); err != nil || !info.IsDir() {
 		return fmt.Errorf("there is no folder %s in this stage to run GO %s in", l.dir, l.line)
 	}
-	return keepOutput(l.stdout, stdout, func(stdout io.Writer) error {
+	if l.compiler != "" {
+		fmt.Fprintf(stderr, "larder: C is compiled by %s\n", l.compiler)
+	}
+	err = keepOutput(l.stdout, stdout, func(stdout io.Writer) error {
 		cmd := exec.CommandContext(ctx, goCommand, words...)
 		cmd.Dir, cmd.Env = l.dir, env
 		if t := l.test(words); t != nil {
@@ -75,6 +81,10 @@ func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) err
 		}
 		return runCommand(cmd, stdout, stderr)
 	})
+	if err != nil || l.libs == "" {
+		return err
+	}
+	return l.takeLibraries(words, env, stderr)
 }
 
 func parseGoLine(args []string) (*goLine, error) {
@@ -90,6 +100,7 @@ func parseGoLine(args []string) (*goLine, error) {
 	flags.BoolVar(&l.vendor, "vendor", false, "take packages from vendor/")
 	flags.StringVar(&l.cgo, "cgo", "", "true or false")
 	flags.Var(&l.env, "env", "KEY=VALUE")
+	flags.StringVar(&l.libs, "libs", "", "folder for libraries")
 	flags.StringVar(&l.stdout, "stdout", "", "file for what go prints on stdout")
 	flags.StringVar(&l.junit, "junit", "", "file for what tests say, as JUnit XML")
 	flags.StringVar(&l.record, "record", "", "folder for the results of tests")
@@ -113,6 +124,8 @@ func parseGoLine(args []string) (*goLine, error) {
 		problem = fmt.Sprintf("--junit %q: expected the absolute path of a file", l.junit)
 	case l.record != "" && !filepath.IsAbs(l.record):
 		problem = fmt.Sprintf("--record %q: expected an absolute path", l.record)
+	case l.libs != "" && (!filepath.IsAbs(l.libs) || filepath.Clean(l.libs) == "/"):
+		problem = fmt.Sprintf("--libs %q: expected the absolute path of a folder", l.libs)
 	}
 	for _, kv := range l.env {
 		if i := strings.IndexByte(kv, '='); i <= 0 {

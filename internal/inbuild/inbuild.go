@@ -102,6 +102,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runTestVerdict(args, stdout)
 	case "git":
 		return runGit(args, stdout)
+	case "check-libs":
+		return runCheckLibs(args, stdout)
 	case "go-line":
 		return runGoLine(ctx, args, stdout, stderr)
 	}
