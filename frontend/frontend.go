@@ -79,6 +79,9 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if err = lintError(err, plan); err != nil {
 		return nil, err
 	}
+	if err := b.checkLibraries(ctx, res, plan); err != nil {
+		return nil, err
+	}
 	if err := b.answer(res, plan); err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ const instructionGo = "go"
 
 // A goLine is a GO instruction:
 //
-//	GO [--from=STAGE|CONTEXT] [--module=DIR] [--cgo[=BOOL]] [--network=MODE] [--stdout=FILE] [--junit=FILE] [--mount=…]… SUBCOMMAND ARG…
+//	GO [--from=STAGE|CONTEXT] [--module=DIR] [--cgo[=BOOL]] [--network=MODE] [--stdout=FILE] [--junit=FILE] [--libs=DIR] [--mount=…]… SUBCOMMAND ARG…
 //
 // It is read by BuildKit's own parser and lexer, as RUN is, but no shell runs it.
 type goLine struct {
@@ -31,6 +31,7 @@ type goLine struct {
 	network string
 	stdout  string
 	junit   string
+	libs    string
 	mounts  []string
 }
 
@@ -55,15 +56,16 @@ func (f *File) goFlags(g *goLine, args []string) error {
 	from, module := flags.AddString("from", ""), flags.AddString("module", ".")
 	network, stdout := flags.AddString("network", instructions.NetworkNone), flags.AddString("stdout", "")
 	junit := flags.AddString("junit", "")
+	libs := flags.AddString("libs", "")
 	cgo, mounts := flags.AddBool("cgo", false), flags.AddStrings("mount")
 	if err := flags.Parse(); err != nil {
 		return parser.WithLocation(fmt.Errorf("GO: %w", err), f.findFlag(g.node, err))
 	}
-	g.from, g.network, g.stdout, g.junit, g.mounts = from.Value, network.Value, stdout.Value, junit.Value, mounts.StringValues
+	g.from, g.network, g.stdout, g.junit, g.libs, g.mounts = from.Value, network.Value, stdout.Value, junit.Value, libs.Value, mounts.StringValues
 	if cgo.IsUsed() {
 		g.cgo = cgo.Value
 	}
-	for _, flag := range [][2]string{{"from", g.from}, {"module", module.Value}, {"network", g.network}, {"stdout", g.stdout}, {"junit", g.junit}} {
+	for _, flag := range [][2]string{{"from", g.from}, {"module", module.Value}, {"network", g.network}, {"stdout", g.stdout}, {"junit", g.junit}, {"libs", g.libs}} {
 		if strings.ContainsRune(flag[1], '$') {
 			return f.errorAt(g.node, flag[1], fmt.Sprintf("GO --%s=%s: variables aren't expanded there: write the value out", flag[0], flag[1]))
 		}
@@ -82,6 +84,8 @@ func (f *File) goFlags(g *goLine, args []string) error {
 		return f.errorAt(g.node, g.stdout, fmt.Sprintf("GO --stdout=%s: expected an absolute path in the stage, such as /out/test.json", g.stdout))
 	case g.junit != "" && !path.IsAbs(g.junit):
 		return f.errorAt(g.node, g.junit, fmt.Sprintf("GO --junit=%s: expected an absolute path in the stage, such as /out/junit.xml", g.junit))
+	case g.libs != "" && (!path.IsAbs(g.libs) || path.Clean(g.libs) == "/"):
+		return f.errorAt(g.node, "--libs", fmt.Sprintf("GO --libs=%s: expected the absolute path of a folder in the stage, such as /out", g.libs))
 	}
 	return f.goMounts(g)
 }
@@ -138,10 +142,19 @@ func (f *File) goWords(g *goLine) error {
 			return f.errorAt(g.node, word, fmt.Sprintf("GO … %s: no shell reads a GO line: write one GO line for each command; --stdout=FILE keeps what one prints", word))
 		}
 	}
+	if g.libs != "" && (!slices.Contains([]string{"build", "test"}, g.words[0]) || !slices.ContainsFunc(g.words, namesOutput)) {
+		return f.errorAt(g.node, "--libs", fmt.Sprintf("GO --libs=%s %s: the libraries of which programs isn't known: it is for GO build -o PATH, or GO test -c -o PATH", g.libs, g.words[0]))
+	}
 	if err := f.checkSubcommand(g); err != nil {
 		return err
 	}
 	return f.checkJUnit(g)
+}
+
+// namesOutput reports whether a word of a go command is the flag -o.
+func namesOutput(word string) bool {
+	name, _, _ := strings.Cut(word, "=")
+	return name == "-o" || name == "--o"
 }
 
 // shellOperators are words that nobody means as arguments of the go command, unless they are quoted.

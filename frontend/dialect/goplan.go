@@ -185,7 +185,7 @@ func (w *planner) goRun(s *scope, g *goLine, mod Module, in lineInputs) (text [2
 	if mod.Work != "" {
 		args = append(args, "--work="+path.Join(goSource, inSource(mod, src)))
 	}
-	for _, flag := range [][2]string{{"--cgo", g.cgo}, {"--stdout", g.stdout}, {"--junit", g.junit}, {"--record", w.record(s, g)}} {
+	for _, flag := range [][2]string{{"--cgo", g.cgo}, {"--stdout", g.stdout}, {"--junit", g.junit}, {"--record", w.record(s, g)}, {"--libs", g.libs}} {
 		if flag[1] != "" {
 			args = append(args, flag[0]+"="+flag[1])
 		}

@@ -36,7 +36,7 @@ var (
 	ruleNetwork  = newRule("GoCompileNetwork", "A step that compiles needs no network", "go %s runs with a network: leave --network=%s out, and its modules are mounted")
 	ruleDownload = newRule("GoModDownloadLayer", "Modules downloaded into a layer are downloaded again for each change of go.sum", "go mod download stays a layer of its own: %s")
 	ruleLatest   = newRule("GoToolchainLatest", "A toolchain without a version changes under the build", "%s names no Go release: write one, such as golang:1.26, or FROM go, which takes go.mod's")
-	ruleCgo      = newRule("GoCgoInScratch", "A binary that cgo made needs a C library, which scratch and static don't have", "the binary that line %d makes with cgo is copied to %s, which has no C library: set CGO_ENABLED=0, link it with -extldflags=-static, or use a base that has one")
+	ruleCgo      = newRule("GoCgoInScratch", "A binary that cgo made needs a C library, which scratch and static don't have", "the binary that line %d makes with cgo is copied to %s, which has no C library: set CGO_ENABLED=0, copy its libraries with GO --libs=DIR, link it with -ldflags='-linkmode external -extldflags -static', or use a base that has one")
 	ruleRoot     = newRule("GoRootUser", "The final image should not run as root", "the final stage runs as root: add USER, or start it FROM static, which runs as 65532")
 	ruleUnpinned = newRule("GoUnpinnedBase", "A base image without a digest changes under the build", "the base %s has no digest: pin it with @sha256:…, or pass it with --build-context")
 	ruleGoSum    = newRule("GoSumMissing", "Without go.sum no module can be checked", "%s requires %s, but there is no go.sum: run 'go mod tidy' and commit go.sum")
@@ -91,8 +91,11 @@ func (w *planner) lintGoLine(s *scope, g *goLine, comments []string) {
 	if g.network != instructions.NetworkNone {
 		w.lintAt(ruleNetwork, g.node, comments, g.words[0], g.network)
 	}
-	cgo := g.cgo == "true" || g.cgo == "" && s.env["CGO_ENABLED"] == "1"
-	if cgo && makesBinary(g.words[0]) && !strings.Contains(g.rest, "-static") {
+	if !w.withCgo(s, g) || !makesBinary(g.words[0]) {
+		return
+	}
+	s.byCgo = true
+	if g.libs == "" && !strings.Contains(g.rest, "-static") {
 		s.cgo = g.node.StartLine
 	}
 }

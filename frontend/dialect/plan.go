@@ -83,6 +83,8 @@ type Plan struct {
 	LintError error `json:"-"`
 	// GoLines says whether there are GO instructions.
 	GoLines bool `json:"-"`
+	// CgoCopies are to be looked into once the image is built, for what their programs need.
+	CgoCopies []CgoCopy `json:"-"`
 	// Work and Vendored say how the go command is to find packages: see Module.
 	Work     bool `json:"work,omitempty"`
 	Vendored bool `json:"vendored,omitempty"`

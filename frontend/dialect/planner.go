@@ -57,6 +57,9 @@ func (p *Plan) dockerfile(req Request) error {
 	}
 	w.checkFinal()
 	w.lintPrivate()
+	if len(w.scopes) > 0 {
+		p.CgoCopies = w.target().cgoCopies
+	}
 	p.Go = len(w.edits) > 0
 	p.LintError = w.lint.Error()
 	if !p.Go && len(w.modules()) == 0 {
@@ -147,6 +150,7 @@ func (w *planner) stage(i int, st instructions.Stage) error {
 			err = w.run(s, run)
 		default:
 			s.step(w.lex, cmd, w.globals, w.BuildArgs, w.Tree)
+			w.noteCgo(s, cmd)
 		}
 		if err != nil {
 			return err

@@ -33,6 +33,9 @@ type scope struct {
 	copies  []copied
 	cgo     int // the line of a build with cgo, or 0
 
+	byCgo     bool // there are programs in it that GO lines made with cgo
+	cgoCopies []CgoCopy
+
 	toolchain   string // of a go stage
 	fromScratch bool   // the stage comes from scratch by way of others
 	ownSecrets  string // why the stage's modules need other credentials than Larder's steps have, or ""
@@ -56,7 +59,7 @@ type copied struct{ dest, src string }
 
 func (s *scope) clone() *scope {
 	c := *s
-	c.env, c.copies = maps.Clone(s.env), slices.Clone(s.copies)
+	c.env, c.copies, c.cgoCopies = maps.Clone(s.env), slices.Clone(s.copies), slices.Clone(s.cgoCopies)
 	return &c
 }
 

@@ -36,6 +36,9 @@ func (p *Plan) addSteps() {
 			p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("line %d: %s", r.Line, abbreviate(strings.Join(strings.Fields(r.Text), " "))), Network: r.Network})
 		}
 	}
+	if len(p.CgoCopies) > 0 {
+		p.Steps = append(p.Steps, Step{Name: "look in the image for the libraries of what cgo made"})
+	}
 	if len(p.Packages) == 0 {
 		return
 	}
