@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := larder
-.PHONY: larder tools setup demo test bench lint clean
+.PHONY: larder tools setup setup-cgo demo test bench lint clean
 
 # The same settings for every go command, whatever the environment says: one build cache then serves them all.
 export CGO_ENABLED := 0
@@ -30,6 +30,9 @@ tools:
 setup:
 	scripts/setup.sh
 
+setup-cgo:
+	scripts/setup.sh cgo
+
 demo: setup larder
 	$(GO_BUILD) -o bin/demo ./examples/demo
 	mkdir -p .cache
@@ -39,7 +42,7 @@ demo: setup larder
 	took=$$(($$(date +%s%3N) - start))ms; \
 	$(AS_ROOT) bin/demo -image .cache/hello.tar -plan .cache/hello-plan.json -took $$took
 
-test: setup larder tools lint
+test: setup setup-cgo larder tools lint
 	go test -p 1 -timeout 20m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./...
 	for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
 

@@ -34,6 +34,7 @@ const (
 var examples = map[string]func(*example){
 	"alpine":   (*example).alpine,
 	"bake":     (*example).bake,
+	"cgo":      (*example).cgo,
 	"existing": (*example).existing,
 	"generate": (*example).generate,
 	"hello":    nil, // by make demo, and as the documents show it
@@ -124,6 +125,7 @@ func (e *example) contexts(flag string) []string {
 	return []string{
 		flag + published + "=docker-image://" + e.larder,
 		flag + golang + "=docker-image://" + e.registry + "/" + golang,
+		flag + bookworm + "=docker-image://" + e.registry + "/" + bookworm,
 		flag + alpine + "=docker-image://" + e.registry + "/" + alpine,
 	}
 }

@@ -74,6 +74,7 @@ func TestGoDockerfiles(t *testing.T) {
 	golang := g.registry + "/golang:1.26-alpine"
 	g.createBuilder()
 	testkit.PushGolang(t, g.addr, g.larder, g.proxy, golang)
+	pushBookworm(g, golang)
 	for _, test := range []struct {
 		name string
 		run  func(*gateway)
@@ -82,7 +83,7 @@ func TestGoDockerfiles(t *testing.T) {
 		{"RUN", func(g *gateway) { runGo(g, golang) }}, {"RUN as a user", func(g *gateway) { runAsUser(g, golang) }},
 		{"RUN left alone", func(g *gateway) { runLeftAlone(g, golang) }}, {"check", func(g *gateway) { check(g, golang) }},
 		{"edits", edits}, {"stamps", stamps}, {"stamps of commits", stampsCommits}, {"shards", shards},
-		{"tests", testTargets}, {"cancelled", cancelled}, {"examples", buildExamples},
+		{"tests", testTargets}, {"cancelled", cancelled}, {"cgo", func(g *gateway) { cgoLines(g, golang) }}, {"examples", buildExamples},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			sub := *g

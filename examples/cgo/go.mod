@@ -1,0 +1,3 @@
+module example.com/mkhash
+
+go 1.26

@@ -1,0 +1,52 @@
+package testkit
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// unneeded are files of these packages that compile nothing: documents, link-time optimizers, sanitizers, profilers.
+var unneeded = regexp.MustCompile(`^/usr/share/|/(lto1|lto-dump[^/]*|[^/]*-lto-dump[^/]*|lib\w*san\.[^/]*|libgprofng[^/]*|gprofng[^/]*|[^/]*dwp|[^/]*gcov[^/]*)$|/sanitizer/`)
+
+// PushWithCompilers makes an image of another one and this machine's own C compilers, and pushes it: what golang:1.26 is
+// beside golang:1.26-alpine. It has the files of Debian's packages, and of those that they need.
+func PushWithCompilers(t testing.TB, addr, base, image string, packages ...string) {
+	dir := t.TempDir()
+	args := append([]string{"depends", "--recurse", "--installed", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"}, packages...)
+	var all []string
+	for line := range strings.Lines(Run(t, "apt-cache", args...)) {
+		if name := strings.TrimSpace(line); name != "" && name == strings.TrimSuffix(line, "\n") && name[0] != '<' {
+			all = append(all, name)
+		}
+	}
+	list, err := exec.CommandContext(t.Context(), "dpkg-query", append([]string{"-L"}, all...)...).Output()
+	require.NoError(t, err, "install %s: 'make test' does", strings.Join(packages, " "))
+	var files []string
+	for name := range strings.Lines(string(list)) {
+		name = strings.TrimSuffix(name, "\n")
+		info, err := os.Lstat(name)
+		if err != nil || info.IsDir() || unneeded.MatchString(name) {
+			continue
+		}
+		// /lib is a link to /usr/lib, and packages name either.
+		parent, err := filepath.EvalSymlinks(filepath.Dir(name))
+		require.NoError(t, err)
+		files = append(files, filepath.Join(parent, filepath.Base(name))[1:])
+	}
+	files = append(files, "lib", "lib64")
+	slices.Sort(files)
+	files = slices.Compact(files)
+	names := filepath.Join(t.TempDir(), "files")
+	require.NoError(t, os.WriteFile(names, []byte(strings.Join(files, "\n")), 0o644))
+	Run(t, "tar", "-C", "/", "-cf", filepath.Join(dir, "root.tar"), "-T", names)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM "+base+"\nADD root.tar /\n"), 0o644))
+	Run(t, Tool(t, "buildctl"), "--addr", addr, "build", "--frontend", "dockerfile.v0",
+		"--local", "context="+dir, "--local", "dockerfile="+dir, "--output", "type=image,push=true,compression=uncompressed,name="+image)
+}
