@@ -154,6 +154,9 @@ func (s *slicer) addFiles(p *build.Package, dir string, tests bool) error {
 	} else if len(p.SFiles) > 0 {
 		s.addForeign(dir, []string{"h"}) // assembly may include a header of another folder
 	}
+	if !s.Cgo && slices.Contains(p.AllTags, "cgo") {
+		lists = append(lists, p.IgnoredGoFiles) // that cgo is off is told by what go leaves out, if that fails
+	}
 	if tests {
 		lists = append(lists, p.TestGoFiles, p.XTestGoFiles)
 		embeds = slices.Concat(embeds, p.TestEmbedPatterns, p.XTestEmbedPatterns)
