@@ -26,9 +26,9 @@ const (
 // A Report collects the events of test runs. Its zero value is an empty one.
 type Report struct {
 	suites []*suite
-	open   map[string]*suite           // those that haven't ended, by package
+	open   map[string]*suite            // those that haven't ended, by package
 	builds map[string]*testjson.Clipped // what builds printed, by ImportPath
-	kept   int                         // bytes of output
+	kept   int                          // bytes of output
 }
 
 type suite struct {
