@@ -1,0 +1,258 @@
+package scaffold
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+const head = `# syntax=` + Image + `
+
+# Written by larder init. 'larder plan' shows what each line becomes; all else is Dockerfile as ever:
+# https://docs.docker.com/reference/dockerfile/
+`
+
+// debian is the release that images with cgo are built and run on: the C library has to be the same or a newer one.
+const debian = "trixie"
+
+// firstDebian is the first release of Go whose official images are there for that Debian.
+const firstDebian = 24
+
+// A stage builds the programs that are built alike.
+type stage struct {
+	name     string
+	programs []*Program
+	env      []word
+	flags    []word
+	ldflags  word
+	caps     string // of the kernel's attribute, in hexadecimal
+}
+
+// arguments returns the build arguments that a stage uses.
+func (s *stage) arguments() []string {
+	return arguments(append(append(slices.Clone(s.env), s.flags...), s.ldflags)...)
+}
+
+// dockerfile returns the text of the Dockerfile, and the build arguments in it.
+func (t *survey) dockerfile() (string, []string, error) {
+	stages, err := t.stages()
+	if err != nil {
+		return "", nil, err
+	}
+	var b strings.Builder
+	b.WriteString(head)
+	var args []string
+	for _, s := range stages {
+		args = append(args, s.arguments()...)
+		t.writeBuild(&b, s)
+	}
+	t.writeTests(&b)
+	if slices.ContainsFunc(t.programs, func(p Program) bool { return p.Cgo != "" && p.settings.base == "" }) {
+		b.WriteString("\nFROM static AS roots\n")
+	}
+	for _, s := range stages {
+		for _, p := range s.programs {
+			t.writeImage(&b, s.name, p)
+		}
+	}
+	slices.Sort(args)
+	return b.String(), slices.Compact(args), nil
+}
+
+// stages sorts the programs by how they are built.
+func (t *survey) stages() ([]*stage, error) {
+	var stages []*stage
+	byKey := map[string]*stage{}
+	for i := range t.programs {
+		p := &t.programs[i]
+		s, err := t.stage(p)
+		if err != nil {
+			return nil, err
+		}
+		key := fmt.Sprintf("%q %v %q %q %q %q", p.Module, p.Cgo != "", s.env, s.flags, s.ldflags, s.caps)
+		if p.Name != binaryName(p.Import) || s.caps != "" {
+			key += " " + p.Dir
+		}
+		if byKey[key] == nil {
+			byKey[key] = s
+			stages = append(stages, s)
+		}
+		byKey[key].programs = append(byKey[key].programs, p)
+	}
+	for _, s := range stages {
+		if s.name = "build"; len(stages) > 1 {
+			s.name = "build-" + s.programs[0].Stage
+		}
+	}
+	return stages, nil
+}
+
+// stage reads the settings of a program. Without any its binary is stripped, and stamped with a version where it has a
+// variable for that.
+func (t *survey) stage(p *Program) (*stage, error) {
+	s := &stage{flags: []word{{"-trimpath"}}}
+	for _, e := range p.settings.env {
+		if err := oneLine(e); err != nil {
+			return nil, err
+		}
+		s.env = append(s.env, word{e.text})
+	}
+	for _, f := range p.settings.flags {
+		if f.text == "-trimpath" {
+			continue
+		}
+		w, err := parseTemplate(f)
+		if err = orFirst(oneLine(f), err); err != nil {
+			return nil, err
+		}
+		s.flags = append(s.flags, w)
+	}
+	for _, l := range p.settings.ldflags {
+		l.text = strings.Join(strings.Fields(l.text), " ")
+		w, err := parseTemplate(l)
+		if err = orFirst(oneLine(l), err); err != nil {
+			return nil, err
+		}
+		s.ldflags = s.ldflags.join(w)
+	}
+	if !p.settings.ko {
+		s.ldflags = word{"-s -w"}
+		if v := t.version(p); v != "" {
+			s.ldflags = word{"-s -w -X main." + v + "=", "VERSION", ""}
+		}
+	}
+	var err error
+	s.caps, err = fileCapabilities(p.settings.caps)
+	return s, err
+}
+
+// version returns the variable that holds a program's version. One that has none is built as another of its module that
+// has, on the same line: the linker passes over what isn't there.
+func (t *survey) version(p *Program) string {
+	for _, other := range t.programs {
+		if p.Version == "" && other.Module == p.Module && other.Version != "" {
+			return other.Version
+		}
+	}
+	return p.Version
+}
+
+func orFirst(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// writeBuild writes the stage that compiles.
+func (t *survey) writeBuild(b *strings.Builder, s *stage) {
+	first := s.programs[0]
+	fmt.Fprintf(b, "\nFROM %s AS %s\n", t.compiler(first), s.name)
+	for _, name := range s.arguments() {
+		if name == "VERSION" {
+			name += "=dev"
+		}
+		fmt.Fprintf(b, "ARG %s\n", name)
+	}
+	for _, e := range s.env {
+		name, value, _ := strings.Cut(e[0], "=")
+		fmt.Fprintf(b, "ENV %s=%s\n", name, word{value}.quote())
+	}
+	b.WriteString("GO" + moduleFlag(first.Module))
+	if first.Cgo != "" {
+		b.WriteString(" --cgo")
+	}
+	b.WriteString(" build")
+	for _, f := range s.flags {
+		b.WriteString(" " + f.quote())
+	}
+	if len(s.ldflags) > 0 {
+		b.WriteString(` -ldflags="` + s.ldflags.inQuotes() + `"`)
+	}
+	b.WriteString(" -o /out/")
+	if len(s.programs) == 1 {
+		b.WriteString(first.Name)
+	}
+	for _, p := range s.programs {
+		b.WriteString(" " + p.Package)
+	}
+	b.WriteString("\n")
+	if s.caps != "" {
+		writeCapabilities(b, first, s.caps)
+	}
+}
+
+// compiler is the base of a stage that compiles.
+func (t *survey) compiler(p *Program) string {
+	if p.Cgo == "" {
+		return "go"
+	}
+	return fmt.Sprintf("golang:%s-%s", t.release(p.Module), debian)
+}
+
+// release is the release of Go, such as 1.26, that a module asks for, or the first that there is an image of.
+func (t *survey) release(dir string) string {
+	for _, m := range t.modules {
+		var major, minor int
+		if n, _ := fmt.Sscanf(m.version, "%d.%d", &major, &minor); m.dir == dir && n == 2 && minor >= firstDebian {
+			return fmt.Sprintf("%d.%d", major, minor)
+		}
+	}
+	return fmt.Sprintf("1.%d", firstDebian)
+}
+
+func moduleFlag(dir string) string {
+	if dir == "." {
+		return ""
+	}
+	return " --module=" + word{dir}.quote()
+}
+
+// writeTests writes a stage that runs the tests of each module.
+func (t *survey) writeTests(b *strings.Builder) {
+	base, flag := "go", ""
+	for i := range t.programs {
+		if p := &t.programs[i]; p.Cgo != "" {
+			base, flag = t.compiler(p), " --cgo"
+		}
+	}
+	first := true
+	for _, m := range t.modules {
+		if !m.tests {
+			continue
+		}
+		if first {
+			fmt.Fprintf(b, "\nFROM %s AS test\n", base)
+			first = false
+		}
+		fmt.Fprintf(b, "GO%s%s test ./...\n", moduleFlag(m.dir), flag)
+	}
+}
+
+// writeImage writes the stage of a program's image.
+func (t *survey) writeImage(b *strings.Builder, build string, p *Program) {
+	base := orElse(p.settings.base, "static")
+	if p.Cgo != "" && p.settings.base == "" {
+		base = "debian:" + debian + "-slim"
+	}
+	fmt.Fprintf(b, "\nFROM %s AS %s\n", base, p.Stage)
+	if base != "static" && p.settings.base == "" {
+		b.WriteString("COPY --from=roots /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/\n" +
+			"COPY --from=roots /usr/share/zoneinfo /usr/share/zoneinfo\nUSER 65532:65532\n")
+	}
+	if p.Data {
+		from := path.Join(p.Dir, "kodata")
+		if to := "/var/run/ko"; plainWord.MatchString(from) {
+			fmt.Fprintf(b, "COPY %s %s\n", from, to)
+		} else {
+			fmt.Fprintf(b, "COPY [%q, %q]\n", from, to)
+		}
+		b.WriteString("ENV KO_DATA_PATH=/var/run/ko\n")
+	}
+	fmt.Fprintf(b, "COPY --from=%s /out/%s /usr/local/bin/%s\n", build, p.Name, p.Name)
+	if len(p.Ports) > 0 {
+		fmt.Fprintf(b, "EXPOSE %s\n", strings.Join(p.Ports, " "))
+	}
+	fmt.Fprintf(b, "ENTRYPOINT [\"/usr/local/bin/%s\"]\n", p.Name)
+}

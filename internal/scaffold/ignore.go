@@ -1,0 +1,77 @@
+package scaffold
+
+import (
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/larder-build/larder/internal/goslice"
+	"github.com/moby/patternmatcher"
+)
+
+// ignored are patterns of what a build has no use for, as .dockerignore has them: those that stand in any case, and those
+// that stand if the tree has such a file.
+var (
+	ignored        = []string{".git", "**/.env", "**/.env.*", "**/*.test", Dockerfile, BakeFile, DockerIgnore}
+	ignoredIfThere = []string{".github", ".idea", ".vscode", "*.md", "bin", "dist", "docs", "node_modules"}
+)
+
+// ignore returns the text of .dockerignore. A pattern is left out if it matches a file that go compiles, embeds or tests
+// with.
+func (t *survey) ignore() string {
+	needed, known := t.needed()
+	patterns := slices.Clone(ignored)
+	for _, pattern := range ignoredIfThere {
+		if matches, err := fs.Glob(t, pattern); known && err == nil && len(matches) > 0 {
+			patterns = append(patterns, pattern)
+		}
+	}
+	var b strings.Builder
+	b.WriteString("# What no build here needs.\n")
+	for _, pattern := range patterns {
+		if m, err := patternmatcher.New([]string{pattern}); err == nil && !matchesAny(m, needed) {
+			b.WriteString(pattern + "\n")
+		}
+	}
+	return b.String()
+}
+
+func matchesAny(m *patternmatcher.PatternMatcher, files []string) bool {
+	return slices.ContainsFunc(files, func(f string) bool {
+		hit, err := m.MatchesOrParentMatches(f)
+		return hit || err != nil
+	})
+}
+
+// needed returns the files that builds and tests read, and whether these are all.
+func (t *survey) needed() (files []string, known bool) {
+	var globs []string
+	known = true
+	for _, m := range t.modules {
+		slice, err := goslice.Of(goslice.Request{Tree: t, Dir: m.dir, Work: m.work, Vendored: m.vendored,
+			Patterns: []string{"./..."}, Tests: true, GOOS: "linux", GOARCH: "amd64"})
+		known = known && err == nil
+		files, globs = append(files, slice.Files...), append(globs, slice.Globs...)
+	}
+	for _, p := range t.programs {
+		if p.Data {
+			globs = append(globs, path.Join(p.Dir, "kodata"))
+		}
+	}
+	m, err := patternmatcher.New(globs)
+	if err != nil {
+		return files, false
+	}
+	// What can't be read is no file that a build reads.
+	_ = fs.WalkDir(t, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || p == ".git" {
+			return fs.SkipDir
+		}
+		if hit, err := m.MatchesOrParentMatches(p); err == nil && hit && !d.IsDir() {
+			files = append(files, p)
+		}
+		return nil
+	})
+	return files, known
+}
