@@ -38,6 +38,7 @@ var examples = map[string]func(*example){
 	"existing": (*example).existing,
 	"generate": (*example).generate,
 	"hello":    nil, // by make demo, and as the documents show it
+	"runtime":  (*example).runtime,
 	"static":   (*example).static,
 	"tests":    (*example).tests,
 	"version":  (*example).version,

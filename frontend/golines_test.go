@@ -84,6 +84,7 @@ func TestGoDockerfiles(t *testing.T) {
 		{"RUN left alone", func(g *gateway) { runLeftAlone(g, golang) }}, {"check", func(g *gateway) { check(g, golang) }},
 		{"edits", edits}, {"stamps", stamps}, {"stamps of commits", stampsCommits}, {"shards", shards},
 		{"tests", testTargets}, {"cancelled", cancelled}, {"cgo", func(g *gateway) { cgoLines(g, golang) }}, {"examples", buildExamples},
+		{"runtime", buildRuntime},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			sub := *g
