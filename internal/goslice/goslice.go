@@ -33,6 +33,7 @@ type Request struct {
 	Cgo          bool
 	Tags         []string
 	Version      string // of the toolchain, such as go1.26.8; "" if it isn't known
+	Profile      string // of -pgo: auto (or ""), off, or a file, relative to Dir
 }
 
 // A Slice is the part of a tree that a go command reads.
@@ -40,6 +41,7 @@ type Slice struct {
 	Files   []string // files, sorted
 	Globs   []string // patterns, as in .dockerignore, of files and whole folders besides these: what is embedded, say; sorted
 	Imports []string // packages of other modules and of the standard library that those of the slice import, sorted
+	Profile string   // the one profile that all is compiled with, those imports too; or ""
 }
 
 // A WholeError says why a go command has to be given the whole tree.
@@ -72,7 +74,33 @@ func Of(req Request) (Slice, error) {
 			}
 		}
 	}
-	return Slice{Files: sorted(s.files), Globs: sorted(s.globs), Imports: sorted(s.imports)}, nil
+	profile, err := s.profile()
+	return Slice{Files: sorted(s.files), Globs: sorted(s.globs), Imports: sorted(s.imports), Profile: profile}, err
+}
+
+// profile returns the profile that all packages are compiled with: that of -pgo, or that of the one main package that is
+// named. Where there are several main packages, each has a default.pgo of its own or none.
+func (s *slicer) profile() (string, error) {
+	switch s.Request.Profile {
+	case "", "auto":
+		if len(s.mains) != 1 || s.Tests {
+			return "", nil
+		}
+		if file := path.Join(s.mains[0], "default.pgo"); s.files[file] {
+			return file, nil
+		}
+		return "", nil
+	case "off":
+		return "", nil
+	}
+	file := path.Join(s.Dir, s.Request.Profile)
+	if path.IsAbs(s.Request.Profile) || !fs.ValidPath(file) {
+		return "", whole("-pgo=%s is not a file of the tree", s.Request.Profile)
+	}
+	if s.keep(file); !s.files[file] {
+		return "", whole("-pgo=%s isn't there", s.Request.Profile)
+	}
+	return file, nil
 }
 
 // context returns the request's context for go/build.
@@ -94,16 +122,23 @@ type slicer struct {
 	listed   map[string]map[string]fs.DirEntry // folders that were read; nil for what is none
 	modules  []local
 	packages map[string]bool // folders of packages that are in the slice already
+	mains    []string        // folders of main packages that are named
 
 	files, globs, imports map[string]bool
 }
 
 // A local is a module of the tree whose packages count under its path.
-type local struct{ path, dir string }
+type local struct {
+	path, dir string
+	ignore    []string // folders that "..." passes over: see https://go.dev/ref/mod#go-mod-file-ignore
+}
 
 // readModules finds the main module, those of the workspace, and those that replace others.
 func (s *slicer) readModules() error {
 	dirs := []string{s.Dir}
+	if s.Work == path.Join(s.Dir, "go.work") && s.entries(s.Dir)["go.mod"] == nil {
+		dirs = nil // the root of a workspace needs no module of its own
+	}
 	if s.Work != "" {
 		data, err := fs.ReadFile(s.Tree, s.Work)
 		if err != nil {
@@ -150,11 +185,12 @@ func (s *slicer) addModule(dir string) error {
 	if mod.Module == nil {
 		return whole("%s has no module line", name)
 	}
-	if len(mod.Ignore) > 0 {
-		return whole("%s has an ignore line", name)
-	}
 	s.keep(name, path.Join(dir, "go.sum"))
-	s.modules = append(s.modules, local{mod.Module.Mod.Path, dir})
+	m := local{path: mod.Module.Mod.Path, dir: dir}
+	for _, i := range mod.Ignore {
+		m.ignore = append(m.ignore, i.Path)
+	}
+	s.modules = append(s.modules, m)
 	return s.addReplaced(dir, mod.Replace)
 }
 
@@ -170,7 +206,7 @@ func (s *slicer) addReplaced(root string, replaces []*modfile.Replace) error {
 		}
 		s.globs[dir] = true
 		s.keep(path.Join(dir, "go.mod"))
-		s.modules = append(s.modules, local{r.Old.Path, dir})
+		s.modules = append(s.modules, local{path: r.Old.Path, dir: dir})
 	}
 	return nil
 }

@@ -76,6 +76,9 @@ func (s *slicer) below(dir string, dirs []string) ([]string, error) {
 			continue
 		}
 		sub := path.Join(dir, name)
+		if s.ignored(sub) {
+			continue
+		}
 		if s.entries(sub)["go.mod"] != nil && !slices.ContainsFunc(s.modules, func(m local) bool { return m.dir == sub }) {
 			continue
 		}
@@ -85,6 +88,24 @@ func (s *slicer) below(dir string, dirs []string) ([]string, error) {
 		}
 	}
 	return dirs, nil
+}
+
+// ignored reports whether an ignore line of its module's go.mod names a folder: one with ./ in front from the module's
+// root, another anywhere.
+func (s *slicer) ignored(dir string) bool {
+	for _, m := range s.modules {
+		rel, ok := strings.CutPrefix(dir, m.dir+"/")
+		if m.dir == "." {
+			rel, ok = dir, true
+		}
+		for _, pattern := range m.ignore {
+			root, anchored := strings.CutPrefix(pattern, "./")
+			if ok && (anchored && strings.HasPrefix(rel+"/", root+"/") || !anchored && strings.Contains("/"+rel+"/", "/"+pattern+"/")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func sortedNames(entries map[string]fs.DirEntry) []string {
@@ -107,6 +128,9 @@ func (s *slicer) add(dir string, named bool) error {
 	p, err := s.ctxt.ImportDir(dir, 0)
 	if err != nil && (!noFiles(err) || !named) {
 		return whole("%s: %v", dir, err)
+	}
+	if named && p.Name == "main" {
+		s.mains = append(s.mains, dir)
 	}
 	if err := s.addFiles(p, dir, tests); err != nil {
 		return err
