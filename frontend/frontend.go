@@ -133,6 +133,14 @@ func (b *build) serve(ctx context.Context) (*dialect.Plan, error) {
 	}
 	req.Context = func(name string) (fs.FS, error) { return b.moduleFiles(ctx, name) }
 	req.Commit = func() (commit.Commit, bool, error) { return b.commit(ctx) }
+	req.Folder = func(name string) (fs.FS, error) {
+		st, err := b.outside(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		return b.tree(ctx, st)
+	}
+	req.Hidden = b.hidden(ctx)
 	req.ModuleImage = func(ref string) (bool, error) { return b.moduleImage(ctx, ref) }
 	if b.converts() {
 		req.Image = func(name, platform string) (dialect.ImageConfig, bool) { return b.image(ctx, name, platform) }

@@ -98,6 +98,22 @@ target "app" {
 
 	require.Contains(t, g.buildx("build", "--call", "targets", "--build-arg", arg, g.context), "app")
 	require.Contains(t, g.buildx("build", "--call", "check", "--build-arg", arg, g.context), "no warnings")
+	outsideModule(g)
+}
+
+// What a replace line puts in the place of a module comes by a named context, through buildx and bake as through larder.
+func outsideModule(g *gateway) {
+	dir := testkit.Tree(g.t, "-- app/Dockerfile --\n# syntax="+g.larder+"\nFROM go AS build\nGO build -o /out/ .\nFROM scratch\nCOPY --from=build /out/ /\n"+
+		"-- app/go.mod --\nmodule example.com/app\n\ngo 1.26\n\nrequire example.com/lib v0.0.0\n\nreplace example.com/lib => ../lib\n"+
+		"-- app/main.go --\npackage main\n\nimport \"example.com/lib\"\n\nfunc main() { println(lib.Name) }\n"+
+		"-- lib/go.mod --\nmodule example.com/lib\n-- lib/lib.go --\npackage lib\n\nconst Name = \"outside\"\n"+
+		"-- docker-bake.hcl --\ntarget \"app\" {}\n")
+	app, lib, out := filepath.Join(dir, "app"), filepath.Join(dir, "lib"), g.t.TempDir()
+	g.buildx("build", "--build-arg", "GOPROXY="+g.proxy, "--build-context", "example.com/lib="+lib, "--output", out, app)
+	require.Equal(g.t, "outside\n", testkit.Run(g.t, filepath.Join(out, "app")))
+	g.buildx("bake", "-f", filepath.Join(dir, "docker-bake.hcl"), "--set", "app.context="+app, "--set", "app.args.GOPROXY="+g.proxy,
+		"--set", "app.contexts.example.com/lib="+lib, "--set", "app.platform=windows/amd64", "--set", "app.output="+out, "app")
+	require.FileExists(g.t, filepath.Join(out, "app.exe"))
 }
 
 // The images that a gateway and a client-side build make of one module are the same.

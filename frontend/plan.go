@@ -43,6 +43,7 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 		}
 		return os.DirFS(folder), nil
 	}
+	req.Folder = req.Context
 	req.Toolchains = func(name, version string) bool {
 		folder := os.DirFS(folders[strings.ToLower(name)])
 		for _, file := range dialect.ToolchainPaths(version, opt.BuildPlatform) {

@@ -10,6 +10,9 @@ import (
 
 const contextOpt = "context:"
 
+// imagesOpt is set by a client that runs the frontend itself and writes what is built as an image.
+const imagesOpt = "larder-images"
+
 // request reads what a plan is made from out of the build's options.
 func (b *build) request(file dialect.File) dialect.Request {
 	req := dialect.Request{
@@ -20,6 +23,7 @@ func (b *build) request(file dialect.File) dialect.Request {
 		Contexts:      map[string]bool{},
 		Describe:      b.client.opts["requestid"] != "",
 		Lint:          b.ui.LinterConfig,
+		Images:        b.client.opts[imagesOpt] != "",
 		VCS: dialect.VCS{
 			Source:   b.client.opts["vcs:source"],
 			Revision: b.client.opts["vcs:revision"],

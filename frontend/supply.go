@@ -53,6 +53,9 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 		if plan.Static {
 			// Time zones come from the first toolchain: any will do, and its file is what keys the step.
 			static := steps.Static(toolchains[plan.Toolchains[0].Version]).Platform(target)
+			if plan.Level == 0 && target.OS != "linux" {
+				static = llb.Scratch().Platform(target) // the program alone
+			}
 			if err := b.offer(dialect.StaticContext, &target, static, larder.StaticImage(target)); err != nil {
 				return err
 			}
@@ -75,6 +78,9 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 		if modules[m.Context], err = b.modules(ctx, m, steps); err != nil {
 			return err
 		}
+		if m.FIPS != nil {
+			modules[m.Context] = steps.WithFIPS(modules[m.Context], toolchains[m.FIPS.Toolchain], m.FIPS.Version)
+		}
 		if err := b.offer(m.Context, nil, modules[m.Context], dockerspec.DockerOCIImage{}); err != nil {
 			return err
 		}
@@ -84,7 +90,11 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	if err != nil {
 		return err
 	}
-	if err := b.supplyCompiled(ctx, plan, steps, *source, toolchains, modules); err != nil {
+	whole, err := b.wide(ctx, plan, steps, *source)
+	if err != nil {
+		return err
+	}
+	if err := b.supplyCompiled(ctx, plan, steps, whole, toolchains, modules); err != nil {
 		return err
 	}
 	shown := sourceInfo(b.src)

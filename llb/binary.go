@@ -1,6 +1,7 @@
 package llb
 
 import (
+	"path"
 	"strings"
 
 	"github.com/moby/buildkit/client/llb"
@@ -17,27 +18,29 @@ type BinaryRequest struct {
 	Toolchain llb.State  // from Builder.Toolchain
 	Version   string     // of the toolchain: part of the compile cache's name
 	Source    llb.State  // the build context
+	Dir       string     // the module's folder in Source
 	Modules   *llb.State // from Builder.Modules; nil where the build needs none
 	Deps      *llb.State // from Builder.Deps; nil for none
 	Seeded    *llb.State // from Builder.Seed; nil for none
 	Main      string     // the main module's path: part of the compile cache's name
 	Vendored  bool       // take packages from vendor/
-	Work      bool       // use the go.work at the root of Source
+	Work      string     // the go.work that counts, in Source, or ""
+	Env       []string   // more settings of the go command, as NAME=VALUE
 	Target    Platform
 	Label     string
 }
 
-// Binary returns a tree with one static binary in /usr/local/bin, every time stamp of which is the same fixed one. The
+// Binary returns a tree with one static binary, at BinaryPath, every time stamp of which is the same fixed one. The
 // sources and the module cache are read-only there, and there is no network.
 func (b Builder) Binary(req BinaryRequest) llb.State {
 	args := []string{"in-build", "go", "--stamp", outDir, "--deps", depsDir, "--", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}
 	if req.Vendored {
 		args = append(args, "-mod=vendor")
 	}
-	args = append(args, "-o", outDir+"/usr/local/bin/"+req.Name, req.Package)
+	args = append(args, "-o", outDir+BinaryPath(req.Name, req.Target), req.Package)
 
 	opts := []llb.RunOption{
-		llb.Dir(Src),
+		llb.Dir(path.Join(Src, req.Dir)),
 		llb.AddMount(Src, req.Source, llb.Readonly),
 		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(b.CacheName(req.Main, req.Version, req.Target), llb.CacheMountShared)),
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
@@ -49,15 +52,28 @@ func (b Builder) Binary(req BinaryRequest) llb.State {
 	if req.Deps != nil {
 		opts = append(opts, llb.AddMount(depsDir, *req.Deps, llb.Readonly))
 	}
-	opts = append(opts, goEnvironment(req.Target, []string{"GOWORK=" + workFile(req.Work)}))
+	opts = append(opts, goEnvironment(req.Target, append([]string{"GOWORK=" + workFile(req.Work)}, req.Env...)))
 	return b.run(req.Toolchain, req.Label, args, opts...)
 }
 
-func workFile(work bool) string {
-	if work {
-		return Src + "/go.work"
+// BinaryPath returns where a binary is in the tree that holds it: where programs are in an image for Linux, and at its
+// root for another system, as it is to be found in a folder.
+func BinaryPath(name string, target Platform) string {
+	switch target.OS {
+	case "linux":
+		return "/usr/local/bin/" + name
+	case "windows":
+		return "/" + name + ".exe"
 	}
-	return "off"
+	return "/" + name
+}
+
+// workFile returns GOWORK for a go.work in the source, or none.
+func workFile(work string) string {
+	if work == "" {
+		return "off"
+	}
+	return path.Join(Src, work)
 }
 
 // CacheName names the compile cache of a main module after all that makes its entries useless to others. Modules of other

@@ -27,9 +27,13 @@ type DepsRequest struct {
 // Deps returns packages of other modules and of the standard library, those that a slice imports and what these import,
 // compiled, as GOCACHE is laid out. Their sources are not in its key, nor are those of the module: the list of imports is.
 func (b Builder) Deps(req DepsRequest) llb.State {
-	modFiles := b.Slice(req.Source, goslice.Slice{Files: req.Slice.ModFiles()}, "[internal] take go.mod and go.sum")
+	files, flags := req.Slice.ModFiles(), req.Flags
+	if req.Slice.Profile != "" {
+		files, flags = append(files, req.Slice.Profile), append(slices.Clone(flags), "-pgo="+path.Join(Src, req.Slice.Profile))
+	}
+	modFiles := b.Slice(req.Source, goslice.Slice{Files: files}, "[internal] take go.mod and go.sum")
 	list := b.file("/imports", "[deps] list what is imported", []byte(strings.Join(req.Slice.Imports, "\n")+"\n"))
-	return b.compile(req, []string{"--imports", inDir + "/imports"}, req.Flags,
+	return b.compile(req, []string{"--imports", inDir + "/imports"}, flags,
 		llb.AddMount(Src, modFiles, llb.Readonly),
 		llb.AddMount(inDir, list, llb.Readonly))
 }
@@ -44,11 +48,7 @@ func (b Builder) compile(req DepsRequest, flags, goArgs []string, mounts ...llb.
 	if req.Modules != nil {
 		opts = append(opts, llb.AddMount(ModCache, *req.Modules, llb.Readonly))
 	}
-	work := "off"
-	if req.Work != "" {
-		work = path.Join(Src, req.Work)
-	}
-	opts = append(opts, goEnvironment(req.Target, append([]string{"GOWORK=" + work}, req.Env...)))
+	opts = append(opts, goEnvironment(req.Target, append([]string{"GOWORK=" + workFile(req.Work)}, req.Env...)))
 	return b.run(req.Toolchain, req.Label, args, opts...)
 }
 

@@ -23,8 +23,9 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 const hash = "h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 var (
-	amd64 = Platform{OS: "linux", Architecture: "amd64"}
-	armv7 = Platform{OS: "linux", Architecture: "arm", Variant: "v7"}
+	amd64   = Platform{OS: "linux", Architecture: "amd64"}
+	arm64v9 = Platform{OS: "linux", Architecture: "arm64", Variant: "v9"}
+	armv7   = Platform{OS: "linux", Architecture: "arm", Variant: "v7"}
 )
 
 func testBuilder() Builder {
@@ -66,12 +67,18 @@ func TestStates(t *testing.T) {
 			Slice: goslice.Slice{Files: []string{"api/go.mod", "api/main.go", "go.work"}, Imports: []string{"a.example/x", "fmt"}}, Cache: "cache", Seeded: &folder, Target: armv7, Label: "compile"}),
 		"compile": b.Compile(CompileRequest{Args: []string{"-trimpath", "./cmd/api"}, Deps: &folder, DepsRequest: DepsRequest{Toolchain: goRoot, Source: b.Repository(b.WithoutGit(llb.Image("context"))),
 			Modules: &modules, Dir: "api", Cache: "cache", Seeded: &folder, Target: armv7, Label: "compile"}}),
+		"deps-profile": b.Deps(DepsRequest{Toolchain: goRoot, Source: llb.Image("context"), Dir: ".", Flags: []string{"-trimpath"},
+			Slice: goslice.Slice{Files: []string{"go.mod", "main.go"}, Imports: []string{"fmt"}, Profile: "default.pgo"}, Cache: "cache", Seeded: &folder, Target: arm64v9, Label: "compile"}),
+		"fips": b.WithFIPS(modules, goRoot, "v1.0.0"),
+		"wide": b.Wide([]Part{{"build-context", llb.Image("context")}, {"shared/lib", folder}}),
+		"binary-windows": b.Binary(BinaryRequest{Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Dir: "build-context", Main: "x.example/api",
+			Env: []string{"GOFLAGS=-tags=x"}, Target: Platform{OS: "windows", Architecture: "amd64"}, Label: "go build"}),
 		"seed-none":       b.Seed("cache", nil),
 		"seed":            b.Seed("cache", &folder),
 		"seed-export":     b.ExportCache([]string{"one", "two"}, "a session"),
 		"slice-empty":     b.Slice(llb.Image("context"), goslice.Slice{}, "take none"),
 		"binary":          b.Binary(BinaryRequest{Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Deps: &folder, Seeded: &folder, Main: "x.example/api", Target: armv7, Label: "go build"}),
-		"binary-vendored": b.Binary(BinaryRequest{Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Main: "x.example/api", Vendored: true, Work: true, Target: Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, Label: "go build"}),
+		"binary-vendored": b.Binary(BinaryRequest{Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Main: "x.example/api", Vendored: true, Work: "go.work", Target: Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, Label: "go build"}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := describe(t, st)

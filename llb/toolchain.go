@@ -115,6 +115,12 @@ func targetEnv(target Platform) []string {
 		env = append(env, "GOARM="+target.Variant[1:])
 	case target.Architecture == "amd64" && target.Variant != "":
 		env = append(env, "GOAMD64="+target.Variant)
+	case target.Architecture == "arm64" && target.Variant != "":
+		version := target.Variant
+		if !strings.Contains(version, ".") {
+			version += ".0" // as GOARM64 has it: v9.0
+		}
+		env = append(env, "GOARM64="+version)
 	}
 	return env
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/version"
 	"slices"
+	"strings"
 )
 
 // Deps are the packages that a slice imports of other modules and of the standard library, compiled in a step of their
@@ -34,6 +35,11 @@ func (p *Plan) addDeps(name string, d Deps) *Deps {
 	d.Context, d.Seed = ContextPrefix+"deps-"+name, ContextPrefix+"seed-"+name
 	p.Deps = append(p.Deps, &d)
 	return &d
+}
+
+// withoutFlags returns settings but for GOFLAGS, those of which that matter are among the flags.
+func withoutFlags(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool { return strings.HasPrefix(kv, "GOFLAGS=") })
 }
 
 // depsLine plans the packages that a GO line imports, where the stage has a toolchain of Larder's.

@@ -12,6 +12,7 @@ type goArgs struct {
 	tags     []string
 	flags    []string // those that change how packages of other modules are compiled
 	compiles bool     // it only compiles tests, for the target platform
+	profile  string   // -pgo: auto (or ""), off, or a file
 }
 
 // Flags of "go build", "install", "test" and "vet": see 'go help build' and 'go help testflag'.
@@ -20,7 +21,7 @@ var (
 	plainFlags = strings.Fields(`a n v x work json trimpath race msan asan linkshared modcacherw c short failfast benchmem fullpath cover artifacts`)
 	// valueFlags have a value that names no file of the tree.
 	valueFlags = strings.Fields(`p covermode asmflags buildmode gccgoflags gcflags installsuffix ldflags mod o buildvcs tags
-		run skip bench benchtime blockprofile blockprofilerate count coverprofile cpu cpuprofile fuzz fuzzminimizetime fuzztime list
+		pgo run skip bench benchtime blockprofile blockprofilerate count coverprofile cpu cpuprofile fuzz fuzzminimizetime fuzztime list
 		memprofile memprofilerate mutexprofile mutexprofilefraction outputdir parallel shuffle timeout trace vet`)
 	// depFlags are flags by which packages of other modules are compiled in another way.
 	depFlags = strings.Fields("trimpath race msan asan buildmode installsuffix mod tags")
@@ -71,6 +72,11 @@ func (a *goArgs) add(name, value string, hasValue bool) (why string) {
 			return "-tags=" + value + " isn't known before the build"
 		}
 		a.tags = strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+	case "pgo":
+		if strings.Contains(value, "$") {
+			return "-pgo=" + value + " isn't known before the build"
+		}
+		a.profile = value
 	case "c":
 		a.compiles = value != "false"
 	}
@@ -108,4 +114,27 @@ func compileArgs(args []string) (compile []string, varies bool) {
 		}
 	}
 	return compile, varies
+}
+
+// readGoFlags reads the value of GOFLAGS.
+func readGoFlags(text string) (a goArgs, why string) {
+	if strings.ContainsAny(text, `'"$`) {
+		return a, "GOFLAGS=" + text
+	}
+	a, why = readGoArgs(strings.Fields(text))
+	if why != "" || len(a.patterns) > 0 {
+		return a, "GOFLAGS=" + text
+	}
+	return a, ""
+}
+
+// under takes over what GOFLAGS says where the line itself says nothing.
+func (a *goArgs) under(flags goArgs) {
+	if len(a.tags) == 0 {
+		a.tags = flags.tags
+	}
+	if a.profile == "" {
+		a.profile = flags.profile
+	}
+	a.flags = append(flags.flags, a.flags...)
 }

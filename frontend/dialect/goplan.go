@@ -55,7 +55,11 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 	if err != nil {
 		return err
 	}
-	mod, err := w.goModule(g, src)
+	if wide := w.plan.Wide; g.from == "" {
+		src.tree, src.dir, src.from = wide.tree, path.Join(wide.Base, src.dir), wide.whole()
+		src.rel = src.dir
+	}
+	mod, err := w.goModule(s, g, src)
 	if err != nil {
 		return err
 	}
@@ -102,8 +106,8 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 
 // goModule reads the module that a GO line is for. A subcommand that asks nothing of a module needs none, nor does one
 // that names files.
-func (w *planner) goModule(g *goLine, src source) (Module, error) {
-	mod, err := ReadModule(src.tree, src.dir)
+func (w *planner) goModule(s *scope, g *goLine, src source) (Module, error) {
+	mod, err := readModule(src.tree, src.dir, w.workOff(s))
 	if errors.Is(err, ErrNoModule) {
 		if slices.Contains([]string{"env", "version", "help", "doc"}, g.words[0]) || slices.ContainsFunc(g.words, func(s string) bool { return strings.HasSuffix(s, ".go") }) {
 			return Module{Dir: src.dir}, nil
@@ -114,6 +118,14 @@ func (w *planner) goModule(g *goLine, src source) (Module, error) {
 		return mod, parser.WithLocation(fmt.Errorf("GO %s: %w", g.words[0], err), w.File.find(g.node, ""))
 	}
 	return mod, nil
+}
+
+// workOff reports whether a stage wants no go.work to count.
+func (w *planner) workOff(s *scope) bool {
+	if v, ok := w.BuildArgs["GOWORK"]; ok {
+		return v == "off"
+	}
+	return s.env["GOWORK"] == "off"
 }
 
 // noModule says which modules there are.

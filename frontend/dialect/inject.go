@@ -134,6 +134,9 @@ func (w *planner) hands(s *scope, r *ran, calls []gocalls.Call) string {
 		case mod == "off":
 			return "GO111MODULE is off"
 		}
+		if v, _, _ := s.value(&c, "GOFIPS140"); v != "" && v != "off" && v != "latest" {
+			return "GOFIPS140=" + v + " is unpacked into the module cache, and ours is read-only: write GO in a FROM go stage"
+		}
 	}
 	return ""
 }
@@ -162,14 +165,15 @@ func (w *planner) callModules(s *scope, r *ran, c *gocalls.Call) ([]Module, stri
 	var dirs []string
 	if dir, ok := here.contextDir(w.Tree, s.abs(c.Dir)); ok && c.DirKnown {
 		dirs = []string{dir}
-	} else if c.DirKnown && exists(w.Tree, "go.mod") || len(w.modules()) == 0 {
+	} else if c.DirKnown && isModule(w.Tree, ".") || len(w.modules()) == 0 {
 		dirs = []string{"."}
 	} else {
 		dirs = w.modules()
 	}
 	var mods []Module
+	work, _, _ := s.value(c, "GOWORK")
 	for _, dir := range dirs {
-		m, err := ReadModule(w.Tree, dir)
+		m, err := readModule(w.Tree, dir, work == "off")
 		var missing *MissingSumError
 		switch {
 		case errors.Is(err, ErrNoModule):

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"strings"
 
 	"github.com/larder-build/larder/internal/gomod"
 	"golang.org/x/mod/modfile"
@@ -13,15 +12,25 @@ import (
 
 // A Module is a Go module of a tree, or the workspace that it is in.
 type Module struct {
-	Dir      string // the folder of go.mod; "." is the root of the tree
-	Path     string // the main module's path
+	Dir      string // the folder of go.mod, or of a go.work that has no module beside it; "." is the root of the tree
+	Path     string // the main module's path; of a workspace without one at its root, that of its first module
 	Set      gomod.Set
 	Vendored bool   // vendor/modules.txt is there: the go command takes packages from there
 	Work     string // the go.work file that counts, or ""
 	Versions []gomod.VersionFile
+	Members  []Member // the main modules: this one, and those of the workspace, in the order of go.work
+
+	replaced []*modfile.Replace // by go.work
 }
 
-// ErrNoModule is returned by ReadModule for a tree without a go.mod at its root.
+// A Member is one of the main modules of a build.
+type Member struct {
+	Dir, Path string
+
+	mod *modfile.File
+}
+
+// ErrNoModule is returned by ReadModule for a tree without a go.mod, or a go.work, at its root.
 var ErrNoModule = errors.New("there is no go.mod at the root of the build context: name the folder that holds it as the context, or make one with 'go mod init'")
 
 // A MissingSumError says that a module needs others and has no go.sum.
@@ -35,36 +44,62 @@ func (e *MissingSumError) Error() string {
 	return fmt.Sprintf("%s requires %s, but there is no go.sum: run 'go mod tidy' and commit go.sum", e.GoMod, e.Requires)
 }
 
+// A missingUseError says that a go.work names a folder that has no go.mod.
+type missingUseError struct {
+	at, use, dir string // FILE:LINE, what it says, and what that means in the tree
+}
+
+func (e *missingUseError) Error() string {
+	return fmt.Sprintf("%s: use %s: there is no %s in the build context: take the line out with 'go work edit -dropuse=%[2]s', or add the module", e.at, e.use, path.Join(e.dir, "go.mod"))
+}
+
 // ReadModule reads go.mod and go.sum in a folder of a tree, the go.work and go.work.sum that count there, and the go.mod
 // and go.sum of each module that go.work uses. As with the go command, the nearest go.work counts, in the folder or in
-// one above it.
-func ReadModule(tree fs.FS, dir string) (Module, error) {
-	mod, err := readGoMod(tree, path.Join(dir, "go.mod"))
-	if errors.Is(err, fs.ErrNotExist) {
+// one above it, and the folder that has it needs no go.mod.
+func ReadModule(tree fs.FS, dir string) (Module, error) { return readModule(tree, dir, false) }
+
+// readModule reads a module, alone if no go.work is to count.
+func readModule(tree fs.FS, dir string, alone bool) (Module, error) {
+	m := Module{Dir: dir}
+	if !alone {
+		m.Work = nearestWork(tree, dir)
+	}
+	var sums []gomod.File
+	err := m.add(tree, dir, &sums)
+	if errors.Is(err, fs.ErrNotExist) && m.Work != path.Join(dir, "go.work") {
 		return Module{}, ErrNoModule
-	} else if err != nil {
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Module{}, err
 	}
-	name := path.Join(dir, "go.mod")
-	if mod.Module == nil {
-		return Module{}, fmt.Errorf("%s has no module line: add 'module PATH' as its first line", name)
+	if m.Work != "" {
+		if err := m.readWork(tree, &sums); err != nil {
+			return Module{}, err
+		}
 	}
-	m := Module{Dir: dir, Path: mod.Module.Mod.Path, Versions: []gomod.VersionFile{gomod.ModVersions(name, mod)}}
-	sums, err := readOptional(tree, nil, path.Join(dir, "go.sum"))
-	if err != nil {
-		return Module{}, err
+	if len(m.Members) == 0 {
+		return Module{}, fmt.Errorf("%s uses no module: add one with 'go work use DIR'", m.Work)
 	}
-	if sums, err = m.readWork(tree, sums); err != nil {
-		return Module{}, err
-	}
+	m.Path = m.Members[0].Path
 	if m.Set, err = gomod.ParseSums(sums...); err != nil {
 		return Module{}, err
 	}
 	m.Vendored = exists(tree, path.Join(dir, "vendor/modules.txt")) || m.Work != "" && exists(tree, path.Join(path.Dir(m.Work), "vendor/modules.txt"))
-	if r := needsSum(mod); r != "" && len(sums) == 0 && !m.Vendored {
-		return Module{}, &MissingSumError{name, r}
+	if name, requires := m.needsSum(); requires != "" && len(sums) == 0 && !m.Vendored {
+		return Module{}, &MissingSumError{name, requires}
 	}
 	return m, nil
+}
+
+// nearestWork returns the go.work in a folder, or in the nearest one above it, or "".
+func nearestWork(tree fs.FS, dir string) string {
+	for ; ; dir = path.Dir(dir) {
+		if name := path.Join(dir, "go.work"); exists(tree, name) {
+			return name
+		}
+		if dir == "." || dir == "/" {
+			return ""
+		}
+	}
 }
 
 func exists(tree fs.FS, name string) bool {
@@ -72,43 +107,56 @@ func exists(tree fs.FS, name string) bool {
 	return err == nil
 }
 
-// readWork adds what go.work says, if there is one.
-func (m *Module) readWork(tree fs.FS, sums []gomod.File) ([]gomod.File, error) {
-	root := m.Dir
-	for !exists(tree, path.Join(root, "go.work")) {
-		if root == "." {
-			return sums, nil
-		}
-		root = path.Dir(root)
+// isModule reports whether a folder has a module, or a workspace.
+func isModule(tree fs.FS, dir string) bool {
+	return exists(tree, path.Join(dir, "go.mod")) || exists(tree, path.Join(dir, "go.work"))
+}
+
+// add adds the main module in a folder.
+func (m *Module) add(tree fs.FS, dir string, sums *[]gomod.File) error {
+	name := path.Join(dir, "go.mod")
+	mod, err := readGoMod(tree, name)
+	if err != nil {
+		return err
 	}
-	m.Work = path.Join(root, "go.work")
+	if mod.Module == nil {
+		return fmt.Errorf("%s has no module line: add 'module PATH' as its first line", name)
+	}
+	m.Members = append(m.Members, Member{dir, mod.Module.Mod.Path, mod})
+	m.Versions = append(m.Versions, gomod.ModVersions(name, mod))
+	*sums, err = readOptional(tree, *sums, path.Join(dir, "go.sum"))
+	return err
+}
+
+// readWork adds what go.work says.
+func (m *Module) readWork(tree fs.FS, sums *[]gomod.File) error {
 	data, err := fs.ReadFile(tree, m.Work)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", m.Work, err)
+		return fmt.Errorf("reading %s: %w", m.Work, err)
 	}
 	work, err := modfile.ParseWork(m.Work, data, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m.Versions = append(m.Versions, gomod.WorkVersions(m.Work, work))
+	root := path.Dir(m.Work)
 	for _, use := range work.Use {
-		dir := path.Join(root, use.Path)
+		dir, at := path.Join(root, use.Path), fmt.Sprintf("%s:%d", m.Work, use.Syntax.Start.Line)
 		if !fs.ValidPath(dir) || path.IsAbs(use.Path) {
-			return nil, fmt.Errorf("%s:%d: use %s is outside of the build context: name the folder that holds all modules as the context", m.Work, use.Syntax.Start.Line, use.Path)
+			return fmt.Errorf("%s: use %s is outside of the build context: name the folder that holds all modules as the context", at, use.Path)
 		}
-		if dir == m.Dir {
+		if dir == m.Dir && len(m.Members) > 0 {
 			continue
 		}
-		mod, err := readGoMod(tree, path.Join(dir, "go.mod"))
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: use %s: %w", m.Work, use.Syntax.Start.Line, use.Path, err)
-		}
-		m.Versions = append(m.Versions, gomod.ModVersions(path.Join(dir, "go.mod"), mod))
-		if sums, err = readOptional(tree, sums, path.Join(dir, "go.sum")); err != nil {
-			return nil, err
+		if err := m.add(tree, dir, sums); errors.Is(err, fs.ErrNotExist) {
+			return &missingUseError{at, use.Path, dir}
+		} else if err != nil {
+			return fmt.Errorf("%s: use %s: %w", at, use.Path, err)
 		}
 	}
-	return readOptional(tree, sums, path.Join(root, "go.work.sum"))
+	m.replaced = work.Replace
+	*sums, err = readOptional(tree, *sums, path.Join(root, "go.work.sum"))
+	return err
 }
 
 func readGoMod(tree fs.FS, name string) (*modfile.File, error) {
@@ -129,20 +177,31 @@ func readOptional(tree fs.FS, files []gomod.File, name string) ([]gomod.File, er
 	return append(files, gomod.File{Name: name, Data: data}), nil
 }
 
-// needsSum returns a required module that comes from outside of the tree, or "".
-func needsSum(mod *modfile.File) string {
-	local := map[string]bool{}
-	for _, r := range mod.Replace {
-		if r.New.Version == "" && strings.HasPrefix(r.New.Path, ".") {
-			local[r.Old.Path] = true
+// needsSum returns a module that comes from outside of the tree, and the go.mod that requires it, or "".
+func (m *Module) needsSum() (name, requires string) {
+	replaced := map[string]bool{}
+	noteFolders(replaced, m.replaced)
+	for _, member := range m.Members {
+		replaced[member.Path] = true
+		noteFolders(replaced, member.mod.Replace)
+	}
+	for _, member := range m.Members {
+		for _, r := range member.mod.Require {
+			if !replaced[r.Mod.Path] {
+				return path.Join(member.Dir, "go.mod"), r.Mod.String()
+			}
 		}
 	}
-	for _, r := range mod.Require {
-		if !local[r.Mod.Path] {
-			return r.Mod.String()
+	return "", ""
+}
+
+// noteFolders notes the modules that folders stand for.
+func noteFolders(replaced map[string]bool, replaces []*modfile.Replace) {
+	for _, r := range replaces {
+		if r.New.Version == "" {
+			replaced[r.Old.Path] = true
 		}
 	}
-	return ""
 }
 
 // findModules returns the folders of a tree that hold a go.mod, sorted, but for those that belong to others: vendored

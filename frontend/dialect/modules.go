@@ -16,6 +16,9 @@ type Modules struct {
 	Vendored bool     `json:"vendored,omitempty"`
 	Sources  []Source `json:"sources,omitempty"`
 
+	// FIPS is the frozen cryptography that is compiled in, which the go command wants in the module cache; nil for none.
+	FIPS *FIPS `json:"fips140,omitempty"`
+
 	Set gomod.Set `json:"-"`
 	// VCS are the settings by which modules come from version control. Private is how many may come from nowhere else.
 	VCS     VCSSettings `json:"vcs,omitzero"`
@@ -55,14 +58,14 @@ func (m *Modules) in() string {
 }
 
 // addModules adds a module cache to the plan unless it is there already.
-func (p *Plan) addModules(set gomod.Set, vendored bool, sources []Source, vcs VCSSettings) (*Modules, error) {
-	m := &Modules{Key: set.Key(), Zips: len(set.Zips()), GoMods: len(set.GoMods()), Vendored: vendored, Set: set}
+func (p *Plan) addModules(set gomod.Set, vendored bool, sources []Source, vcs VCSSettings, fips *FIPS) (*Modules, error) {
+	m := &Modules{Key: set.Key(), Zips: len(set.Zips()), GoMods: len(set.GoMods()), Vendored: vendored, FIPS: fips, Set: set}
+	m.Context = ContextPrefix + "modules-" + m.Key[:16] + fips.suffix()
 	for _, have := range p.Modules {
-		if have.Key == m.Key && have.Vendored == m.Vendored {
+		if have.Context == m.Context && have.Vendored == m.Vendored {
 			return have, nil
 		}
 	}
-	m.Context = ContextPrefix + "modules-" + m.Key[:16]
 	if !vendored && !set.Empty() {
 		if FetchNeeded(sources) {
 			m.VCS, m.Private = vcs, vcs.count(set)
@@ -109,5 +112,9 @@ func (w *planner) needModules(mods []Module, s *scope) (*Modules, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.plan.addModules(set, false, sources, vcsSettings(req.BuildArgs))
+	fips := req.BuildArgs["GOFIPS140"]
+	if fips == "" {
+		fips = s.env["GOFIPS140"]
+	}
+	return w.plan.addModules(set, false, sources, vcsSettings(req.BuildArgs), w.plan.fips(fips, s.toolchain))
 }

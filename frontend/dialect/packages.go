@@ -28,32 +28,54 @@ type Package struct {
 // maxDirs bounds the folders that are looked at for main packages.
 const maxDirs = 10000
 
-// findMains returns the main packages of the module at the root of a tree, for an OS and architecture without cgo: the
-// one in the root and those in cmd/NAME; where there are none, any in the module.
-func findMains(tree fs.FS, modulePath, goos, goarch string) ([]Package, error) {
+// findMains returns the main packages of a module, for an OS and architecture without cgo: the one in its root and those
+// in cmd/NAME; where there are none, any in the module. Of a workspace that has no module in its root, it returns those of
+// each of its modules.
+func findMains(tree fs.FS, mod Module, goos, goarch string) ([]Package, error) {
+	members := mod.Members
+	if members[0].Dir == mod.Dir {
+		members = members[:1]
+	}
 	ctxt := goslice.Context(tree, goos, goarch)
-	dirs := []string{"."}
-	entries, err := fs.ReadDir(tree, "cmd")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("reading cmd: %w", err)
-	}
-	for _, e := range entries {
-		if e.IsDir() && !ignoredDir(tree, path.Join("cmd", e.Name())) {
-			dirs = append(dirs, path.Join("cmd", e.Name()))
-		}
-	}
-	mains := mainsIn(ctxt, modulePath, dirs)
-	if len(mains) == 0 {
-		if dirs, err = allDirs(tree); err != nil {
+	var mains []Package
+	for _, m := range members {
+		found, err := memberMains(tree, ctxt, mod.Dir, m)
+		if err != nil {
 			return nil, err
 		}
-		mains = mainsIn(ctxt, modulePath, dirs)
+		mains = append(mains, found...)
 	}
 	slices.SortFunc(mains, func(a, b Package) int { return strings.Compare(a.Dir, b.Dir) })
+	for i, p := range mains {
+		if j := slices.IndexFunc(mains[:i], func(q Package) bool { return q.Stage == p.Stage }); j >= 0 {
+			return nil, fmt.Errorf("the main packages %s and %s have one name, %s: rename a folder, or write a Dockerfile that names the package", mains[j].Dir, p.Dir, p.Stage)
+		}
+	}
 	return mains, nil
 }
 
-func mainsIn(ctxt *build.Context, modulePath string, dirs []string) []Package {
+func memberMains(tree fs.FS, ctxt *build.Context, root string, m Member) ([]Package, error) {
+	dirs, cmd := []string{m.Dir}, path.Join(m.Dir, "cmd")
+	entries, err := fs.ReadDir(tree, cmd)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading %s: %w", cmd, err)
+	}
+	for _, e := range entries {
+		if dir := path.Join(cmd, e.Name()); e.IsDir() && !ignoredDir(tree, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	mains := mainsIn(ctxt, root, m, dirs)
+	if len(mains) == 0 {
+		if dirs, err = allDirs(tree, m.Dir); err != nil {
+			return nil, err
+		}
+		mains = mainsIn(ctxt, root, m, dirs)
+	}
+	return mains, nil
+}
+
+func mainsIn(ctxt *build.Context, root string, m Member, dirs []string) []Package {
 	var mains []Package
 	for _, dir := range dirs {
 		// An error other than "no Go files" is the compiler's to report, at its place: the package counts all the same.
@@ -61,25 +83,28 @@ func mainsIn(ctxt *build.Context, modulePath string, dirs []string) []Package {
 		if p == nil || p.Name != "main" {
 			continue
 		}
-		name := binaryName(modulePath, dir)
+		name := path.Base(dir)
+		if dir == m.Dir {
+			name = binaryName(m.Path)
+		}
 		arg := "."
-		if dir != "." {
-			arg = "./" + dir
+		if dir != root {
+			arg = "./" + strings.TrimPrefix(dir, root+"/")
 		}
 		mains = append(mains, Package{Name: name, Dir: arg, Stage: strings.ToLower(name)})
 	}
 	return mains
 }
 
-func allDirs(tree fs.FS) ([]string, error) {
+func allDirs(tree fs.FS, root string) ([]string, error) {
 	var dirs []string
-	err := fs.WalkDir(tree, ".", func(p string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(tree, root, func(p string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("looking for main packages: %w", err)
 		case !d.IsDir():
 			return nil
-		case p != "." && ignoredDir(tree, p):
+		case p != root && ignoredDir(tree, p):
 			return fs.SkipDir
 		case len(dirs) == maxDirs:
 			return fmt.Errorf("looking for main packages: more than %d folders: write a Dockerfile that names the package", maxDirs)
@@ -134,11 +159,8 @@ func names(mains []Package) string {
 	return strings.Join(list, ", ")
 }
 
-// binaryName is the name the go command gives to the command in a folder of a module.
-func binaryName(modulePath, dir string) string {
-	if dir != "." {
-		return path.Base(dir)
-	}
+// binaryName is the name the go command gives to the command in the root of a module.
+func binaryName(modulePath string) string {
 	if prefix, _, ok := module.SplitPathVersion(modulePath); ok {
 		modulePath = prefix
 	}

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -32,13 +33,19 @@ type Request struct {
 	// nothing is.
 	Commit func() (c commit.Commit, known bool, err error)
 
-	// Context opens a named context; Image returns the config of a base image for a platform, if it can be had. Either
-	// may be nil: then nothing is known of them.
+	// Context opens a named context, as far as module files go; Image returns the config of a base image for a platform,
+	// if it can be had. Either may be nil: then nothing is known of them.
 	Context func(name string) (fs.FS, error)
+	Folder  func(name string) (fs.FS, error) // as Context, with all its files
 	Image   func(name, platform string) (ImageConfig, bool)
 
 	// ModuleImage reports whether a registry has an image of modules: see ModulesArg. It may be nil: none has.
 	ModuleImage func(ref string) (bool, error)
+
+	// Hidden reports whether a file is left out of the build context by .dockerignore. It may be nil: none is.
+	Hidden func(file string) bool
+
+	Images bool // the outcome is known to be written as an image
 }
 
 // VCS is what is known of the revision that is built. Empty fields are unknown.
@@ -86,8 +93,14 @@ type Plan struct {
 	// CgoCopies are to be looked into once the image is built, for what their programs need.
 	CgoCopies []CgoCopy `json:"-"`
 	// Work and Vendored say how the go command is to find packages: see Module.
-	Work     bool `json:"work,omitempty"`
-	Vendored bool `json:"vendored,omitempty"`
+	Work     string `json:"work,omitempty"`
+	Vendored bool   `json:"vendored,omitempty"`
+	// Env are settings of the go command for a build without instructions, as NAME=VALUE.
+	Env []string `json:"env,omitempty"`
+	// Dir is the folder of the module in the tree that is mounted, for a build without instructions.
+	Dir string `json:"-"`
+	// Wide is what is mounted as the build context.
+	Wide Wide `json:"-"`
 	// Exports says whether the compile cache is what is built.
 	Exports bool `json:"-"`
 	// Static says whether the static base is needed.
@@ -125,7 +138,7 @@ func New(req Request) (*Plan, error) {
 		if req.File.err != nil {
 			return nil, req.File.err
 		}
-		return p, p.levelZero(req)
+		return p, req.explain(p.levelZero(req))
 	}
 	uses, err := req.File.Uses(req)
 	if err != nil || !uses {
@@ -138,20 +151,50 @@ func New(req Request) (*Plan, error) {
 		p.Go, p.Dockerfile = true, string(req.File.placeholders())
 		return p, nil
 	}
-	return p, p.dockerfile(req)
+	return p, req.explain(p.dockerfile(req))
+}
+
+// explain adds to an error about a file that isn't there that .dockerignore hides it.
+func (r Request) explain(err error) error {
+	var (
+		sum  *MissingSumError
+		use  *missingUseError
+		file string
+	)
+	switch {
+	case errors.As(err, &sum):
+		file = path.Join(path.Dir(sum.GoMod), "go.sum")
+	case errors.As(err, &use):
+		file = path.Join(use.dir, "go.mod")
+	case errors.Is(err, ErrNoModule):
+		file = "go.mod"
+	}
+	if file == "" || r.Hidden == nil || !r.Hidden(file) {
+		return err
+	}
+	return fmt.Errorf("%w (.dockerignore leaves %s out of the build context: take that out of it)", err, file)
 }
 
 // levelZero plans an image of a main package of the module in the context.
 func (p *Plan) levelZero(req Request) error {
-	mod, err := ReadModule(req.Tree, ".")
+	alone := req.BuildArgs["GOWORK"] == "off"
+	if _, err := readModule(req.Tree, ".", alone); err != nil {
+		return err
+	}
+	wide, err := widen(req, []string{"."}, alone)
 	if err != nil {
 		return err
 	}
-	if err := checkTargets(req.Platforms); err != nil {
+	p.Wide, p.Dir, req.Tree = wide, wide.Base, wide.tree
+	mod, err := readModule(req.Tree, p.Dir, alone)
+	if err != nil {
+		return err
+	}
+	if err := checkTargets(req.Platforms, req.Images); err != nil {
 		return err
 	}
 	goos, goarch := splitPlatform(req.Platforms[0])
-	mains, err := findMains(req.Tree, mod.Path, goos, goarch)
+	mains, err := findMains(req.Tree, mod, goos, goarch)
 	if err != nil {
 		return err
 	}
@@ -163,7 +206,13 @@ func (p *Plan) levelZero(req Request) error {
 		return err
 	}
 	p.Static = true
-	p.Go, p.Module, p.Work, p.Vendored = true, mod.Path, mod.Work != "", mod.Vendored
+	p.Go, p.Module, p.Work, p.Vendored = true, mod.Path, mod.Work, mod.Vendored
+	for _, name := range settings {
+		// A C compiler is what a build without instructions hasn't.
+		if v := req.BuildArgs[name]; v != "" && name != "CGO_ENABLED" {
+			p.Env = append(p.Env, name+"="+v)
+		}
+	}
 	sources, err := ModuleSources(req)
 	if err != nil {
 		return err
@@ -176,7 +225,8 @@ func (p *Plan) levelZero(req Request) error {
 			return err
 		}
 	}
-	if _, err := p.addModules(mod.Set, mod.Vendored, sources, vcsSettings(req.BuildArgs)); err != nil {
+	fips := p.fips(req.BuildArgs["GOFIPS140"], p.Toolchains[0].Version)
+	if _, err := p.addModules(mod.Set, mod.Vendored, sources, vcsSettings(req.BuildArgs), fips); err != nil {
 		return err
 	}
 	if req.File.slice {
@@ -219,19 +269,6 @@ func (p *Plan) addToolchain(req Request, sources []Source, from string, files []
 func ToolchainPaths(version, platform string) []string {
 	file := gomod.ToolchainPath + "/@v/" + gomod.Toolchain{Version: version}.ModuleVersion(splitPlatform(platform)) + ".zip"
 	return []string{file, path.Join("cache/download", file)}
-}
-
-// ports are the architectures that the go command compiles for on Linux: see 'go tool dist list'.
-var ports = []string{"386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64", "s390x"}
-
-// checkTargets refuses platforms that no image can be compiled for, before anything is fetched for them.
-func checkTargets(targets []string) error {
-	for _, target := range targets {
-		if goos, goarch := splitPlatform(target); goos != "linux" || !slices.Contains(ports, goarch) {
-			return fmt.Errorf("--platform %s: Larder can't make an image for that: the platforms are linux/%s", target, strings.Join(ports, ", linux/"))
-		}
-	}
-	return nil
 }
 
 func splitPlatform(p string) (goos, goarch string) {

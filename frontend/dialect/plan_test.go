@@ -102,6 +102,9 @@ func requestOf(t *testing.T, settings string, tree fs.FS) Request {
 	data, err := fs.ReadFile(tree, file)
 	require.NoError(t, err)
 	req.File = Parse(file, data).ForTarget(req.Target)
+	req.Folder = func(string) (fs.FS, error) {
+		return fstest.MapFS{"go.mod": {Data: []byte("module example.com/lib\n")}, "lib.go": {Data: []byte("package lib\n\nimport \"os\"\n\nfunc Run() { os.Exit(0) }\n")}}, nil
+	}
 	req.Toolchains = func(context, version string) bool { return holds[context] }
 	return req
 }

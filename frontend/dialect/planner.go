@@ -1,9 +1,12 @@
 package dialect
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,6 +48,9 @@ func (p *Plan) dockerfile(req Request) error {
 	for i := range bases {
 		w.bases[bases[i].Line] = &bases[i]
 	}
+	if err := w.look(); err != nil {
+		return err
+	}
 	if err := w.prepare(bases); err != nil {
 		return err
 	}
@@ -73,11 +79,35 @@ func (p *Plan) dockerfile(req Request) error {
 	return nil
 }
 
+// look checks the platforms, and finds what lies outside of the build context, where a file has GO lines.
+func (w *planner) look() error {
+	w.plan.Wide = Wide{Base: ".", tree: w.Tree}
+	dirs := map[string]bool{}
+	for _, line := range slices.Sorted(maps.Keys(w.File.goLines)) {
+		g := w.File.goLines[line]
+		if err := checkPorts(w.Platforms); err != nil {
+			return w.File.errorAt(g.node, g.node.Value, fmt.Sprintf("GO %s: %v", g.words[0], err))
+		}
+		if g.from != "" {
+			continue
+		}
+		dirs[g.module] = true
+		wide, err := widen(w.Request, sortedKeys(dirs), w.BuildArgs["GOWORK"] == "off")
+		if err != nil {
+			return parser.WithLocation(fmt.Errorf("GO %s: %w", g.words[0], err), g.node.Location())
+		}
+		w.plan.Wide = wide
+	}
+	return nil
+}
+
 // prepare chooses the toolchains of virtual bases.
 func (w *planner) prepare(bases []Base) error {
 	w.startLint()
 	if mod, err := readGoMod(w.Tree, "go.mod"); err == nil && mod.Module != nil {
 		w.plan.Module = mod.Module.Mod.Path
+	} else if mod, err := ReadModule(w.Tree, "."); err == nil {
+		w.plan.Module = mod.Path
 	}
 	if len(bases) == 0 {
 		return nil
@@ -119,11 +149,10 @@ func (w *planner) versions() ([]gomod.VersionFile, error) {
 	}
 	var all []gomod.VersionFile
 	for _, dir := range sortedKeys(dirs) {
-		if !exists(w.Tree, path.Join(dir, "go.mod")) {
+		m, err := readModule(w.Tree, dir, w.BuildArgs["GOWORK"] == "off")
+		if errors.Is(err, ErrNoModule) {
 			continue
-		}
-		m, err := ReadModule(w.Tree, dir)
-		if err != nil {
+		} else if err != nil {
 			return nil, err
 		}
 		all = append(all, m.Versions...)
@@ -326,7 +355,7 @@ func (s *scope) sourceRoot(tree fs.FS) string {
 		return s.dir
 	}
 	for i := len(s.copies) - 1; i >= 0; i-- {
-		if exists(tree, path.Join(s.copies[i].src, "go.mod")) {
+		if isModule(tree, s.copies[i].src) {
 			return s.copies[i].dest
 		}
 	}

@@ -125,7 +125,7 @@ func (w *planner) ownMount(s *scope, r *ran, m mount) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	mod, err := ReadModule(src.tree, src.dir)
+	mod, err := readModule(src.tree, src.dir, w.workOff(s))
 	if errors.Is(err, ErrNoModule) {
 		return "", fmt.Errorf("there is no %s: name a folder that holds one with module=DIR", path.Join(src.dir, "go.mod"))
 	} else if err != nil {

@@ -174,7 +174,7 @@ func (s *scope) contextDir(tree fs.FS, dir string) (string, bool) {
 				continue
 			}
 			src := path.Join(c.src, rel)
-			if _, err := fs.Stat(tree, path.Join(src, "go.mod")); err == nil {
+			if isModule(tree, src) {
 				return src, true
 			}
 		}

@@ -55,7 +55,7 @@ func (w *planner) sliceLine(s *scope, g *goLine, mod Module) (*SourceSlice, erro
 		return nil, nil
 	}
 	req := goslice.Request{
-		Tree: w.Tree, Dir: mod.Dir, Work: mod.Work, Vendored: mod.Vendored, Patterns: args.patterns, Tags: args.tags,
+		Tree: w.plan.Wide.tree, Dir: mod.Dir, Work: mod.Work, Vendored: mod.Vendored, Patterns: args.patterns, Tags: args.tags, Profile: args.profile,
 		Tests: g.words[0] == "test" || g.words[0] == "vet", Cgo: w.withCgo(s, g), Version: s.goVersion(),
 	}
 	runs := g.words[0] == "test" && !args.compiles
@@ -121,23 +121,17 @@ func (w *planner) flagsOf(s *scope, a *goArgs) (why string) {
 	if !s.known {
 		return "what the base image's environment says isn't known"
 	}
-	for _, name := range []string{"GOOS", "GOARCH", "GOEXPERIMENT"} {
+	for _, name := range []string{"GOOS", "GOARCH"} {
 		if s.env[name] != "" || w.BuildArgs[name] != "" && slices.Contains(settings, name) {
 			return name + " is set"
 		}
 	}
 	for _, flags := range []string{s.env["GOFLAGS"], w.BuildArgs["GOFLAGS"]} {
-		if strings.ContainsAny(flags, `'"$`) {
-			return "GOFLAGS=" + flags
+		more, why := readGoFlags(flags)
+		if why != "" {
+			return why
 		}
-		more, why := readGoArgs(strings.Fields(flags))
-		if why != "" || len(more.patterns) > 0 {
-			return "GOFLAGS=" + flags
-		}
-		if len(a.tags) == 0 { // the line's own -tags counts alone
-			a.tags = more.tags
-		}
-		a.flags = append(more.flags, a.flags...)
+		a.under(more)
 	}
 	return ""
 }
@@ -166,10 +160,15 @@ func (s *scope) goVersion() string {
 
 // slicePackages plans the slice of each main package of a build without instructions.
 func (p *Plan) slicePackages(req Request, mod Module) error {
+	args, why := readGoFlags(req.BuildArgs["GOFLAGS"])
+	if why != "" {
+		p.Notes = append(p.Notes, Note{Line: 1, Text: "go build is given the whole build context: " + why})
+		return nil
+	}
 	for i, pkg := range p.Packages {
 		slice, err := p.slice("source-"+pkg.Stage, goslice.Request{
-			Tree: req.Tree, Dir: ".", Work: mod.Work, Vendored: mod.Vendored, Patterns: []string{pkg.Dir},
-			Version: p.Toolchains[0].Version,
+			Tree: req.Tree, Dir: mod.Dir, Work: mod.Work, Vendored: mod.Vendored, Patterns: []string{pkg.Dir},
+			Version: p.Toolchains[0].Version, Tags: args.tags, Profile: args.profile,
 		}, false)
 		var whole *goslice.WholeError
 		if errors.As(err, &whole) {
@@ -183,7 +182,7 @@ func (p *Plan) slicePackages(req Request, mod Module) error {
 		if !mod.Vendored {
 			p.Packages[i].Deps = p.addDeps(pkg.Stage, Deps{
 				For: "go build " + pkg.Dir, Slice: slice, Toolchain: p.Toolchains[0].Version, Modules: p.Modules[0],
-				Dir: ".", Work: mod.Work, Flags: []string{"-trimpath"},
+				Dir: mod.Dir, Work: mod.Work, Flags: append(args.flags, "-trimpath"), Env: withoutFlags(p.Env),
 			})
 		}
 	}

@@ -21,6 +21,9 @@ func (p *Plan) addSteps() {
 			p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("fetch %s from %s", modules(m.Zips), m.from()), Network: m.Network()})
 		}
 		p.Steps = append(p.Steps, Step{Name: "check and unpack " + modules(m.Zips)})
+		if m.FIPS != nil {
+			p.Steps = append(p.Steps, Step{Name: "unpack GOFIPS140=" + m.FIPS.Version + " of " + m.FIPS.Toolchain})
+		}
 	}
 	for _, d := range p.Deps {
 		p.Steps = append(p.Steps, Step{Name: "compile what is imported from elsewhere, for " + d.For})

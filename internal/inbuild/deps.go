@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/larder-build/larder/internal/cacheprog"
@@ -89,8 +90,12 @@ func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
+	env := append(os.Environ(), "PWD="+*dir, "GOCACHEPROG="+prog)
+	if err := readProfile(ctx, *dir, env, flags.Args(), stderr); err != nil {
+		fmt.Fprintf(stdout, "the profile can't be read: %v\n", err) // the step that needs it says why
+	}
 	cmd := exec.CommandContext(ctx, "go", append([]string{"list", "-e", "-export", "-deps", "-f", "{{.ImportPath}}"}, args...)...)
-	cmd.Dir, cmd.Env = *dir, append(os.Environ(), "PWD="+*dir, "GOCACHEPROG="+prog)
+	cmd.Dir, cmd.Env = *dir, env
 	var listed bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &listed, stderr
 	if err := cmd.Run(); err != nil && ctx.Err() != nil {
@@ -100,4 +105,16 @@ func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	}
 	fmt.Fprintf(stdout, "compiled %d packages\n", bytes.Count(listed.Bytes(), []byte("\n")))
 	return stampTree(*out)
+}
+
+// readProfile has go build read the profile that flags of the go command name. go list compiles as if there was none
+// until it has (Go 1.26); any package makes it do so.
+func readProfile(ctx context.Context, dir string, env, flags []string, stderr io.Writer) error {
+	i := slices.IndexFunc(flags, func(f string) bool { return strings.HasPrefix(f, "-pgo=/") })
+	if i < 0 {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", flags[i], "math/bits")
+	cmd.Dir, cmd.Env, cmd.Stderr = dir, env, stderr
+	return cmd.Run()
 }

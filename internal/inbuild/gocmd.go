@@ -33,13 +33,18 @@ func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if *stamp == "" || flags.NArg() == 0 {
 		return &usageError{errors.New("in-build go: expected --stamp DIR -- SUBCOMMAND")}
 	}
+	goflags, err := moduleFlags([]string{os.Getenv("GOFLAGS")}, false)
+	if err != nil {
+		return err
+	}
 	cmd := exec.CommandContext(ctx, "go", flags.Args()...)
+	cmd.Env = append(os.Environ(), "GOFLAGS="+goflags)
 	if cache := os.Getenv("GOCACHE"); cache != "" {
 		prog, err := goCacheProg(cache, "", *deps)
 		if err != nil {
 			return err
 		}
-		cmd.Env = append(os.Environ(), "GOCACHEPROG="+prog)
+		cmd.Env = append(cmd.Env, "GOCACHEPROG="+prog)
 	}
 	if err := runCommand(cmd, stdout, stderr); err != nil {
 		return err

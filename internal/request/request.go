@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/client"
@@ -139,6 +140,7 @@ func (r *Request) setOutputs(_ context.Context, o Options, h Host) (err error) {
 	if err != nil {
 		return err
 	}
+	r.setImages()
 	return nameExports(r.exports, r.tags, ann)
 }
 
@@ -230,6 +232,21 @@ func (r *Request) discard(cause error) error {
 		}
 	}
 	return cause
+}
+
+// setImages tells the frontend, which BuildKit doesn't tell, that an output is an image, where that may be refused: for
+// another system than Linux.
+func (r *Request) setImages() {
+	foreign := func(platform string) bool { return platform != "" && !strings.HasPrefix(platform, "linux/") }
+	if !slices.ContainsFunc(strings.Split(r.solve.FrontendAttrs["platform"], ","), foreign) {
+		return
+	}
+	for _, e := range r.exports {
+		switch e.entry.Type {
+		case client.ExporterImage, client.ExporterOCI, client.ExporterDocker:
+			r.solve.FrontendAttrs["larder-images"] = "true"
+		}
+	}
 }
 
 func setPrefixed(attrs map[string]string, prefix string, m map[string]string) {

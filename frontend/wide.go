@@ -1,0 +1,46 @@
+package frontend
+
+import (
+	"context"
+
+	"github.com/larder-build/larder/frontend/dialect"
+	larder "github.com/larder-build/larder/llb"
+	"github.com/moby/buildkit/client/llb"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/moby/patternmatcher"
+)
+
+// wide returns the build context together with the folders outside of it that stand for modules, if a plan has any, and
+// offers it to GO lines that are given all of it.
+func (b *build) wide(ctx context.Context, plan *dialect.Plan, steps larder.Builder, source llb.State) (llb.State, error) {
+	if len(plan.Wide.Outside) == 0 {
+		return source, nil
+	}
+	parts := []larder.Part{{Dir: plan.Wide.Base, Tree: source}}
+	for _, o := range plan.Wide.Outside {
+		st, err := b.outside(ctx, o.Context)
+		if err != nil {
+			return source, err
+		}
+		parts = append(parts, larder.Part{Dir: o.Dir, Tree: st})
+	}
+	whole := steps.Wide(parts)
+	return whole, b.offer(dialect.SourceContext, nil, whole, dockerspec.DockerOCIImage{})
+}
+
+// outside returns a named context that stands for a module, without what no build reads.
+func (b *build) outside(ctx context.Context, name string) (llb.State, error) {
+	return b.named(ctx, name, llb.ExcludePatterns([]string{".git"}))
+}
+
+// hidden returns a function that reports whether .dockerignore leaves a file out of the build context.
+func (b *build) hidden(ctx context.Context) func(string) bool {
+	return func(file string) bool {
+		patterns, err := b.ui.DockerIgnorePatterns(ctx)
+		if err != nil {
+			return false
+		}
+		hidden, err := patternmatcher.MatchesOrParentMatches(file, patterns)
+		return err == nil && hidden
+	}
+}

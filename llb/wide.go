@@ -1,0 +1,23 @@
+package llb
+
+import (
+	"path"
+
+	"github.com/moby/buildkit/client/llb"
+)
+
+// A Part is a tree and the folder of another tree that it is to be in.
+type Part struct {
+	Dir  string
+	Tree llb.State
+}
+
+// Wide returns a tree that is made of others: the build context, and folders beside it.
+func (b Builder) Wide(parts []Part) llb.State {
+	st := llb.Scratch().Platform(b.Platform)
+	for _, p := range parts {
+		st = st.File(llb.Copy(p.Tree, "/", path.Join("/", p.Dir), &llb.CopyInfo{CopyDirContentsOnly: true, CreateDestPath: true}),
+			llb.WithCustomName("[internal] put "+p.Dir+" beside the build context"))
+	}
+	return st
+}
