@@ -17,6 +17,7 @@ missing_packages() {
 	command -v ip >/dev/null || missing+=(iproute2)
 	command -v git >/dev/null || missing+=(git)
 	command -v busybox >/dev/null || missing+=(busybox-static) # the shell of images that tests make
+	command -v qemu-loongarch64 >/dev/null || missing+=(qemu-user) # runs programs for other architectures
 	[ -s /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 }
 

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/larder-build/larder/internal/testkit"
+	"github.com/stretchr/testify/require"
+)
+
+// runners are the platforms that images are made for, and what runs their programs where they aren't this machine's own:
+// qemu's user mode.
+var runners = map[string][]string{
+	"linux/amd64":    {"qemu-x86_64"},
+	"linux/amd64/v3": {"qemu-x86_64", "-cpu", "max"},
+	"linux/386":      {"qemu-i386"},
+	"linux/arm64":    {"qemu-aarch64"},
+	"linux/arm64/v9": {"qemu-aarch64", "-cpu", "max"},
+	"linux/arm/v5":   {"qemu-arm"},
+	"linux/arm/v6":   {"qemu-arm"},
+	"linux/arm/v7":   {"qemu-arm"},
+	"linux/loong64":  {"qemu-loongarch64"},
+	"linux/mips64le": {"qemu-mips64el"},
+	"linux/ppc64le":  {"qemu-ppc64le"},
+	"linux/riscv64":  {"qemu-riscv64"},
+	"linux/s390x":    {"qemu-s390x"},
+}
+
+// One index for all platforms, compiled on this one: each image's program runs, and the modules were unpacked once.
+func TestPlatforms(t *testing.T) {
+	w := newWorld(t)
+	w.write("main.go", "package main\n\nimport \"b.example/Name/v2\"\n\nfunc main() { println(name.Name) }\n")
+	image := testkit.Registry(t) + "/app:1"
+	all := slices.Sorted(maps.Keys(runners))
+	out, err := w.build("--platform", strings.Join(all, ","), "--push", "-t", image)
+	require.NoError(t, err, "%s", out)
+	vertices := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^#(\d+) \[modules\] check and unpack`).FindAllStringSubmatch(out, -1) {
+		vertices[m[1]] = true
+	}
+	require.Len(t, vertices, 1, "one layer of modules for all platforms: %s", out)
+
+	crane := testkit.Tool(t, "crane")
+	for _, platform := range all {
+		require.Contains(t, out, fmt.Sprintf("[%s] go build .", platform))
+		root := filepath.Join(t.TempDir(), "root.tar")
+		testkit.Run(t, crane, "export", "--platform", platform, image, root)
+		dir := t.TempDir()
+		testkit.Run(t, "tar", "-C", dir, "-xf", root, "usr/local/bin/app")
+		app := filepath.Join(dir, "usr/local/bin/app")
+		info := testkit.Run(t, "go", "version", "-m", app)
+		arch, variant, _ := strings.Cut(strings.TrimPrefix(platform, "linux/"), "/")
+		require.Contains(t, info, "GOARCH="+arch+"\n")
+		switch {
+		case arch == "arm":
+			require.Contains(t, info, "GOARM="+strings.TrimPrefix(variant, "v")+"\n")
+		case variant != "":
+			require.Regexp(t, "GO"+strings.ToUpper(arch)+"="+variant, info)
+		}
+		command := append(slices.Clone(runners[platform]), app)
+		if platform == "linux/"+runtime.GOARCH {
+			command = command[len(command)-1:]
+		}
+		said, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput()
+		require.NoError(t, err, "%s: %s", platform, said)
+		require.Equal(t, "larder\n", string(said), platform)
+	}
+}
