@@ -50,7 +50,7 @@ func buildRuntime(g *gateway) {
 		"--opt", "context:" + debian + "=docker-image://" + g.registry + "/" + alpine}
 
 	built := 0
-	for _, section := range regexp.MustCompile(`(?m)^#+ `).Split(read(g.t, root, "docs", "runtime.md"), -1) {
+	for _, section := range regexp.MustCompile(`(?m)^##+ `).Split(read(g.t, root, "docs", "runtime.md"), -1) {
 		heading, text, _ := strings.Cut(section, "\n")
 		for i, block := range regexp.MustCompile("(?s)```dockerfile\n(.*?)```").FindAllStringSubmatch(text, -1) {
 			built++
