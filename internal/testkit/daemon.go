@@ -83,10 +83,7 @@ func Buildkitd(t testing.TB, ns *Netns) string {
 // Registry starts a real registry on loopback and returns its host and port.
 func Registry(t testing.TB) string {
 	addr := freeAddr(t)
-	config := filepath.Join(t.TempDir(), "registry.yml")
-	text := fmt.Sprintf("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: %s\n", t.TempDir(), addr)
-	require.NoError(t, os.WriteFile(config, []byte(text), 0o666))
-	start(t, exec.Command(Tool(t, "registry"), "serve", config))
+	start(t, exec.Command(Tool(t, "registry"), "serve", registryConfig(t, addr)))
 	require.Eventually(t, func() bool {
 		res, err := http.Get("http://" + addr + "/v2/")
 		if err == nil {
@@ -95,6 +92,14 @@ func Registry(t testing.TB) string {
 		return err == nil && res.StatusCode == http.StatusOK
 	}, startLimit, 50*time.Millisecond, "the registry doesn't answer")
 	return addr
+}
+
+// registryConfig writes the configuration of a registry with a folder of its own.
+func registryConfig(t testing.TB, addr string) string {
+	config := filepath.Join(t.TempDir(), "registry.yml")
+	text := fmt.Sprintf("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: %s\n", t.TempDir(), addr)
+	require.NoError(t, os.WriteFile(config, []byte(text), 0o666))
+	return config
 }
 
 func freeAddr(t testing.TB) string {

@@ -1,0 +1,50 @@
+package testkit
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A Hub is a network namespace that others are linked to: they reach it, and neither each other nor anything else.
+type Hub struct {
+	*Netns
+	spokes int
+}
+
+// hubAddr is where every spoke finds the hub, of a range for documentation (RFC 5737).
+const hubAddr = "192.0.2.1"
+
+// NewHub makes a hub without spokes.
+func NewHub(t testing.TB) *Hub {
+	h := &Hub{Netns: Offline(t)}
+	Run(t, "ip", "-n", h.name, "address", "add", hubAddr+"/32", "dev", "lo")
+	return h
+}
+
+// Spoke makes a network namespace that reaches the hub alone.
+func (h *Hub) Spoke(t testing.TB) *Netns {
+	ns := Offline(t)
+	h.spokes++
+	link := fmt.Sprintf("spoke%d", h.spokes)
+	near, far := fmt.Sprintf("198.51.100.%d", 4*h.spokes+1), fmt.Sprintf("198.51.100.%d", 4*h.spokes+2)
+	Run(t, "ip", "link", "add", link, "netns", h.name, "type", "veth", "peer", "name", "hub", "netns", ns.name)
+	Run(t, "ip", "-n", h.name, "address", "add", near+"/30", "dev", link)
+	Run(t, "ip", "-n", h.name, "link", "set", link, "up")
+	Run(t, "ip", "-n", ns.name, "address", "add", far+"/30", "dev", "hub")
+	Run(t, "ip", "-n", ns.name, "link", "set", "hub", "up")
+	Run(t, "ip", "-n", ns.name, "route", "add", hubAddr, "via", near)
+	return ns
+}
+
+// Registry starts a real registry in the hub, without TLS, and returns its host and port.
+func (h *Hub) Registry(t testing.TB) string {
+	addr := hubAddr + ":5000"
+	start(t, h.Command(t, Tool(t, "registry"), "serve", registryConfig(t, addr)))
+	require.Eventually(t, func() bool {
+		return h.Command(t, "busybox", "wget", "-q", "-O", "-", "http://"+addr+"/v2/").Run() == nil
+	}, startLimit, 50*time.Millisecond, "the registry doesn't answer")
+	return addr
+}
