@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := larder
-.PHONY: larder tools setup setup-cgo demo test bench lint clean
+.PHONY: larder tools setup setup-slow demo test test-slow bench lint clean
 
 # The same settings for every go command, whatever the environment says: one build cache then serves them all.
 export CGO_ENABLED := 0
@@ -30,8 +30,8 @@ tools:
 setup:
 	scripts/setup.sh
 
-setup-cgo:
-	scripts/setup.sh cgo
+setup-slow:
+	scripts/setup.sh slow
 
 demo: setup larder
 	$(GO_BUILD) -o bin/demo ./examples/demo
@@ -42,9 +42,14 @@ demo: setup larder
 	took=$$(($$(date +%s%3N) - start))ms; \
 	$(AS_ROOT) bin/demo -image .cache/hello.tar -plan .cache/hello-plan.json -took $$took
 
-test: setup setup-cgo larder tools lint
+test: setup larder tools lint
 	go test -p 1 -timeout 20m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./...
 	for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
+
+# Tests that take longer than CI has: what needs C compilers, the frontend's own image, builders apart from each other, and
+# builds in surroundings that differ.
+test-slow: setup setup-slow larder tools lint
+	go test -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./cmd/larder ./frontend
 
 # Larder beside its peers, into docs/benchmarks.md: takes over an hour on two cores.
 bench: setup larder tools
@@ -55,8 +60,8 @@ lint:
 	unformatted=$$(gofmt -l bench cmd docs examples frontend internal llb); \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted >&2; exit 1; fi
 	go vet ./...
-	go vet -tags bench ./bench ./internal/serve
-	for module in hello alpine bake dialect existing static tests; do go -C examples/$$module vet ./...; done
+	go vet -tags bench,slow ./bench ./internal/serve ./cmd/larder ./frontend
+	for module in hello alpine bake dialect existing runtime static tests version; do go -C examples/$$module vet ./...; done
 
 clean:
 	rm -rf bin .cache

@@ -3,8 +3,10 @@ package frontend_test
 import (
 	"bytes"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"net/http"
@@ -47,13 +49,14 @@ var examples = map[string]func(*example){
 // An example is built as it is by a gateway whose context is its folder.
 type example struct{ gateway }
 
-// buildExamples builds each example, and what docs/dialect.md shows.
-func buildExamples(g *gateway) {
+// buildExamples builds each example, and what docs/dialect.md shows: those that need a C compiler, or all others.
+func buildExamples(g *gateway, cgo bool) {
+	wanted := func(dockerfile string) bool { return strings.Contains(dockerfile, bookworm) == cgo }
 	folder := filepath.Join(testkit.Root(g.t), "examples")
 	require.Equal(g.t, exampleFolders(g.t, folder), slices.Sorted(maps.Keys(examples)), "examples that are there, and those in the table")
 	testkit.PushAlpine(g.t, g.addr, g.registry+"/"+alpine)
 	for _, name := range slices.Sorted(maps.Keys(examples)) {
-		if check := examples[name]; check != nil {
+		if check := examples[name]; check != nil && wanted(exampleText(g.t, folder, name)) {
 			g.t.Run(name, func(t *testing.T) {
 				e := &example{*g}
 				e.t, e.context = t, filepath.Join(folder, name)
@@ -66,6 +69,9 @@ func buildExamples(g *gateway) {
 	shown := regexp.MustCompile("(?s)```dockerfile\n(.*?)```").FindAllStringSubmatch(text, -1)
 	require.NotEmpty(g.t, shown)
 	for _, block := range shown {
+		if !wanted(block[1]) {
+			continue
+		}
 		before, _, _ := strings.Cut(text, block[1])
 		line := strings.Count(before, "\n") + 1
 		g.t.Run(fmt.Sprintf("dialect.md line %d", line), func(t *testing.T) {
@@ -106,6 +112,15 @@ func (e *example) shown(dockerfile string) {
 	} else {
 		require.Contains(e.t, out, "api dev from "+origin)
 	}
+}
+
+// exampleText returns the Dockerfile of an example, or nothing for one that has none.
+func exampleText(t *testing.T, root, name string) string {
+	data, err := os.ReadFile(filepath.Join(root, name, "Dockerfile"))
+	if !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(t, err)
+	}
+	return string(data)
 }
 
 // exampleFolders returns the names of the folders that hold something to build.

@@ -65,33 +65,44 @@ func TestStepsGoByOneName(t *testing.T) {
 	require.Equal(t, dialect.StepCommand, inbuild.GoCommand+" ")
 }
 
-// What GO and RUN do in a build, on one builder, since each has to compile the standard library first.
-func TestGoDockerfiles(t *testing.T) {
-	g := newGateway(t)
+// A goTest is done in a build on a builder that others use too, since each has to compile the standard library first.
+type goTest struct {
+	name string
+	run  func(*gateway)
+}
+
+// goGateway returns a gateway for goTests, and the name of a golang image.
+func goGateway(t *testing.T) (g *gateway, golang string) {
+	g = newGateway(t)
 	g.add("main_test.go", greetTest, "cmd/two/main.go", "package main\n\nvar version string\n\nfunc main() { println(version) }\n",
 		"tools/go.mod", "module example.com/tools\n\ngo 1.26\n\ntool example.com/tools\n", "tools/main.go", "package main\n\nfunc main() { println(\"tool\") }\n",
 		"build.sh", "#!/bin/sh\nexec go build -o \"$1\" .\n")
-	golang := g.registry + "/golang:1.26-alpine"
+	golang = g.registry + "/golang:1.26-alpine"
 	g.createBuilder()
 	testkit.PushGolang(t, g.addr, g.larder, g.proxy, golang)
-	pushBookworm(g, golang)
-	for _, test := range []struct {
-		name string
-		run  func(*gateway)
-	}{
-		{"GO", goLines}, {"GO fails", goLineFails}, {"GO elsewhere", goElsewhere}, {"GO in an image", func(g *gateway) { goInAnImage(g, golang) }},
-		{"RUN", func(g *gateway) { runGo(g, golang) }}, {"RUN as a user", func(g *gateway) { runAsUser(g, golang) }},
-		{"RUN left alone", func(g *gateway) { runLeftAlone(g, golang) }}, {"check", func(g *gateway) { check(g, golang) }},
-		{"edits", edits}, {"stamps", stamps}, {"stamps of commits", stampsCommits}, {"shards", shards},
-		{"tests", testTargets}, {"cancelled", cancelled}, {"cgo", func(g *gateway) { cgoLines(g, golang) }}, {"examples", buildExamples},
-		{"runtime", buildRuntime},
-	} {
+	return g, golang
+}
+
+func (g *gateway) runAll(t *testing.T, tests []goTest) {
+	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			sub := *g
 			sub.t = t
 			test.run(&sub)
 		})
 	}
+}
+
+// What GO and RUN do in a build.
+func TestGoDockerfiles(t *testing.T) {
+	g, golang := goGateway(t)
+	g.runAll(t, []goTest{
+		{"GO", goLines}, {"GO fails", goLineFails}, {"GO elsewhere", goElsewhere}, {"GO in an image", func(g *gateway) { goInAnImage(g, golang) }},
+		{"RUN", func(g *gateway) { runGo(g, golang) }}, {"RUN as a user", func(g *gateway) { runAsUser(g, golang) }},
+		{"RUN left alone", func(g *gateway) { runLeftAlone(g, golang) }}, {"check", func(g *gateway) { check(g, golang) }},
+		{"edits", edits}, {"stamps", stamps}, {"shards", shards}, {"tests", testTargets}, {"cancelled", cancelled},
+		{"examples", func(g *gateway) { buildExamples(g, false) }},
+	})
 }
 
 func goLines(g *gateway) {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Gets what the demo and the tests need on a Debian-like machine that has Go and git: packages of the distribution, and
-# the modules that are built here. What is there already is left as it is. "setup.sh cgo" gets what only tests of cgo need.
+# the modules that are built here. What is there already is left as it is. "setup.sh slow" gets what only "make test-slow" needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -17,21 +17,20 @@ missing_packages() {
 	command -v ip >/dev/null || missing+=(iproute2)
 	command -v git >/dev/null || missing+=(git)
 	command -v busybox >/dev/null || missing+=(busybox-static) # the shell of images that tests make
-	command -v qemu-loongarch64 >/dev/null || missing+=(qemu-user) # runs programs for other architectures
 	[ -s /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 }
 
 # A C compiler, one for another architecture, and what runs the programs that it makes: about 50 MB to download.
-missing_for_cgo() {
-	local triple=aarch64-linux-gnu libc=arm64 qemu=aarch64
-	[ "$(uname -m)" = x86_64 ] || triple=x86_64-linux-gnu libc=amd64 qemu=x86_64
+missing_for_slow() {
+	local triple=aarch64-linux-gnu libc=arm64
+	[ "$(uname -m)" = x86_64 ] || triple=x86_64-linux-gnu libc=amd64
 	missing=()
 	command -v gcc >/dev/null || missing+=(gcc)
 	[ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
 	[ -e /usr/include/crypt.h ] || missing+=(libcrypt-dev)
 	command -v $triple-gcc >/dev/null || missing+=("gcc-${triple//_/-}")
 	[ -e /usr/$triple/include/stdlib.h ] || missing+=("libc6-dev-$libc-cross")
-	command -v qemu-$qemu >/dev/null || missing+=(qemu-user)
+	command -v qemu-loongarch64 >/dev/null || missing+=(qemu-user)
 }
 
 install_missing() {
@@ -64,8 +63,8 @@ download_modules() {
 }
 
 command -v go >/dev/null || fail "install Go from https://go.dev/dl first"
-if [ "${1-}" = cgo ]; then
-	missing_for_cgo
+if [ "${1-}" = slow ]; then
+	missing_for_slow
 	install_missing
 	exit
 fi

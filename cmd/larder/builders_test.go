@@ -1,3 +1,5 @@
+//go:build slow
+
 package main
 
 import (
@@ -10,7 +12,7 @@ import (
 
 // Two builders on machines that reach a registry and nothing else, so not each other: what the one has made, the other
 // takes from the cache in the registry, the same image if nothing was edited, and all but the compiling of what was.
-func TestTwoBuildersShareARegistry(t *testing.T) {
+func TestSlowTwoBuildersShareARegistry(t *testing.T) {
 	w := newWorld(t)
 	hub := testkit.NewHub(t)
 	ref := "type=registry,registry.insecure=true,ref=" + hub.Registry(t) + "/cache/app"

@@ -1,3 +1,5 @@
+//go:build slow
+
 package main
 
 import (
@@ -34,7 +36,7 @@ var runners = map[string][]string{
 }
 
 // One index for all platforms, compiled on this one: each image's program runs, and the modules were unpacked once.
-func TestPlatforms(t *testing.T) {
+func TestSlowPlatforms(t *testing.T) {
 	w := newWorld(t)
 	w.write("main.go", "package main\n\nimport \"b.example/Name/v2\"\n\nfunc main() { println(name.Name) }\n")
 	image := testkit.Registry(t) + "/app:1"

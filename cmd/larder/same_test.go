@@ -1,3 +1,5 @@
+//go:build slow
+
 package main
 
 import (
@@ -28,7 +30,7 @@ ENTRYPOINT ["app"]
 // The same inputs give the same image and the same bill of materials, whatever else differs: the state of the builder and
 // how much is cached there, the folder of the context, times and modes of its files and the order they were made in, time
 // zone, locale, umask, host name, and where modules come from. larder verify finds nothing wrong with any of them.
-func TestSameInputsSameImage(t *testing.T) {
+func TestSlowSameInputsSameImage(t *testing.T) {
 	here := newWorld(t)
 	there := *here
 	there.state = t.TempDir()
