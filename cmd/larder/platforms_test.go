@@ -35,6 +35,9 @@ var runners = map[string][]string{
 	"linux/s390x":    {"qemu-s390x"},
 }
 
+// Trees whose settings or platforms have the standard library compiled anew.
+func TestSlowTrees(t *testing.T) { buildTrees(t, "slowtrees") }
+
 // One index for all platforms, compiled on this one: each image's program runs, and the modules were unpacked once.
 func TestSlowPlatforms(t *testing.T) {
 	w := newWorld(t)

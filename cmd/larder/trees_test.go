@@ -14,9 +14,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTrees builds the odd trees of testdata/trees, each a script. The command build is larder build on the embedded
-// builder that most tests share; the module proxy has a.example/greet v1.2.0.
-func TestTrees(t *testing.T) {
+// TestTrees builds the odd trees of testdata/trees, each a script.
+func TestTrees(t *testing.T) { buildTrees(t, "trees") }
+
+// buildTrees runs scripts whose command build is larder build on the embedded builder that most tests share; the module
+// proxy has a.example/greet v1.2.0.
+func buildTrees(t *testing.T, dir string) {
 	testkit.NeedRoot(t)
 	testkit.Larder(t, "larder-frontend")
 	larder, state, proxy := testkit.Larder(t, "larder"), sharedState(t), t.TempDir()
@@ -25,7 +28,7 @@ func TestTrees(t *testing.T) {
 		"greet.go": "package greet\n\nconst Hello = \"hello\"\n",
 	}}.Write(t, proxy)
 	testscript.RunT(inTurn{t}, testscript.Params{
-		Dir:                 filepath.Join("testdata", "trees"),
+		Dir:                 filepath.Join("testdata", dir),
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GOPROXY", "file://"+proxy)
