@@ -101,6 +101,6 @@ const ProxyRoot = "file://" + inDir
 func (b Builder) WithFIPS(modules, toolchain llb.State, version string) llb.State {
 	frozen := b.run(toolchain, "[go] unpack GOFIPS140="+version, []string{"in-build", "go", "--stamp", outDir, "--", "list", "crypto/internal/fips140"},
 		llb.Dir("/tmp"), goEnvironment(b.Platform, []string{"GOMODCACHE=" + outDir, "GOCACHE=/tmp", "GOFLAGS=-modcacherw", "GOFIPS140=" + version}))
-	return modules.File(llb.Copy(frozen, "/golang.org", "/golang.org", &llb.CopyInfo{CreateDestPath: true, CopyDirContentsOnly: true}),
-		llb.WithCustomName("[modules] add GOFIPS140="+version))
+	// Without its .ziphash the go command takes the tree for one that was not unpacked to its end.
+	return take(modules, frozen, []string{"golang.org", "cache/download/golang.org/fips140/@v/*.ziphash"}, "[modules] add GOFIPS140="+version)
 }
