@@ -70,7 +70,8 @@ func TestSlowPlatforms(t *testing.T) {
 			require.Regexp(t, "GO"+strings.ToUpper(arch)+"="+variant, info)
 		}
 		command := append(slices.Clone(runners[platform]), app)
-		if platform == "linux/"+runtime.GOARCH {
+		// Go's 386 programs don't run under qemu 7.2, but every amd64 processor runs them.
+		if platform == "linux/"+runtime.GOARCH || arch == "386" && runtime.GOARCH == "amd64" {
 			command = command[len(command)-1:]
 		}
 		said, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput()
