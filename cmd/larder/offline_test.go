@@ -101,31 +101,6 @@ func TestWarmBuildNeedsNoNetwork(t *testing.T) {
 	require.Len(t, proxy.Requests(), asked)
 }
 
-// Modules are fetched once, and each file once, however many platforms there are; nothing else is asked for.
-func TestManyPlatformsFetchOnce(t *testing.T) {
-	w := newWorld(t)
-	proxy := testkit.ServeProxy(t, w.proxy)
-	w.env = []string{"GOPROXY=" + proxy.URL}
-	index, read := readIndex(t, w.image("--platform", "linux/amd64,linux/arm64,linux/arm/v7", "--no-cache"))
-	var list ocispecs.Index
-	read(index.Manifests[0], &list)
-	var platforms []string
-	for _, m := range list.Manifests {
-		platforms = append(platforms, m.Platform.OS+"/"+m.Platform.Architecture+m.Platform.Variant)
-	}
-	require.Equal(t, []string{"linux/amd64", "linux/arm64", "linux/armv7"}, platforms)
-	count := map[string]int{}
-	for _, r := range proxy.Requests() {
-		if !strings.Contains(r, "golang.org/toolchain") {
-			count[r]++
-		}
-	}
-	require.Equal(t, map[string]int{
-		"/a.example/greet/@v/v1.2.0.zip": 1, "/a.example/greet/@v/v1.2.0.mod": 1,
-		"/b.example/!name/v2/@v/v2.0.1.zip": 1, "/b.example/!name/v2/@v/v2.0.1.mod": 1,
-	}, count)
-}
-
 func TestVendoredModuleNeedsNoProxy(t *testing.T) {
 	w := newWorld(t)
 	cmd := w.ns.Command(t, "go", "mod", "vendor")

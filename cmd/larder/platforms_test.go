@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/larder-build/larder/internal/testkit"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 )
 
@@ -78,4 +79,29 @@ func TestSlowPlatforms(t *testing.T) {
 		require.NoError(t, err, "%s: %s", platform, said)
 		require.Equal(t, "larder\n", string(said), platform)
 	}
+}
+
+// Modules are fetched once, and each file once, however many platforms there are; nothing else is asked for.
+func TestSlowManyPlatformsFetchOnce(t *testing.T) {
+	w := newWorld(t)
+	proxy := testkit.ServeProxy(t, w.proxy)
+	w.env = []string{"GOPROXY=" + proxy.URL}
+	index, read := readIndex(t, w.image("--platform", "linux/amd64,linux/arm64,linux/arm/v7", "--no-cache"))
+	var list ocispecs.Index
+	read(index.Manifests[0], &list)
+	var platforms []string
+	for _, m := range list.Manifests {
+		platforms = append(platforms, m.Platform.OS+"/"+m.Platform.Architecture+m.Platform.Variant)
+	}
+	require.Equal(t, []string{"linux/amd64", "linux/arm64", "linux/armv7"}, platforms)
+	count := map[string]int{}
+	for _, r := range proxy.Requests() {
+		if !strings.Contains(r, "golang.org/toolchain") {
+			count[r]++
+		}
+	}
+	require.Equal(t, map[string]int{
+		"/a.example/greet/@v/v1.2.0.zip": 1, "/a.example/greet/@v/v1.2.0.mod": 1,
+		"/b.example/!name/v2/@v/v2.0.1.zip": 1, "/b.example/!name/v2/@v/v2.0.1.mod": 1,
+	}, count)
 }
