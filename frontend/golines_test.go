@@ -100,7 +100,7 @@ func TestGoDockerfiles(t *testing.T) {
 		{"GO", goLines}, {"GO fails", goLineFails}, {"GO elsewhere", goElsewhere}, {"GO in an image", func(g *gateway) { goInAnImage(g, golang) }},
 		{"RUN", func(g *gateway) { runGo(g, golang) }}, {"RUN as a user", func(g *gateway) { runAsUser(g, golang) }},
 		{"RUN left alone", func(g *gateway) { runLeftAlone(g, golang) }}, {"check", func(g *gateway) { check(g, golang) }},
-		{"edits", edits}, {"stamps", stamps}, {"shards", shards}, {"tests", testTargets}, {"cancelled", cancelled},
+		{"edits", edits}, {"shards", shards}, {"tests", testTargets}, {"cancelled", cancelled},
 		{"examples", func(g *gateway) { buildExamples(g, false) }},
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
@@ -106,22 +105,4 @@ func (a *airGap) checkMaterials(text string) {
 	}
 	require.Len(a.t, digests["a.example/greet@v1.2.0"]["dirHash"], 64)
 	require.Len(a.t, digests["golang.org/toolchain@v0.0.1-"+toolchain+".linux-amd64"]["dirHash"], 64)
-}
-
-// With a network and by buildx, too, no scanner is pulled.
-func TestSBOMByBuildx(t *testing.T) {
-	g := newGateway(t)
-	g.createBuilder()
-	image := g.registry + "/app:1"
-	log := g.buildx("build", "--progress", "plain", "--build-arg", "GOPROXY="+g.proxy, "--sbom=true", "--push", "-t", image, g.context)
-	require.NotContains(t, log, "scanner")
-	require.Contains(t, log, "found 1 binaries of Go and 0 packages of a distribution")
-	a := &airGap{gateway: g}
-	out, err := a.verify(image)
-	require.NoError(t, err, "%s", out)
-	file := filepath.Join(t.TempDir(), "plain.tar")
-	g.buildx("build", "--build-arg", "GOPROXY="+g.proxy, "--output", "type=oci,dest="+file, g.context)
-	out, err = a.verify(file)
-	require.Error(t, err)
-	require.Contains(t, out, "linux/amd64: it has no SBOM: build it with --sbom=true\n")
 }

@@ -17,7 +17,7 @@ func TestSlowDockerfiles(t *testing.T) {
 	g, golang := goGateway(t)
 	pushBookworm(g, golang)
 	g.runAll(t, []goTest{
-		{"stamps of commits", stampsCommits}, {"cgo", func(g *gateway) { cgoLines(g, golang) }},
+		{"stamps", stamps}, {"stamps of commits", stampsCommits}, {"cgo", func(g *gateway) { cgoLines(g, golang) }},
 		{"examples with cgo", func(g *gateway) { buildExamples(g, true) }}, {"runtime", buildRuntime},
 	})
 }
@@ -66,4 +66,22 @@ func (g *gateway) checkFrontend(tag string, archs ...string) {
 		require.Less(g.t, fi.Size(), int64(40e6), "the frontend's image for %s, unpacked", arch)
 		g.t.Logf("%s linux/%s: %d bytes unpacked", tag, arch, fi.Size())
 	}
+}
+
+// With a network and by buildx, too, no scanner is pulled.
+func TestSlowSBOMByBuildx(t *testing.T) {
+	g := newGateway(t)
+	g.createBuilder()
+	image := g.registry + "/app:1"
+	log := g.buildx("build", "--progress", "plain", "--build-arg", "GOPROXY="+g.proxy, "--sbom=true", "--push", "-t", image, g.context)
+	require.NotContains(t, log, "scanner")
+	require.Contains(t, log, "found 1 binaries of Go and 0 packages of a distribution")
+	a := &airGap{gateway: g}
+	out, err := a.verify(image)
+	require.NoError(t, err, "%s", out)
+	file := filepath.Join(t.TempDir(), "plain.tar")
+	g.buildx("build", "--build-arg", "GOPROXY="+g.proxy, "--output", "type=oci,dest="+file, g.context)
+	out, err = a.verify(file)
+	require.Error(t, err)
+	require.Contains(t, out, "linux/amd64: it has no SBOM: build it with --sbom=true\n")
 }

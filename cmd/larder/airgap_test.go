@@ -1,3 +1,5 @@
+//go:build slow
+
 package main
 
 import (
@@ -68,7 +70,7 @@ target "app" {
 )
 
 // Only a bundle crosses the gap, and there everything builds to what it is on this side.
-func TestAirGap(t *testing.T) {
+func TestSlowAirGap(t *testing.T) {
 	testkit.NeedRoot(t)
 	testkit.Larder(t, "larder-frontend")
 	modules, registry := t.TempDir(), testkit.Registry(t)

@@ -173,3 +173,27 @@ func (w *world) checkDamage(file string, bad func(want string, args ...string)) 
 		return os.WriteFile(name, data, 0o644)
 	}))
 }
+
+// A machine with nothing but loopback and a GOPROXY folder builds the image, and it is the image that another state
+// folder on another network gives.
+func TestSlowOfflineAndReproducible(t *testing.T) {
+	w := newWorld(t)
+	w.ns = testkit.Offline(t)
+	w.state = t.TempDir()
+	offline := w.image()
+
+	online := *w
+	online.ns, online.state = nil, sharedState(t)
+	online.env = []string{"GOPROXY=" + testkit.ServeProxy(t, w.proxy).URL}
+	require.Equal(t, digestOf(t, offline), digestOf(t, online.image()))
+
+	// The same image again for another time, in another folder, with other times on its files.
+	moved := online
+	moved.context = t.TempDir()
+	require.NoError(t, os.CopyFS(moved.context, os.DirFS(w.context)))
+	require.Equal(t, digestOf(t, offline), digestOf(t, moved.image()))
+	require.NotEqual(t, digestOf(t, offline), digestOf(t, moved.image("--build-arg", "SOURCE_DATE_EPOCH=1700000000")))
+
+	out := runBinary(t, w.local())
+	require.Equal(t, "hello, larder\n", out)
+}
