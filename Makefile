@@ -46,10 +46,10 @@ test: setup larder tools lint
 	go test -p 1 -timeout 20m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./...
 	for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
 
-# Tests that take longer than CI has: what needs C compilers, the frontend's own image, builders apart from each other, and
-# builds in surroundings that differ.
+# Tests that take longer than CI has: what needs C compilers, the frontend's own image, builders apart from each other, builds
+# in surroundings that differ, and the commands of most documents.
 test-slow: setup setup-slow larder tools lint
-	go test -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./cmd/larder ./frontend
+	go test -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./cmd/larder ./docs ./frontend
 
 # Larder beside its peers, into docs/benchmarks.md: takes over an hour on two cores.
 bench: setup larder tools
@@ -60,7 +60,7 @@ lint:
 	unformatted=$$(gofmt -l bench cmd docs examples frontend internal llb); \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted >&2; exit 1; fi
 	go vet ./...
-	go vet -tags bench,slow ./bench ./internal/serve ./cmd/larder ./frontend
+	go vet -tags bench,slow ./bench ./internal/serve ./cmd/larder ./docs ./frontend
 	for module in hello alpine bake dialect existing runtime static tests version; do go -C examples/$$module vet ./...; done
 
 clean:

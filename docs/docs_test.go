@@ -17,18 +17,20 @@ import (
 // The image that the documents name, in the place of which the tests use one on a registry of their own.
 const published = "ghcr.io/larder-build/larder:1"
 
-// TestCommands runs the lines of console blocks that begin with "$ ", in order, in a copy of the examples, and wants
+// first are the documents whose commands are run by TestCommands, as their readers meet them: what the README shows is a
+// build with nothing cached. Those of all others take longer, and are run by TestSlowCommands.
+var first = []string{"README.md", "docs/audit.md", "docs/command.md", "docs/migrate.md"}
+
+func TestCommands(t *testing.T) { runDocuments(t, first) }
+
+// runDocuments runs the lines of console blocks that begin with "$ ", in order, in a copy of the examples, and wants
 // what is shown below them in the output. Replaced are: the frontend's image, by one on loopback; the module proxy, by
 // one over this machine's module cache; and docker, of which only "docker buildx" is used, by buildx on a BuildKit
 // daemon. The Dockerfile that README.md shows is in tour.Dockerfile.
-func TestCommands(t *testing.T) {
-	root := testkit.Root(t)
-	files, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	require.NoError(t, err)
+func runDocuments(t *testing.T, names []string) {
 	w := newWorld(t)
-	// The README comes first: what it shows is a build with nothing cached.
-	for _, file := range append([]string{filepath.Join(root, "README.md")}, files...) {
-		text, err := os.ReadFile(file)
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(testkit.Root(t), filepath.FromSlash(name)))
 		require.NoError(t, err)
 		for _, block := range blocks(string(text), "dockerfile") {
 			w.write("tour.Dockerfile", block)
