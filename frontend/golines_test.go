@@ -101,7 +101,6 @@ func TestGoDockerfiles(t *testing.T) {
 		{"RUN", func(g *gateway) { runGo(g, golang) }}, {"RUN as a user", func(g *gateway) { runAsUser(g, golang) }},
 		{"RUN left alone", func(g *gateway) { runLeftAlone(g, golang) }}, {"check", func(g *gateway) { check(g, golang) }},
 		{"edits", edits}, {"shards", shards}, {"tests", testTargets}, {"cancelled", cancelled},
-		{"examples", func(g *gateway) { buildExamples(g, false) }},
 	})
 }
 

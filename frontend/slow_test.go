@@ -11,14 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSlowDockerfiles is what TestGoDockerfiles leaves out: what needs C compilers, every image that docs/runtime.md shows,
-// and commits beside those that the go command stamps.
+// TestSlowDockerfiles is what TestGoDockerfiles leaves out: the examples, what needs C compilers, every image that
+// docs/runtime.md shows, and commits beside those that the go command stamps.
 func TestSlowDockerfiles(t *testing.T) {
 	g, golang := goGateway(t)
 	pushBookworm(g, golang)
 	g.runAll(t, []goTest{
 		{"stamps", stamps}, {"stamps of commits", stampsCommits}, {"cgo", func(g *gateway) { cgoLines(g, golang) }},
-		{"examples with cgo", func(g *gateway) { buildExamples(g, true) }}, {"runtime", buildRuntime},
+		{"examples", func(g *gateway) { buildExamples(g, false) }}, {"examples with cgo", func(g *gateway) { buildExamples(g, true) }},
+		{"runtime", buildRuntime},
 	})
 }
 
