@@ -30,7 +30,7 @@ func testTargets(g *gateway) {
 	require.Equal(g.t, "0\n", read(g.t, root, "exit-code"))
 	xml := read(g.t, root, "junit.xml")
 	require.Contains(g.t, xml, `<testcase classname="example.com/lib/sum" name="FuzzOf/seed"`, "seeds are tests")
-	require.Contains(g.t, read(g.t, root, "cover.out"), "example.com/lib/sum/sum.go:3.28,3.44 1 1\n")
+	require.Contains(g.t, read(g.t, root, "cover.out"), "example.com/lib/sum/sum.go:3.23,3.39 1 1\n")
 	g.add("README.md", "Another text.\n")
 	_, log = g.export(results...)
 	require.Empty(g.t, done(log, `\[.*\] GO test.*`), "an unrelated edit runs no test, and both targets share their steps")
@@ -99,7 +99,7 @@ func cancelled(g *gateway) {
 	select {
 	case <-log.there:
 	case <-ended:
-		require.Fail(g.t, "the build ended", "%s", &log.Buffer)
+		require.Fail(g.t, "the build ended", "%s", &log.buf)
 	}
 	require.NotEmpty(g.t, running(g.t, "/neverends.test"))
 	require.NoError(g.t, cmd.Process.Signal(os.Interrupt))
@@ -107,17 +107,17 @@ func cancelled(g *gateway) {
 	require.Eventually(g.t, func() bool { return len(running(g.t, "/neverends.test")) == 0 }, time.Minute, 20*time.Millisecond, "the test runs on")
 }
 
-// awaited is an output that tells when it has a text.
+// awaited is an output that tells when it has a text. Its buffer isn't embedded: that would be read into past Write.
 type awaited struct {
-	bytes.Buffer
+	buf   bytes.Buffer
 	text  string
 	there chan struct{}
 	told  bool
 }
 
 func (a *awaited) Write(p []byte) (int, error) {
-	n, err := a.Buffer.Write(p)
-	if !a.told && bytes.Contains(a.Bytes(), []byte(a.text)) {
+	n, err := a.buf.Write(p)
+	if !a.told && bytes.Contains(a.buf.Bytes(), []byte(a.text)) {
 		a.told = true
 		close(a.there)
 	}
