@@ -98,7 +98,7 @@ func offlineGoLines(a *airGap) {
 	a.file("FROM missing.invalid/golang AS unneeded\nRUN go build .\nFROM go AS build\nGO vet ./...\nGO build -o /out/app .\nFROM alpine\nRUN mkdir -p /usr/local/bin\nCOPY --from=build /out/app /usr/local/bin/app\n")
 	a.runApp(a.builds())
 	a.file("FROM go AS build\nGO --network=default build -o /out/app .\nFROM static\nCOPY --from=build /out/app /usr/local/bin/app\n")
-	a.refuses(nil, "Dockerfile:3: GO --network=default build -o /out/app .\n", "is downloaded: pass a folder that holds golang.org/toolchain with --build-context larder-toolchain=FOLDER")
+	a.refuses(nil, "Dockerfile:3: GO --network=default build -o /out/app .\n", "the step runs with the builder's network: pass a folder that holds golang.org/toolchain with --build-context larder-toolchain=FOLDER")
 	a.refuses(a.args, "Dockerfile:3: GO --network=default build -o /out/app .\n", "the line has --network=default")
 }
 
@@ -221,6 +221,6 @@ func offlineLarderBuild(a *airGap) {
 	log, err = larder("-o", root)
 	require.Error(a.t, err)
 	require.NotContains(a.t, log, "larder.internal/", "no line is shown that the user didn't write")
-	require.Contains(a.t, log, "is downloaded: pass a folder that holds golang.org/toolchain with --build-context larder-toolchain=FOLDER")
+	require.Contains(a.t, log, "the step runs with the builder's network: pass a folder that holds golang.org/toolchain with --build-context larder-toolchain=FOLDER")
 	require.Contains(a.t, log, "pass the modules with --build-context larder-modules=FOLDER, or commit a vendor folder")
 }
