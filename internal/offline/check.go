@@ -169,7 +169,7 @@ func sorted(all []Violation) []Violation {
 		if a.At == nil || b.At == nil {
 			return cmp.Or(cmp.Compare(boolInt(a.At == nil), boolInt(b.At == nil)), cmp.Compare(a.Name, b.Name), cmp.Compare(a.String(), b.String()))
 		}
-		return cmp.Or(cmp.Compare(a.At.GetInfo().GetFilename(), b.At.GetInfo().GetFilename()), cmp.Compare(line(a.At), line(b.At)), cmp.Compare(a.String(), b.String()))
+		return cmp.Or(cmp.Compare(a.At.GetInfo().GetFilename(), b.At.GetInfo().GetFilename()), cmp.Compare(line(a.At), line(b.At)), cmp.Compare(a.String(), b.String()), slices.Compare(a.Args, b.Args))
 	})
 	return slices.CompactFunc(all, func(a, b Violation) bool {
 		if a.String() != b.String() || (a.At == nil) != (b.At == nil) {
@@ -178,7 +178,7 @@ func sorted(all []Violation) []Violation {
 		if a.At == nil {
 			return a.Name == b.Name
 		}
-		return a.At.GetInfo().GetFilename() == b.At.GetInfo().GetFilename() && line(a.At) == line(b.At)
+		return a.At.GetInfo().GetFilename() == b.At.GetInfo().GetFilename() && line(a.At) == line(b.At) && slices.Equal(a.Args, b.Args)
 	})
 }
 
