@@ -44,7 +44,8 @@ demo: setup larder
 
 test: setup larder tools lint
 	go test -p 1 -timeout 20m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./...
-	for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
+	go -C examples/tests build -o "$(CURDIR)/.cache/dictionary" ./services/dictionary
+	export DICTIONARY="$(CURDIR)/.cache/dictionary"; for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
 
 # Tests that take longer than CI has: what needs C compilers, the frontend's own image, builders apart from each other, builds
 # in surroundings that differ, and the commands of most documents.
