@@ -1,3 +1,5 @@
+//go:build slow
+
 package frontend_test
 
 import (
