@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -71,7 +70,7 @@ func (w *planner) lintPrivate() {
 				continue
 			}
 			first := []parser.Range{{Start: parser.Position{Line: 1}, End: parser.Position{Line: 1}}}
-			w.lint.Run(ruleLeak, first, ruleLeak.Format(sum.Path, m.Sources[i], why, strings.SplitN(sum.Path, "/", 2)[0]))
+			w.lint.Run(ruleLeak, first, ruleLeak.Format(sum.Path, m.Sources[i], why, gomod.Host(sum.Path)))
 			break
 		}
 	}

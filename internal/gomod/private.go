@@ -32,7 +32,7 @@ func matches(patterns, otherwise, path string) bool {
 // DNS doesn't have (RFC 2606, RFC 6762, RFC 8375, ICANN's .internal), addresses, and a host that is named like a company's
 // code host and is the main module's own.
 func LooksPrivate(path, main string) string {
-	host, _, _ := strings.Cut(path, "/")
+	host := Host(path)
 	labels := strings.Split(host, ".")
 	switch last := labels[len(labels)-1]; {
 	case net.ParseIP(host) != nil:
@@ -40,15 +40,28 @@ func LooksPrivate(path, main string) string {
 	case len(labels) > 1 && slices.Contains(privateDomains, last), strings.HasSuffix(host, ".home.arpa"):
 		return "no public host ends in ." + last
 	}
-	own, _, _ := strings.Cut(main, "/")
-	if host == own && slices.Contains(codeHosts, labels[0]) && !slices.Contains(publicHosts, host) {
+	if host == Host(main) && slices.Contains(codeHosts, labels[0]) && !PublicHost(host) {
 		return "it is on the code host of the main module"
 	}
 	return ""
 }
 
+// Host returns the first element of a module path: where it is fetched from, for all but the standard library's.
+func Host(path string) string {
+	host, _, _ := strings.Cut(path, "/")
+	return host
+}
+
+// PublicHost reports whether a host is one of those, of the well-known ones, that anybody can fetch modules from.
+func PublicHost(host string) bool {
+	return slices.Contains(publicHosts, host)
+}
+
 var (
 	privateDomains = []string{"corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost", "private", "test"}
 	codeHosts      = []string{"bitbucket", "code", "gerrit", "git", "gitea", "github", "gitlab", "scm", "source", "src", "stash", "svn", "vcs"}
-	publicHosts    = []string{"bitbucket.org", "github.com", "gitlab.com", "gitea.com", "git.sr.ht", "git.kernel.org", "gitlab.freedesktop.org", "gitlab.gnome.org", "code.gitea.io", "code.forgejo.org", "git.zx2c4.com"}
+	publicHosts    = []string{
+		"bitbucket.org", "codeberg.org", "github.com", "gitlab.com", "gitea.com", "golang.org", "google.golang.org", "gopkg.in",
+		"git.sr.ht", "git.kernel.org", "gitlab.freedesktop.org", "gitlab.gnome.org", "code.gitea.io", "code.forgejo.org", "git.zx2c4.com",
+	}
 )

@@ -5,31 +5,27 @@ import (
 	"strings"
 
 	"golang.org/x/mod/module"
+
+	"github.com/larder-build/larder/internal/gomod"
 )
-
-// publicHosts are the hosts of module paths that anybody can fetch from, or can as a rule.
-var publicHosts = []string{"github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gopkg.in", "golang.org", "google.golang.org"}
-
-// privateDomains are the ends of host names that no public name server knows.
-var privateDomains = []string{".internal", ".intranet", ".corp", ".private", ".lan", ".local", ".home", ".home.arpa"}
 
 // notePrivate finds modules that a public proxy can't have, by GOPRIVATE and by their names: on a host with such a name,
 // or on the host of a module of this tree, if that is none of the public ones.
 func (t *survey) notePrivate(goprivate string) {
 	hosts := map[string]bool{}
 	for _, m := range t.modules {
-		hosts[hostOf(m.path)] = true
+		hosts[gomod.Host(m.path)] = true
 	}
 	var patterns, found []string
 	for _, m := range t.modules {
 		for _, r := range m.requires {
-			host := hostOf(r.Mod.Path)
+			host := gomod.Host(r.Mod.Path)
 			switch {
 			case slices.ContainsFunc(t.modules, func(m goModule) bool { return m.path == r.Mod.Path }):
 				continue
 			case goprivate != "" && module.MatchPrefixPatterns(goprivate, r.Mod.Path):
 				patterns = append(patterns, strings.Split(goprivate, ",")...)
-			case hosts[host] && !slices.Contains(publicHosts, host) || isPrivateHost(host):
+			case hosts[host] && !gomod.PublicHost(host) || gomod.LooksPrivate(r.Mod.Path, "") != "":
 				patterns = append(patterns, host)
 			default:
 				continue
@@ -42,13 +38,4 @@ func (t *survey) notePrivate(goprivate string) {
 	if slices.Sort(found); len(found) > 0 {
 		t.note("private modules, it seems: %s; %s sets GOPRIVATE", strings.Join(slices.Compact(found), ", "), BakeFile)
 	}
-}
-
-func hostOf(modulePath string) string {
-	host, _, _ := strings.Cut(modulePath, "/")
-	return host
-}
-
-func isPrivateHost(host string) bool {
-	return slices.ContainsFunc(privateDomains, func(domain string) bool { return strings.HasSuffix(host, domain) })
 }
