@@ -25,7 +25,7 @@ const (
 )
 
 // stamped is a repository of a module whose binary is stamped as the GO line says, with a commit and a tag.
-func stamped(g *gateway, line string) {
+func stamped(g *gateway, line string) *testkit.Repo {
 	dir := g.t.TempDir()
 	sums := read(g.t, g.context, "go.sum")
 	g.context = dir
@@ -33,15 +33,9 @@ func stamped(g *gateway, line string) {
 		"main.go", "package main\n\nimport \"example.com/stamped/shared\"\n\nvar version = \"none\"\n\nfunc main() { println(version, shared.Name) }\n",
 		"shared/shared.go", "package shared\n\nimport (\n\t\"fmt\"\n\n\t\"a.example/greet\"\n)\n\nvar Name = fmt.Sprint(greet.Hello)\n")
 	g.file("FROM go AS build\nARG VERSION=dev\nGO " + line + "\nFROM scratch\nCOPY --from=build /out/app /app\n")
-	git(g, "init", "-q")
-	git(g, "add", ".")
-	git(g, "commit", "-qm", "one")
-	git(g, "tag", "v1.2.0")
-}
-
-func git(g *gateway, args ...string) string {
-	args = append([]string{"-C", g.context, "-c", "user.name=n", "-c", "user.email=n@example.com"}, args...)
-	return strings.TrimSpace(testkit.Run(g.t, "git", args...))
+	repo := testkit.NewRepo(g.t, dir)
+	repo.Commit(nil, "v1.2.0")
+	return repo
 }
 
 // larder builds by the command, which tells all of the commit, and returns the binary and the log.
@@ -99,7 +93,7 @@ func stamps(g *gateway) {
 // stampsCommits holds that -buildvcs stamps what go stamps where the repository is, and that a commit is in no key but
 // that of the step that links.
 func stampsCommits(g *gateway) {
-	stamped(g, stampVCS)
+	repo := stamped(g, stampVCS)
 	bin, log := g.larderBuild()
 	require.Subset(g.t, []string{stampDeps, stampCompile, "GO " + stampVCS}, ran(log))
 	require.Equal(g.t, []string{"example.com/stamped"}, compiles(log), "go has the commit in the main package, too")
@@ -108,7 +102,7 @@ func stampsCommits(g *gateway) {
 	require.Equal(g.t, host, buildInfo(g.t, bin))
 	tagged := host
 
-	git(g, "commit", "-q", "--allow-empty", "-m", "two")
+	repo.CommitIndex()
 	bin, log = g.larderBuild()
 	require.Equal(g.t, []string{"GO " + stampVCS}, ran(log), "a new commit")
 	host = hostBuild(g)
@@ -124,20 +118,20 @@ func stampsCommits(g *gateway) {
 	require.NoError(g.t, os.Remove(filepath.Join(g.context, "untracked")))
 
 	g.add("Dockerfile", strings.Replace(read(g.t, g.context, "Dockerfile"), "\n", "\n# larder:slice=off\n", 1))
-	git(g, "commit", "-qam", "three")
+	repo.Commit(nil)
 	bin, _ = g.larderBuild()
 	require.Equal(g.t, hostBuild(g), buildInfo(g.t, bin), "given the whole context, without its .git")
 
 	docker := g.t.TempDir()
 	g.buildx("build", "--build-arg", "GOPROXY="+g.proxy, "--output", docker, g.context)
 	info := buildInfo(g.t, filepath.Join(docker, "app"))
-	revision := git(g, "rev-parse", "HEAD")
+	revision := repo.Git("rev-parse", "HEAD")
 	require.Equal(g.t, map[string]string{"vcs": "git", "vcs.revision": revision, "vcs.modified": "false"}, vcsOf(info), "docker tells no time")
 	require.Equal(g.t, "(devel)", info.Main.Version)
 
 	g.t.Setenv("BUILDX_GIT_CHECK_DIRTY", "1")
 	g.add("untracked", "")
-	g.buildx("build", "--build-arg", "GOPROXY="+g.proxy, "--build-arg", "SOURCE_DATE_EPOCH="+git(g, "log", "-1", "--format=%ct"), "--output", docker, g.context)
+	g.buildx("build", "--build-arg", "GOPROXY="+g.proxy, "--build-arg", "SOURCE_DATE_EPOCH="+repo.Git("log", "-1", "--format=%ct"), "--output", docker, g.context)
 	info = buildInfo(g.t, filepath.Join(docker, "app"))
 	require.Equal(g.t, "true", vcsOf(info)["vcs.modified"])
 	require.Regexp(g.t, `^v0\.0\.0-\d{14}-`+revision[:12]+`\+dirty$`, info.Main.Version, "docker tells no tags")

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"net/http/cgi"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/larder-build/larder/internal/testkit"
@@ -62,17 +59,14 @@ func TestGitContext(t *testing.T) {
 		"-- svc/main.go --\npackage main\n\nimport \"example.com/lib\"\n\nfunc main() { println(lib.Name) }\n"+
 		"-- svc/Dockerfile --\n# syntax=ghcr.io/larder-build/larder:1\n"+
 		"-- lib/go.mod --\nmodule example.com/lib\n\ngo 1.26\n-- lib/lib.go --\npackage lib\n\nconst Name = \"lib of git\"\n")
-	git := func(args ...string) {
-		testkit.Run(t, "git", append([]string{"-C", w.context, "-c", "user.name=t", "-c", "user.email=t@example.com"}, args...)...)
-	}
-	git("init", "-q", "-b", "trunk")
-	git("add", ".")
-	git("commit", "-q", "-m", "first")
-	url := serveGit(t, w.context)
+	testkit.NewRepo(t, w.context).Commit(nil)
+	srv := httptest.NewServer(testkit.GitHandler(t, w.context))
+	t.Cleanup(srv.Close)
+	url := srv.URL + "/.git"
 
 	out := t.TempDir()
-	w.context = url + "#trunk:svc"
-	said, err := w.build("-o", out, "--build-context", "example.com/lib="+url+"#trunk:lib")
+	w.context = url + "#main:svc"
+	said, err := w.build("-o", out, "--build-context", "example.com/lib="+url+"#main:lib")
 	require.NoError(t, err, "%s", said)
 	app, err := exec.CommandContext(t.Context(), filepath.Join(out, "usr/local/bin/app")).CombinedOutput()
 	require.NoError(t, err)
@@ -81,15 +75,4 @@ func TestGitContext(t *testing.T) {
 	said, err = w.build()
 	require.Error(t, err)
 	require.Contains(t, said, "go.mod:7: example.com/lib is replaced by ../lib, which is outside of the build context: pass that folder with --build-context example.com/lib=../lib")
-}
-
-// serveGit serves a folder's repository by git's own server and returns its URL.
-func serveGit(t *testing.T, dir string) string {
-	libexec := strings.TrimSpace(testkit.Run(t, "git", "--exec-path"))
-	srv := httptest.NewServer(&cgi.Handler{
-		Path: filepath.Join(libexec, "git-http-backend"), Stderr: os.Stderr,
-		Env: []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"},
-	})
-	t.Cleanup(srv.Close)
-	return srv.URL + "/.git"
 }
