@@ -44,6 +44,19 @@ type steps struct {
 // attest adds an attestation of what was checked, for each platform, to a result that has others: by itself it would
 // make an index of an image that is none.
 func (g *guard) attest(ctx context.Context, res *gateway.Result) error {
+	return eachPlatform(res, func(platform string, ref gateway.Reference) error {
+		g.mu.Lock()
+		report, ok := g.checked[ref]
+		g.mu.Unlock()
+		if !ok {
+			return refused("the result for %s was not looked into", platform)
+		}
+		return g.attestPlatform(ctx, res, platform, report)
+	})
+}
+
+// eachPlatform gives each platform of a result, and what was made for it, to a function.
+func eachPlatform(res *gateway.Result, do func(platform string, ref gateway.Reference) error) error {
 	built, err := exptypes.ParsePlatforms(res.Metadata)
 	if err != nil {
 		return err
@@ -53,13 +66,7 @@ func (g *guard) attest(ctx context.Context, res *gateway.Result) error {
 		if !ok {
 			return fmt.Errorf("the result has nothing for %s", p.ID)
 		}
-		g.mu.Lock()
-		report, ok := g.checked[ref]
-		g.mu.Unlock()
-		if !ok {
-			return refused("the result for %s was not looked into", p.ID)
-		}
-		if err := g.attestPlatform(ctx, res, p.ID, report); err != nil {
+		if err := do(p.ID, ref); err != nil {
 			return err
 		}
 	}

@@ -37,17 +37,13 @@ func (b *build) checkImage(ctx context.Context, ref gateway.Reference, platform 
 	if err != nil {
 		return fmt.Errorf("looking into the image for the libraries of what cgo made: %w", err)
 	}
-	steps, err := b.steps()
-	if err != nil {
-		return err
-	}
 	var paths []string
 	var ranges []*pb.Range
 	for _, c := range copies {
 		paths = append(paths, c.Path)
 		ranges = append(ranges, pbRanges(c.Location)...)
 	}
-	check := steps.CheckLibraries(image, paths, "[cgo"+platform+"] look for the libraries of what was copied", b.src.Location(ranges))
+	check := b.made.steps.CheckLibraries(image, paths, "[cgo"+platform+"] look for the libraries of what was copied", b.src.Location(ranges))
 	def, err := check.Marshal(ctx)
 	if err != nil {
 		return err

@@ -14,7 +14,6 @@ import (
 	"github.com/larder-build/larder/internal/materials"
 	"github.com/larder-build/larder/internal/sbom"
 	"github.com/moby/buildkit/client/llb"
-	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	commonexptypes "github.com/moby/buildkit/exporter/exptypes"
 	"github.com/moby/buildkit/frontend/attestations"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -94,38 +93,30 @@ func (b *build) prove(ctx context.Context, res *gateway.Result, plan *dialect.Pl
 	if len(a.all) == 0 {
 		return nil
 	}
-	built, err := exptypes.ParsePlatforms(res.Metadata)
-	if err != nil {
-		return err
-	}
-	for _, p := range built.Platforms {
-		ref, ok := res.FindRef(p.ID)
-		if !ok {
-			return fmt.Errorf("the result has nothing for %s", p.ID)
-		}
+	return eachPlatform(res, func(platform string, ref gateway.Reference) error {
 		st, def, err := definition(ctx, ref)
 		if err != nil {
-			return fmt.Errorf("reading what the image for %s is made of: %w", p.ID, err)
+			return fmt.Errorf("reading what the image for %s is made of: %w", platform, err)
 		}
 		found, err := materials.Find(def)
 		if err != nil {
 			return err
 		}
-		if err := b.attestMaterials(ctx, res, p.ID, found, a); err != nil {
-			return fmt.Errorf("attesting what the image for %s is made of: %w", p.ID, err)
+		if err := b.attestMaterials(ctx, res, platform, found, a); err != nil {
+			return fmt.Errorf("attesting what the image for %s is made of: %w", platform, err)
 		}
 		if !a.sbom {
-			continue
+			return nil
 		}
-		facts := sbom.Facts{Name: b.imageName(plan), Platform: p.ID, Larder: version(), Created: created(res, p.ID), Toolchains: toolchainFacts(found)}
+		facts := sbom.Facts{Name: b.imageName(plan), Platform: platform, Larder: version(), Created: created(res, platform), Toolchains: toolchainFacts(found)}
 		if base, ok := materials.Base(def); ok {
 			facts.Base = &sbom.Base{Name: base.Name, Digest: base.Digest}
 		}
-		if err := b.attestSBOM(ctx, res, p.ID, st, facts); err != nil {
-			return fmt.Errorf("the SBOM for %s: %w", p.ID, err)
+		if err := b.attestSBOM(ctx, res, platform, st, facts); err != nil {
+			return fmt.Errorf("the SBOM for %s: %w", platform, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // definition returns what a reference is made from. It is scratch for a result without any file.
