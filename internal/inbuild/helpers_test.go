@@ -20,8 +20,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
-
-	"github.com/larder-build/larder/internal/gomod"
 )
 
 // A testModule is a module version whose zip holds files, named without the path@version prefix.
@@ -120,13 +118,6 @@ func writeSums(t testing.TB, text string) string {
 	file := filepath.Join(t.TempDir(), "go.sum")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
 	return file
-}
-
-func parseSet(t testing.TB, text string) gomod.Set {
-	t.Helper()
-	set, err := gomod.ParseSums(gomod.File{Name: "go.sum", Data: []byte(text)})
-	require.NoError(t, err)
-	return set
 }
 
 // step runs a step as the builder does.
