@@ -122,7 +122,7 @@ func newWorld(t *testing.T) *world {
 	w.write("examples/hello/Dockerfile", string(text))
 
 	tools := t.TempDir()
-	docker := strings.NewReplacer("PROXY", w.proxy, "BUILDX", testkit.Tool(t, "buildx")).Replace(docker)
+	docker := strings.NewReplacer("@PROXY", w.proxy, "BUILDX", testkit.Tool(t, "buildx")).Replace(docker)
 	require.NoError(t, os.WriteFile(filepath.Join(tools, "docker"), []byte(docker), 0o755))
 	w.env = append(os.Environ(),
 		"PATH="+tools+":"+filepath.Dir(testkit.Larder(t, "larder"))+":"+os.Getenv("PATH"),
@@ -137,7 +137,7 @@ func newWorld(t *testing.T) *world {
 const docker = `#!/bin/sh
 [ "$1" = buildx ] || exit 64
 shift
-[ "$1" = build ] && shift && set -- build --build-arg GOPROXY=PROXY "$@"
+[ "$1" = build ] && shift && set -- build --build-arg GOPROXY=@PROXY "$@"
 exec BUILDX "$@"
 `
 
