@@ -70,6 +70,9 @@ func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if info, err := os.Stat(l.dir); err != nil || !info.IsDir() {
 		return fmt.Errorf("there is no folder %s in this stage to run GO %s in", l.dir, l.line)
 	}
+	if err := makeFolders(words); err != nil {
+		return err
+	}
 	if l.compiler != "" {
 		fmt.Fprintf(stderr, "larder: C is compiled by %s\n", l.compiler)
 	}

@@ -165,22 +165,42 @@ func (t *testRun) jsonFlag() []string {
 // coverage returns where the line's own flags have the coverage written, or flags to have it written to a file. Fuzzing
 // has none, and it would change the figures of benchmarks.
 func (t *testRun) coverage(to string) (own string, flags []string) {
-	for i, w := range testFlags(t.words) {
-		name, value, ok := strings.Cut(oneDash(w), "=")
+	flags = []string{"-coverprofile=" + to}
+	eachFlag(t.words, func(name, value string) {
 		switch name {
 		case "-coverprofile":
-			if !ok && i+2 < len(t.words) {
-				value = t.words[i+2]
+			if own = value; !filepath.IsAbs(own) {
+				own = filepath.Join(t.line.dir, own)
 			}
-			if !filepath.IsAbs(value) {
-				value = filepath.Join(t.line.dir, value)
-			}
-			return value, nil
+			flags = nil
 		case "-fuzz", "-bench", "-outputdir", "-list":
-			return "", nil
+			flags = nil
 		}
+	})
+	return own, flags
+}
+
+// makeFolders makes the folders of the files that flags of go test name, as go build does for -o: go test wants them to
+// be there. Below the module they are left to be, where nothing can be written.
+func makeFolders(words []string) (err error) {
+	if words[0] != "test" {
+		return nil
 	}
-	return "", []string{"-coverprofile=" + to}
+	eachFlag(words, func(name, value string) {
+		if err != nil || !filepath.IsAbs(value) {
+			return
+		}
+		switch name {
+		case "-blockprofile", "-coverprofile", "-cpuprofile", "-memprofile", "-mutexprofile", "-trace":
+			err = os.MkdirAll(filepath.Dir(value), 0o755)
+		case "-outputdir":
+			err = os.MkdirAll(value, 0o755)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("making a folder that the line names: %w", err)
+	}
+	return nil
 }
 
 // writeJUnit writes the report to a file.
@@ -220,6 +240,22 @@ func testFlags(words []string) []string {
 		words = words[:i]
 	}
 	return words[1:]
+}
+
+// eachFlag gives the flags of a line of go test, with one dash and without the prefix test., and their values to a
+// function. Without "=" the next word is taken for the value, also where the flag is one that takes none.
+func eachFlag(words []string, do func(name, value string)) {
+	words = testFlags(words)
+	for i, w := range words {
+		name, value, ok := strings.Cut(oneDash(w), "=")
+		if !strings.HasPrefix(name, "-") {
+			continue
+		}
+		if !ok && i+1 < len(words) {
+			value = words[i+1]
+		}
+		do("-"+strings.TrimPrefix(name[1:], "test."), value)
+	}
 }
 
 // hasFlag reports whether a line of go test has a flag, which isn't set to false.

@@ -51,7 +51,7 @@ func TestGoLineWritesJUnit(t *testing.T) {
 func TestResults(t *testing.T) {
 	src, root := makeTree(t, "y_test.go", passing, "y.go", "package y\n\nfunc One() int { return 1 }\n", "z/z_test.go", failing, "z/z.go", "package z\n"), t.TempDir()
 	records, out := filepath.Join(root, "records"), filepath.Join(root, "out")
-	own := filepath.Join(root, "own.out")
+	own := filepath.Join(root, "made", "own.out") // its folder too is made
 	t.Setenv("GOFLAGS", "-count=1")
 	for record, line := range map[string]string{"7": "test .", "12": "test -coverprofile=" + own + " -covermode=count ./..."} {
 		code, _, stderr := goLineIn(t, src, line, "--record="+filepath.Join(records, record))
