@@ -4,6 +4,7 @@ package frontend_test
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -44,6 +45,21 @@ var x = 0.0
 func main() { fmt.Println("cosine", C.cos(C.double(x))) }
 `
 
+const racing = `package main
+
+import "testing"
+
+func TestRace(t *testing.T) {
+	done := make(chan bool, 1)
+	n := 0
+	go func() { n++; done <- true }()
+	n++
+	if <-done; n != 2 {
+		t.Error(n)
+	}
+}
+`
+
 // cgoLines are GO lines with cgo: linked in all ways, for this machine and another, and what can go wrong.
 func cgoLines(g *gateway, golang string) {
 	g.context = g.t.TempDir()
@@ -76,6 +92,19 @@ COPY --from=build /out/ /
 	require.Contains(g.t, log, "   6 | >>> COPY --from=build /out/ ${DIR}/\n", "the line is shown")
 	g.file(strings.Replace(text, "%", "# check=skip=GoCgoInScratch\n", 1))
 	g.export()
+
+	// The race detector, which needs cgo: of a test that has a race, and then has none.
+	g.add("race_test.go", racing)
+	g.file("FROM " + base + ` AS test
+GO --cgo --junit=/out/junit.xml test -race .
+FROM scratch
+COPY --from=test /out/ /
+`)
+	require.Contains(g.t, g.fails(), "WARNING: DATA RACE")
+	g.add("race_test.go", strings.Replace(racing, "go func()", "func()", 1))
+	root, _ = g.export()
+	require.Contains(g.t, read(g.t, root, "junit.xml"), `name="TestRace"`)
+	require.NoError(g.t, os.Remove(filepath.Join(g.context, "race_test.go")))
 
 	// No compiler, and a package that needs one.
 	g.file("FROM " + golang + " AS build\nGO --cgo build -o /out/ .\n")
