@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
@@ -17,9 +18,9 @@ import (
 // The image that the documents name, in the place of which the tests use one on a registry of their own.
 const published = "ghcr.io/larder-build/larder:1"
 
-// first are the documents whose commands are run by TestCommands, as their readers meet them: what the README shows is a
-// build with nothing cached. Those of all others take longer, and are run by TestSlowCommands.
-var first = []string{"README.md", "docs/audit.md", "docs/command.md", "docs/migrate.md"}
+// first are the documents whose commands are run by TestCommands, with nothing cached, as their readers meet them. Those of
+// all others take longer, and are run by TestSlowCommands.
+var first = []string{"README.md"}
 
 func TestCommands(t *testing.T) { runDocuments(t, first) }
 
@@ -152,7 +153,9 @@ func (w *world) write(name, text string) {
 func (w *world) run(command string) string {
 	cmd := exec.CommandContext(w.t.Context(), "bash", "-euc", command)
 	cmd.Dir, cmd.Env = w.dir, w.env
+	start := time.Now()
 	out, err := cmd.CombinedOutput()
+	w.t.Logf("%s: %s", time.Since(start).Round(time.Second/10), command)
 	require.NoError(w.t, err, "$ %s\n%s", command, out)
 	return string(out)
 }
