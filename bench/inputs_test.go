@@ -26,6 +26,11 @@ type input struct {
 	platforms bool     // built for several platforms, too
 }
 
+// repository is the input's name as a registry takes it.
+func (in input) repository() string {
+	return strings.ToLower(strings.ReplaceAll(in.name, " ", "-"))
+}
+
 // hello is examples/hello: 46 modules, one main package.
 func hello() input {
 	return input{
@@ -104,7 +109,7 @@ func grown(w *world, kind string, count int) input {
 			if kind == "modules" {
 				path = fmt.Sprintf("m%d.example/lib", i)
 				fmt.Fprintf(&mod, "require %s v1.0.0\n", path)
-				sum.WriteString(testkit.Module{Path: path, Version: "v1.0.0", Files: map[string]string{"lib.go": text}}.Write(t, w.modules))
+				sum.WriteString(testkit.Module{Path: path, Version: "v1.0.0", Files: map[string]string{"go.mod": "module " + path + "\n\ngo 1.26\n", "lib.go": text}}.Write(t, w.modules))
 			} else {
 				require.NoError(t, os.Mkdir(filepath.Join(dir, filepath.Base(path)), 0o755))
 				require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(path), "lib.go"), []byte(text), 0o644))

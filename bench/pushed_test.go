@@ -20,7 +20,7 @@ type push struct {
 // pushed measures that by what the registry's cache has: of a file that needs no modules, of one that needs all, and of
 // that with a dependency more.
 func (w *world) pushed(in input, dir string) push {
-	ref := w.registry + "/cache/" + in.name + ":pushed"
+	ref := w.registry + "/cache/" + in.repository() + ":pushed"
 	export := func(line string) map[string]int64 {
 		w.write(dir, "Dockerfile", w.larderLine()+"FROM go AS list\n"+line+"\nFROM scratch\nCOPY --from=list /usr/local/go/VERSION /\n")
 		w.buildctl(dir, w.desk, "type=tar,dest=/dev/null", "--export-cache", "type=registry,mode=max,ref="+ref)

@@ -35,10 +35,17 @@ type hostCaches struct{ build, modules, out string }
 func TestBench(t *testing.T) {
 	w := newWorld(t)
 	rep := &report{t: t, dir: filepath.Join(testkit.Root(t), "docs")}
-	w.measure(hello(), rep)
-	w.measure(services(), rep)
-	w.grow(rep)
-	w.measure(larder(), rep)
+	part := func(name string, measure func()) {
+		t.Run(name, func(t *testing.T) { // what fails in one leaves the others be
+			defer func(outer *testing.T) { w.t = outer }(w.t)
+			w.t = t
+			measure()
+		})
+	}
+	part("hello", func() { w.measure(hello(), rep) })
+	part("services", func() { w.measure(services(), rep) })
+	part("growth", func() { w.grow(rep) })
+	part("larder", func() { w.measure(larder(), rep) })
 }
 
 func newWorld(t *testing.T) *world {
