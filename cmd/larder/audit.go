@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"go/build"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/larder-build/larder/internal/atomicfile"
 	"github.com/larder-build/larder/internal/audit"
 	"github.com/spf13/cobra"
 )
@@ -100,7 +100,7 @@ func (c *command) runAudit(f *auditFlags, dirs []string) (err error) {
 	if f.output == "" {
 		err = write(report, c.stdout)
 	} else {
-		err = writeFile(f.output, func(w io.Writer) error { return write(report, w) })
+		err = atomicfile.WriteBy(f.output, func(w *os.File) error { return write(report, w) })
 	}
 	if err == nil && report.Reaches(failOn) {
 		err = exitStatus(1)
@@ -178,23 +178,6 @@ func openFolder(flag, dir string) (fs.FS, error) {
 func isFolder(fsys fs.FS) bool {
 	fi, err := fs.Stat(fsys, ".")
 	return err == nil && fi.IsDir()
-}
-
-// writeFile writes a file under another name beside its own, and gives it its own when it is whole.
-func writeFile(name string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	if err := errors.Join(write(f), f.Chmod(0o644), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
 }
 
 // govulncheck is what larder audit starts to find vulnerabilities.

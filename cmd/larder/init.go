@@ -3,11 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/larder-build/larder/internal/atomicfile"
 	"github.com/larder-build/larder/internal/scaffold"
 	"github.com/spf13/cobra"
 )
@@ -141,7 +141,7 @@ func (c *command) writeScaffold(f *initFlags, dir string, old map[string]string,
 			fmt.Fprintf(c.stdout, "kept  %s: it is there, and --force overwrites it\n", name)
 			continue
 		}
-		if err := writeFile(name, func(w io.Writer) error { _, err := io.Copy(w, strings.NewReader(file.Text)); return err }); err != nil {
+		if err := atomicfile.Write(name, []byte(file.Text)); err != nil {
 			return err
 		}
 		wrote = true

@@ -25,6 +25,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/larder-build/larder/internal/atomicfile"
 )
 
 // Names of a bundle's own images, in the annotation org.opencontainers.image.ref.name. A base image and the frontend's
@@ -222,22 +224,16 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// writeFile writes a file under a temporary name, and gives it its own when it is on the disk.
-func writeFile(name string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
+// writeFile writes a file that is on the disk before it has its name.
+func writeFile(name string, data []byte) error {
+	err := atomicfile.WriteBy(name, func(f *os.File) error {
+		_, err := f.Write(data)
+		return errors.Join(err, f.Sync())
+	})
 	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
-	return os.Rename(f.Name(), name)
+	return nil
 }
 
 // children returns what a manifest or index refers to; other blobs refer to nothing. One that could be taken for the other

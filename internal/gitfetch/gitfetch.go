@@ -18,6 +18,7 @@ import (
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
 
+	"github.com/larder-build/larder/internal/atomicfile"
 	"github.com/larder-build/larder/internal/modfetch"
 )
 
@@ -109,14 +110,14 @@ func (f *Fetcher) fromRepo(ctx context.Context, r *repo, found *root, m module.V
 	if err != nil {
 		return Files{}, err
 	}
-	if err := errors.Join(writeFile(files.Mod, at.gomod), writeFile(files.Info, info)); err != nil {
+	if err := errors.Join(atomicfile.Write(files.Mod, at.gomod), atomicfile.Write(files.Info, info)); err != nil {
 		return Files{}, err
 	}
 	if !zip {
 		files.Zip = ""
 		return files, nil
 	}
-	return files, writeNew(files.Zip, func(w *os.File) error { return at.writeZip(ctx, w, m) })
+	return files, atomicfile.WriteBy(files.Zip, func(w *os.File) error { return at.writeZip(ctx, w, m) })
 }
 
 // names returns where the files of a module go.
@@ -146,7 +147,7 @@ func (f *Fetcher) fromProxy(ctx context.Context, found *root, m module.Version, 
 	path, _ := module.EscapePath(m.Path) // names has checked both
 	version, _ := module.EscapeVersion(m.Version)
 	get := func(file, ext string, limit int64) error {
-		return writeNew(file, func(w *os.File) error {
+		return atomicfile.WriteBy(file, func(w *os.File) error {
 			_, err := f.Client.Fetch(ctx, list, path+"/@v/"+version+ext, w, limit)
 			return err
 		})
@@ -171,26 +172,6 @@ type info struct {
 type origin struct {
 	VCS, URL          string
 	Subdir, Hash, Ref string `json:",omitempty"`
-}
-
-// writeFile writes a file under its name when it is whole.
-func writeFile(name string, data []byte) error {
-	return writeNew(name, func(w *os.File) error { _, err := w.Write(data); return err })
-}
-
-func writeNew(name string, write func(*os.File) error) error {
-	w, err := os.CreateTemp(filepath.Dir(name), "new-")
-	if err != nil {
-		return err
-	}
-	err = errors.Join(write(w), w.Close())
-	if err == nil {
-		err = os.Rename(w.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(w.Name()))
-	}
-	return nil
 }
 
 // showURL writes a URL without what may be secret.

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
+	"github.com/larder-build/larder/internal/atomicfile"
 	"github.com/larder-build/larder/internal/modfetch"
 	"github.com/larder-build/larder/internal/retry"
 )
@@ -77,7 +78,7 @@ func newSSH(f *Fetcher, to sshURL) (*sshRemote, error) {
 		return nil, fmt.Errorf("there is no SSH agent to ask %s with: pass --ssh default", to.host)
 	}
 	file := filepath.Join(f.Dir, "known_hosts") // its parser reads files alone
-	if err := writeFile(file, f.KnownHosts); err != nil {
+	if err := atomicfile.Write(file, f.KnownHosts); err != nil {
 		return nil, err
 	}
 	hosts, err := knownhosts.NewDB(file)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/larder-build/larder/internal/atomicfile"
 	"github.com/larder-build/larder/internal/junit"
 	"github.com/larder-build/larder/internal/testjson"
 )
@@ -211,27 +212,15 @@ func (t *testRun) writeJUnit(name string) error {
 	return nil
 }
 
-// writeReport writes a report under a temporary name and renames it: a file that is there is whole.
+// writeReport writes a report: a file that is there is whole.
 func writeReport(report *junit.Report, name string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".larder-")
-	if err != nil {
+	return atomicfile.WriteBy(name, func(f *os.File) error {
+		_, err := report.WriteTo(f)
 		return err
-	}
-	defer os.Remove(f.Name()) // what is left of a failure; after a success it has another name
-	_, err = report.WriteTo(f)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Chmod(f.Name(), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	return err
+	})
 }
 
 // testFlags returns the words behind "test" that are go's: what follows -args is the test binary's.

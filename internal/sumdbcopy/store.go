@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/larder-build/larder/internal/atomicfile"
 )
 
 // readFirst reads a file from the first of the folders that has it.
@@ -48,23 +50,10 @@ func (r *recording) write(name string, data []byte) error {
 }
 
 // store makes or replaces a file of Dir's folder of the database. It may be called from several goroutines.
-func (r *recording) store(name string, data []byte) (err error) {
+func (r *recording) store(name string, data []byte) error {
 	file := filepath.Join(r.Dir, "sumdb", filepath.FromSlash(r.name), filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(file), ".new-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temp.Name())
-		}
-	}()
-	_, err = temp.Write(data)
-	if err := errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), file)
+	return atomicfile.Write(file, data)
 }
