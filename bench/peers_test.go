@@ -97,11 +97,15 @@ func (w *world) larderBuild(in input, dir, addr string, args []string) {
 		"-o", "type=oci,dest=" + filepath.Join(w.t.TempDir(), "image.tar"), dir}, args...)...))
 }
 
-// ko builds as ko does in CI without a registry: into a tar. The base image comes from the registry on loopback.
+// ko builds as ko does in CI without a registry: into a tar, or for several platforms, which a tar can't hold, into an OCI
+// layout. The base image comes from the registry on loopback.
 func (w *world) ko(in input, dir, _ string, args []string) {
 	w.write(dir, ".ko.yaml", "defaultLdflags: [-s, -w]\n")
-	cmd := exec.Command(filepath.Join(testkit.Root(w.t), "bin", "tools", "ko"), append([]string{"build", "--push=false", "--sbom=none",
-		"--tarball", filepath.Join(w.t.TempDir(), "image.tar")}, append(args, in.mains...)...)...)
+	output := []string{"--tarball", filepath.Join(w.t.TempDir(), "image.tar")}
+	if slices.Contains(args, "--platform") {
+		output = []string{"--oci-layout-path", w.t.TempDir()}
+	}
+	cmd := exec.Command(filepath.Join(testkit.Root(w.t), "bin", "tools", "ko"), slices.Concat([]string{"build", "--push=false", "--sbom=none"}, output, args, in.mains)...)
 	cmd.Dir = dir
 	w.run(cmd, append(w.goEnv(), "KO_DOCKER_REPO="+w.registry+"/ko", "KO_DEFAULTBASEIMAGE="+w.base)...)
 }

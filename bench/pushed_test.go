@@ -26,7 +26,7 @@ func (w *world) pushed(in input, dir string) push {
 		w.buildctl(dir, w.desk, "type=tar,dest=/dev/null", "--export-cache", "type=registry,mode=max,ref="+ref)
 		return cacheLayers(w.t, ref)
 	}
-	none := export("GO version")
+	none := export("") // even GO version would have the modules
 	before := export("GO list -m all")
 	w.require(dir, in.main)
 	after := export("GO list -m all")

@@ -41,7 +41,8 @@ before BuildKit can tell that nothing has changed, which is most of the time whe
 copies the slice and starts one more step. Cold, it takes the toolchain from the module proxy, checks and unpacks it,
 where the others pull it as an image from a registry on loopback or have it; and what is imported is compiled, kept as a
 layer and then used, in two steps where the others have one. An import that is new does that again for all
-imports, out of the compile cache.
+imports: out of the compile cache, or on a fresh runner anew. An edit of what all services share starts a step
+for each. In a tree of a thousand packages, reading all of it before the build is most of an edit's time.
 
 ![Larder's time as a part of its best peer's](benchmarks.svg)
 `

@@ -110,7 +110,7 @@ func (w *world) runner(in input, dir, seed string) []scenario {
 		{name: "fresh runner with a registry cache, nothing edited", goal: 1, fresh: true, cached: true, against: all, change: func() {}},
 		edited,
 		{name: "fresh runner with a registry cache, one dependency added", goal: 0.4, fresh: true, cached: true, against: all,
-			change: func() { w.require(dir, in.main) }},
+			also: []string{seeded}, change: func() { w.require(dir, in.main) }, args: seedArgs},
 	}
 }
 
