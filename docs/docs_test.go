@@ -18,9 +18,9 @@ import (
 // The image that the documents name, in the place of which the tests use one on a registry of their own.
 const published = "ghcr.io/larder-build/larder:1"
 
-// first are the documents whose commands are run by TestCommands, with nothing cached, as their readers meet them. Those of
-// all others take longer, and are run by TestSlowCommands.
-var first = []string{"README.md"}
+// first are the documents whose commands are run by TestCommands, as their readers meet them: what the README shows is a
+// build with nothing cached. Those of all others take longer, and are run by TestSlowCommands.
+var first = []string{"README.md", "docs/audit.md", "docs/command.md", "docs/migrate.md"}
 
 func TestCommands(t *testing.T) { runDocuments(t, first) }
 
