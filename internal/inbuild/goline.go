@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/larder-build/larder/internal/atomicfile"
 )
 
 // defaultGo is where the official images, and FROM go, have the go command: a stage may have another PATH.
@@ -164,27 +166,19 @@ func keepOutput(name string, stdout io.Writer, run func(stdout io.Writer) error)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return fmt.Errorf("--stdout=%s: %w", name, err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".larder-")
+	var failed error // of run, which is returned as it is
+	err := atomicfile.WriteBy(name, func(f *os.File) error {
+		kept := &keptFile{File: f}
+		if failed = run(io.MultiWriter(stdout, kept)); failed != nil {
+			return failed
+		}
+		return kept.err
+	})
+	if failed != nil {
+		return failed
+	}
 	if err != nil {
 		return fmt.Errorf("--stdout=%s: %w", name, err)
-	}
-	defer os.Remove(f.Name()) // what is left of a failure; after a success it has another name
-	kept := &keptFile{File: f}
-	err = run(io.MultiWriter(stdout, kept))
-	if closeErr := f.Close(); kept.err == nil {
-		kept.err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	if kept.err == nil {
-		kept.err = os.Chmod(f.Name(), 0o644)
-	}
-	if kept.err == nil {
-		kept.err = os.Rename(f.Name(), name)
-	}
-	if kept.err != nil {
-		return fmt.Errorf("--stdout=%s: %w", name, kept.err)
 	}
 	return nil
 }
