@@ -21,22 +21,18 @@ func TestSlowPrivateModulesByDocker(t *testing.T) {
 	addr, registry := testkit.Buildkitd(t, nil), testkit.Registry(t)
 	testkit.PushFrontend(t, addr, registry+"/larder:1")
 	config := t.TempDir()
-	buildx := func(args ...string) string {
+	buildx := func(args ...string) {
 		cmd := p.ns.Command(t, testkit.Tool(t, "buildx"), args...)
 		cmd.Env = append(os.Environ(), "BUILDX_CONFIG="+config, "BUILDX_BUILDER=test", "BUILDX_BAKE_ENTITLEMENTS_FS=0", "BUILDKIT_PROGRESS=plain")
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "buildx %s\n%s", strings.Join(args, " "), out)
 		requireNoSecret(t, "what buildx prints", out)
-		return string(out)
 	}
 	buildx("create", "--name", "test", "--driver", "remote", addr)
 	p.write("Dockerfile", "# syntax="+registry+"/larder:1\nFROM go AS build\nGO build -o /out/usr/local/bin/app .\nFROM static\nCOPY --from=build /out/ /\n")
 
 	git := testkit.ServeGitSSH(t, p.repos)
-	bySSH := slices.Concat(p.secrets, []string{
-		"--secret", p.secret("gitconfig", "[url \"ssh://git@"+git.Addr+"/\"]\n\tinsteadOf = https://git.acme.example/\n"),
-		"--secret", p.secret("known_hosts", git.KnownHosts),
-	})
+	bySSH := slices.Concat(p.secrets, p.insteadOf(git), []string{"--secret", p.secret("known_hosts", git.KnownHosts)})
 	for name, tt := range map[string]struct {
 		secrets []string
 		agent   string

@@ -63,6 +63,11 @@ func (p *privateWorld) secret(id, text string) string {
 	return "id=" + id + ",src=" + file
 }
 
+// insteadOf returns flags by which the git server is asked by SSH.
+func (p *privateWorld) insteadOf(server *testkit.GitSSH) []string {
+	return []string{"--secret", p.secret("gitconfig", "[url \"ssh://git@"+server.Addr+"/\"]\n\tinsteadOf = https://git.acme.example/\n")}
+}
+
 // otherKey returns build arguments by which modules are fetched once more, as no credentials do.
 func (p *privateWorld) otherKey(pattern string) []string {
 	return append(slices.Clone(p.args), "--build-arg", "GOPRIVATE=git.acme.example,"+pattern)
@@ -130,9 +135,7 @@ func TestPrivateModules(t *testing.T) {
 func TestPrivateModulesBySSH(t *testing.T) {
 	p := newPrivateWorld(t)
 	server := testkit.ServeGitSSH(t, p.repos)
-	base := append([]string{
-		"--secret", p.secret("gitconfig", "[url \"ssh://git@"+server.Addr+"/\"]\n\tinsteadOf = https://git.acme.example/\n"),
-	}, p.secrets...)
+	base := append(p.insteadOf(server), p.secrets...)
 	hosts := []string{"--secret", p.secret("known_hosts", server.KnownHosts)}
 	require.Equal(t, "hello, larder private\n", runBinary(t, p.local(slices.Concat([]string{"--ssh", "default=" + server.Agent}, hosts, base, p.otherKey("ssh.example"))...)))
 	require.NotEmpty(t, server.Users())
