@@ -42,9 +42,10 @@ COPY --from=two /out/two /usr/local/bin/two
 // edits holds that an edit runs what compiles the file, and nothing else.
 func edits(g *gateway) {
 	services(g)
-	deps, test, one, two := "compile what is imported from elsewhere", "GO test ./shared", "GO build -o /out/one ./cmd/one", "GO build -o /out/two ./cmd/two"
+	std, deps := "compile the standard library's part of it", "compile what is imported from elsewhere"
+	test, one, two := "GO test ./shared", "GO build -o /out/one ./cmd/one", "GO build -o /out/two ./cmd/two"
 	root, log := g.export()
-	require.ElementsMatch(g.t, []string{deps, deps, test, one, two}, ran(log), "the services import the same")
+	require.ElementsMatch(g.t, []string{std, std, deps, deps, test, one, two}, ran(log), "the services import the same")
 	require.Equal(g.t, "hello shared one\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/app")))
 	for _, edit := range []struct {
 		name, file, from, to string
@@ -56,7 +57,7 @@ func edits(g *gateway) {
 		{"the Dockerfile", "Dockerfile", "FROM scratch", "# Both.\nFROM scratch", nil},
 		{"a test", "shared/shared_test.go", "t.Fatal()", "t.Fatal(\"none\")", []string{test}},
 		{"one service", "cmd/one/main.go", "\"one\"", "\"1\"", []string{one}},
-		{"an import", "cmd/one/main.go", "\"fmt\"", "\"fmt\"\n\t_ \"strings\"", []string{deps, one}},
+		{"an import", "cmd/one/main.go", "\"fmt\"", "\"fmt\"\n\t_ \"strings\"", []string{std, deps, one}},
 		{"what both share", "shared/shared.go", "\"shared\"", "\"common\"", []string{test, one, two}},
 	} {
 		g.t.Run(edit.name, func(t *testing.T) {
@@ -70,7 +71,8 @@ func edits(g *gateway) {
 		})
 	}
 	elsewhere(g, one)
-	seeds(g, []string{deps, deps, deps, test, one, two})
+	seeds(g, []string{std, std, std, deps, deps, deps, test, one, two})
+	requirement(g, []string{deps, deps, deps, test, one, two})
 
 	sub := *g
 	sub.context = filepath.Join(g.t.TempDir(), "whole")
@@ -80,6 +82,16 @@ func edits(g *gateway) {
 	require.ElementsMatch(g.t, []string{test, one, two}, ran(log))
 	root, _ = g.export()
 	require.Equal(g.t, read(g.t, root, "usr/local/bin/app"), read(g.t, whole, "usr/local/bin/app"), "sliced and whole, the binaries differ")
+}
+
+// requirement holds that another module compiles nothing of the standard library anew.
+func requirement(g *gateway, want []string) {
+	sum := testkit.Module{Path: "b.example/more", Version: "v1.0.0", Files: map[string]string{"more.go": "package more\n"}}.Write(g.t, g.modules)
+	mod, sums := read(g.t, g.context, "go.mod"), read(g.t, g.context, "go.sum")
+	g.add("go.mod", mod+"\nrequire b.example/more v1.0.0\n", "go.sum", sums+sum)
+	_, log := g.export()
+	require.ElementsMatch(g.t, want, ran(log))
+	g.add("go.mod", mod, "go.sum", sums)
 }
 
 // elsewhere builds on another builder, which has nothing but the first one's exported cache, after an edit.
@@ -152,7 +164,7 @@ func shards(g *gateway) {
 }
 
 // ran returns the steps that compile and were run, not taken from the cache.
-func ran(log string) []string { return done(log, `\[[^\]]*\] (GO .*|compile what .*)`) }
+func ran(log string) []string { return done(log, `\[[^\]]*\] (GO .*|compile .*)`) }
 
 // done returns the names, or their only submatches, of the steps that match and were run, not taken from the cache.
 func done(log, name string) []string {

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -133,16 +134,18 @@ func (b *build) ignoreFile(ctx context.Context) ([]byte, error) {
 
 // refFS is a solved reference as a read-only file system. It keeps the context of the build that it belongs to, since
 // fs.FS has no place for one, and what it has read: a reference doesn't change, a plan asks for the same files again and
-// again, and each call of the builder takes a while.
+// again, and each call of the builder takes a while. Several goroutines may read it at once.
 type refFS struct {
-	ctx   context.Context
-	ref   gateway.Reference
+	ctx context.Context
+	ref gateway.Reference
+
+	mu    sync.Mutex // guards what follows; not held while the builder is asked
 	files map[string][]byte
-	dirs  map[string][]fs.DirEntry
+	dirs  map[string][]*fstypes.Stat
 }
 
 func newRefFS(ctx context.Context, ref gateway.Reference) *refFS {
-	return &refFS{ctx: ctx, ref: ref, files: map[string][]byte{}, dirs: map[string][]fs.DirEntry{}}
+	return &refFS{ctx: ctx, ref: ref, files: map[string][]byte{}, dirs: map[string][]*fstypes.Stat{}}
 }
 
 // maxFile bounds what is read of one file: more than that doesn't pass the gateway in one message.
@@ -167,6 +170,11 @@ func (f *refFS) stat(op, name string) (statInfo, error) {
 	if !fs.ValidPath(name) {
 		return statInfo{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
+	if st, known := f.listed(name); known && st == nil {
+		return statInfo{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+	} else if known && fs.FileMode(st.Mode)&fs.ModeSymlink == 0 {
+		return statInfo{st}, nil
+	}
 	st, err := f.ref.StatFile(f.ctx, gateway.StatRequest{Path: name})
 	if err != nil {
 		// The error has come through gRPC and is a text by now.
@@ -178,9 +186,28 @@ func (f *refFS) stat(op, name string) (statInfo, error) {
 	return statInfo{st}, nil
 }
 
+// listed returns what the listing of its folder, if that was read, has of a file: nil where it isn't there.
+func (f *refFS) listed(name string) (st *fstypes.Stat, known bool) {
+	f.mu.Lock()
+	stats, known := f.dirs[path.Dir(name)]
+	f.mu.Unlock()
+	if name == "." || !known {
+		return nil, false
+	}
+	for _, st := range stats {
+		if path.Base(st.Path) == path.Base(name) {
+			return st, true
+		}
+	}
+	return nil, true
+}
+
 // ReadFile implements fs.ReadFileFS.
 func (f *refFS) ReadFile(name string) ([]byte, error) {
-	if data, ok := f.files[name]; ok {
+	f.mu.Lock()
+	data, ok := f.files[name]
+	f.mu.Unlock()
+	if ok {
 		return slices.Clone(data), nil
 	}
 	if !fs.ValidPath(name) {
@@ -194,14 +221,19 @@ func (f *refFS) ReadFile(name string) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("%s has %d bytes: Larder reads no file of over %d", name, st.Size(), maxFile)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.files[name] = data
 	return slices.Clone(data), nil
 }
 
 // ReadDir implements fs.ReadDirFS.
 func (f *refFS) ReadDir(name string) ([]fs.DirEntry, error) {
-	if entries, ok := f.dirs[name]; ok {
-		return slices.Clone(entries), nil
+	f.mu.Lock()
+	stats, ok := f.dirs[name]
+	f.mu.Unlock()
+	if ok {
+		return dirEntries(stats), nil
 	}
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
@@ -213,12 +245,18 @@ func (f *refFS) ReadDir(name string) ([]fs.DirEntry, error) {
 		}
 		return nil, fmt.Errorf("reading folder %s of the build context: %w", name, err)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dirs[name] = stats
+	return dirEntries(stats), nil
+}
+
+func dirEntries(stats []*fstypes.Stat) []fs.DirEntry {
 	entries := make([]fs.DirEntry, len(stats))
 	for i, st := range stats {
 		entries[i] = fs.FileInfoToDirEntry(statInfo{st})
 	}
-	f.dirs[name] = entries
-	return slices.Clone(entries), nil
+	return entries
 }
 
 // refFile is an open file, or a folder, which has no data.

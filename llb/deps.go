@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/goslice"
 	"github.com/moby/buildkit/client/llb"
 )
@@ -22,25 +23,49 @@ type DepsRequest struct {
 	Seeded    *llb.State // from Builder.Seed; nil for none
 	Target    Platform   // that they are compiled for
 	Label     string
+	StdLabel  string // of the step for packages of the standard library alone
 }
 
 // Deps returns packages of other modules and of the standard library, those that a slice imports and what these import,
 // compiled, as GOCACHE is laid out. Their sources are not in its key, nor are those of the module: the list of imports is.
+// It has two layers, where there are modules. What is imported of the standard library is in the lower one, whose key
+// has nothing of the modules: to add one doesn't compile that anew, and it needn't wait for them.
 func (b Builder) Deps(req DepsRequest) llb.State {
 	files, flags := req.Slice.ModFiles(), req.Flags
 	if req.Slice.Profile != "" {
 		files, flags = append(files, req.Slice.Profile), append(slices.Clone(flags), "-pgo="+path.Join(Src, req.Slice.Profile))
 	}
 	modFiles := b.Slice(req.Source, goslice.Slice{Files: files}, "[internal] take go.mod and go.sum")
-	list := b.file("/imports", "[deps] list what is imported", []byte(strings.Join(req.Slice.Imports, "\n")+"\n"))
-	return b.compile(req, []string{"--imports", inDir + "/imports"}, flags,
-		llb.AddMount(Src, modFiles, llb.Readonly),
-		llb.AddMount(inDir, list, llb.Readonly))
+	return b.compile(b.std(req), req, []string{"--imports", importsFile, "--dir", path.Join(Src, req.Dir)}, flags,
+		llb.AddMount(Src, modFiles, llb.Readonly), b.imports(req.Slice.Imports))
 }
 
-// compile runs the step deps, with flags beside those that the request stands for, and arguments of the go command.
-func (b Builder) compile(req DepsRequest, flags, goArgs []string, mounts ...llb.RunOption) llb.State {
-	args := slices.Concat([]string{"in-build", "deps"}, flags, []string{"--dir", path.Join(Src, req.Dir), "--out", outDir, "--"}, goArgs)
+// std returns what a slice imports of the standard library and what that imports, compiled, outside of any module. It is
+// empty where the module has a say in how these are compiled, by a profile or as GOFIPS140, and where there are no modules.
+func (b Builder) std(req DepsRequest) llb.State {
+	empty := llb.Scratch().Platform(b.Platform)
+	elsewhere := func(importPath string) bool { return strings.Contains(gomod.Host(importPath), ".") }
+	list := slices.DeleteFunc(slices.Clone(req.Slice.Imports), elsewhere)
+	fips := slices.ContainsFunc(req.Env, func(kv string) bool { return strings.HasPrefix(kv, "GOFIPS140=") })
+	if len(list) == 0 || req.Modules == nil || req.Slice.Profile != "" || fips {
+		return empty
+	}
+	req.Label, req.Modules, req.Work = req.StdLabel, nil, ""
+	return b.compile(empty, req, []string{"--imports", importsFile, "--dir", "/"}, req.Flags, b.imports(list))
+}
+
+// importsFile is where imports mounts a list of import paths.
+const importsFile = inDir + "/imports"
+
+func (b Builder) imports(list []string) llb.RunOption {
+	text := strings.Join(list, "\n") + "\n"
+	return llb.AddMount(inDir, b.file("/imports", "[deps] list what is imported", []byte(text)), llb.Readonly)
+}
+
+// compile runs the step deps, with flags beside those that the request stands for, and arguments of the go command. What
+// it compiles comes above what is compiled already.
+func (b Builder) compile(already llb.State, req DepsRequest, flags, goArgs []string, mounts ...llb.RunOption) llb.State {
+	args := slices.Concat([]string{"in-build", "deps"}, flags, []string{"--out", outDir, "--"}, goArgs)
 	opts := append(mounts,
 		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(req.Cache, llb.CacheMountShared)),
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
@@ -49,7 +74,7 @@ func (b Builder) compile(req DepsRequest, flags, goArgs []string, mounts ...llb.
 		opts = append(opts, llb.AddMount(ModCache, *req.Modules, llb.Readonly))
 	}
 	opts = append(opts, goEnvironment(req.Target, append([]string{"GOWORK=" + workFile(req.Work)}, req.Env...)))
-	return b.run(req.Toolchain, req.Label, args, opts...)
+	return b.runOnto(already, req.Toolchain, req.Label, args, opts...)
 }
 
 // goEnvironment sets the environment of a go command for a target platform.

@@ -53,6 +53,12 @@ func (b Builder) step(name string, args []string, opts ...llb.RunOption) llb.Sta
 
 // run runs Larder's binary in a root file system and returns what it leaves in outDir.
 func (b Builder) run(root llb.State, name string, args []string, opts ...llb.RunOption) llb.State {
+	return b.runOnto(llb.Scratch().Platform(b.Platform), root, name, args, opts...)
+}
+
+// runOnto is run with an output folder that has something in it: the output is that and, in a layer above, what the step
+// adds.
+func (b Builder) runOnto(out, root llb.State, name string, args []string, opts ...llb.RunOption) llb.State {
 	opts = append([]llb.RunOption{
 		llb.Args(append([]string{path.Join(helperDir, path.Base(b.HelperPath))}, args...)),
 		llb.AddMount(helperDir, b.Helper, llb.Readonly, llb.SourcePath(path.Dir(b.HelperPath))),
@@ -62,7 +68,7 @@ func (b Builder) run(root llb.State, name string, args []string, opts ...llb.Run
 	if b.NoCache {
 		opts = append(opts, llb.IgnoreCache)
 	}
-	return root.Platform(b.Platform).Run(opts...).AddMount(outDir, llb.Scratch().Platform(b.Platform))
+	return root.Platform(b.Platform).Run(opts...).AddMount(outDir, out)
 }
 
 // network lets a step fetch: with the builder's network, its HTTP proxy and, if the build has a secret of the name ca,

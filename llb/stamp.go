@@ -1,6 +1,7 @@
 package llb
 
 import (
+	"path"
 	"time"
 
 	"github.com/moby/buildkit/client/llb"
@@ -16,7 +17,8 @@ type CompileRequest struct {
 // Compile returns compiled packages that Deps has not, as GOCACHE is laid out: for a step that then only links, so that
 // nothing which is stamped by the linker is in the key of what is compiled.
 func (b Builder) Compile(req CompileRequest) llb.State {
-	return b.compile(req.DepsRequest, []string{"--lower", depsDir}, append([]string{"-buildvcs=false"}, req.Args...),
+	flags := []string{"--lower", depsDir, "--dir", path.Join(Src, req.Dir)}
+	return b.compile(llb.Scratch().Platform(b.Platform), req.DepsRequest, flags, append([]string{"-buildvcs=false"}, req.Args...),
 		llb.AddMount(Src, req.Source, llb.Readonly),
 		llb.AddMount(depsDir, *req.Deps, llb.Readonly))
 }

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/mod/modfile"
 )
@@ -55,7 +56,7 @@ func whole(format string, args ...any) error { return &WholeError{fmt.Sprintf(fo
 // Of returns the slice that a request needs, or a WholeError.
 func Of(req Request) (Slice, error) {
 	s := &slicer{Request: req, ctxt: req.context(), listed: map[string]map[string]fs.DirEntry{},
-		packages: map[string]bool{}, files: map[string]bool{}, globs: map[string]bool{}, imports: map[string]bool{}}
+		files: map[string]bool{}, globs: map[string]bool{}, imports: map[string]bool{}}
 	if err := s.readModules(); err != nil {
 		return Slice{}, err
 	}
@@ -63,16 +64,16 @@ func Of(req Request) (Slice, error) {
 	if len(patterns) == 0 {
 		patterns = []string{"."}
 	}
+	var named []string
 	for _, p := range patterns {
 		dirs, err := s.match(p)
 		if err != nil {
 			return Slice{}, err
 		}
-		for _, dir := range dirs {
-			if err := s.add(dir, true); err != nil {
-				return Slice{}, err
-			}
-		}
+		named = append(named, dirs...)
+	}
+	if err := s.addAll(named); err != nil {
+		return Slice{}, err
 	}
 	profile, err := s.profile()
 	return Slice{Files: sorted(s.files), Globs: sorted(s.globs), Imports: sorted(s.imports), Profile: profile}, err
@@ -118,11 +119,11 @@ func sorted(set map[string]bool) []string { return slices.Sorted(maps.Keys(set))
 // A slicer collects a slice.
 type slicer struct {
 	Request
-	ctxt     *build.Context
-	listed   map[string]map[string]fs.DirEntry // folders that were read; nil for what is none
-	modules  []local
-	packages map[string]bool // folders of packages that are in the slice already
-	mains    []string        // folders of main packages that are named
+	ctxt    *build.Context
+	mu      sync.Mutex                        // guards listed
+	listed  map[string]map[string]fs.DirEntry // folders that were read; nil for what is none
+	modules []local
+	mains   []string // folders of main packages that are named
 
 	files, globs, imports map[string]bool
 }
@@ -222,8 +223,11 @@ func (s *slicer) keep(names ...string) {
 
 // entries reads a folder, once.
 func (s *slicer) entries(dir string) map[string]fs.DirEntry {
-	if list, ok := s.listed[dir]; ok {
-		return list
+	s.mu.Lock()
+	known, ok := s.listed[dir]
+	s.mu.Unlock()
+	if ok {
+		return known
 	}
 	var byName map[string]fs.DirEntry
 	if list, err := fs.ReadDir(s.Tree, dir); err == nil {
@@ -232,6 +236,8 @@ func (s *slicer) entries(dir string) map[string]fs.DirEntry {
 			byName[e.Name()] = e
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.listed[dir] = byName
 	return byName
 }

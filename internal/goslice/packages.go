@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // match returns the folders that a pattern names, as 'go help packages' has it.
@@ -117,51 +119,94 @@ func sortedNames(entries map[string]fs.DirEntry) []string {
 	return names
 }
 
-// add puts the package of a folder into the slice, and what it imports. A named package was asked for on the command
-// line: its tests may count, and it may have no files for the platform, since a pattern with "..." matches such.
-func (s *slicer) add(dir string, named bool) error {
-	tests := named && s.Tests
-	if s.packages[dir] && !tests {
-		return nil
-	}
-	s.packages[dir] = true
-	p, err := s.ctxt.ImportDir(dir, 0)
-	if err != nil && (!noFiles(err) || !named) {
-		return whole("%s: %v", dir, err)
-	}
-	if named && p.Name == "main" {
-		s.mains = append(s.mains, dir)
-	}
-	if err := s.addFiles(p, dir, tests); err != nil {
-		return err
-	}
-	imports := slices.Clone(p.Imports)
-	if tests {
-		imports = slices.Concat(imports, p.TestImports, p.XTestImports, testMain)
-	}
-	for _, i := range imports {
-		if err := s.addImport(i); err != nil {
+// addAll puts the packages of some folders into the slice, and what they import. Those that were named on the command line
+// come first: their tests may count, and they may have no files for the platform, since a pattern with "..." matches such.
+// Then comes in each round what the round before imports. A round's packages are read side by side, because reading a
+// file of a tree that a builder holds is a call to it.
+func (s *slicer) addAll(named []string) error {
+	added := map[string]bool{}
+	for round, first := named, true; len(round) > 0; first = false {
+		var dirs []string
+		for _, dir := range round {
+			if !added[dir] {
+				added[dir] = true
+				dirs = append(dirs, dir)
+			}
+		}
+		imports, err := s.addRound(dirs, first)
+		if err != nil {
+			return err
+		}
+		if round, err = s.resolveAll(imports); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// readers is how many packages are read side by side.
+const readers = 16
+
+// addRound puts the packages of some folders into the slice, and returns what they import, each once.
+func (s *slicer) addRound(dirs []string, named bool) ([]string, error) {
+	packages, errs := make([]*build.Package, len(dirs)), make([]error, len(dirs))
+	sideBySide(len(dirs), func(i int) { packages[i], errs[i] = s.ctxt.ImportDir(dirs[i], 0) })
+	seen := map[string]bool{}
+	for i, dir := range dirs {
+		if err := errs[i]; err != nil && (!noFiles(err) || !named) {
+			return nil, whole("%s: %v", dir, err)
+		}
+		p, tests := packages[i], named && s.Tests
+		if named && p.Name == "main" {
+			s.mains = append(s.mains, dir)
+		}
+		if err := s.addFiles(p, dir, tests); err != nil {
+			return nil, err
+		}
+		lists := [][]string{p.Imports}
+		if tests {
+			lists = append(lists, p.TestImports, p.XTestImports, testMain)
+		}
+		for _, importPath := range slices.Concat(lists...) {
+			seen[importPath] = true
+		}
+	}
+	return sorted(seen), nil
+}
+
+// resolveAll returns the folders of those import paths that modules of the tree have. The others are the slice's imports.
+func (s *slicer) resolveAll(imports []string) ([]string, error) {
+	found, errs := make([]string, len(imports)), make([]error, len(imports))
+	sideBySide(len(imports), func(i int) { found[i], _, errs[i] = s.resolve(imports[i]) })
+	var dirs []string
+	for i, importPath := range imports {
+		switch {
+		case errs[i] != nil:
+			return nil, errs[i]
+		case found[i] != "":
+			dirs = append(dirs, found[i])
+		case importPath != "C" && importPath != "unsafe":
+			s.imports[importPath] = true
+		}
+	}
+	return dirs, nil
+}
+
+// sideBySide calls f with 0 to n-1, some of these calls at once.
+func sideBySide(n int, f func(i int)) {
+	var group errgroup.Group
+	group.SetLimit(readers)
+	for i := range n {
+		group.Go(func() error {
+			f(i)
+			return nil
+		})
+	}
+	_ = group.Wait() // f reports for itself
+}
+
 // testMain is what the main package of a test binary imports, which the go command writes.
 var testMain = []string{"os", "reflect", "testing", "testing/internal/testdeps"}
-
-func (s *slicer) addImport(importPath string) error {
-	dir, ok, err := s.resolve(importPath)
-	switch {
-	case err != nil:
-		return err
-	case ok:
-		return s.add(dir, false)
-	case importPath != "C" && importPath != "unsafe":
-		s.imports[importPath] = true
-	}
-	return nil
-}
 
 // addFiles adds the files of a package.
 func (s *slicer) addFiles(p *build.Package, dir string, tests bool) error {

@@ -60,13 +60,13 @@ func goCacheProg(upper, keep string, lower ...string) (string, error) {
 //
 // DIR is the module's folder, and ARG are flags and packages of go build. FILE has import paths of more packages, each
 // on a line: for packages of other modules and of the standard library go.mod and go.sum are enough of the module. What
-// the lower folder has isn't kept once more. A package that can't be compiled is left to the step that needs it, which
-// then says why.
+// the lower folder has isn't kept once more, nor what the output folder has already. A package that can't be compiled is
+// left to the step that needs it, which then says why.
 func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("deps")
 	imports := flags.String("imports", "", "file of import paths")
 	dir := flags.String("dir", "", "folder of the module")
-	out := flags.String("out", "", "folder to make")
+	out := flags.String("out", "", "folder to make, or to add to")
 	lower := flags.String("lower", "", "packages that are compiled already")
 	if err := parseCommand(flags, args); err != nil {
 		return err
@@ -86,7 +86,7 @@ func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if cache == "" {
 		return &usageError{errors.New("in-build deps: GOCACHE is not set")}
 	}
-	prog, err := goCacheProg(cache, *out, *lower)
+	prog, err := goCacheProg(cache, *out, *lower, *out)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,36 @@ func TestDeps(t *testing.T) {
 	require.Equal(t, before, count(t, deps), "deps was written")
 }
 
+// What was compiled of the standard library outside of any module isn't compiled again in one, and is left as it is.
+func TestDepsAbove(t *testing.T) {
+	src, deps := t.TempDir(), t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod": "module x.example/y\n\ngo 1.21\n\ngodebug default=go1.21\n\nrequire a.example/a v1.0.0\n\nreplace a.example/a => ./a\n",
+		"std":    "fmt\nnet/http\n", "all": "a.example/a\nfmt\nnet/http\n",
+		"a/go.mod": "module a.example/a\n\ngo 1.21\n", "a/a.go": "package a\n",
+	} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(src, name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(src, name), []byte(text), 0o644))
+	}
+	compile := func(dir, list string) {
+		t.Setenv("GOCACHE", t.TempDir())
+		var stdout, stderr bytes.Buffer
+		code := Main(t.Context(), []string{"deps", "--imports", filepath.Join(src, list), "--dir", dir, "--out", deps, "--", "-trimpath"}, &stdout, &stderr)
+		require.Zero(t, code, stderr.String())
+		require.Regexp(t, `compiled \d\d+ packages`, stdout.String())
+	}
+	compile("/", "std")
+	of, err := os.Lstat(filepath.Join(deps, "00"))
+	require.NoError(t, err)
+	before := count(t, deps)
+	require.Greater(t, before, 100)
+	compile(src, "all")
+	require.LessOrEqual(t, count(t, deps), before+3, "more was added than package a, the index of its folder and the list of its files")
+	now, err := os.Lstat(filepath.Join(deps, "00"))
+	require.NoError(t, err)
+	require.Equal(t, of.ModTime(), now.ModTime())
+}
+
 // count returns how many outputs a folder laid out as GOCACHE holds.
 func count(t *testing.T, dir string) (n int) {
 	require.NoError(t, filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {

@@ -103,6 +103,9 @@ func stampTree(dir string) error {
 		if err != nil || d.Type()&fs.ModeSymlink != 0 {
 			return err
 		}
+		if info, err := d.Info(); err != nil || info.ModTime().Equal(epoch) {
+			return err // a file of a layer below would be copied
+		}
 		return out.Chtimes(name, epoch, epoch)
 	})
 }
