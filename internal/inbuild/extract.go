@@ -4,14 +4,18 @@ import (
 	"archive/zip"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -25,10 +29,12 @@ import (
 // prefix, a name that isn't local, a link and a special file are errors that quote the entry, and so is more content
 // than a module may have. Folders come from the names of files, as the go command has it. mode gives a file's exact
 // mode by its name.
-func extract(ctx context.Context, out *os.Root, file, prefix string, mode func(name string) fs.FileMode) error {
+//
+// It returns the zip's h1 hash, made of what it read: to have dirhash.HashZip read the zip would take as long again.
+func extract(ctx context.Context, out *os.Root, file, prefix string, mode func(name string) fs.FileMode) (h1 string, err error) {
 	z, err := zip.OpenReader(file)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer z.Close()
 	var left atomic.Int64
@@ -36,27 +42,52 @@ func extract(ctx context.Context, out *os.Root, file, prefix string, mode func(n
 	made := map[string]bool{}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for _, f := range z.File {
+	sums := make([]string, len(z.File)) // of the entries, as dirhash.Hash1 has them
+	for i, f := range z.File {
 		if groupCtx.Err() != nil {
 			break
 		}
 		if strings.HasSuffix(f.Name, "/") {
+			sums[i] = sumLine(sha256.New(), f)
 			continue
 		}
 		name, err := makeFolder(out, f, prefix, made)
 		if err != nil {
-			return errors.Join(err, group.Wait())
+			return "", errors.Join(err, group.Wait())
 		}
 		group.Go(func() error {
-			n, err := extractFile(out, name, f, left.Load(), mode(name))
+			content := sha256.New()
+			n, err := extractFile(out, name, f, left.Load(), mode(name), content)
 			if err != nil {
 				return fmt.Errorf("entry %q: %w", f.Name, modfetch.OneLine(err))
 			}
 			left.Add(-n)
+			sums[i] = sumLine(content, f)
 			return nil
 		})
 	}
-	return cmp.Or(group.Wait(), context.Cause(ctx))
+	if err := cmp.Or(group.Wait(), context.Cause(ctx)); err != nil {
+		return "", err
+	}
+	return sumOf(z.File, sums), nil
+}
+
+func sumLine(content hash.Hash, f *zip.File) string {
+	return fmt.Sprintf("%x  %s\n", content.Sum(nil), f.Name)
+}
+
+// sumOf returns the h1 hash of entries by their lines: golang.org/x/mod/sumdb/dirhash.Hash1 says how that is made.
+func sumOf(files []*zip.File, lines []string) string {
+	order := make([]int, len(files))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(files[a].Name, files[b].Name) })
+	h := sha256.New()
+	for _, i := range order {
+		io.WriteString(h, lines[i])
+	}
+	return "h1:" + base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
 // makeFolder checks the name of an entry and makes the folder that it lies in, unless that was made before. It returns
@@ -75,7 +106,7 @@ func makeFolder(out *os.Root, f *zip.File, prefix string, made map[string]bool) 
 	return name, nil
 }
 
-func extractFile(out *os.Root, name string, zf *zip.File, limit int64, mode fs.FileMode) (n int64, err error) {
+func extractFile(out *os.Root, name string, zf *zip.File, limit int64, mode fs.FileMode, content io.Writer) (n int64, err error) {
 	r, err := zf.Open()
 	if err != nil {
 		return 0, err
@@ -86,7 +117,7 @@ func extractFile(out *os.Root, name string, zf *zip.File, limit int64, mode fs.F
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, w.Chmod(mode), w.Close()) }()
-	n, err = io.Copy(w, io.LimitReader(r, limit+1))
+	n, err = io.Copy(io.MultiWriter(w, content), io.LimitReader(r, limit+1))
 	if err == nil && n > limit {
 		err = fmt.Errorf("the zip unpacks to more than %d bytes", int64(modzip.MaxZipFile))
 	}

@@ -82,7 +82,7 @@ func writeZoneinfo(ctx context.Context, out *os.Root, file string) error {
 		return err
 	}
 	defer tree.Close()
-	if err := extract(ctx, tree, file, "", func(string) fs.FileMode { return 0o644 }); err != nil {
+	if _, err := extract(ctx, tree, file, "", func(string) fs.FileMode { return 0o644 }); err != nil {
 		return fmt.Errorf("unpacking the time zones of %s: %w", path.Base(file), err)
 	}
 	return nil

@@ -116,11 +116,6 @@ func VerifyZip(m module.Version, file, from string, want Expected) error {
 	if err := CheckZip(m, file); err != nil {
 		return err
 	}
-	return VerifyZipHash(m, file, from, want)
-}
-
-// VerifyZipHash compares the h1 hash of a zip that CheckZip has passed.
-func VerifyZipHash(m module.Version, file, from string, want Expected) error {
 	got, err := dirhash.HashZip(file, dirhash.Hash1)
 	if err != nil {
 		return fmt.Errorf("%s: reading its zip from %s: %w", m, from, err)
