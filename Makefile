@@ -47,10 +47,10 @@ test: setup larder tools lint
 	go -C examples/tests build -o "$(CURDIR)/.cache/dictionary" ./services/dictionary
 	export DICTIONARY="$(CURDIR)/.cache/dictionary"; for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
 
-# Tests that take longer than CI has: what needs C compilers, the frontend's own image, builders apart from each other, builds
-# in surroundings that differ, and the commands of most documents.
+# Tests that take longer than CI has: what needs C compilers or other releases of Go, the frontend's own image, builders
+# apart from each other, builds in surroundings that differ, and the commands of most documents.
 test-slow: setup setup-slow larder tools lint
-	go test -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./cmd/larder ./docs ./frontend
+	go test -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./cmd/larder ./docs ./frontend ./internal/inbuild
 
 # Larder beside its peers, into docs/benchmarks.md: takes over an hour on two cores.
 bench: setup larder tools
@@ -61,7 +61,7 @@ lint:
 	unformatted=$$(gofmt -l bench cmd docs examples frontend internal llb); \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted >&2; exit 1; fi
 	go vet ./...
-	go vet -tags bench,slow ./bench ./internal/serve ./cmd/larder ./docs ./frontend
+	go vet -tags bench,slow ./bench ./internal/serve ./cmd/larder ./docs ./frontend ./internal/inbuild
 	for module in hello alpine bake dialect existing runtime static tests version; do go -C examples/$$module vet ./...; done
 
 clean:

@@ -112,7 +112,9 @@ func (c *compiled) deps(d *dialect.Deps, target ocispecs.Platform) larder.DepsRe
 	seeded := c.steps.Seed(req.Cache, c.seed)
 	req.Seeded = &seeded
 	req.Label = fmt.Sprintf("[deps %s] compile what is imported from elsewhere", platforms.Format(req.Target))
-	req.StdLabel = fmt.Sprintf("[deps %s] compile the standard library's part of it", platforms.Format(req.Target))
+	if d.CacheProg() {
+		req.StdLabel = fmt.Sprintf("[deps %s] compile the standard library's part of it", platforms.Format(req.Target))
+	}
 	return req
 }
 

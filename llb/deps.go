@@ -23,7 +23,7 @@ type DepsRequest struct {
 	Seeded    *llb.State // from Builder.Seed; nil for none
 	Target    Platform   // that they are compiled for
 	Label     string
-	StdLabel  string // of the step for packages of the standard library alone
+	StdLabel  string // of the step for packages of the standard library alone; "" for no such step
 }
 
 // Deps returns packages of other modules and of the standard library, those that a slice imports and what these import,
@@ -47,7 +47,7 @@ func (b Builder) std(req DepsRequest) llb.State {
 	elsewhere := func(importPath string) bool { return strings.Contains(gomod.Host(importPath), ".") }
 	list := slices.DeleteFunc(slices.Clone(req.Slice.Imports), elsewhere)
 	fips := slices.ContainsFunc(req.Env, func(kv string) bool { return strings.HasPrefix(kv, "GOFIPS140=") })
-	if len(list) == 0 || req.Modules == nil || req.Slice.Profile != "" || fips {
+	if req.StdLabel == "" || len(list) == 0 || req.Modules == nil || req.Slice.Profile != "" || fips {
 		return empty
 	}
 	req.Label, req.Modules, req.Work = req.StdLabel, nil, ""

@@ -63,7 +63,7 @@ func TestStates(t *testing.T) {
 		"modules-mixed":      layerOf(t, b, set, ModuleSource{Folders: []llb.State{folder}, GOPROXY: ProxyFolder(0) + ",off", Label: "a folder"}),
 		"static":             b.Static(goRoot),
 		"slice":              b.Slice(llb.Image("context"), goslice.Slice{Files: []string{"cmd/api/main.go", "go.mod", "a b/[x]*?!.go"}, Globs: []string{"web/dist", "web/*.html"}}, "take 2 files"),
-		"deps": b.Deps(DepsRequest{Toolchain: goRoot, Source: llb.Image("context"), Modules: &modules, Dir: "api", Work: "go.work", Flags: []string{"-trimpath"}, Env: []string{"GOEXPERIMENT=x"},
+		"deps": b.Deps(DepsRequest{Toolchain: goRoot, Source: llb.Image("context"), Modules: &modules, Dir: "api", Work: "go.work", StdLabel: "compile std", Flags: []string{"-trimpath"}, Env: []string{"GOEXPERIMENT=x"},
 			Slice: goslice.Slice{Files: []string{"api/go.mod", "api/main.go", "go.work"}, Imports: []string{"a.example/x", "fmt"}}, Cache: "cache", Seeded: &folder, Target: armv7, Label: "compile"}),
 		"compile": b.Compile(CompileRequest{Args: []string{"-trimpath", "./cmd/api"}, Deps: &folder, DepsRequest: DepsRequest{Toolchain: goRoot, Source: b.Repository(b.WithoutGit(llb.Image("context"))),
 			Modules: &modules, Dir: "api", Cache: "cache", Seeded: &folder, Target: armv7, Label: "compile"}}),

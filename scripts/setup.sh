@@ -66,6 +66,9 @@ command -v go >/dev/null || fail "install Go from https://go.dev/dl first"
 if [ "${1-}" = slow ]; then
 	missing_for_slow
 	install_missing
+	for release in 1.21.13 1.23.12 1.24.13 1.25.14 1.27.3; do
+		GOTOOLCHAIN=go$release go version
+	done
 	exit
 fi
 missing_packages

@@ -23,13 +23,15 @@ type Deps struct {
 	Cache     string       `json:"-"` // the name of the compile cache; "" for that of a build without instructions
 }
 
-// cacheProgSince is the first release whose go command asks another program for compiled packages.
-const cacheProgSince = "go1.24"
+// CacheProg reports whether the toolchain's go command asks another program for compiled packages: since Go 1.24. One that
+// doesn't has GOCACHE alone, into which they are copied, and what was compiled in one step can't be told from that of
+// another.
+func (d *Deps) CacheProg() bool { return version.Compare(d.Toolchain, "go1.24") >= 0 }
 
-// addDeps plans the packages that a slice imports. It is nil where the toolchain can't take them.
+// addDeps plans the packages that a slice imports. It is nil where the toolchain isn't known, or there are none.
 func (p *Plan) addDeps(name string, d Deps) *Deps {
 	imports := slices.ContainsFunc(p.Platforms, func(platform string) bool { return len(d.Slice.Of[platform].Imports) > 0 })
-	if d.Toolchain == "" || version.Compare(d.Toolchain, cacheProgSince) < 0 || !imports {
+	if d.Toolchain == "" || !imports {
 		return nil
 	}
 	d.Context, d.Seed = ContextPrefix+"deps-"+name, ContextPrefix+"seed-"+name

@@ -36,7 +36,7 @@ func runCacheProg(ctx context.Context, args []string, stdin io.Reader, stdout io
 }
 
 // goCacheProg returns a value for GOCACHEPROG: this binary, as the step cacheprog. A lower folder that isn't there is
-// left out. A go command before Go 1.24 doesn't ask for it, and uses GOCACHE, which is the upper folder.
+// left out. A go command before Go 1.24 doesn't ask for it, and uses GOCACHE, which is the upper folder: see copyDeps.
 func goCacheProg(upper, keep string, lower ...string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -86,11 +86,11 @@ func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if cache == "" {
 		return &usageError{errors.New("in-build deps: GOCACHE is not set")}
 	}
-	prog, err := goCacheProg(cache, *out, *lower, *out)
+	env, keep, err := depsCache(cache, *out, *lower)
 	if err != nil {
 		return err
 	}
-	env := append(os.Environ(), "PWD="+*dir, "GOCACHEPROG="+prog)
+	env = append(env, "PWD="+*dir)
 	if err := readProfile(ctx, *dir, env, flags.Args(), stderr); err != nil {
 		fmt.Fprintf(stdout, "the profile can't be read: %v\n", err) // the step that needs it says why
 	}
@@ -104,7 +104,20 @@ func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		fmt.Fprintf(stdout, "not all packages could be compiled: %v\n", err)
 	}
 	fmt.Fprintf(stdout, "compiled %d packages\n", bytes.Count(listed.Bytes(), []byte("\n")))
+	if err := keep(ctx); err != nil {
+		return err
+	}
 	return stampTree(*out)
+}
+
+// depsCache returns the environment of a go command that keeps what it compiles in the folder out, and what to do after it.
+func depsCache(cache, out, lower string) (env []string, keep func(context.Context) error, err error) {
+	if !asksCacheProg("go") {
+		own, keep, err := ownCache(out)
+		return append(os.Environ(), "GOCACHE="+own), keep, err
+	}
+	prog, err := goCacheProg(cache, out, lower, out)
+	return append(os.Environ(), "GOCACHEPROG="+prog), func(context.Context) error { return nil }, err
 }
 
 // readProfile has go build read the profile that flags of the go command name. go list compiles as if there was none

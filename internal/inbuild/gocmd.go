@@ -45,6 +45,9 @@ func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 		cmd.Env = append(cmd.Env, "GOCACHEPROG="+prog)
+		if err := copyDeps(ctx, "go", cache, *deps); err != nil {
+			return err
+		}
 	}
 	if err := runCommand(cmd, stdout, stderr); err != nil {
 		return err

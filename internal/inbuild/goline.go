@@ -75,6 +75,9 @@ func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err := makeFolders(words); err != nil {
 		return err
 	}
+	if err := copyDeps(ctx, goCommand, l.goCache, l.deps...); err != nil {
+		return err
+	}
 	if l.compiler != "" {
 		fmt.Fprintf(stderr, "larder: C is compiled by %s\n", l.compiler)
 	}
