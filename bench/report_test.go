@@ -15,6 +15,7 @@ import (
 
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 const head = `# Benchmarks
@@ -23,7 +24,7 @@ Written by "make bench" on %s: %d CPUs (%s), %s, BuildKit %s, ko %s.
 
 Times are medians of %d builds after a warm-up, of the trees other than hello of %d; cold builds and fresh runners were
 measured once. All peers took turns, in one run, on one BuildKit, with the same toolchain, modules and module proxy,
-by buildctl to an OCI tar. What each was:
+by buildctl to an OCI tar; caches in the registry are compressed by zstd. What builders keep lay %s. What each was:
 
 - larder: its image, named by a "# syntax=" line; "larder, seed": the same with a seed of the compile cache;
 - larder build: the command, which is the frontend itself, on the same BuildKit;
@@ -39,10 +40,10 @@ brackets is what Larder is to reach. [bench](../bench) has the Dockerfiles and t
 Where Larder is slower: it runs as a frontend's image, and starts that, reads the module and source files and plans
 before BuildKit can tell that nothing has changed, which is most of the time where nothing has. After an edit it also
 copies the slice and starts one more step. Cold, it takes the toolchain from the module proxy, checks and unpacks it,
-where the others pull it as an image from a registry on loopback or have it; and what is imported is compiled, kept as a
-layer and then used, in two steps where the others have one. An import that is new does that again for all
-imports: out of the compile cache, or on a fresh runner anew. An edit of what all services share starts a step
-for each. In a tree of a thousand packages, reading all of it before the build is most of an edit's time.
+where the others pull it as an image from a registry on loopback or have it; and what is imported is compiled, kept as
+layers and then used, in three steps where the others have one. A new dependency has two shards of modules unpacked, all
+of them merged, and packages of all modules put into their layer again: out of the compile cache, or on a fresh runner
+compiled anew, but for the standard library's. An edit of what all services share starts a step for each.
 
 ![Larder's time as a part of its best peer's](benchmarks.svg)
 `
@@ -58,7 +59,7 @@ type report struct {
 func (r *report) add(results ...result) {
 	r.results = append(r.results, results...)
 	var b strings.Builder
-	fmt.Fprintf(&b, head, time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu(r.t), runtime.Version(), buildkit(r.t), ko(r.t), runs, slowRuns)
+	fmt.Fprintf(&b, head, time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu(r.t), runtime.Version(), buildkit(r.t), ko(r.t), runs, slowRuns, storage(r.t))
 	var bars []bar
 	for _, name := range r.inputs() {
 		if !isGrown(name) {
@@ -157,6 +158,16 @@ func cpu(t *testing.T) string {
 		}
 	}
 	return runtime.GOARCH
+}
+
+// storage says where temporary folders are, and with them the state of builders.
+func storage(t *testing.T) string {
+	var st unix.Statfs_t
+	require.NoError(t, unix.Statfs(os.TempDir(), &st))
+	if st.Type == unix.TMPFS_MAGIC {
+		return "in memory: ext4 makes files slowly for minutes after others were removed, as builders are here"
+	}
+	return "on a disk"
 }
 
 func ko(t *testing.T) string {
