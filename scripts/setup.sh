@@ -31,6 +31,7 @@ missing_for_slow() {
 	command -v $triple-gcc >/dev/null || missing+=("gcc-${triple//_/-}")
 	[ -e /usr/$triple/include/stdlib.h ] || missing+=("libc6-dev-$libc-cross")
 	command -v qemu-loongarch64 >/dev/null || missing+=(qemu-user)
+	command -v skopeo >/dev/null || missing+=(skopeo)
 }
 
 install_missing() {
