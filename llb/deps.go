@@ -51,6 +51,9 @@ func (b Builder) std(req DepsRequest) llb.State {
 		return empty
 	}
 	req.Label, req.Modules, req.Work = req.StdLabel, nil, ""
+	// BuildKit's keys leave out which cache mount a step has. Without it in the environment this step would be shared by
+	// modules whose caches are kept apart: the others have go.mod in their keys.
+	req.Env = append(slices.Clone(req.Env), "LARDER_CACHE="+req.Cache)
 	return b.compile(empty, req, []string{"--imports", importsFile, "--dir", "/"}, req.Flags, b.imports(list))
 }
 
