@@ -44,7 +44,7 @@ func (b Builder) Deps(req DepsRequest) llb.State {
 // empty where the module has a say in how these are compiled, by a profile or as GOFIPS140, and where there are no modules.
 func (b Builder) std(req DepsRequest) llb.State {
 	empty := llb.Scratch().Platform(b.Platform)
-	elsewhere := func(importPath string) bool { return strings.Contains(gomod.Host(importPath), ".") }
+	elsewhere := func(importPath string) bool { return !gomod.IsStandard(importPath) }
 	list := slices.DeleteFunc(slices.Clone(req.Slice.Imports), elsewhere)
 	fips := slices.ContainsFunc(req.Env, func(kv string) bool { return strings.HasPrefix(kv, "GOFIPS140=") })
 	if req.StdLabel == "" || len(list) == 0 || req.Modules == nil || req.Slice.Profile != "" || fips {

@@ -2,9 +2,10 @@ package dialect
 
 import (
 	"fmt"
-	"go/version"
 	"slices"
 	"strings"
+
+	"github.com/larder-build/larder/internal/gomod"
 )
 
 // Deps are the packages that a slice imports of other modules and of the standard library, compiled in a step of their
@@ -26,7 +27,7 @@ type Deps struct {
 // CacheProg reports whether the toolchain's go command asks another program for compiled packages: since Go 1.24. One that
 // doesn't has GOCACHE alone, into which they are copied, and what was compiled in one step can't be told from that of
 // another.
-func (d *Deps) CacheProg() bool { return version.Compare(d.Toolchain, "go1.24") >= 0 }
+func (d *Deps) CacheProg() bool { return gomod.HasCacheProg(d.Toolchain) }
 
 // addDeps plans the packages that a slice imports. It is nil where the toolchain isn't known, or there are none.
 func (p *Plan) addDeps(name string, d Deps) *Deps {

@@ -52,6 +52,10 @@ func Host(path string) string {
 	return host
 }
 
+// IsStandard reports whether an import path is one of the standard library, as the go command tells: its first element has
+// no dot.
+func IsStandard(importPath string) bool { return !strings.Contains(Host(importPath), ".") }
+
 // PublicHost reports whether a host is one of those, of the well-known ones, that anybody can fetch modules from.
 func PublicHost(host string) bool {
 	return slices.Contains(publicHosts, host)

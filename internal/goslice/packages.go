@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/internal/gomod"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -23,7 +24,7 @@ func (s *slicer) match(pattern string) ([]string, error) {
 		if ok, err := s.isDir(dir); err != nil || !ok {
 			return nil, orWhole(err, pattern)
 		}
-	case path.IsAbs(clean) || !strings.Contains(firstElement(clean), ".") && s.local(clean) == "":
+	case path.IsAbs(clean) || gomod.IsStandard(clean) && s.local(clean) == "":
 		return nil, whole("%s is a pattern that isn't followed", pattern)
 	case s.local(clean) == "":
 		if recursive {
@@ -49,11 +50,6 @@ func orWhole(err error, pattern string) error {
 		return err
 	}
 	return whole("%s isn't there", pattern)
-}
-
-func firstElement(p string) string {
-	first, _, _ := strings.Cut(p, "/")
-	return first
 }
 
 // local returns the path of the module of the tree that an import path is of, or "".

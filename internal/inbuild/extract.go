@@ -42,13 +42,13 @@ func extract(ctx context.Context, out *os.Root, file, prefix string, mode func(n
 	made := map[string]bool{}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	sums := make([]string, len(z.File)) // of the entries, as dirhash.Hash1 has them
+	sums := make([]entrySum, len(z.File))
 	for i, f := range z.File {
 		if groupCtx.Err() != nil {
 			break
 		}
 		if strings.HasSuffix(f.Name, "/") {
-			sums[i] = sumLine(sha256.New(), f)
+			sums[i] = entrySum{f.Name, sha256.New()}
 			continue
 		}
 		name, err := makeFolder(out, f, prefix, made)
@@ -62,30 +62,28 @@ func extract(ctx context.Context, out *os.Root, file, prefix string, mode func(n
 				return fmt.Errorf("entry %q: %w", f.Name, modfetch.OneLine(err))
 			}
 			left.Add(-n)
-			sums[i] = sumLine(content, f)
+			sums[i] = entrySum{f.Name, content}
 			return nil
 		})
 	}
 	if err := cmp.Or(group.Wait(), context.Cause(ctx)); err != nil {
 		return "", err
 	}
-	return sumOf(z.File, sums), nil
+	return sumOf(sums), nil
 }
 
-func sumLine(content hash.Hash, f *zip.File) string {
-	return fmt.Sprintf("%x  %s\n", content.Sum(nil), f.Name)
+// An entrySum is an entry of a zip and the SHA-256 of its content.
+type entrySum struct {
+	name    string
+	content hash.Hash
 }
 
-// sumOf returns the h1 hash of entries by their lines: golang.org/x/mod/sumdb/dirhash.Hash1 says how that is made.
-func sumOf(files []*zip.File, lines []string) string {
-	order := make([]int, len(files))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(files[a].Name, files[b].Name) })
+// sumOf returns the h1 hash of a zip with some entries: golang.org/x/mod/sumdb/dirhash.Hash1 says how that is made.
+func sumOf(entries []entrySum) string {
+	slices.SortFunc(entries, func(a, b entrySum) int { return cmp.Compare(a.name, b.name) })
 	h := sha256.New()
-	for _, i := range order {
-		io.WriteString(h, lines[i])
+	for _, e := range entries {
+		fmt.Fprintf(h, "%x  %s\n", e.content.Sum(nil), e.name)
 	}
 	return "h1:" + base64.StdEncoding.EncodeToString(h.Sum(nil))
 }

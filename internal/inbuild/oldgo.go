@@ -3,7 +3,6 @@ package inbuild
 import (
 	"context"
 	"fmt"
-	"go/version"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,10 +10,11 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/internal/cacheprog"
+	"github.com/larder-build/larder/internal/gomod"
 )
 
-// asksCacheProg reports whether a go command takes compiled packages from GOCACHEPROG: since Go 1.24. An older one has
-// GOCACHE alone. It goes by GOROOT/VERSION; without one, as in a GOROOT of somebody's own making, it is a newer one.
+// asksCacheProg reports whether a go command takes compiled packages from GOCACHEPROG. One that doesn't has GOCACHE alone.
+// It goes by GOROOT/VERSION; without one, as in a GOROOT of somebody's own making, it is a newer one.
 func asksCacheProg(goCommand string) bool {
 	file, err := exec.LookPath(goCommand)
 	if err != nil {
@@ -28,7 +28,7 @@ func asksCacheProg(goCommand string) bool {
 		return true
 	}
 	v, _, _ := strings.Cut(string(data), "\n")
-	return !version.IsValid(v) || version.Compare(v, "go1.24") >= 0
+	return gomod.HasCacheProg(v)
 }
 
 // copyDeps copies what is compiled already into the GOCACHE of a go command that takes it from nowhere else. What can't be
