@@ -38,6 +38,9 @@ type result struct {
 	median                time.Duration
 }
 
+// cacheTo, and a reference, is where a build exports its cache.
+const cacheTo = "type=registry,mode=max,compression=zstd,ref="
+
 // measure runs all scenarios of an input, each by all peers in turns.
 func (w *world) measure(in input, rep *report) {
 	dir := w.t.TempDir()
@@ -48,7 +51,7 @@ func (w *world) measure(in input, rep *report) {
 		rep.add(w.run1(in, dir, s)...)
 	}
 	for _, p := range w.peersOf(in.without([]string{gateway, mounts, layers})) { // the caches that fresh runners take
-		p.build(w, in, dir, w.desk, []string{"--export-cache", "type=registry,mode=max,compression=zstd,ref=" + w.cacheRef(p, in)})
+		p.build(w, in, dir, w.desk, []string{"--export-cache", cacheTo + w.cacheRef(p, in)})
 	}
 	seed := w.t.TempDir()
 	w.write(dir, "Dockerfile", w.dockerfile(gateway, in))

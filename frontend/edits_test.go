@@ -39,10 +39,16 @@ COPY --from=two /out/two /usr/local/bin/two
 	g.context = filepath.Join(g.context, "services")
 }
 
+// The steps that compile what isn't the module's.
+const (
+	stepStd  = "compile the standard library's part of it"
+	stepDeps = "compile what is imported from elsewhere"
+)
+
 // edits holds that an edit runs what compiles the file, and nothing else.
 func edits(g *gateway) {
 	services(g)
-	std, deps := "compile the standard library's part of it", "compile what is imported from elsewhere"
+	std, deps := stepStd, stepDeps
 	test, one, two := "GO test ./shared", "GO build -o /out/one ./cmd/one", "GO build -o /out/two ./cmd/two"
 	root, log := g.export()
 	require.ElementsMatch(g.t, []string{std, std, deps, deps, test, one, two}, ran(log), "the services import the same")

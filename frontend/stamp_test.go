@@ -17,9 +17,7 @@ import (
 )
 
 const (
-	stampStd     = "compile the standard library's part of it"
-	stampDeps    = "compile what is imported from elsewhere"
-	stampCompile = "compile what is linked"
+	stepCompile = "compile what is linked"
 	// -v has go name the packages that it compiles.
 	stampX   = `build -v -trimpath -ldflags="-X main.version=${VERSION}" -o /out/app .`
 	stampVCS = `build -v -trimpath -buildvcs -o /out/app .`
@@ -67,7 +65,7 @@ func stamps(g *gateway) {
 		return []string{"--opt", "build-arg:VERSION=" + v}, "GO " + strings.ReplaceAll(stampX, "${VERSION}", v)
 	}
 	first, log := g.export()
-	require.ElementsMatch(g.t, []string{stampStd, stampDeps, stampCompile, link}, ran(log))
+	require.ElementsMatch(g.t, []string{stepStd, stepDeps, stepCompile, link}, ran(log))
 	require.Empty(g.t, compiles(log), "the line only links")
 	require.Equal(g.t, "dev hello\n", stderrOf(g.t, filepath.Join(first, "app")))
 
@@ -96,7 +94,7 @@ func stamps(g *gateway) {
 func stampsCommits(g *gateway) {
 	repo := stamped(g, stampVCS)
 	bin, log := g.larderBuild()
-	require.Subset(g.t, []string{stampStd, stampDeps, stampCompile, "GO " + stampVCS}, ran(log))
+	require.Subset(g.t, []string{stepStd, stepDeps, stepCompile, "GO " + stampVCS}, ran(log))
 	require.Equal(g.t, []string{"example.com/stamped"}, compiles(log), "go has the commit in the main package, too")
 	host := hostBuild(g)
 	require.Equal(g.t, "v1.2.0", host.Main.Version)

@@ -194,8 +194,9 @@ func (f *refFS) listed(name string) (st *fstypes.Stat, known bool) {
 	if name == "." || !known {
 		return nil, false
 	}
+	base := path.Base(name)
 	for _, st := range stats {
-		if path.Base(st.Path) == path.Base(name) {
+		if path.Base(st.Path) == base {
 			return st, true
 		}
 	}

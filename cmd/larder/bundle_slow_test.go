@@ -20,6 +20,9 @@ func TestSlowBundleBySkopeo(t *testing.T) {
 	from, to, back := filepath.Join(dir, "bundle"), filepath.Join(dir, "copy"), filepath.Join(dir, "back")
 	w.larder("bundle", "create", "--no-images", "-o", from, w.context)
 
+	skopeo := func(args ...string) {
+		testkit.Run(t, "skopeo", append([]string{"--insecure-policy", "copy", "--quiet", "--preserve-digests"}, args...)...)
+	}
 	var index struct {
 		Manifests []struct {
 			Annotations map[string]string
@@ -31,13 +34,13 @@ func TestSlowBundleBySkopeo(t *testing.T) {
 	require.Greater(t, len(index.Manifests), 2)
 	for _, m := range index.Manifests {
 		name := m.Annotations["org.opencontainers.image.ref.name"]
-		testkit.Run(t, "skopeo", "--insecure-policy", "copy", "--quiet", "--preserve-digests", "oci:"+from+":"+name, "oci:"+to+":"+name)
+		skopeo("oci:"+from+":"+name, "oci:"+to+":"+name)
 	}
 	require.Contains(t, w.larder("bundle", "verify", "--go-sum", filepath.Join(w.context, "go.sum"), to), "2 modules")
 	require.Empty(t, w.larder("bundle", "diff", from, to))
 
-	testkit.Run(t, "skopeo", "--insecure-policy", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false", "oci:"+from+":modules", "docker://"+repo)
-	testkit.Run(t, "skopeo", "--insecure-policy", "copy", "--quiet", "--preserve-digests", "--src-tls-verify=false", "docker://"+repo, "oci:"+back+":modules")
+	skopeo("--dest-tls-verify=false", "oci:"+from+":modules", "docker://"+repo)
+	skopeo("--src-tls-verify=false", "docker://"+repo, "oci:"+back+":modules")
 	w.env = []string{"GOPROXY=off"}
 	out, err := w.build("--build-context", "larder-modules=oci-layout://"+back+":modules", "--build-context", "larder-toolchain="+w.proxy, "-o", filepath.Join(dir, "root"))
 	require.NoError(t, err, "%s", out)
