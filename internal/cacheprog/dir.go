@@ -113,7 +113,7 @@ func (d Dir) writeEntry(action, output []byte, size int64, stamp time.Time) erro
 	if at.IsZero() {
 		at = time.Now()
 	}
-	if _, err := fmt.Fprintf(t, "v1 %x %x %20d %20d\n", action, output, size, at.UnixNano()); err != nil {
+	if _, err := io.WriteString(t, entryLine(action, output, size, at)); err != nil {
 		return fmt.Errorf("storing the entry of action %x: %w", action, err)
 	}
 	if err := t.commit(stamp); err != nil {
@@ -149,7 +149,19 @@ func readEntry(path string, action []byte) (e Entry, ok bool) {
 		return Entry{}, false
 	}
 	line, err := os.ReadFile(path)
-	if err != nil || len(line) != entrySize {
+	if err != nil {
+		return Entry{}, false
+	}
+	return parseEntry(line, action)
+}
+
+// entryLine is the text of an entry.
+func entryLine(action, output []byte, size int64, at time.Time) string {
+	return fmt.Sprintf("v1 %x %x %20d %20d\n", action, output, size, at.UnixNano())
+}
+
+func parseEntry(line, action []byte) (e Entry, ok bool) {
+	if len(line) != entrySize {
 		return Entry{}, false
 	}
 	rest, ok := bytes.CutPrefix(line, fmt.Appendf(nil, "v1 %x ", action))
