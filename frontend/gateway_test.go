@@ -76,6 +76,8 @@ func TestGateway(t *testing.T) {
 	root := t.TempDir()
 	g.buildctl(g.context, "--opt", "build-arg:"+arg, "--output", "type=local,dest="+root)
 	g.runApp(root)
+	log := g.buildctl(g.context, "--opt", "build-arg:"+arg, "--opt", "label:org.opencontainers.image.revision=1", "--output", "type=oci,dest="+filepath.Join(t.TempDir(), "image.tar"))
+	require.Empty(t, ran(log), "a label compiles nothing anew")
 
 	root = t.TempDir()
 	g.buildx("build", "--build-arg", arg, "--output", root, g.context)
