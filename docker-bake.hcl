@@ -11,13 +11,19 @@ target "platforms" {
   platforms = ["linux/amd64", "linux/arm64"]
 }
 
+// A fresh builder unpacks zstd in a third of the time of gzip, before each of its builds can begin. What is too old for
+// that, BuildKit before 0.10 and Docker before 23, is too old for Larder.
+target "compressed" {
+  output = ["type=image,oci-mediatypes=true,compression=zstd,force-compression=true"]
+}
+
 target "frontend" {
-  inherits = ["platforms"]
+  inherits = ["platforms", "compressed"]
   tags     = ["${REPO}:${TAG}"]
 }
 
 target "frontend-larder" {
-  inherits          = ["platforms"]
+  inherits          = ["platforms", "compressed"]
   dockerfile-inline = "# syntax=${LARDER}"
   target            = "larder-frontend"
   tags              = ["${REPO}:${TAG}"]

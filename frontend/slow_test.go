@@ -60,6 +60,7 @@ func (g *gateway) checkFrontend(tag string, archs ...string) {
 		config := testkit.Run(g.t, crane, "config", "--platform", "linux/"+arch, ref)
 		require.Contains(g.t, config, `"moby.buildkit.frontend.network.none":"true"`)
 		require.Contains(g.t, config, `"moby.buildkit.frontend.caps":"`+testkit.FrontendCaps+`"`)
+		require.Contains(g.t, testkit.Run(g.t, crane, "manifest", "--platform", "linux/"+arch, ref), "tar+zstd")
 		file := filepath.Join(g.t.TempDir(), "fs.tar")
 		testkit.Run(g.t, crane, "export", "--platform", "linux/"+arch, ref, file)
 		fi, err := os.Stat(file)
