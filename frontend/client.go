@@ -29,6 +29,8 @@ type client struct {
 	shown     *pb.SourceInfo    // what to show in its place; nil leaves the rewritten text
 	rewrites  []dialect.Rewrite // of instructions, whose steps are shown as the user wrote them
 
+	keyed map[digest.Digest]bool // see keyBySteps
+
 	configs sync.Map // of images, by what was asked
 
 	once   sync.Once
@@ -156,6 +158,11 @@ func (c *client) ResolveImageConfig(ctx context.Context, ref string, opt sourcer
 
 // Solve implements gateway.Client.
 func (c *client) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+	if len(c.keyed) > 0 && req.Definition != nil {
+		if err := keyBySteps(req.Definition, c.keyed); err != nil {
+			return nil, err
+		}
+	}
 	if c.shown != nil && req.Definition.GetSource() != nil {
 		for i, info := range req.Definition.Source.Infos {
 			if c.isRewritten(info) {

@@ -79,6 +79,7 @@ func edits(g *gateway) {
 	elsewhere(g, one)
 	seeds(g, []string{std, std, std, deps, deps, deps, test, one, two})
 	requirement(g, []string{deps, deps, deps, test, one, two})
+	otherProxy(g)
 
 	sub := *g
 	sub.context = filepath.Join(g.t.TempDir(), "whole")
@@ -98,6 +99,14 @@ func requirement(g *gateway, want []string) {
 	_, log := g.export()
 	require.ElementsMatch(g.t, want, ran(log))
 	g.add("go.mod", mod, "go.sum", sums)
+}
+
+// otherProxy holds that modules are fetched from another proxy, and as they are the same, nothing is compiled anew.
+func otherProxy(g *gateway) {
+	g.export()
+	_, log := g.export("--opt", "build-arg:GOPROXY="+strings.Replace(g.proxy, "127.0.0.1", "localhost", 1))
+	require.NotEmpty(g.t, done(log, `\[modules[^\]]*\] fetch .*`))
+	require.Empty(g.t, ran(log))
 }
 
 // elsewhere builds on another builder, which has nothing but the first one's exported cache, after an edit.

@@ -97,6 +97,11 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	if err := b.supplyCompiled(ctx, plan, steps, whole, toolchains, modules); err != nil {
 		return err
 	}
+	if steps.ByVertex {
+		if b.client.keyed, err = b.keyed(ctx, plan); err != nil {
+			return err
+		}
+	}
 	shown := sourceInfo(b.src)
 	if plan.Level == 0 {
 		shown = nil // there is no line of the user's to show
@@ -148,6 +153,7 @@ func (b *build) steps() (larder.Builder, error) {
 	steps := larder.Builder{Platform: b.buildPlatform(), NoCache: b.ui.IsNoCache(""), Proxy: proxyEnv(b.ui.BuildArgs)}
 	caps := b.client.BuildOpts().LLBCaps
 	steps.Merge = caps.Supports(pb.CapMergeOp) == nil
+	steps.ByVertex = caps.Supports(pb.CapExecMountContentCache) == nil
 	if name := b.client.opts[inbuildOpt]; name != "" {
 		local := llb.Local("larder-inbuild", llb.SessionID(b.client.BuildOpts().SessionID), llb.SharedKeyHint("larder-inbuild"),
 			llb.IncludePatterns([]string{name}), llb.WithCustomName("[internal] load Larder's own steps"))

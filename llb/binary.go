@@ -46,11 +46,11 @@ func (b Builder) Binary(req BinaryRequest) llb.State {
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
 	}
 	if req.Modules != nil {
-		opts = append(opts, llb.AddMount(ModCache, *req.Modules, llb.Readonly))
+		opts = append(opts, b.made(ModCache, *req.Modules))
 	}
 	opts = append(opts, seeded(req.Seeded))
 	if req.Deps != nil {
-		opts = append(opts, llb.AddMount(depsDir, *req.Deps, llb.Readonly))
+		opts = append(opts, b.made(depsDir, *req.Deps))
 	}
 	opts = append(opts, goEnvironment(req.Target, append([]string{"GOWORK=" + workFile(req.Work)}, req.Env...)))
 	return b.run(req.Toolchain, req.Label, args, opts...)

@@ -74,7 +74,7 @@ func (b Builder) compile(already llb.State, req DepsRequest, flags, goArgs []str
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
 		seeded(req.Seeded))
 	if req.Modules != nil {
-		opts = append(opts, llb.AddMount(ModCache, *req.Modules, llb.Readonly))
+		opts = append(opts, b.made(ModCache, *req.Modules))
 	}
 	opts = append(opts, goEnvironment(req.Target, append([]string{"GOWORK=" + workFile(req.Work)}, req.Env...)))
 	return b.runOnto(already, req.Toolchain, req.Label, args, opts...)

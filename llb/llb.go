@@ -35,6 +35,7 @@ type Builder struct {
 	Platform   ocispecs.Platform // the builder's platform
 	NoCache    bool              // run every step anew
 	Merge      bool              // the builder can merge layers
+	ByVertex   bool              // the builder can leave the content of a mount out of a step's key
 	Proxy      *llb.ProxyEnv     // HTTP_PROXY and the like, for steps that fetch; never part of a key
 }
 
@@ -69,6 +70,16 @@ func (b Builder) runOnto(out, root llb.State, name string, args []string, opts .
 		opts = append(opts, llb.IgnoreCache)
 	}
 	return root.Platform(b.Platform).Run(opts...).AddMount(outDir, out)
+}
+
+// made mounts what other steps made, modules or compiled packages. Those steps key the one that mounts it, where the builder
+// can leave it at that, not the content: all of it would be read for that, which takes seconds.
+func (b Builder) made(dir string, st llb.State) llb.RunOption {
+	opts := []llb.MountOption{llb.Readonly}
+	if b.ByVertex {
+		opts = append(opts, llb.ContentCache(llb.MountContentCacheOff))
+	}
+	return llb.AddMount(dir, st, opts...)
 }
 
 // network lets a step fetch: with the builder's network, its HTTP proxy and, if the build has a secret of the name ca,

@@ -29,7 +29,7 @@ var (
 )
 
 func testBuilder() Builder {
-	return Builder{Helper: llb.Image("larder-inbuild"), HelperPath: "/larder-frontend", Platform: amd64}
+	return Builder{Helper: llb.Image("larder-inbuild"), HelperPath: "/larder-frontend", Platform: amd64, ByVertex: true}
 }
 
 func testSet(t *testing.T, lines ...string) gomod.Set {
@@ -136,6 +136,9 @@ func writeOp(out *strings.Builder, i int, op *pb.Op) {
 			}
 			if m.SecretOpt != nil {
 				fmt.Fprintf(out, " secret=%s optional=%v", m.SecretOpt.ID, m.SecretOpt.Optional)
+			}
+			if m.ContentCache == pb.MountContentCache_OFF {
+				fmt.Fprint(out, " keyed by vertex")
 			}
 			fmt.Fprintln(out)
 		}

@@ -20,7 +20,7 @@ func (b Builder) Compile(req CompileRequest) llb.State {
 	flags := []string{"--lower", depsDir, "--dir", path.Join(Src, req.Dir)}
 	return b.compile(llb.Scratch().Platform(b.Platform), req.DepsRequest, flags, append([]string{"-buildvcs=false"}, req.Args...),
 		llb.AddMount(Src, req.Source, llb.Readonly),
-		llb.AddMount(depsDir, *req.Deps, llb.Readonly))
+		b.made(depsDir, *req.Deps))
 }
 
 // Repository returns a tree that the go command takes for the root of a git working tree: all that it looks for is a
