@@ -55,7 +55,7 @@ test-slow: setup setup-slow larder tools lint
 # Larder beside its peers, into docs/benchmarks.md: takes over an hour on two cores.
 bench: setup larder tools
 	GOBIN=$(CURDIR)/bin/tools go install github.com/google/ko@v0.19.1
-	go test -tags bench -count=1 -timeout 3h -v $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") ./bench
+	go test -tags bench -count=1 -timeout 3h -v $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./bench
 
 lint:
 	unformatted=$$(gofmt -l bench cmd docs examples frontend internal llb); \

@@ -36,20 +36,22 @@ func isGrown(name string) bool {
 
 // growthChart draws the seconds of each generated tree over its size, both in powers of ten: a line that rises by one
 // square for each is linear growth.
-func growthChart(results []result) string {
+func growthChart(tables []*table) string {
 	const square, left, height = 140, 60, 4
 	lines, order := map[string]string{}, []string{}
-	for _, r := range results {
+	for _, tab := range tables {
 		var n float64
 		var kind string
-		if _, err := fmt.Sscanf(r.input, "%g %s", &n, &kind); err != nil || !isGrown(r.input) {
+		if _, err := fmt.Sscanf(tab.Input, "%g %s", &n, &kind); err != nil || !isGrown(tab.Input) {
 			continue
 		}
-		name := r.peer + ", " + kind + ", " + r.scenario
-		if lines[name] == "" {
-			order = append(order, name)
+		for _, r := range tab.Results {
+			name := r.Peer + ", " + kind + ", " + r.Scenario
+			if lines[name] == "" {
+				order = append(order, name)
+			}
+			lines[name] += fmt.Sprintf("%.0f,%.0f ", left+square*(math.Log10(n)-1), square*(height-1-math.Log10(r.Seconds)-1))
 		}
-		lines[name] += fmt.Sprintf("%.0f,%.0f ", left+square*(math.Log10(n)-1), square*(height-1-math.Log10(r.median.Seconds())-1))
 	}
 	colours := []string{"#3b7a57", "#c33", "#36c", "#c80", "#6a3", "#a3a", "#088", "#555"}
 	var b strings.Builder

@@ -11,15 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A push is what a registry gets anew of the layers of modules when one dependency is added.
-type push struct {
-	input       string
-	pushed, all int64
-}
-
-// pushed measures that by what the registry's cache has: of a file that needs no modules, of one that needs all, and of
-// that with a dependency more.
-func (w *world) pushed(in input, dir string) push {
+// pushed measures what a registry gets anew of the layers of modules when one dependency is added, by what its cache has:
+// of a file that needs no modules, of one that needs all, and of that with a dependency more.
+func (w *world) pushed(in input, dir string) weight {
 	ref := w.registry + "/cache/" + in.repository() + ":pushed"
 	export := func(line string) map[string]int64 {
 		w.write(dir, "Dockerfile", w.larderLine()+"FROM go AS list\n"+line+"\nFROM scratch\nCOPY --from=list /usr/local/go/VERSION /\n")
@@ -30,7 +24,7 @@ func (w *world) pushed(in input, dir string) push {
 	before := export("GO list -m all")
 	w.require(dir, in.main)
 	after := export("GO list -m all")
-	return push{in.name, missing(before, after), missing(none, before)}
+	return weight{"module layers pushed when one dependency is added", missing(before, after), missing(none, before), 0.15}
 }
 
 // missing returns the bytes of layers that old lacks.

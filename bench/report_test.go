@@ -4,7 +4,10 @@ package bench
 
 import (
 	"debug/buildinfo"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,11 +23,12 @@ import (
 
 const head = `# Benchmarks
 
-Written by "make bench" on %s: %d CPUs (%s), %s, BuildKit %s, ko %s.
+Written by "make bench". A run of some trees alone (TESTFLAGS=-run=TestBench/hello) replaces their tables, and leaves the
+others; [benchmarks.json](benchmarks.json) has the figures.
 
 Times are medians of %d builds after a warm-up, of the trees other than hello of %d; cold builds and fresh runners were
-measured once. All peers took turns, in one run, on one BuildKit, with the same toolchain, modules and module proxy,
-by buildctl to an OCI tar; caches in the registry are compressed by zstd. What builders keep lay %s. What each was:
+measured once. All peers of a table took turns, in one run, on one BuildKit, with the same toolchain, modules and module
+proxy, by buildctl to an OCI tar; caches in the registry are compressed by zstd. What each was:
 
 - larder: its image, named by a "# syntax=" line; "larder, seed": the same with a seed of the compile cache;
 - larder build: the command, which is the frontend itself, on the same BuildKit;
@@ -48,33 +52,100 @@ compiled anew, but for the standard library's. An edit of what all services shar
 ![Larder's time as a part of its best peer's](benchmarks.svg)
 `
 
-// A report is what has been measured so far. It is written after each scenario, for a run takes long.
+// A report is what has been measured, in this run or, of other trees, in those before. It is written after each scenario,
+// for a run takes long.
 type report struct {
-	t       *testing.T
-	dir     string
-	results []result
-	pushes  []push
+	t      *testing.T
+	dir    string
+	run    string
+	tables []*table
+	begun  map[string]bool // the inputs that this run has measured something of
 }
 
-func (r *report) add(results ...result) {
-	r.results = append(r.results, results...)
+// A table is what one run has measured of one input.
+type table struct {
+	Input   string
+	Run     string // when, where and by what
+	Results []result
+	Weights []weight `json:",omitempty"`
+}
+
+// A weight is a number of bytes, and what it is a part of.
+type weight struct {
+	What      string
+	Bytes, Of int64
+	Goal      float64 // the part to reach, at most
+}
+
+// A result is the median of one scenario for one peer.
+type result struct {
+	Scenario, Peer string
+	Goal           float64 // the ratio to reach
+	Against        bool    // the ratio is to the best of these
+	Seconds        float64
+}
+
+const figures = "benchmarks.json"
+
+func newReport(t *testing.T) *report {
+	r := &report{t: t, dir: filepath.Join(testkit.Root(t), "docs"), begun: map[string]bool{}}
+	r.run = fmt.Sprintf("%s: %d CPUs (%s), %s, BuildKit %s, ko %s; what builders keep lay %s", time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu(t), runtime.Version(), buildkit(t), ko(t), storage(t))
+	data, err := os.ReadFile(filepath.Join(r.dir, figures))
+	if !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(data, &r.tables))
+	}
+	return r
+}
+
+// table returns the table of an input, which is empty when a run comes to it first.
+func (r *report) table(input string) *table {
+	i := slices.IndexFunc(r.tables, func(tab *table) bool { return tab.Input == input })
+	if i < 0 {
+		i = len(r.tables)
+		r.tables = append(r.tables, nil)
+	}
+	if !r.begun[input] {
+		r.begun[input] = true
+		r.tables[i] = &table{Input: input, Run: r.run}
+	}
+	return r.tables[i]
+}
+
+func (r *report) add(input string, results ...result) {
+	tab := r.table(input)
+	tab.Results = append(tab.Results, results...)
+	r.writeAll()
+}
+
+func (r *report) weigh(input string, w weight) {
+	tab := r.table(input)
+	tab.Weights = append(tab.Weights, w)
+	fmt.Printf("%s | %s | %d of %d\n", input, w.What, w.Bytes, w.Of)
+	r.writeAll()
+}
+
+func (r *report) writeAll() {
+	data, err := json.MarshalIndent(r.tables, "", "\t")
+	require.NoError(r.t, err)
+	r.write(figures, string(data)+"\n")
 	var b strings.Builder
-	fmt.Fprintf(&b, head, time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu(r.t), runtime.Version(), buildkit(r.t), ko(r.t), runs, slowRuns, storage(r.t))
+	fmt.Fprintf(&b, head, runs, slowRuns)
 	var bars []bar
-	for _, name := range r.inputs() {
-		if !isGrown(name) {
-			bars = append(bars, r.table(&b, name)...)
+	for _, tab := range r.tables {
+		if !isGrown(tab.Input) {
+			bars = append(bars, tab.write(&b)...)
 		}
 	}
-	r.pushed(&b)
-	if slices.ContainsFunc(r.inputs(), isGrown) {
+	r.writeWeights(&b)
+	if slices.ContainsFunc(r.tables, func(tab *table) bool { return isGrown(tab.Input) }) {
 		b.WriteString("\n## How the cost grows\n\nA program that imports 10, 100 or 1,000 modules, or packages of its own tree.\n\n![Seconds by number](growth.svg)\n")
-		for _, name := range r.inputs() {
-			if isGrown(name) {
-				r.table(&b, name)
+		for _, tab := range r.tables {
+			if isGrown(tab.Input) {
+				tab.write(&b)
 			}
 		}
-		r.write("growth.svg", growthChart(r.results))
+		r.write("growth.svg", growthChart(r.tables))
 	}
 	r.write("benchmarks.md", b.String())
 	r.write("benchmarks.svg", chart(bars))
@@ -84,68 +155,55 @@ func (r *report) write(name, text string) {
 	require.NoError(r.t, os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o644))
 }
 
-func (r *report) inputs() (names []string) {
-	for _, res := range r.results {
-		if !slices.Contains(names, res.input) {
-			names = append(names, res.input)
-		}
-	}
-	return names
-}
-
-// table writes the table of one input.
-func (r *report) table(b *strings.Builder, name string) (bars []bar) {
+// write writes a table, and returns its bars for the chart.
+func (tab *table) write(b *strings.Builder) (bars []bar) {
 	var scenarios, peers []string
 	byName := map[string]result{}
-	for _, res := range r.results {
-		if res.input != name {
-			continue
+	for _, res := range tab.Results {
+		if !slices.Contains(scenarios, res.Scenario) {
+			scenarios = append(scenarios, res.Scenario)
 		}
-		if !slices.Contains(scenarios, res.scenario) {
-			scenarios = append(scenarios, res.scenario)
+		if !slices.Contains(peers, res.Peer) {
+			peers = append(peers, res.Peer)
 		}
-		if !slices.Contains(peers, res.peer) {
-			peers = append(peers, res.peer)
-		}
-		byName[res.scenario+"|"+res.peer] = res
+		byName[res.Scenario+"|"+res.Peer] = res
 	}
-	fmt.Fprintf(b, "\n### %s\n\n| scenario | %s | ratio |\n| --- |%s --- |\n", name, strings.Join(peers, " | "), strings.Repeat(" --- |", len(peers)))
+	fmt.Fprintf(b, "\n### %s\n\n%s.\n\n| scenario | %s | ratio |\n| --- |%s --- |\n", tab.Input, tab.Run, strings.Join(peers, " | "), strings.Repeat(" --- |", len(peers)))
 	for _, s := range scenarios {
-		row, best := []string{s}, time.Duration(0)
+		row, best := []string{s}, 0.0
 		for _, p := range peers {
 			res, ok := byName[s+"|"+p]
 			cell := ""
 			if ok {
-				cell = fmt.Sprintf("%.2f s", res.median.Seconds())
+				cell = fmt.Sprintf("%.2f s", res.Seconds)
 			}
-			if res.against {
+			if res.Against {
 				cell = "**" + cell + "**"
-				if best == 0 || res.median < best {
-					best = res.median
+				if best == 0 || res.Seconds < best {
+					best = res.Seconds
 				}
 			}
 			row = append(row, cell)
 		}
 		ours := byName[s+"|"+gateway]
-		ratio := ours.median.Seconds() / best.Seconds()
+		ratio := ours.Seconds / best
 		goal := ""
-		if ours.goal > 0 {
-			goal = fmt.Sprintf(" (%g)", ours.goal)
+		if ours.Goal > 0 {
+			goal = fmt.Sprintf(" (%g)", ours.Goal)
 		}
 		fmt.Fprintf(b, "| %s | %.2f%s |\n", strings.Join(row, " | "), ratio, goal)
-		bars = append(bars, bar{name + ": " + s, ratio, ours.goal})
+		bars = append(bars, bar{tab.Input + ": " + s, ratio, ours.Goal})
 	}
 	return bars
 }
 
-// pushed writes what one more dependency makes a registry get.
-func (r *report) pushed(b *strings.Builder) {
-	if len(r.pushes) == 0 {
-		return
-	}
-	b.WriteString("\n### Bytes of module layers pushed when one dependency is added\n\n| tree | pushed | of | part (at most 15 %) |\n| --- | --- | --- | --- |\n")
-	for _, p := range r.pushes {
-		fmt.Fprintf(b, "| %s | %d | %d | %.1f %% |\n", p.input, p.pushed, p.all, 100*float64(p.pushed)/float64(p.all))
+// writeWeights writes what is measured in bytes.
+func (r *report) writeWeights(b *strings.Builder) {
+	b.WriteString("\n### Bytes\n\n| tree | what | bytes | of | part |\n| --- | --- | --- | --- | --- |\n")
+	for _, tab := range r.tables {
+		for _, w := range tab.Weights {
+			fmt.Fprintf(b, "| %s | %s | %d | %d | %.3f (%g) |\n", tab.Input, w.What, w.Bytes, w.Of, float64(w.Bytes)/float64(w.Of), w.Goal)
+		}
 	}
 }
 

@@ -30,14 +30,6 @@ type scenario struct {
 	build   func(p peer) // by default, the peer's own way
 }
 
-// A result is the median of one scenario for one peer.
-type result struct {
-	input, scenario, peer string
-	goal                  float64
-	against               bool // the ratio is to the best of these
-	median                time.Duration
-}
-
 // cacheTo, and a reference, is where a build exports its cache.
 const cacheTo = "type=registry,mode=max,compression=zstd,ref="
 
@@ -46,9 +38,9 @@ func (w *world) measure(in input, rep *report) {
 	dir := w.t.TempDir()
 	in.make(w.t, dir)
 	w.write(dir, ".ko.yaml", "defaultLdflags: [-s, -w]\n")
-	rep.add(w.run1(in, dir, scenario{name: "cold, modules from a proxy on loopback", goal: 1.05, fresh: true, against: []string{mounts, layers, koBuild}, also: []string{floor}})...)
+	rep.add(in.name, w.run1(in, dir, scenario{name: "cold, modules from a proxy on loopback", goal: 1.05, fresh: true, against: []string{mounts, layers, koBuild}, also: []string{floor}})...)
 	for _, s := range w.warm(in, dir) {
-		rep.add(w.run1(in, dir, s)...)
+		rep.add(in.name, w.run1(in, dir, s)...)
 	}
 	for _, p := range w.peersOf(in.without([]string{gateway, mounts, layers})) { // the caches that fresh runners take
 		p.build(w, in, dir, w.desk, []string{"--export-cache", cacheTo + w.cacheRef(p, in)})
@@ -57,17 +49,17 @@ func (w *world) measure(in input, rep *report) {
 	w.write(dir, "Dockerfile", w.dockerfile(gateway, in))
 	w.buildctl(dir, w.desk, "type=local,dest="+seed, "--opt", "target=larder-gocache")
 	for _, s := range w.runner(in, dir, seed) {
-		rep.add(w.run1(in, dir, s)...)
+		rep.add(in.name, w.run1(in, dir, s)...)
 	}
-	rep.pushes = append(rep.pushes, w.pushed(in, dir))
+	rep.weigh(in.name, w.pushed(in, dir))
 	if in.bake {
 		w.buildx("create", "--name", "bench", "--driver", "remote", w.desk)
-		rep.add(w.run1(in, dir, scenario{name: bakeName, goal: 0.3, against: []string{mounts}, change: w.editing(dir, in.main),
+		rep.add(in.name, w.run1(in, dir, scenario{name: bakeName, goal: 0.3, against: []string{mounts}, change: w.editing(dir, in.main),
 			build: func(p peer) { w.bake(p.name, in, dir) }})...)
 	}
 	if in.platforms {
-		rep.add(w.run1(in, dir, scenario{name: "linux/amd64 and linux/arm64, cold", goal: 1, fresh: true, against: []string{koBuild}, also: []string{mounts}, args: platforms})...)
-		rep.add(w.run1(in, dir, scenario{name: "linux/amd64 and linux/arm64, one line of main edited", goal: 1, change: w.editing(dir, in.main), against: []string{koBuild}, also: []string{mounts}, args: platforms})...)
+		rep.add(in.name, w.run1(in, dir, scenario{name: "linux/amd64 and linux/arm64, cold", goal: 1, fresh: true, against: []string{koBuild}, also: []string{mounts}, args: platforms})...)
+		rep.add(in.name, w.run1(in, dir, scenario{name: "linux/amd64 and linux/arm64, one line of main edited", goal: 1, change: w.editing(dir, in.main), against: []string{koBuild}, also: []string{mounts}, args: platforms})...)
 	}
 }
 
@@ -110,7 +102,7 @@ func (w *world) runner(in input, dir, seed string) []scenario {
 		return []scenario{edited}
 	}
 	return []scenario{
-		{name: "fresh runner with a registry cache, nothing edited", goal: 1, fresh: true, cached: true, against: all, change: func() {}},
+		{name: "fresh runner with a registry cache, nothing edited", goal: 1, fresh: true, cached: true, against: all, also: []string{image}, change: func() {}},
 		edited,
 		{name: "fresh runner with a registry cache, one dependency added", goal: 0.4, fresh: true, cached: true, against: all,
 			also: []string{seeded}, change: func() { w.require(dir, in.main) }, args: seedArgs},
@@ -139,8 +131,8 @@ func (w *world) run1(in input, dir string, s scenario) (out []result) {
 		}
 	}
 	for _, name := range names {
-		r := result{in.name, s.name, name, s.goal, slices.Contains(s.against, name), median(took[name])}
-		fmt.Printf("%s | %s | %s | %s\n", r.input, r.scenario, r.peer, r.median.Round(time.Millisecond))
+		r := result{s.name, name, s.goal, slices.Contains(s.against, name), median(took[name]).Seconds()}
+		fmt.Printf("%s | %s | %s | %.3f s\n", in.name, r.Scenario, r.Peer, r.Seconds)
 		out = append(out, r)
 	}
 	return out
@@ -165,8 +157,11 @@ func (w *world) once(p peer, in input, dir string, s scenario) time.Duration {
 
 func (w *world) cacheRef(p peer, in input) string {
 	name := p.name
-	if name == seeded {
+	switch name {
+	case seeded:
 		name = gateway
+	case image:
+		name = mounts // whose steps are the same
 	}
 	return w.registry + "/cache/" + in.repository() + ":" + strings.NewReplacer(" ", "-", "/", "-", ",", "").Replace(name)
 }
@@ -189,8 +184,8 @@ func (w *world) grow(rep *report) {
 			in := grown(w, kind, n)
 			dir := w.t.TempDir()
 			in.make(w.t, dir)
-			rep.add(w.run1(in, dir, scenario{name: "cold", fresh: true, against: []string{mounts}})...)
-			rep.add(w.run1(in, dir, scenario{name: "one line of main edited", against: []string{mounts}, change: w.editing(dir, in.main)})...)
+			rep.add(in.name, w.run1(in, dir, scenario{name: "cold", fresh: true, against: []string{mounts}})...)
+			rep.add(in.name, w.run1(in, dir, scenario{name: "one line of main edited", against: []string{mounts}, change: w.editing(dir, in.main)})...)
 		}
 	}
 }

@@ -34,7 +34,7 @@ type hostCaches struct{ build, modules, out string }
 
 func TestBench(t *testing.T) {
 	w := newWorld(t)
-	rep := &report{t: t, dir: filepath.Join(testkit.Root(t), "docs")}
+	rep := newReport(t)
 	part := func(name string, measure func()) {
 		t.Run(name, func(t *testing.T) { // what fails in one leaves the others be
 			defer func(outer *testing.T) { w.t = outer }(w.t)
@@ -46,6 +46,10 @@ func TestBench(t *testing.T) {
 	part("services", func() { w.measure(services(), rep) })
 	part("growth", func() { w.grow(rep) })
 	part("larder", func() { w.measure(larder(), rep) })
+	part("bundles", func() {
+		w.bundles(larder(), rep)
+		w.bundles(grown(w, "modules", 1000), rep)
+	})
 }
 
 func newWorld(t *testing.T) *world {
