@@ -38,6 +38,11 @@ proxy, by buildctl to an OCI tar; caches in the registry are compressed by zstd.
 - ko: on the machine itself, with its caches of modules and packages, into a tar; the toolchain is there already;
 - go build: the same, and makes no image: the floor.
 
+Bundles are made of the modules of a tree and of a Go toolchain, beside the go command, which unpacks what it downloads,
+too; checked beside sha256sum of the same bytes, on all CPUs; and served beside a file server in the proxy's layout. Athens
+couldn't be had where this was measured. The cold build from one has modules and toolchain alone, by the command's own
+builder, beside the same from the proxy.
+
 The ratio is that of larder to the best of the peers that the scenario is to be measured against, which are in bold; in
 brackets is what Larder is to reach. [bench](../bench) has the Dockerfiles and the trees.
 
