@@ -16,14 +16,13 @@ import (
 
 // An input is a tree to build.
 type input struct {
-	name      string
-	make      func(t *testing.T, dir string)
-	mains     []string // folders of main packages
-	main      string   // the file of one of them
-	deep      string   // a file that all of them compile, or ""
-	slow      bool     // fewer runs, and none of the peer that has no cache mounts
-	bake      bool     // built by bake, too
-	platforms bool     // built for several platforms, too
+	name  string
+	make  func(t *testing.T, dir string)
+	mains []string // folders of main packages
+	main  string   // the file of one of them
+	deep  string   // a file that all of them compile, or ""
+	slow  bool     // fewer runs, and none of the peer that has no cache mounts
+	bake  bool     // built by bake, too
 }
 
 // repository is the input's name as a registry takes it.
@@ -34,7 +33,7 @@ func (in input) repository() string {
 // hello is examples/hello: 46 modules, one main package.
 func hello() input {
 	return input{
-		name: "hello", mains: []string{"."}, main: "main.go", platforms: true,
+		name: "hello", mains: []string{"."}, main: "main.go",
 		make: func(t *testing.T, dir string) {
 			require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join(testkit.Root(t), "examples", "hello"))))
 		},

@@ -103,7 +103,10 @@ func (w *world) ko(in input, dir, _ string, args []string) {
 	w.write(dir, ".ko.yaml", "defaultLdflags: [-s, -w]\n")
 	output := []string{"--tarball", filepath.Join(w.t.TempDir(), "image.tar")}
 	if slices.Contains(args, "--platform") {
-		output = []string{"--oci-layout-path", w.t.TempDir()}
+		layout, err := os.MkdirTemp("", "ko") // whose name ko takes for a repository's: without a capital letter
+		require.NoError(w.t, err)
+		defer os.RemoveAll(layout)
+		output = []string{"--oci-layout-path", layout}
 	}
 	cmd := exec.Command(filepath.Join(testkit.Root(w.t), "bin", "tools", "ko"), slices.Concat([]string{"build", "--push=false", "--sbom=none"}, output, args, in.mains)...)
 	cmd.Dir = dir

@@ -43,6 +43,7 @@ func TestBench(t *testing.T) {
 		})
 	}
 	part("hello", func() { w.measure(hello(), rep) })
+	part("platforms", func() { w.platforms(hello(), rep) })
 	part("services", func() { w.measure(services(), rep) })
 	part("growth", func() { w.grow(rep) })
 	part("larder", func() { w.measure(larder(), rep) })
