@@ -41,7 +41,8 @@ proxy, by buildctl to an OCI tar; caches in the registry are compressed by zstd.
 Bundles are made of the modules of a tree and of a Go toolchain, beside the go command, which unpacks what it downloads,
 too; checked beside sha256sum of the same bytes, on all CPUs; and served beside a file server in the proxy's layout. Athens
 couldn't be had where this was measured. The cold build from one has modules and toolchain alone, by the command's own
-builder, beside the same from the proxy.
+builder, beside the same from the proxy. A bundle of Larder itself also has the modules of its tools and its examples,
+which the go command isn't asked for. To check one, every zip is inflated, as its h1 is of the files in it.
 
 The ratio is that of larder to the best of the peers that the scenario is to be measured against, which are in bold; in
 brackets is what Larder is to reach. [bench](../bench) has the Dockerfiles and the trees.
