@@ -3,11 +3,11 @@
 package bench
 
 import (
+	"bufio"
 	"encoding/hex"
 	"io"
 	"io/fs"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,7 +17,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
@@ -46,17 +45,16 @@ func (w *world) bundles(in input, rep *report) {
 	in.make(w.t, dir)
 	in.name += ", bundle"
 	s := &stock{world: w, dir: dir, bundle: filepath.Join(w.t.TempDir(), "bundle")}
-	create := s.larder("bundle", "create", "--no-sumdb", "--no-images", "-o", s.bundle, dir)
-	rep.weigh(in.name, weight{"memory of bundle create, at most", create, 200 << 20, 1})
+	rep.weigh(in.name, weight{"memory of bundle create, at most", s.create("-o", s.bundle), 200 << 20, 1})
 	rep.weigh(in.name, weight{"memory of bundle verify, at most", s.larder("bundle", "verify", s.bundle), 200 << 20, 1})
 	ways := map[string]func(){
-		gateway: func() { s.larder("bundle", "create", "--no-sumdb", "--no-images", "-o", s.fresh(), dir) },
+		gateway: func() { s.create("-o", s.scratch()) },
 		download: func() {
 			s.goMod(s.proxy, "download")
 			s.toolchain()
 		},
 		vendor: func() {
-			s.goMod(s.proxy, "vendor", "-o", s.fresh())
+			s.goMod(s.proxy, "vendor", "-o", s.scratch())
 			s.toolchain()
 		},
 	}
@@ -85,8 +83,8 @@ func (s *stock) turns(in input, name string, goal float64, ways map[string]func(
 	return s.run1(in, s.dir, scenario{name: name, goal: goal, against: against, build: func(p peer) { ways[p.name]() }, change: s.clear})
 }
 
-// fresh returns the name of a folder that isn't there yet, and that clear removes.
-func (s *stock) fresh() string {
+// scratch returns the name of a file or folder that isn't there yet, and that clear removes.
+func (s *stock) scratch() string {
 	s.made++
 	require.NoError(s.t, os.MkdirAll(filepath.Join(s.host.out, "made"), 0o755))
 	return filepath.Join(s.host.out, "made", strconv.Itoa(s.made))
@@ -101,11 +99,16 @@ func (s *stock) larder(args ...string) int64 {
 	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10 // which has KiB
 }
 
+// create makes a bundle of the tree, with what the peers have, too.
+func (s *stock) create(args ...string) int64 {
+	return s.larder(append([]string{"bundle", "create", "--no-sumdb", "--no-images", s.dir}, args...)...)
+}
+
 // goMod runs go mod with an empty module cache.
 func (s *stock) goMod(proxy string, args ...string) {
 	cmd := exec.Command("go", append([]string{"mod"}, args...)...)
 	cmd.Dir = s.dir
-	s.run(cmd, append(s.goEnv(), "GOPROXY="+proxy, "GOMODCACHE="+s.fresh())...)
+	s.run(cmd, append(s.goEnv(), "GOPROXY="+proxy, "GOMODCACHE="+s.scratch())...)
 }
 
 // toolchain downloads a toolchain's zip: go mod download would, too, but not without a checksum database.
@@ -114,7 +117,7 @@ func (s *stock) toolchain() {
 	require.NoError(s.t, err)
 	defer res.Body.Close()
 	require.Equal(s.t, http.StatusOK, res.StatusCode)
-	f, err := os.Create(s.fresh())
+	f, err := os.Create(s.scratch())
 	require.NoError(s.t, err)
 	_, err = io.Copy(f, res.Body)
 	require.NoError(s.t, err)
@@ -123,27 +126,20 @@ func (s *stock) toolchain() {
 
 // build builds by the command's own builder, which begins with nothing.
 func (s *stock) build(args ...string) {
-	s.larder(append([]string{"build", "--state", s.fresh(), "-o", "type=tar,dest=/dev/null", s.dir}, args...)...)
+	s.larder(append([]string{"build", "--state", s.scratch(), "-o", "type=tar,dest=/dev/null", s.dir}, args...)...)
 }
 
 // serve serves the bundle until the part ends.
 func (s *stock) serve() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(s.t, err)
-	addr := l.Addr().String()
-	require.NoError(s.t, l.Close())
-	cmd := exec.CommandContext(s.t.Context(), testkit.Larder(s.t, "larder"), "bundle", "serve", "--listen", addr, s.bundle)
+	cmd := exec.CommandContext(s.t.Context(), testkit.Larder(s.t, "larder"), "bundle", "serve", "--listen", "127.0.0.1:0", s.bundle)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(s.t, err)
 	require.NoError(s.t, cmd.Start())
 	s.t.Cleanup(func() { _ = cmd.Wait() }) // which fails with the context that has ended
-	require.Eventually(s.t, func() bool {
-		res, err := http.Get("http://" + addr + "/healthz")
-		if err == nil {
-			res.Body.Close()
-		}
-		return err == nil
-	}, 30*time.Second, 50*time.Millisecond)
-	return "http://" + addr
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(s.t, err)
+	return strings.TrimSpace(strings.TrimPrefix(line, "serving at "))
 }
 
 // delta measures what a delta for one new module of a MiB has beside the module's own files.
@@ -157,8 +153,8 @@ func (s *stock) delta() weight {
 	sum := testkit.Module{Path: path, Version: "v1.0.0", Files: map[string]string{"lib.go": text}}.Write(s.t, s.modules)
 	s.append(filepath.Join(s.dir, "go.mod"), "\nrequire "+path+" v1.0.0\n")
 	s.append(filepath.Join(s.dir, "go.sum"), sum)
-	delta := s.fresh()
-	s.larder("bundle", "create", "--no-sumdb", "--no-images", "--since", s.bundle, "-o", delta, s.dir)
+	delta := s.scratch()
+	s.create("--since", s.bundle, "-o", delta)
 	own := size(s.t, filepath.Join(s.modules, path))
 	return weight{"a delta for one new module, over the module's own files", size(s.t, delta) - own, own, 0.01}
 }
