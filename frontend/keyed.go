@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// keyed returns the vertices that make the modules and compiled packages of a plan. There is one for each platform that
-// BuildKit's frontend may marshal it for, since a merge has none of its own.
+// keyed returns the vertices that make the modules and compiled packages of a plan. There is one for each target platform,
+// which BuildKit's frontend marshals for, since a merge has no platform of its own.
 func (b *build) keyed(ctx context.Context, plan *dialect.Plan) (map[digest.Digest]bool, error) {
 	var names []string
 	for _, m := range plan.Modules {
@@ -26,12 +26,12 @@ func (b *build) keyed(ctx context.Context, plan *dialect.Plan) (map[digest.Diges
 	for _, l := range plan.Compiled {
 		names = append(names, l.Context)
 	}
-	vertices := map[digest.Digest]bool{}
+	vertices, targets := map[digest.Digest]bool{}, b.targets()
 	for name, st := range b.client.states {
 		if name, _, _ = strings.Cut(name, "::"); !slices.Contains(names, name) {
 			continue
 		}
-		for _, p := range append(b.targets(), b.buildPlatform()) {
+		for _, p := range targets {
 			def, err := st.Marshal(ctx, llb.Platform(p))
 			if err != nil {
 				return nil, err
@@ -47,19 +47,21 @@ func (b *build) keyed(ctx context.Context, plan *dialect.Plan) (map[digest.Diges
 }
 
 // keyBySteps changes a definition so, that a step which mounts the output of one of some vertices, and can't change it, is
-// keyed by that vertex alone, not by the content of what it makes. To read all of that takes seconds wherever a step is run
-// anew, and finds nothing: what a content would be equal to is found where modules are unpacked. An instruction has no way to
-// ask for that; Larder's own steps do (llb.Builder.ByVertex).
+// keyed by that vertex alone, not by the content of what it makes. To read all of that takes seconds wherever a step is
+// run anew, and finds nothing: equal modules are found where they are unpacked. An instruction has no way to ask for that;
+// Larder's own steps do (llb.Builder.ByVertex).
 func keyBySteps(def *pb.Definition, vertices map[digest.Digest]bool) error {
-	renamed := map[string]string{} // vertices that were changed, by their old digests
-	for i, data := range def.Def { // of which each comes after its inputs
+	def.Def = slices.Clone(def.Def) // which is that of the llb.Definition, too
+	renamed := map[string]string{}  // vertices that were changed, by their old digests
+	for i, data := range def.Def {  // of which each comes after its inputs
 		var op pb.Op
 		if err := op.Unmarshal(data); err != nil {
 			return fmt.Errorf("reading the build's definition: %w", err)
 		}
 		changed := false
 		for _, m := range op.GetExec().GetMounts() {
-			if m.Readonly && m.Output == int64(pb.SkipOutput) && m.Input >= 0 && m.ContentCache == pb.MountContentCache_DEFAULT && vertices[digest.Digest(op.Inputs[m.Input].Digest)] {
+			unchanged := m.Readonly && m.Output == int64(pb.SkipOutput) && m.ContentCache == pb.MountContentCache_DEFAULT
+			if unchanged && m.Input >= 0 && vertices[digest.Digest(op.Inputs[m.Input].Digest)] {
 				m.ContentCache, changed = pb.MountContentCache_OFF, true
 			}
 		}

@@ -2,12 +2,8 @@ package cacheprog
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
-	"fmt"
-	"path/filepath"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,18 +15,14 @@ import (
 // left out: a cache may lack anything. Where stamp isn't zero, it is the time in the entries and of the files. A disk that
 // is full, and the end of ctx, end it with an error; what was copied by then is whole.
 func (d Dir) CopyAll(ctx context.Context, from Dir, stamp time.Time) (copied int, err error) {
-	files, err := filepath.Glob(filepath.Join(string(from), "[0-9a-f][0-9a-f]", "*-a"))
+	actions, err := from.actions("[0-9a-f]")
 	if err != nil {
-		return 0, fmt.Errorf("reading %s: %w", from, err)
+		return 0, err
 	}
 	var count atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(2 * runtime.GOMAXPROCS(0))
-	for _, file := range files {
-		action, err := hex.DecodeString(strings.TrimSuffix(filepath.Base(file), "-a"))
-		if err != nil || len(action) != idSize {
-			continue
-		}
+	for _, action := range actions {
 		group.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err

@@ -122,6 +122,21 @@ func (d Dir) writeEntry(action, output []byte, size int64, stamp time.Time) erro
 	return nil
 }
 
+// actions returns the actions that d has an entry of, those whose IDs begin with a digit of a pattern, sorted.
+func (d Dir) actions(digit string) (ids [][]byte, err error) {
+	files, err := filepath.Glob(filepath.Join(string(d), digit+"[0-9a-f]", "*-a"))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", d, err)
+	}
+	for _, file := range files {
+		id, err := hex.DecodeString(strings.TrimSuffix(filepath.Base(file), "-a"))
+		if err == nil && len(id) == idSize {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
 // file returns the path of an ID's file. IDs are written in hex, so they can't lead out of d.
 func (d Dir) file(id []byte, kind string) string {
 	return filepath.Join(d.folder(id), hex.EncodeToString(id)+"-"+kind)
@@ -160,6 +175,7 @@ func entryLine(action, output []byte, size int64, at time.Time) string {
 	return fmt.Sprintf("v1 %x %x %20d %20d\n", action, output, size, at.UnixNano())
 }
 
+// parseEntry reads the line that entryLine writes.
 func parseEntry(line, action []byte) (e Entry, ok bool) {
 	if len(line) != entrySize {
 		return Entry{}, false

@@ -50,14 +50,14 @@ func Pack(ctx context.Context, out string, from []Dir, stamp time.Time) (count i
 }
 
 func writePack(ctx context.Context, name, digit string, from []Dir, stamp time.Time) (count int, err error) {
-	holder := map[string]Dir{}
+	holder := map[string]Dir{} // by the action's ID
 	for _, d := range from {
-		files, err := filepath.Glob(filepath.Join(string(d), digit+"[0-9a-f]", "*-a"))
+		actions, err := d.actions(digit)
 		if err != nil {
 			return 0, err
 		}
-		for _, f := range files {
-			holder[strings.TrimSuffix(filepath.Base(f), "-a")] = d
+		for _, action := range actions {
+			holder[string(action)] = d
 		}
 	}
 	f, err := os.Create(name)
@@ -74,15 +74,11 @@ func writePack(ctx context.Context, name, digit string, from []Dir, stamp time.T
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		action, err := hex.DecodeString(id)
-		if err != nil {
-			continue
-		}
-		e, ok := holder[id].Get(action, true)
+		e, ok := holder[id].Get([]byte(id), true)
 		if !ok {
 			continue
 		}
-		if err := e.writeTo(w, action, stamp); err != nil {
+		if err := e.writeTo(w, []byte(id), stamp); err != nil {
 			return 0, err
 		}
 		count++
@@ -111,10 +107,8 @@ func (e Entry) writeTo(w *tar.Writer, action []byte, stamp time.Time) error {
 	return file(e.OutputID, "d", e.Size, f)
 }
 
-// packed is the name of an ID's file in a pack.
-func packed(id []byte, kind string) string {
-	return path.Join(hex.EncodeToString(id[:1]), hex.EncodeToString(id)+"-"+kind)
-}
+// packed is the name of an ID's file in a pack: that in a Dir, below it.
+func packed(id []byte, kind string) string { return Dir("").file(id, kind) }
 
 // Unpack stores the entries of the packs in a folder that d lacks, and returns how many. Like what CopyAll takes, they are
 // untrusted: an entry that isn't right is left out, a pack that can't be read on ends there. The error is that of such a
