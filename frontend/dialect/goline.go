@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/internal/gowords"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
-	"github.com/moby/buildkit/frontend/dockerfile/shell"
 	"github.com/moby/buildkit/util/suggest"
 )
 
@@ -126,9 +126,7 @@ func (f *File) goWords(g *goLine) error {
 	if strings.HasPrefix(g.rest, "[") {
 		return f.errorAt(g.node, "[", "GO takes no JSON array: write the words as on a command line, GO build ./...")
 	}
-	lex := shell.NewLex(f.escape)
-	lex.SkipUnsetEnv = true
-	if g.words, err = lex.ProcessWords(g.rest, shell.EnvsFromSlice(nil)); err != nil {
+	if g.words, err = gowords.Split(g.rest, f.escape); err != nil {
 		return f.errorAt(g.node, "", fmt.Sprintf("GO %s: %v: close it, or escape it with %c", abbreviate(g.rest), err, f.escape))
 	}
 	if len(g.words) == 0 {

@@ -38,6 +38,8 @@ var modSubcommands = []string{"graph", "verify", "why"}
 func (f *File) checkSubcommand(g *goLine) error {
 	name := g.words[0]
 	switch {
+	case name == "":
+		return f.errorAt(g.node, `""`, `GO "": expected a subcommand of the go command, such as GO build ./...`)
 	case strings.Contains(name, "$"):
 		return f.errorAt(g.node, name, fmt.Sprintf("GO %s: the subcommand can't be a variable: it decides what the step is given", name))
 	case name == instructionGo:

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/atomicfile"
+	"github.com/larder-build/larder/internal/gowords"
 )
 
 // defaultGo is where the official images, and FROM go, have the go command: a stage may have another PATH.
@@ -57,7 +58,7 @@ func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
-	words, err := expandLine(l.line, l.escape, os.Environ())
+	words, err := gowords.Expand(l.line, []rune(l.escape)[0], os.Environ())
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,10 @@
-package inbuild
+// Package gowords splits GO lines into words, for the plan of a build and for the step that runs the line: both have to
+// see the same.
+//
+// BuildKit's lexer can split a line, too, but not as a go command needs it: it drops an argument that is empty (as in
+// -ldflags "$NONE"), it joins "<<" and the word after it, and of a word with ${X:-y} it loses what stands before that.
+// So a line is split here, and the lexer expands one quoted text or variable at a time.
+package gowords
 
 import (
 	"fmt"
@@ -8,14 +14,29 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
-// expandLine splits a GO line into words and expands the variables in it as other instructions of a Dockerfile do.
-//
-// BuildKit's lexer can split a line, too, but not as a go command needs it: it drops an argument that is empty (as in
-// -ldflags "$NONE"), it joins "<<" and the word after it, and of a word with ${X:-y} it loses what stands before that.
-// So the line is split here, and the lexer expands one quoted text or variable at a time.
-func expandLine(line, escape string, env []string) ([]string, error) {
-	s := &wordScanner{text: []rune(line), escape: []rune(escape)[0]}
-	lex, vars := shell.NewLex(s.escape), shell.EnvsFromSlice(env)
+// Expand splits a line into words and expands the variables in it, NAME=VALUE, as other instructions of a Dockerfile do.
+// Variables that aren't set are empty. A variable outside of quotes may become several words, or none.
+func Expand(line string, escape rune, env []string) ([]string, error) {
+	words, err := split(line, shell.NewLex(escape), escape, env)
+	if err != nil {
+		return nil, fmt.Errorf("can't expand the line GO %s: %w", line, err)
+	}
+	if len(words) == 0 {
+		return nil, fmt.Errorf("nothing is left of the line GO %s: expected a subcommand of the go command", strings.TrimSpace(line))
+	}
+	return words, nil
+}
+
+// Split splits a line into words, without quotes and escapes, and leaves variables as they are. Its errors are the lexer's.
+func Split(line string, escape rune) ([]string, error) {
+	lex := shell.NewLex(escape)
+	lex.SkipUnsetEnv = true
+	return split(line, lex, escape, nil)
+}
+
+func split(line string, lex *shell.Lex, escape rune, env []string) ([]string, error) {
+	s := &wordScanner{text: []rune(line), escape: escape}
+	vars := shell.EnvsFromSlice(env)
 	var words fields
 	for s.pos < len(s.text) {
 		start := s.pos
@@ -34,18 +55,15 @@ func expandLine(line, escape string, env []string) ([]string, error) {
 		}
 		value, _, err := lex.ProcessWord(piece, vars)
 		if err != nil {
-			return nil, fmt.Errorf("can't expand the line GO %s: %w", line, err)
+			return nil, err
 		}
-		if first == '$' {
+		if first == '$' && !lex.SkipUnsetEnv {
 			words.split(value)
 		} else {
 			words.add(value)
 		}
 	}
 	words.end()
-	if len(words.list) == 0 {
-		return nil, fmt.Errorf("nothing is left of the line GO %s: expected a subcommand of the go command", strings.TrimSpace(line))
-	}
 	return words.list, nil
 }
 

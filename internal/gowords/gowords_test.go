@@ -1,4 +1,4 @@
-package inbuild
+package gowords
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 
 var lineEnv = []string{"V=v1.2.3", "TWO=a b", "PAD= a ", "EMPTY=", "Q=it's \"so\"", "GLOB=*", "DOLLAR=$V", "PKG=./cmd/api"}
 
-func TestExpandLine(t *testing.T) {
+func TestExpand(t *testing.T) {
 	for _, tt := range []struct {
 		line string
 		want []string
@@ -76,19 +76,35 @@ func TestExpandLine(t *testing.T) {
 		{`vet ./... && true | x; # y > z`, []string{"vet", "./...", "&&", "true", "|", "x;", "#", "y", ">", "z"}},
 		{`run . größe "日 本"`, []string{"run", ".", "größe", "日 本"}},
 	} {
-		got, err := expandLine(tt.line, `\`, lineEnv)
+		got, err := Expand(tt.line, '\\', lineEnv)
 		require.NoError(t, err, tt.line)
 		require.Equal(t, tt.want, got, tt.line)
 	}
 }
 
-func TestExpandLineOtherEscape(t *testing.T) {
-	got, err := expandLine("run . C:\\x a` b `$V \"`\"\" \"`x\"", "`", lineEnv)
+func TestExpandOtherEscape(t *testing.T) {
+	got, err := Expand("run . C:\\x a` b `$V \"`\"\" \"`x\"", '`', lineEnv)
 	require.NoError(t, err)
 	require.Equal(t, []string{"run", ".", `C:\x`, "a b", "$V", `"`, "`x"}, got)
 }
 
-func TestExpandLineFails(t *testing.T) {
+func TestSplit(t *testing.T) {
+	for line, want := range map[string][]string{
+		`build -ldflags="-s -w -X main.v=${V:-none}" -o /out/ .`: {"build", "-ldflags=-s -w -X main.v=${V:-none}", "-o", "/out/", "."},
+		`build -o /out/${V:-x}/"$TWO" '$V'`:                      {"build", "-o", "/out/${V:-x}/$TWO", "$V"},
+		`build ${V:-x y} $TWO`:                                   {"build", "${V:-x y}", "$TWO"},
+		`run . "" <<EOF \"`:                                      {"run", ".", "", "<<EOF", `"`},
+		"":                                                       nil,
+	} {
+		got, err := Split(line, '\\')
+		require.NoError(t, err, line)
+		require.Equal(t, want, got, line)
+	}
+	_, err := Split(`build "x`, '\\')
+	require.ErrorContains(t, err, "unexpected end of statement while looking for matching double-quote")
+}
+
+func TestExpandFails(t *testing.T) {
 	for line, want := range map[string]string{
 		`build -ldflags="-s .`:    "looking for matching double-quote",
 		`build 'x y`:              "looking for matching single-quote",
@@ -99,7 +115,7 @@ func TestExpandLineFails(t *testing.T) {
 		``:                        "expected a subcommand",
 		`$NONE ${EMPTY}`:          "expected a subcommand",
 	} {
-		_, err := expandLine(line, `\`, lineEnv)
+		_, err := Expand(line, '\\', lineEnv)
 		require.ErrorContains(t, err, want, line)
 		require.ErrorContains(t, err, "the line GO "+line)
 		require.NotContains(t, err.Error(), "\n")
@@ -108,7 +124,7 @@ func TestExpandLineFails(t *testing.T) {
 
 // Splitting before the lexer changes nothing but that arguments that are empty stay. Words with ${X:-y} are left out: the
 // lexer loses a part of them.
-func TestExpandLineIsTheLexers(t *testing.T) {
+func TestExpandIsTheLexers(t *testing.T) {
 	pieces := []string{"a", " ", " ", "\t", `"`, `"`, "'", `\`, "$V", "$TWO", "$PAD", "$NONE", "${V}", "${NONE}", "$", "{x", "/", "-x="}
 	random := rand.New(rand.NewPCG(1, 2))
 	compared := 0
@@ -119,7 +135,7 @@ func TestExpandLineIsTheLexers(t *testing.T) {
 		}
 		line := "run " + b.String()
 		want, err := shell.NewLex('\\').ProcessWords(line, shell.EnvsFromSlice(lineEnv))
-		got, ourErr := expandLine(line, `\`, lineEnv)
+		got, ourErr := Expand(line, '\\', lineEnv)
 		require.Equal(t, err == nil, ourErr == nil, fmt.Sprintf("%q: %v, %v", line, err, ourErr))
 		if err == nil {
 			compared++
