@@ -61,7 +61,7 @@ func (c *compiled) forLines(states map[string]llb.State, target ocispecs.Platfor
 	}
 	for _, d := range c.plan.Deps {
 		req := c.deps(d, target)
-		states[d.Context], states[d.Seed] = c.steps.Deps(req), *req.Seeded
+		states[d.Context], states[d.Seed] = c.imported(req, d, target), *req.Seeded
 	}
 	for _, l := range c.plan.Compiled {
 		states[l.Context] = c.linked(l, target)
@@ -88,11 +88,29 @@ func (c *compiled) slice(s *dialect.SourceSlice, target ocispecs.Platform) llb.S
 // linked returns what a GO line links, compiled.
 func (c *compiled) linked(l *dialect.Compile, target ocispecs.Platform) llb.State {
 	req := larder.CompileRequest{DepsRequest: c.deps(l.Deps, target), Args: l.Args}
-	deps := c.steps.Deps(req.DepsRequest)
+	deps := c.imported(req.DepsRequest, l.Deps, target)
 	req.Deps, req.Source = &deps, c.slice(l.Deps.Slice, target)
 	req.Env = slices.Concat(req.Env, l.Env)
 	req.Label = fmt.Sprintf("[deps %s] compile what is linked", platforms.Format(target))
 	return c.steps.Compile(req)
+}
+
+// imported returns what a slice imports from elsewhere, compiled by such a request.
+func (c *compiled) imported(req larder.DepsRequest, d *dialect.Deps, target ocispecs.Platform) llb.State {
+	part, platform := c.plan.Part(d, platforms.Format(target))
+	if part == nil {
+		return c.steps.Deps(req)
+	}
+	if platform != platforms.Format(target) {
+		target = c.steps.Platform
+	}
+	of := c.deps(part, target)
+	st := c.imported(of, part, target)
+	if slices.Equal(of.Slice.Imports, req.Slice.Imports) {
+		return st
+	}
+	req.Part = &st
+	return c.steps.Deps(req)
 }
 
 // deps says how to compile what a slice imports from elsewhere.

@@ -108,9 +108,10 @@ func goLines(g *gateway) {
 	g.file(`ARG VERSION=dev
 FROM go AS build
 ARG VERSION
+ENV GOFLAGS=-trimpath
 GO vet ./...
 GO --stdout=/out/test.json test -json -coverprofile=/out/cover.out ./...
-GO build -trimpath \
+GO build \
     # the linker gets the version
     -ldflags="-s -w -X main.version=${VERSION:-none}" \
     -o /out/ ./...
@@ -136,6 +137,7 @@ ENTRYPOINT ["app"]
 	require.Contains(g.t, log, `-X main.version=v1"`)
 	require.Contains(g.t, log, "example.com/app v1\n", "what a GO prints is shown")
 	require.Contains(g.t, log, "go version "+toolchain)
+	require.ElementsMatch(g.t, []string{stepStd, stepDeps, stepDeps}, done(log, `\[[^\]]*\] (compile .* of it|compile .* from elsewhere)`), "tests add to what the build compiles")
 
 	root, _ = g.export("--opt", "target=results")
 	require.Contains(g.t, read(g.t, root, "test.json"), `"Test":"TestHello","Elapsed"`)

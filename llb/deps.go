@@ -21,6 +21,7 @@ type DepsRequest struct {
 	Env       []string   // NAME=VALUE
 	Cache     string     // the name of the compile cache
 	Seeded    *llb.State // from Builder.Seed; nil for none
+	Part      *llb.State // from Deps: a part of them that is compiled already, in the same way; nil for none
 	Target    Platform   // that they are compiled for
 	Label     string
 	StdLabel  string // of the step for packages of the standard library alone; "" for no such step
@@ -29,14 +30,19 @@ type DepsRequest struct {
 // Deps returns packages of other modules and of the standard library, those that a slice imports and what these import,
 // compiled, as GOCACHE is laid out. Their sources are not in its key, nor are those of the module: the list of imports is.
 // It has two layers, where there are modules. What is imported of the standard library is in the lower one, whose key
-// has nothing of the modules: to add one doesn't compile that anew, and it needn't wait for them.
+// has nothing of the modules: to add one doesn't compile that anew, and it needn't wait for them. What a part of the
+// packages has is below them instead, where there is one.
 func (b Builder) Deps(req DepsRequest) llb.State {
 	files, flags := req.Slice.ModFiles(), req.Flags
 	if req.Slice.Profile != "" {
 		files, flags = append(files, req.Slice.Profile), append(slices.Clone(flags), "-pgo="+path.Join(Src, req.Slice.Profile))
 	}
 	modFiles := b.Slice(req.Source, goslice.Slice{Files: files}, "[internal] take go.mod and go.sum")
-	return b.compile(b.std(req), req, []string{"--imports", importsFile, "--dir", path.Join(Src, req.Dir)}, flags,
+	already := b.std(req)
+	if req.Part != nil {
+		already = *req.Part
+	}
+	return b.compile(already, req, []string{"--imports", importsFile, "--dir", path.Join(Src, req.Dir)}, flags,
 		llb.AddMount(Src, modFiles, llb.Readonly), b.imports(req.Slice.Imports))
 }
 

@@ -65,6 +65,8 @@ func TestStates(t *testing.T) {
 		"slice":              b.Slice(llb.Image("context"), goslice.Slice{Files: []string{"cmd/api/main.go", "go.mod", "a b/[x]*?!.go"}, Globs: []string{"web/dist", "web/*.html"}}, "take 2 files"),
 		"deps": b.Deps(DepsRequest{Toolchain: goRoot, Source: llb.Image("context"), Modules: &modules, Dir: "api", Work: "go.work", StdLabel: "compile std", Flags: []string{"-trimpath"}, Env: []string{"GOEXPERIMENT=x"},
 			Slice: goslice.Slice{Files: []string{"api/go.mod", "api/main.go", "go.work"}, Imports: []string{"a.example/x", "fmt"}}, Cache: "cache", Seeded: &folder, Target: armv7, Label: "compile"}),
+		"deps-part": b.Deps(DepsRequest{Toolchain: goRoot, Source: llb.Image("context"), Modules: &modules, Dir: ".", StdLabel: "compile std", Part: &folder,
+			Slice: goslice.Slice{Files: []string{"go.mod", "main.go"}, Imports: []string{"a.example/x", "testing"}}, Cache: "cache", Target: armv7, Label: "compile the rest"}),
 		"compile": b.Compile(CompileRequest{Args: []string{"-trimpath", "./cmd/api"}, Deps: &folder, DepsRequest: DepsRequest{Toolchain: goRoot, Source: b.Repository(b.WithoutGit(llb.Image("context"))),
 			Modules: &modules, Dir: "api", Cache: "cache", Seeded: &folder, Target: armv7, Label: "compile"}}),
 		"deps-profile": b.Deps(DepsRequest{Toolchain: goRoot, Source: llb.Image("context"), Dir: ".", Flags: []string{"-trimpath"},

@@ -40,6 +40,39 @@ func (p *Plan) addDeps(name string, d Deps) *Deps {
 	return &d
 }
 
+// Part returns the Deps that compile the largest part of what d does for a target platform, in the same way, and the
+// platform that it is for there: nil if there are none. d's step adds the rest to it: side by side, both would compile
+// that part. Part's slice is a part of d's, so that no edit changes Part's imports alone, with which d's step would run anew.
+func (p *Plan) Part(d *Deps, target string) (part *Deps, platform string) {
+	of, imports := d.Slice.Of[target], 0
+	for _, other := range p.Deps {
+		at := target
+		if d.Slice.Runs && !other.Slice.Runs {
+			at = p.BuildPlatform
+		}
+		smaller, planned := other.Slice.Of[at]
+		if planned && other.compilesLike(d) && smaller.Profile == of.Profile && len(smaller.Files) < len(of.Files) &&
+			len(smaller.Imports) > imports && subset(smaller.Files, of.Files) && subset(smaller.Imports, of.Imports) {
+			part, platform, imports = other, at, len(smaller.Imports)
+		}
+	}
+	return part, platform
+}
+
+// compilesLike reports whether two steps, for the same platform, compile the same packages in the same way.
+func (d *Deps) compilesLike(other *Deps) bool {
+	return d.CacheProg() && d.Toolchain == other.Toolchain && d.Modules == other.Modules && d.Dir == other.Dir && d.Work == other.Work &&
+		d.Cache == other.Cache && slices.Equal(d.Flags, other.Flags) && slices.Equal(d.Env, other.Env)
+}
+
+// subset reports whether all of a list is in another, which is sorted.
+func subset(list, of []string) bool {
+	return !slices.ContainsFunc(list, func(s string) bool {
+		_, found := slices.BinarySearch(of, s)
+		return !found
+	})
+}
+
 // withoutFlags returns settings but for GOFLAGS, those of which that matter are among the flags.
 func withoutFlags(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool { return strings.HasPrefix(kv, "GOFLAGS=") })

@@ -136,5 +136,7 @@ func (a *goArgs) under(flags goArgs) {
 	if a.profile == "" {
 		a.profile = flags.profile
 	}
-	a.flags = append(flags.flags, a.flags...)
+	// Without what the line says, too: lines that say the same in either way compile alike.
+	again := func(flag string) bool { return slices.Contains(a.flags, flag) }
+	a.flags = append(slices.DeleteFunc(slices.Clone(flags.flags), again), a.flags...)
 }
