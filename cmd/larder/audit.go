@@ -69,7 +69,8 @@ func (c *command) runAudit(f *auditFlags, dirs []string) (err error) {
 		return fmt.Errorf("--fail-on: %w", err)
 	}
 	write, ok := map[string]func(*audit.Report, io.Writer) error{
-		"text": (*audit.Report).WriteText, "json": (*audit.Report).WriteJSON, "sarif": (*audit.Report).WriteSARIF,
+		"text": (*audit.Report).WriteText, "json": (*audit.Report).WriteJSON,
+		"sarif": func(r *audit.Report, w io.Writer) error { return r.WriteSARIF(w, larderVersion()) },
 	}[f.format]
 	if !ok {
 		return fmt.Errorf("--format %q: one of text, json, sarif", f.format)

@@ -227,7 +227,7 @@ func TestReport(t *testing.T) {
 	for name, write := range map[string]func(*bytes.Buffer) error{
 		"report.txt":   func(b *bytes.Buffer) error { return r.WriteText(b) },
 		"report.json":  func(b *bytes.Buffer) error { return r.WriteJSON(b) },
-		"report.sarif": func(b *bytes.Buffer) error { return r.WriteSARIF(b) },
+		"report.sarif": func(b *bytes.Buffer) error { return r.WriteSARIF(b, "v1.2.3") },
 	} {
 		var b bytes.Buffer
 		require.NoError(t, write(&b))
@@ -287,7 +287,7 @@ func TestSARIFRequirements(t *testing.T) {
 	}
 	for _, r := range []*Report{{}, {Findings: findings}} {
 		var b bytes.Buffer
-		require.NoError(t, r.WriteSARIF(&b))
+		require.NoError(t, r.WriteSARIF(&b, "v1.2.3"))
 		var log struct {
 			Version string
 			Runs    []struct {

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// The parts of SARIF 2.1.0 that are used here: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html.
+// The parts of SARIF 2.1.0 that are used here: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html. GitHub asks
+// for more than the standard does: https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning.
 type (
 	sarifLog struct {
 		Schema  string     `json:"$schema"`
@@ -26,12 +27,17 @@ type (
 	}
 	sarifDriver struct {
 		Name           string      `json:"name"`
+		Version        string      `json:"version"` // without a v before it
 		InformationURI string      `json:"informationUri"`
 		Rules          []sarifRule `json:"rules"`
 	}
 	sarifRule struct {
 		ID               string    `json:"id"`
+		Name             string    `json:"name"` // in Pascal case, and not that of the ID
 		ShortDescription sarifText `json:"shortDescription"`
+		FullDescription  sarifText `json:"fullDescription"`
+		Help             sarifText `json:"help"`
+		HelpURI          string    `json:"helpUri"`
 	}
 	sarifText struct {
 		Text string `json:"text"`
@@ -65,22 +71,45 @@ type (
 	}
 )
 
-// rules are all rules, in the order of docs/audit.md.
-var rules = []sarifRule{
-	{RuleVulnerability, sarifText{"A module has a known vulnerability"}},
-	{RuleMissingSum, sarifText{"go.sum lacks the checksum of a required module"}},
-	{RuleReplaceOutside, sarifText{"A replace or use line leads out of the tree"}},
-	{RuleReplaceFork, sarifText{"A module is replaced by one of another path"}},
-	{RuleRetracted, sarifText{"A required version was retracted"}},
-	{RuleDeprecated, sarifText{"A required module is deprecated"}},
-	{RuleVersionSkew, sarifText{"Services use different versions of a module"}},
-	{RuleLicence, sarifText{"A module's licence is missing, unknown or denied"}},
-	{RuleOld, sarifText{"A required version is old"}},
-	{RuleUnchecked, sarifText{"Something could not be checked"}},
+// docs is where rules are explained.
+const docs = "https://github.com/larder-build/larder/blob/main/docs/audit.md#what-it-finds"
+
+func rule(id, name, short, full, help string) sarifRule {
+	return sarifRule{id, name, sarifText{short}, sarifText{full}, sarifText{help}, docs}
 }
 
-// WriteSARIF writes the findings as a SARIF 2.1.0 log, which code hosts take to show them beside the lines.
-func (r *Report) WriteSARIF(w io.Writer) error {
+// rules are all rules, in the order of docs/audit.md.
+var rules = []sarifRule{
+	rule(RuleVulnerability, "KnownVulnerability", "A module has a known vulnerability",
+		"An error if a function that has it can be called, a warning if a package that has it is imported, else a note.",
+		"Use a version of the module in which it is fixed, with go get MODULE@VERSION."),
+	rule(RuleMissingSum, "MissingChecksum", "go.sum lacks the checksum of a required module",
+		"What no checksum is known of can't be checked, so the go command refuses to build with it.", "Run go mod tidy and commit go.sum."),
+	rule(RuleReplaceOutside, "ReplacedOutsideTheTree", "A replace or use line leads out of the tree",
+		"Such a line works on the machine that it was written on, and nowhere that has the tree alone.",
+		"Put the module into the tree, or require a version of it."),
+	rule(RuleReplaceFork, "ReplacedByFork", "A module is replaced by one of another path",
+		"The fork gets no updates of the module that it replaces, and is not looked up among its vulnerabilities.",
+		"Go back to the module itself once it has what the fork was made for."),
+	rule(RuleRetracted, "RetractedVersion", "A required version was retracted",
+		"The author took the version back, by a retract line in a newer go.mod.", "Use another version, with go get MODULE@VERSION."),
+	rule(RuleDeprecated, "DeprecatedModule", "A required module is deprecated",
+		"The author says so in the module's newest go.mod.", "Move to what the author names."),
+	rule(RuleVersionSkew, "DifferentVersions", "Services use different versions of a module",
+		"What is fixed in one service is not in the other.", "Use the newer version in all of them, with go get MODULE@VERSION."),
+	rule(RuleLicence, "LicenceNotAllowed", "A module's licence is missing, unknown or denied",
+		"There is no licence file at the module's root, it is not one that is known, or it is one that is not allowed here.",
+		"Ask the author for a licence, or do without the module."),
+	rule(RuleOld, "OldRelease", "A required version is old",
+		"The release is older than is allowed here.", "Look for a newer version, with go list -m -versions MODULE."),
+	rule(RuleUnchecked, "NotChecked", "Something could not be checked",
+		"A fact was not in the folders that the audit was given, so this finding stands for those that may be missing.",
+		"Give the audit what the message names."),
+}
+
+// WriteSARIF writes the findings, those of a version of larder, as a SARIF 2.1.0 log, which code hosts take to show them
+// beside the lines.
+func (r *Report) WriteSARIF(w io.Writer, version string) error {
 	index := map[string]int{}
 	for i, rule := range rules {
 		index[rule.ID] = i
@@ -103,7 +132,7 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 	return writeJSON(w, sarifLog{
 		Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0",
 		Runs: []sarifRun{{
-			Tool:    sarifTool{sarifDriver{"larder audit", "https://github.com/larder-build/larder", rules}},
+			Tool:    sarifTool{sarifDriver{"larder audit", strings.TrimPrefix(version, "v"), "https://github.com/larder-build/larder", rules}},
 			Results: results,
 		}},
 	})
