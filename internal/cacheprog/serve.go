@@ -11,9 +11,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // A Server is a build cache of several folders.
@@ -40,11 +39,13 @@ var epoch = time.Unix(0, 0)
 func (s *Server) Serve(ctx context.Context, r io.Reader, w io.Writer) error {
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	waiting, stopWaiting := context.WithCancel(inner)
 	ses := &session{
-		ctx: inner, cancel: cancel, now: time.Now,
-		in: bufio.NewReaderSize(r, maxLine), out: json.NewEncoder(w),
+		ctx: inner, cancel: cancel, waiting: waiting, stopWaiting: stopWaiting, now: time.Now,
+		in: bufio.NewReaderSize(r, maxLine), out: json.NewEncoder(w), busy: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 	}
 	defer ses.removeScratch()
+	defer func() { ses.claims.close() }()
 	if err := ses.setDirs(s); err != nil {
 		return err
 	}
@@ -71,6 +72,12 @@ type session struct {
 	lower  []Dir
 	upper  Dir
 	keep   Dir
+	busy   chan struct{} // has an element for each request that is being answered, but for those that wait
+
+	claims      *claims // of upper
+	waiting     context.Context
+	stopWaiting context.CancelFunc
+	impatient   atomic.Bool // it waited for a claim in vain
 
 	outMu sync.Mutex
 	out   *json.Encoder
@@ -93,6 +100,7 @@ func (s *session) setDirs(server *Server) (err error) {
 	}
 	if server.Upper != "" {
 		s.upper = abs(server.Upper)
+		s.claims = s.upper.claims()
 	}
 	if server.Keep != "" {
 		s.keep = abs(server.Keep)
@@ -105,9 +113,9 @@ func (s *session) run() error {
 	if err := s.answer(response{KnownCommands: []string{"get", "put", "close"}}); err != nil {
 		return err
 	}
-	work := new(errgroup.Group)
-	work.SetLimit(2 * runtime.GOMAXPROCS(0))
-	closeID, closed, err := s.readAll(work)
+	var work sync.WaitGroup
+	closeID, closed, err := s.readAll(&work)
+	s.stopWaiting() // the go command is done
 	work.Wait()
 	if err = cmp.Or(err, context.Cause(s.ctx)); err != nil {
 		return err
@@ -127,7 +135,7 @@ func (s *session) run() error {
 }
 
 // readAll starts answering requests until one is close, or there are no more.
-func (s *session) readAll(work *errgroup.Group) (closeID int64, closed bool, err error) {
+func (s *session) readAll(work *sync.WaitGroup) (closeID int64, closed bool, err error) {
 	for s.ctx.Err() == nil {
 		req, err := readRequest(s.in)
 		if err == io.EOF {
@@ -145,13 +153,14 @@ func (s *session) readAll(work *errgroup.Group) (closeID int64, closed bool, err
 		if req.Command == "close" {
 			return req.ID, true, nil
 		}
-		work.Go(func() error {
+		s.busy <- struct{}{}
+		work.Go(func() {
+			defer func() { <-s.busy }()
 			res := finish()
 			res.ID = req.ID
 			if err := s.answer(res); err != nil {
 				s.cancel(err)
 			}
-			return nil
 		})
 	}
 	return 0, false, context.Cause(s.ctx)

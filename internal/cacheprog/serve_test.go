@@ -386,7 +386,7 @@ func FuzzServe(f *testing.F) {
 		s.Serve(t.Context(), bytes.NewReader(input), io.Discard)
 		require.Equal(t, before, tree(t, dir("lower"), true))
 		for name := range tree(t, Dir(root), false) {
-			require.Regexp(t, `^(\.|lower.*|upper/trim.txt|(upper|keep)(/[0-9a-f]{2}(/[0-9a-f]{64}-[ad])?)?)$`, name)
+			require.Regexp(t, `^(\.|lower.*|upper/trim.txt|upper/claims|(upper|keep)(/[0-9a-f]{2}(/[0-9a-f]{64}-[ad])?)?)$`, name)
 		}
 	})
 }

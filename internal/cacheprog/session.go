@@ -15,9 +15,46 @@ func (s *session) get(action []byte) response {
 	}
 	e, ok := s.find(action)
 	if !ok {
+		e, ok = s.await(action)
+	}
+	if !ok {
 		return response{Miss: true}
 	}
 	return response{OutputID: e.OutputID, Size: e.Size, Time: &e.Time, DiskPath: e.Path}
+}
+
+// await claims an action that isn't found. While another session has it claimed, this one waits for its entry, but if it
+// once did so in vain, never again: then it may be that others claim what nobody ever puts.
+func (s *session) await(action []byte) (Entry, bool) {
+	for end := s.now().Add(patience); ; {
+		if s.claims.take(action) {
+			// Another session may have put it, and released its claim, since it was looked for.
+			e, ok := s.find(action)
+			if ok {
+				s.claims.release(action)
+			}
+			return e, ok
+		}
+		if s.impatient.Load() || s.now().After(end) {
+			s.impatient.Store(true)
+			return Entry{}, false
+		}
+		if !s.pause(5 * time.Millisecond) {
+			return Entry{}, false
+		}
+	}
+}
+
+// pause lets other requests be answered for a while. It returns false if the service is about to end.
+func (s *session) pause(d time.Duration) bool {
+	<-s.busy
+	defer func() { s.busy <- struct{}{} }()
+	select {
+	case <-s.waiting.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 // find returns the first entry of an action that is right, and keeps it unless a lower folder has it.
@@ -88,6 +125,7 @@ func (s *session) newTemp(output []byte) (*temp, error) {
 // not found the next time, so a failure to write that isn't told, as the go command may stop at it.
 func (s *session) store(req request, t *temp) (path string, err error) {
 	defer t.discard()
+	defer s.claims.release(req.ActionID)
 	if err := t.commit(time.Time{}); err != nil {
 		return "", fmt.Errorf("storing output %x: %w", req.OutputID, err)
 	}
