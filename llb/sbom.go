@@ -19,7 +19,7 @@ func (b Builder) SBOM(root llb.State, facts []byte, modules []llb.State, label s
 	for i, m := range modules {
 		dir := path.Join(modulesDir, strconv.Itoa(i))
 		args = append(args, "--modules", dir)
-		opts = append(opts, llb.AddMount(dir, m, llb.Readonly))
+		opts = append(opts, b.made(dir, m))
 	}
 	return b.step(label, args, opts...)
 }
