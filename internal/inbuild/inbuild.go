@@ -94,6 +94,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runSeed(ctx, args, stdout)
 	case "export-cache":
 		return runExportCache(ctx, args, stdout)
+	case "licences":
+		return runLicences(args, stdout)
 	case "sbom":
 		return runSBOM(args, stdout)
 	case "test-results":

@@ -10,7 +10,6 @@ import (
 	"github.com/larder-build/larder/internal/licence"
 	"github.com/larder-build/larder/internal/sbom"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/mod/module"
 )
 
 const mit = `MIT License
@@ -29,7 +28,7 @@ COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER I
 ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 `
 
-// A module's licence is that of the module cache's copy with the same sum.
+// A module's licence is known by its sum.
 func TestLicences(t *testing.T) {
 	cache := t.TempDir()
 	write := func(name, text string) {
@@ -38,24 +37,36 @@ func TestLicences(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
 	}
 	write("cache/download/a.example/!upper/@v/v1.0.0.ziphash", "h1:x")
+	write("cache/download/a.example/!upper/@v/v1.0.0.mod", "module a.example/Upper\n")
 	write("a.example/!upper@v1.0.0/LICENSE", mit)
 	write("a.example/!upper@v1.0.0/license.go", "package upper\n")
-	write("cache/download/a.example/many/@v/v1.0.0.ziphash", "h1:x")
+	write("cache/download/a.example/many/@v/v1.0.0.ziphash", "h1:many")
 	for i := range licence.MaxFiles + 1 {
 		write("a.example/many@v1.0.0/LICENSE."+strings.Repeat("x", i+1), mit)
 	}
-	known := moduleCaches{t.TempDir(), cache}
-	of := func(path, h1 string) []string {
-		ids, err := known.licences(sbom.Module{Version: module.Version{Path: path, Version: "v1.0.0"}, H1: h1})
-		require.NoError(t, err)
-		return ids
+	write("cache/download/a.example/none/@v/v1.0.0.ziphash", "h1:none")
+	write("cache/download/a.example/without/@v/v1.0.0.ziphash", "h1:without")
+	write("a.example/without@v1.0.0/main.go", "package main\n")
+
+	var stdout, stderr strings.Builder
+	tell := func(cache string) (file string, exit int) {
+		out := filepath.Join(t.TempDir(), "out")
+		return filepath.Join(out, LicencesFile), Main(t.Context(), []string{"licences", "--modules", cache, "--out", out}, &stdout, &stderr)
 	}
-	require.Equal(t, []string{"MIT"}, of("a.example/Upper", "h1:x"))
-	require.Empty(t, of("a.example/Upper", "h1:y"), "it is another module")
-	require.Empty(t, of("a.example/Upper", ""))
-	require.Empty(t, of("a.example/none", "h1:x"))
-	require.Empty(t, of("../etc", "h1:x"))
-	require.Empty(t, of("a.example/many", "h1:x"))
+	file, exit := tell(cache)
+	require.Zero(t, exit, "%s", &stderr)
+	require.Equal(t, "found the licences of 1 modules\n", stdout.String())
+	none, exit := tell(t.TempDir())
+	require.Zero(t, exit, "%s", &stderr)
+	_, exit = tell(filepath.Join(cache, "nowhere"))
+	require.Equal(t, exitFailure, exit)
+
+	known, err := readLicences([]string{none, file})
+	require.NoError(t, err)
+	require.Equal(t, map[string][]string{"h1:x": {"MIT"}}, known)
+	require.NoError(t, os.WriteFile(file, []byte("{"), 0o644))
+	_, err = readLicences([]string{file})
+	require.ErrorContains(t, err, "reading the licences of modules")
 }
 
 func TestSBOM(t *testing.T) {

@@ -40,7 +40,7 @@ type Toolchain struct {
 }
 
 // Licences returns the licences of a linked module, as SPDX identifiers; none if they aren't known.
-type Licences func(Module) ([]string, error)
+type Licences func(Module) []string
 
 // Elements that there is one of.
 const (
@@ -66,9 +66,7 @@ func Document(c *Contents, facts Facts, licences Licences) ([]byte, error) {
 		d.Relate(imageID, common.TypeRelationshipDescendantOf, baseID)
 	}
 	for _, b := range c.Binaries {
-		if err := d.binary(b, facts.Toolchains); err != nil {
-			return nil, err
-		}
+		d.binary(b, facts.Toolchains)
 	}
 	for _, p := range c.Packages {
 		d.installed(p, c.Release)
@@ -107,7 +105,7 @@ func (d *document) add(p *v2_3.Package) bool {
 	return true
 }
 
-func (d *document) binary(b Binary, toolchains []Toolchain) error {
+func (d *document) binary(b Binary, toolchains []Toolchain) {
 	id := spdx.ID("file " + b.Path)
 	d.Files = append(d.Files, &v2_3.File{
 		FileName: b.Path, FileSPDXIdentifier: common.ElementID(id), FileTypes: []string{"BINARY"},
@@ -121,16 +119,13 @@ func (d *document) binary(b Binary, toolchains []Toolchain) error {
 	for _, m := range b.Modules() {
 		of := d.module(m, "LIBRARY")
 		d.Relate(id, common.TypeRelationshipStaticLink, of)
-		if err := d.license(of, m); err != nil {
-			return err
-		}
+		d.license(of, m)
 	}
 	for _, t := range toolchains {
 		if t.Version == b.Toolchain() {
 			d.Relate(d.module(Module{Version: module.Version{Path: gomod.ToolchainPath, Version: t.Module}, H1: t.H1}, "APPLICATION"), common.TypeRelationshipBuildToolOf, id)
 		}
 	}
-	return nil
 }
 
 // settings says what a binary was built with.
@@ -178,19 +173,14 @@ const StandardLibrary = "stdlib"
 var released = regexp.MustCompile(`^[0-9]+(\.[0-9]+)+$`)
 
 // license says under which licences a module is.
-func (d *document) license(id string, m Module) error {
+func (d *document) license(id string, m Module) {
 	p := d.Packages[len(d.Packages)-1]
 	if string(p.PackageSPDXIdentifier) != id || p.PackageLicenseDeclared != spdx.NoAssertion {
-		return nil // it was added before
+		return // it was added before
 	}
-	ids, err := d.licences(m)
-	if err != nil {
-		return fmt.Errorf("the licences of %s: %w", m.Version, err)
-	}
-	if len(ids) > 0 {
+	if ids := d.licences(m); len(ids) > 0 {
 		p.PackageLicenseDeclared = strings.Join(ids, " AND ")
 	}
-	return nil
 }
 
 // expression matches what may be an expression of SPDX: distributions have other texts, too.

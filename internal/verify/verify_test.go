@@ -118,7 +118,7 @@ func built(t *testing.T, path string, edit func(*sbom.Binary)) (data, bill []byt
 	if edit != nil {
 		edit(&listed)
 	}
-	bill, err = sbom.Document(&sbom.Contents{Binaries: []sbom.Binary{listed}}, sbom.Facts{Name: "x"}, func(sbom.Module) ([]string, error) { return nil, nil })
+	bill, err = sbom.Document(&sbom.Contents{Binaries: []sbom.Binary{listed}}, sbom.Facts{Name: "x"}, func(sbom.Module) []string { return nil })
 	require.NoError(t, err)
 	return data, bill, b
 }

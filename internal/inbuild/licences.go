@@ -1,0 +1,125 @@
+package inbuild
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/larder-build/larder/internal/licence"
+)
+
+// LicencesFile is the file that the step licences writes: the SPDX identifiers of the licences of each module by its sum,
+// as a JSON object.
+const LicencesFile = "licences.json"
+
+// runLicences detects the licences of modules:
+//
+//	licences --modules DIR --out DIR
+//
+// The modules are a module cache that the step unpack has made. It is a step of its own since reading in all licences that
+// are known takes a second: it is run when the modules change, where the step sbom is with each edit.
+func runLicences(args []string, stdout io.Writer) error {
+	flags := newFlags("licences")
+	dir := flags.String("modules", "", "module cache")
+	out := flags.String("out", "", "folder to make")
+	if err := parseFlags(flags, args, "modules", "out"); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(*dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	found, err := moduleLicences(root)
+	if err != nil {
+		return fmt.Errorf("reading the licences of modules: %w", err)
+	}
+	data, err := json.Marshal(found)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "found the licences of %d modules\n", len(found))
+	return fill(*out, func(out *os.Root) error {
+		if err := writeFile(out, LicencesFile, data, 0o644); err != nil {
+			return err
+		}
+		return seal(out)
+	})
+}
+
+// moduleLicences returns the licences of each module of a module cache, by its sum.
+func moduleLicences(cache *os.Root) (map[string][]string, error) {
+	const download, ext = "cache/download", ".ziphash"
+	found := map[string][]string{}
+	err := fs.WalkDir(cache.FS(), download, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && name == download {
+			return nil // no module at all
+		}
+		if err != nil || path.Ext(name) != ext || !d.Type().IsRegular() {
+			return err
+		}
+		sum, err := cache.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		modulePath, version, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(name, download+"/"), ext), "/@v/")
+		ids, err := folderLicences(cache, modulePath+"@"+version)
+		if h1 := strings.TrimSpace(string(sum)); h1 != "" && len(ids) > 0 {
+			found[h1] = ids
+		}
+		return err
+	})
+	return found, err
+}
+
+// folderLicences returns the licences of a module's folder; none if there is no such folder, or too many files to tell.
+func folderLicences(cache *os.Root, folder string) ([]string, error) {
+	entries, err := fs.ReadDir(cache.FS(), folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var found licence.Files
+	for _, e := range entries {
+		if e.Type().IsRegular() && licence.IsFile(e.Name()) {
+			err := addLicence(&found, cache, folder+"/"+e.Name())
+			if errors.Is(err, licence.ErrTooMany) {
+				return nil, nil // no reason to do without a bill
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return found.IDs(), nil
+}
+
+func addLicence(found *licence.Files, root *os.Root, name string) error {
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(found.Add(f), f.Close())
+}
+
+// readLicences reads what the step licences has written about several module caches.
+func readLicences(files []string) (map[string][]string, error) {
+	known := map[string][]string{}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err == nil {
+			err = json.Unmarshal(data, &known)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the licences of modules: %w", err)
+		}
+	}
+	return known, nil
+}
