@@ -205,6 +205,9 @@ func (tab *table) write(b *strings.Builder) (bars []bar) {
 
 // writeWeights writes what is measured in bytes.
 func (r *report) writeWeights(b *strings.Builder) {
+	if !slices.ContainsFunc(r.tables, func(tab *table) bool { return len(tab.Weights) > 0 }) {
+		return
+	}
 	b.WriteString("\n### Bytes\n\n| tree | what | bytes | of | part |\n| --- | --- | --- | --- | --- |\n")
 	for _, tab := range r.tables {
 		for _, w := range tab.Weights {
