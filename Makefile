@@ -48,9 +48,9 @@ test: setup larder tools lint
 	export DICTIONARY="$(CURDIR)/.cache/dictionary"; for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
 
 # Tests that take longer than CI has: what needs C compilers or other releases of Go, the frontend's own image, builders
-# apart from each other, builds in surroundings that differ, and the commands of most documents.
+# apart from each other, builds in surroundings that differ, a minute of many clients, and the commands of most documents.
 test-slow: setup setup-slow larder tools lint
-	go test -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./cmd/larder ./docs ./frontend ./internal/inbuild
+	go test -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./cmd/larder ./docs ./frontend ./internal/inbuild ./internal/serve
 
 # Larder beside its peers, into docs/benchmarks.md: takes over an hour on two cores.
 bench: setup larder tools

@@ -1,4 +1,4 @@
-//go:build bench
+//go:build slow
 
 package serve
 
@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A minute of 200 clients: go test -tags bench -run TestManyClientsForAMinute -v ./internal/serve
-func TestManyClientsForAMinute(t *testing.T) {
+// A minute of 200 clients.
+func TestSlowManyClients(t *testing.T) {
 	until := func(d time.Duration) func(int) bool {
 		end := sync.OnceValue(func() time.Time { return time.Now().Add(d) })
 		return func(int) bool { return time.Now().Before(end()) }
