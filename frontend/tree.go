@@ -141,11 +141,17 @@ type refFS struct {
 
 	mu    sync.Mutex // guards what follows; not held while the builder is asked
 	files map[string][]byte
-	dirs  map[string][]*fstypes.Stat
+	dirs  map[string]refDir
+}
+
+// refDir is a folder that was read.
+type refDir struct {
+	entries []fs.DirEntry
+	byName  map[string]*fstypes.Stat
 }
 
 func newRefFS(ctx context.Context, ref gateway.Reference) *refFS {
-	return &refFS{ctx: ctx, ref: ref, files: map[string][]byte{}, dirs: map[string][]*fstypes.Stat{}}
+	return &refFS{ctx: ctx, ref: ref, files: map[string][]byte{}, dirs: map[string]refDir{}}
 }
 
 // maxFile bounds what is read of one file: more than that doesn't pass the gateway in one message.
@@ -189,18 +195,12 @@ func (f *refFS) stat(op, name string) (statInfo, error) {
 // listed returns what the listing of its folder, if that was read, has of a file: nil where it isn't there.
 func (f *refFS) listed(name string) (st *fstypes.Stat, known bool) {
 	f.mu.Lock()
-	stats, known := f.dirs[path.Dir(name)]
+	dir, known := f.dirs[path.Dir(name)]
 	f.mu.Unlock()
 	if name == "." || !known {
 		return nil, false
 	}
-	base := path.Base(name)
-	for _, st := range stats {
-		if path.Base(st.Path) == base {
-			return st, true
-		}
-	}
-	return nil, true
+	return dir.byName[path.Base(name)], true
 }
 
 // ReadFile implements fs.ReadFileFS.
@@ -231,10 +231,10 @@ func (f *refFS) ReadFile(name string) ([]byte, error) {
 // ReadDir implements fs.ReadDirFS.
 func (f *refFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	f.mu.Lock()
-	stats, ok := f.dirs[name]
+	dir, ok := f.dirs[name]
 	f.mu.Unlock()
 	if ok {
-		return dirEntries(stats), nil
+		return slices.Clone(dir.entries), nil
 	}
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
@@ -246,18 +246,20 @@ func (f *refFS) ReadDir(name string) ([]fs.DirEntry, error) {
 		}
 		return nil, fmt.Errorf("reading folder %s of the build context: %w", name, err)
 	}
+	dir = newRefDir(stats)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.dirs[name] = stats
-	return dirEntries(stats), nil
+	f.dirs[name] = dir
+	return slices.Clone(dir.entries), nil
 }
 
-func dirEntries(stats []*fstypes.Stat) []fs.DirEntry {
-	entries := make([]fs.DirEntry, len(stats))
+func newRefDir(stats []*fstypes.Stat) refDir {
+	d := refDir{make([]fs.DirEntry, len(stats)), make(map[string]*fstypes.Stat, len(stats))}
 	for i, st := range stats {
-		entries[i] = fs.FileInfoToDirEntry(statInfo{st})
+		info := statInfo{st}
+		d.entries[i], d.byName[info.Name()] = fs.FileInfoToDirEntry(info), st
 	}
-	return entries
+	return d
 }
 
 // refFile is an open file, or a folder, which has no data.
