@@ -48,8 +48,8 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 	if err := w.checkSanitizer(s, g); err != nil {
 		return err
 	}
-	if g.cgo == "true" && s.virtual == baseGo {
-		return w.File.errorAt(g.node, "--cgo", "GO --cgo: FROM go has no C compiler: start the stage from an image that has Go and one, such as golang")
+	if g.cgo == "true" && s.virtual == baseGo && !s.adds && len(g.mounts) == 0 {
+		return w.File.errorAt(g.node, "--cgo", "GO --cgo: FROM go has no C compiler: start the stage from an image that has Go and one, such as golang, or copy a static one into it, such as zig")
 	}
 	src, err := w.source(s, g.node, g.from, g.module)
 	if err != nil {

@@ -31,7 +31,8 @@ type scope struct {
 	dir     string
 	shell   []string
 	copies  []copied
-	cgo     int // the line of a build with cgo, or 0
+	adds    bool // something was copied or added to it, of whatever kind
+	cgo     int  // the line of a build with cgo, or 0
 
 	byCgo     bool // there are programs in it that GO lines made with cgo
 	cgoCopies []CgoCopy
@@ -97,10 +98,12 @@ func (s *scope) step(lex *shell.Lex, cmd instructions.Command, globals env, buil
 	case *instructions.ShellCommand:
 		s.shell = c.Shell
 	case *instructions.CopyCommand:
+		s.adds = true
 		if c.From == "" {
 			s.copy(lex, tree, c.SourcePaths, c.DestPath, c.Parents)
 		}
 	case *instructions.AddCommand:
+		s.adds = true
 		s.copy(lex, tree, c.SourcePaths, c.DestPath, false)
 	}
 }

@@ -100,7 +100,7 @@ func (l *goLine) setCgo(env map[string]string, subcommand string) error {
 		return nil
 	}
 	name, native := platform(env)
-	chosen, err := chooseCompiler(name, native, hasSysroot(sysroot))
+	chosen, err := chooseCompiler(name, native, hasSysroot(sysroot), hasLibC("/"))
 	if err != nil {
 		return err
 	}
@@ -121,9 +121,20 @@ func hasSysroot(dir string) bool {
 	return false
 }
 
+// hasLibC reports whether a root file system has the loader of a C library, glibc's or musl's.
+func hasLibC(root string) bool {
+	for _, dir := range []string{"lib", "lib64", "lib/*"} {
+		if found, _ := filepath.Glob(filepath.Join(root, dir, "ld-*.so*")); len(found) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // chooseCompiler returns variables of the go command for a platform's C compiler, as names and values: for the builder's
-// own platform gcc or clang, as go does, else cc; for others a cross compiler, or clang with a sysroot; and zig for any.
-func chooseCompiler(name string, native, withSysroot bool) (vars [][2]string, err error) {
+// own platform gcc or clang, as go does, else cc; for others a cross compiler, or clang with a sysroot; and zig for any. zig
+// links with the C library of the stage, if that has one, for its own platform, else with musl, which it has itself.
+func chooseCompiler(name string, native, withSysroot, withLibC bool) (vars [][2]string, err error) {
 	p, root := cPlatforms[name], ""
 	if withSysroot {
 		root = " --sysroot=" + sysroot
@@ -162,10 +173,10 @@ func chooseCompiler(name string, native, withSysroot bool) (vars [][2]string, er
 		}
 		return set("clang", "clang++", flags), nil
 	}
-	if onPath("zig") && (native || p.zig != "") {
-		if native { // without the sysroot: zig has a C library of its own
-			return set("zig cc", "zig c++", ""), nil
-		}
+	if onPath("zig") && native && withLibC {
+		return set("zig cc", "zig c++", ""), nil // without the sysroot: zig doesn't look there
+	}
+	if onPath("zig") && p.zig != "" {
 		return set("zig cc -target "+p.zig, "zig c++ -target "+p.zig, ""), nil
 	}
 	return nil, noCompiler(name, native, p)

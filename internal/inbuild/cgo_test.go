@@ -50,7 +50,7 @@ func TestChooseCompiler(t *testing.T) {
 		{"zig", "linux/arm/6", false, true, "CC=zig%cc%-target%arm-linux-musleabihf%-mcpu=arm1176jzf_s"},
 	} {
 		withPrograms(t, tt.programs)
-		vars, err := chooseCompiler(tt.platform, tt.native, tt.sysroot)
+		vars, err := chooseCompiler(tt.platform, tt.native, tt.sysroot, true)
 		require.NoError(t, err, tt)
 		got := map[string]string{}
 		for _, kv := range vars {
@@ -63,6 +63,21 @@ func TestChooseCompiler(t *testing.T) {
 	}
 }
 
+// In a stage without a C library, such as FROM go, zig links with its own.
+func TestZigWithoutLibC(t *testing.T) {
+	withPrograms(t, "zig")
+	vars, err := chooseCompiler("linux/amd64", true, false, false)
+	require.NoError(t, err)
+	require.Equal(t, [2]string{"CC", "zig cc -target x86_64-linux-musl"}, vars[0])
+
+	root := t.TempDir()
+	require.False(t, hasLibC(root))
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "lib", "aarch64-linux-gnu"), 0o755))
+	require.False(t, hasLibC(root))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "lib", "aarch64-linux-gnu", "ld-linux-aarch64.so.1"), nil, 0o755))
+	require.True(t, hasLibC(root))
+}
+
 func TestNoCompiler(t *testing.T) {
 	withPrograms(t, "clang")
 	for _, tt := range []struct {
@@ -72,7 +87,7 @@ func TestNoCompiler(t *testing.T) {
 		{"linux/riscv64", "CGO_ENABLED=1, but this stage has no C compiler for linux/riscv64: install riscv64-linux-gnu-gcc (Debian's package gcc-riscv64-linux-gnu), or clang and mount a root file system of that platform at /sysroot, or zig; or set CC, or CGO_ENABLED=0", false},
 		{"darwin/arm64", "CGO_ENABLED=1, but which C compiler makes programs for darwin/arm64 isn't known: set CC in the stage, or CGO_ENABLED=0", false},
 	} {
-		_, err := chooseCompiler(tt.platform, tt.native, false)
+		_, err := chooseCompiler(tt.platform, tt.native, false, false)
 		require.EqualError(t, err, tt.want)
 	}
 	withPrograms(t, "")
