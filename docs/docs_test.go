@@ -33,22 +33,13 @@ func runDocuments(t *testing.T, names []string) {
 	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join(testkit.Root(t), filepath.FromSlash(name)))
 		require.NoError(t, err)
-		for _, block := range blocks(string(text), "dockerfile") {
+		for _, block := range testkit.Blocks(string(text), "dockerfile") {
 			w.write("tour.Dockerfile", block)
 		}
-		for _, block := range blocks(string(text), "console") {
+		for _, block := range testkit.Blocks(string(text), "console") {
 			w.console(block)
 		}
 	}
-}
-
-// blocks returns the fenced blocks of a language.
-func blocks(text, language string) []string {
-	var out []string
-	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(text, -1) {
-		out = append(out, m[1])
-	}
-	return out
 }
 
 // console runs the commands of a block. A line below a command has to be in its output, but for what differs from run

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -138,7 +137,7 @@ func (e *example) cgo() {
 
 	// The ways of docs/cgo.md.
 	text := read(e.t, testkit.Root(e.t), "docs", "cgo.md")
-	shown := regexp.MustCompile("(?s)```dockerfile\n(.*?)```").FindAllStringSubmatch(text, -1)
+	shown := testkit.Blocks(text, "dockerfile")
 	require.NotEmpty(e.t, shown)
 	for _, block := range shown {
 		w := *e
@@ -146,8 +145,8 @@ func (e *example) cgo() {
 		for _, name := range []string{"go.mod", "main.go", "crypt.go"} {
 			w.add(name, read(e.t, e.context, name))
 		}
-		w.add("Dockerfile", block[1])
+		w.add("Dockerfile", block)
 		root, _ := w.export(w.opts()...)
-		require.Equal(e.t, hashed+"\n", runIn(e.t, root, "Hello world!\n", "/usr/local/bin/mkhash", "-salt", salt), block[1])
+		require.Equal(e.t, hashed+"\n", runIn(e.t, root, "Hello world!\n", "/usr/local/bin/mkhash", "-salt", salt), block)
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -68,19 +67,19 @@ func buildExamples(g *gateway, cgo bool) {
 		}
 	}
 	text := read(g.t, testkit.Root(g.t), "docs", "dialect.md")
-	shown := regexp.MustCompile("(?s)```dockerfile\n(.*?)```").FindAllStringSubmatch(text, -1)
+	shown := testkit.Blocks(text, "dockerfile")
 	require.NotEmpty(g.t, shown)
 	for _, block := range shown {
-		if !wanted(block[1]) {
+		if !wanted(block) {
 			continue
 		}
-		before, _, _ := strings.Cut(text, block[1])
+		before, _, _ := strings.Cut(text, block)
 		line := strings.Count(before, "\n") + 1
 		g.t.Run(fmt.Sprintf("dialect.md line %d", line), func(t *testing.T) {
 			e := &example{*g}
 			e.t, e.context = t, t.TempDir()
 			require.NoError(t, os.CopyFS(e.context, os.DirFS(filepath.Join(folder, "dialect"))))
-			e.shown(block[1])
+			e.shown(block)
 		})
 	}
 }

@@ -54,13 +54,13 @@ func buildRuntime(g *gateway) {
 	built := 0
 	for _, section := range regexp.MustCompile(`(?m)^##+ `).Split(read(g.t, root, "docs", "runtime.md"), -1) {
 		heading, text, _ := strings.Cut(section, "\n")
-		for i, block := range regexp.MustCompile("(?s)```dockerfile\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		for i, block := range testkit.Blocks(text, "dockerfile") {
 			built++
 			g.t.Run(fmt.Sprintf("runtime.md %s %d", heading, i+1), func(t *testing.T) {
 				e := &example{*g}
 				e.t, e.context = t, t.TempDir()
 				require.NoError(t, os.CopyFS(e.context, os.DirFS(filepath.Join(root, "examples", "runtime"))))
-				e.add("Dockerfile", block[1])
+				e.add("Dockerfile", block)
 				require.Contains(t, runtimeImages, heading)
 				runtimeImages[heading](e, opts...)
 			})

@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"testing"
 
 	"github.com/larder-build/larder/internal/testkit"
@@ -15,9 +14,9 @@ func TestAuditGate(t *testing.T) {
 	w := newWorld(t)
 	doc, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs/audit.md"))
 	require.NoError(t, err)
-	block := regexp.MustCompile("(?s)```dockerfile\n(.*?)```").FindSubmatch(doc)
-	require.NotNil(t, block)
-	w.write("Dockerfile", string(block[1]))
+	shown := testkit.Blocks(string(doc), "dockerfile")
+	require.Len(t, shown, 1)
+	w.write("Dockerfile", shown[0])
 	w.write("main.go", "")
 	w.write("cmd/api/main.go", mainGo)
 
