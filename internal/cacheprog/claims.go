@@ -20,7 +20,7 @@ type claims struct{ file *os.File }
 
 // claims opens the file of claims. It returns nil, of which all claims succeed, where that can't be written.
 func (d Dir) claims() *claims {
-	if os.MkdirAll(string(d), 0o755) != nil {
+	if d == "" || os.MkdirAll(string(d), 0o755) != nil {
 		return nil
 	}
 	f, err := os.OpenFile(filepath.Join(string(d), "claims"), os.O_RDWR|os.O_CREATE, 0o666)

@@ -39,16 +39,16 @@ var epoch = time.Unix(0, 0)
 func (s *Server) Serve(ctx context.Context, r io.Reader, w io.Writer) error {
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	waiting, stopWaiting := context.WithCancel(inner)
 	ses := &session{
-		ctx: inner, cancel: cancel, waiting: waiting, stopWaiting: stopWaiting, now: time.Now,
+		ctx: inner, cancel: cancel, now: time.Now,
 		in: bufio.NewReaderSize(r, maxLine), out: json.NewEncoder(w), busy: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 	}
 	defer ses.removeScratch()
-	defer func() { ses.claims.close() }()
 	if err := ses.setDirs(s); err != nil {
 		return err
 	}
+	ses.claims = ses.upper.claims()
+	defer ses.claims.close()
 	done := make(chan error, 1)
 	go func() { done <- ses.run() }()
 	var err error
@@ -74,10 +74,9 @@ type session struct {
 	keep   Dir
 	busy   chan struct{} // has an element for each request that is being answered, but for those that wait
 
-	claims      *claims // of upper
-	waiting     context.Context
-	stopWaiting context.CancelFunc
-	impatient   atomic.Bool // it waited for a claim in vain
+	claims    *claims         // of upper
+	waiting   context.Context // ends when requests needn't wait for others' claims any more
+	impatient atomic.Bool     // it waited for a claim in vain
 
 	outMu sync.Mutex
 	out   *json.Encoder
@@ -100,7 +99,6 @@ func (s *session) setDirs(server *Server) (err error) {
 	}
 	if server.Upper != "" {
 		s.upper = abs(server.Upper)
-		s.claims = s.upper.claims()
 	}
 	if server.Keep != "" {
 		s.keep = abs(server.Keep)
@@ -114,8 +112,10 @@ func (s *session) run() error {
 		return err
 	}
 	var work sync.WaitGroup
+	var stopWaiting context.CancelFunc
+	s.waiting, stopWaiting = context.WithCancel(s.ctx)
 	closeID, closed, err := s.readAll(&work)
-	s.stopWaiting() // the go command is done
+	stopWaiting() // the go command is done
 	work.Wait()
 	if err = cmp.Or(err, context.Cause(s.ctx)); err != nil {
 		return err
