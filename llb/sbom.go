@@ -20,7 +20,7 @@ func (b Builder) SBOM(root llb.State, facts []byte, modules []llb.State, label s
 	for i, m := range modules {
 		licences := b.step("[modules] tell licences", []string{"licences", "--modules", inDir, "--out", outDir}, b.made(inDir, m))
 		dir := path.Join(licencesDir, strconv.Itoa(i))
-		args = append(args, "--licences", path.Join(dir, "licences.json"))
+		args = append(args, "--licences", dir)
 		opts = append(opts, llb.AddMount(dir, licences, llb.Readonly))
 	}
 	return b.step(label, args, opts...)

@@ -8,14 +8,15 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/larder-build/larder/internal/licence"
 )
 
-// LicencesFile is the file that the step licences writes: the SPDX identifiers of the licences of each module by its sum,
+// licencesFile is the file that the step licences writes: the SPDX identifiers of the licences of each module by its sum,
 // as a JSON object.
-const LicencesFile = "licences.json"
+const licencesFile = "licences.json"
 
 // runLicences detects the licences of modules:
 //
@@ -44,20 +45,15 @@ func runLicences(args []string, stdout io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "found the licences of %d modules\n", len(found))
-	return fill(*out, func(out *os.Root) error {
-		if err := writeFile(out, LicencesFile, data, 0o644); err != nil {
-			return err
-		}
-		return seal(out)
-	})
+	return fillWith(*out, licencesFile, data)
 }
 
 // moduleLicences returns the licences of each module of a module cache, by its sum.
 func moduleLicences(cache *os.Root) (map[string][]string, error) {
-	const download, ext = "cache/download", ".ziphash"
+	const ext = ".ziphash"
 	found := map[string][]string{}
-	err := fs.WalkDir(cache.FS(), download, func(name string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && name == download {
+	err := fs.WalkDir(cache.FS(), cacheDownload, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && name == cacheDownload {
 			return nil // no module at all
 		}
 		if err != nil || path.Ext(name) != ext || !d.Type().IsRegular() {
@@ -67,7 +63,7 @@ func moduleLicences(cache *os.Root) (map[string][]string, error) {
 		if err != nil {
 			return err
 		}
-		modulePath, version, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(name, download+"/"), ext), "/@v/")
+		modulePath, version, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(name, cacheDownload+"/"), ext), "/@v/")
 		ids, err := folderLicences(cache, modulePath+"@"+version)
 		if h1 := strings.TrimSpace(string(sum)); h1 != "" && len(ids) > 0 {
 			found[h1] = ids
@@ -109,11 +105,11 @@ func addLicence(found *licence.Files, root *os.Root, name string) error {
 	return errors.Join(found.Add(f), f.Close())
 }
 
-// readLicences reads what the step licences has written about several module caches.
-func readLicences(files []string) (map[string][]string, error) {
+// readLicences reads what the step licences has left in folders, one for each of several module caches.
+func readLicences(dirs []string) (map[string][]string, error) {
 	known := map[string][]string{}
-	for _, name := range files {
-		data, err := os.ReadFile(name)
+	for _, dir := range dirs {
+		data, err := os.ReadFile(filepath.Join(dir, licencesFile))
 		if err == nil {
 			err = json.Unmarshal(data, &known)
 		}

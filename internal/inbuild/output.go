@@ -50,6 +50,13 @@ func fill(dir string, write func(out *os.Root) error) (err error) {
 	return nil
 }
 
+// fillWith is fill for a folder that is to have one file.
+func fillWith(dir, name string, data []byte) error {
+	return fill(dir, func(out *os.Root) error {
+		return errors.Join(writeFile(out, name, data, 0o644), seal(out))
+	})
+}
+
 // makeParents makes dir and returns the folders above it that it had to make.
 func makeParents(dir string) (made []string, err error) {
 	dir = filepath.Clean(dir)

@@ -14,16 +14,16 @@ const SBOMFile = "sbom.spdx.json"
 
 // runSBOM makes the bill of materials of an image:
 //
-//	sbom --root DIR --facts FILE [--licences FILE]… --out DIR
+//	sbom --root DIR --facts FILE [--licences DIR]… --out DIR
 //
-// The root is the image's, the file of facts has what is known of it (sbom.Facts), and those of licences are what the step
-// licences has written.
+// The root is the image's, FILE has what is known of it (sbom.Facts), and the folders of licences are those that the step
+// licences has made.
 func runSBOM(args []string, stdout io.Writer) error {
 	var licences stringList
 	flags := newFlags("sbom")
 	dir := flags.String("root", "", "root of the image")
 	known := flags.String("facts", "", "file of facts")
-	flags.Var(&licences, "licences", "file of licences")
+	flags.Var(&licences, "licences", "folder of licences")
 	out := flags.String("out", "", "folder to make")
 	if err := parseFlags(flags, args, "root", "facts", "out"); err != nil {
 		return err
@@ -54,10 +54,5 @@ func runSBOM(args []string, stdout io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "found %d binaries of Go and %d packages of a distribution\n", len(contents.Binaries), len(contents.Packages))
-	return fill(*out, func(out *os.Root) error {
-		if err := writeFile(out, SBOMFile, doc, 0o644); err != nil {
-			return err
-		}
-		return seal(out)
-	})
+	return fillWith(*out, SBOMFile, doc)
 }

@@ -49,11 +49,11 @@ func TestLicences(t *testing.T) {
 	write("a.example/without@v1.0.0/main.go", "package main\n")
 
 	var stdout, stderr strings.Builder
-	tell := func(cache string) (file string, exit int) {
-		out := filepath.Join(t.TempDir(), "out")
-		return filepath.Join(out, LicencesFile), Main(t.Context(), []string{"licences", "--modules", cache, "--out", out}, &stdout, &stderr)
+	tell := func(cache string) (out string, exit int) {
+		out = filepath.Join(t.TempDir(), "out")
+		return out, Main(t.Context(), []string{"licences", "--modules", cache, "--out", out}, &stdout, &stderr)
 	}
-	file, exit := tell(cache)
+	some, exit := tell(cache)
 	require.Zero(t, exit, "%s", &stderr)
 	require.Equal(t, "found the licences of 1 modules\n", stdout.String())
 	none, exit := tell(t.TempDir())
@@ -61,11 +61,11 @@ func TestLicences(t *testing.T) {
 	_, exit = tell(filepath.Join(cache, "nowhere"))
 	require.Equal(t, exitFailure, exit)
 
-	known, err := readLicences([]string{none, file})
+	known, err := readLicences([]string{none, some})
 	require.NoError(t, err)
 	require.Equal(t, map[string][]string{"h1:x": {"MIT"}}, known)
-	require.NoError(t, os.WriteFile(file, []byte("{"), 0o644))
-	_, err = readLicences([]string{file})
+	require.NoError(t, os.WriteFile(filepath.Join(some, licencesFile), []byte("{"), 0o644))
+	_, err = readLicences([]string{some})
 	require.ErrorContains(t, err, "reading the licences of modules")
 }
 

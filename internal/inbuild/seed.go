@@ -17,7 +17,8 @@ import (
 //	seed --from DIR --upper DIR --out DIR
 //
 // The first holds packs, as export-cache makes them, or is laid out as GOCACHE, as the second is. What it leaves in the
-// folder --out doesn't depend on them, so that they are in no key of the steps that come after it. A seed that can't be used is told and does no harm.
+// folder --out doesn't depend on them, so that they are in no key of the steps that come after it. A seed that can't be
+// used is told and does no harm.
 func runSeed(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := newFlags("seed")
 	from := flags.String("from", "", "seed")
