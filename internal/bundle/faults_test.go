@@ -4,21 +4,17 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/modfetch"
-	"github.com/larder-build/larder/internal/testkit"
+	"github.com/larder-build/larder/internal/registry"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -40,19 +36,32 @@ func TestMain(m *testing.M) {
 
 func victim(what string, args []string) error {
 	ctx := context.Background()
-	if what == "apply" {
+	hub, err := registry.NewClient(registry.Options{})
+	if err != nil {
+		return err
+	}
+	switch dir := args[0]; what {
+	case "apply":
 		delta, err := Open(args[1])
 		if err != nil {
 			return err
 		}
-		_, err = Apply(ctx, args[0], delta)
+		_, err = Apply(ctx, dir, delta)
 		return err
+	case "pull":
+		_, _, err := Pull(ctx, dir, args[1], hub, quiet)
+		return err
+	default:
+		return victimCreates(ctx, dir, args[1], args[2], hub, args[3])
 	}
-	sums, err := os.ReadFile(args[2])
+}
+
+func victimCreates(ctx context.Context, dir, proxy, gosum string, images ImageSource, image string) error {
+	sums, err := os.ReadFile(gosum)
 	if err != nil {
 		return err
 	}
-	set, err := gomod.ParseSums(gomod.File{Name: args[2], Data: sums})
+	set, err := gomod.ParseSums(gomod.File{Name: gosum, Data: sums})
 	if err != nil {
 		return err
 	}
@@ -60,130 +69,17 @@ func victim(what string, args []string) error {
 	if err != nil {
 		return err
 	}
-	list, err := modfetch.ParseList(args[1])
+	list, err := modfetch.ParseList(proxy)
 	if err != nil {
 		return err
 	}
-	m := Maker{Sources: Sources{Client: client, Proxies: list}, Tell: func(string, int64) {}}
-	_, err = m.Create(ctx, args[0], Request{Modules: set, Keys: []string{set.Key()}})
+	m := Maker{Sources: Sources{Client: client, Proxies: list}, Images: images, Tell: quiet}
+	_, err = m.Create(ctx, dir, Request{Modules: set, Keys: []string{set.Key()}, Images: []string{image}, Platforms: imagePlatforms})
 	return err
 }
 
-// A trial is a bundle, what is to become of it, and a proxy that has what that needs.
-type trial struct {
-	*stock
-	disk     string // a file system in memory
-	old, new string // folders of what there is before and after
-	oldSet   gomod.Set
-
-	mu       sync.Mutex
-	requests []string
-	tick     atomic.Pointer[func()] // called before and after each answer
-}
-
-func newTrial(t *testing.T) *trial {
-	testkit.NeedRoot(t)
-	s := &trial{stock: newStock(t, 4), disk: t.TempDir()}
-	require.NoError(t, unix.Mount("tmpfs", s.disk, "tmpfs", 0, "size=64m"))
-	t.Cleanup(func() { require.NoError(t, unix.Unmount(s.disk, unix.MNT_DETACH)) })
-	none := func() {}
-	s.tick.Store(&none)
-	files := http.FileServer(http.Dir(s.dir))
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		(*s.tick.Load())()
-		s.mu.Lock()
-		s.requests = append(s.requests, strings.TrimPrefix(r.URL.Path, "/"))
-		s.mu.Unlock()
-		files.ServeHTTP(w, r)
-		(*s.tick.Load())()
-	}))
-	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
-	s.proxy.URL = srv.URL
-	s.old, s.new, s.oldSet = t.TempDir(), t.TempDir(), s.set()
-	s.create(s.old, s.request())
-	for i := range 15 {
-		s.add(fmt.Sprintf("n%d.example/lib", i), "v1.0.0")
-	}
-	s.create(s.new, s.request())
-	return s
-}
-
-// asked returns the files that the proxy was asked for since the last call.
-func (s *trial) asked() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	asked := s.requests
-	s.requests = nil
-	return asked
-}
-
-// start makes a copy of the old bundle.
-func (s *trial) start() (dir string) {
-	dir, err := os.MkdirTemp(s.disk, "")
-	require.NoError(s.t, err)
-	require.NoError(s.t, os.CopyFS(dir, os.DirFS(s.old)))
-	require.NoError(s.t, os.MkdirAll(filepath.Join(dir, "ingest"), 0o755)) // to be watched
-	s.asked()
-	return dir
-}
-
-// check checks that a bundle on which something was done to a run is whole, and returns what a next run must not fetch.
-func (s *trial) check(dir string) (fetched []string) {
-	b, err := Open(dir)
-	require.NoError(s.t, err)
-	set := s.oldSet
-	if b.Digest() != mustOpen(s.t, s.old).Digest() {
-		require.Equal(s.t, mustOpen(s.t, s.new).Digest(), b.Digest())
-		set = s.set()
-	}
-	_, err = b.Verify(s.t.Context(), set, "")
-	require.NoError(s.t, err)
-	for _, sum := range append(set.Zips(), set.GoMods()...) {
-		name, _, err := fileOf(sum)
-		require.NoError(s.t, err)
-		fetched = append(fetched, name)
-	}
-	staging := os.DirFS(filepath.Join(dir, stagingDir))
-	err = fs.WalkDir(staging, ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && !strings.HasSuffix(name, ".part") && !strings.HasSuffix(name, ".origin") {
-			fetched = append(fetched, name)
-		}
-		return err
-	})
-	if err != nil {
-		require.ErrorIs(s.t, err, fs.ErrNotExist)
-	}
-	return fetched
-}
-
-// finish runs create to its end: it must fetch no file again, and leave the new bundle and nothing else.
-func (s *trial) finish(dir string, fetched []string) {
-	s.asked()
-	s.create(dir, s.request())
-	for _, name := range s.asked() {
-		require.NotContains(s.t, fetched, name, "it was fetched again")
-	}
-	s.same(dir)
-}
-
-func (s *trial) same(dir string) {
-	require.Equal(s.t, read(s.t, s.new), read(s.t, dir))
-	for _, leftover := range []string{stagingDir, "ingest/*"} {
-		names, err := filepath.Glob(filepath.Join(dir, leftover))
-		require.NoError(s.t, err)
-		require.Empty(s.t, names)
-	}
-	require.NoError(s.t, os.RemoveAll(dir))
-}
-
-func mustOpen(t *testing.T, dir string) *Bundle {
-	b, err := Open(dir)
-	require.NoError(t, err)
-	return b
-}
-
-// killed runs a victim on a bundle and kills it at the n-th moment: a request, an answer, or a change to the folders of the
-// bundle. It returns how many there were.
+// killed runs a victim on a bundle and kills it at the n-th moment: a request, a part of an answer, or a change to the
+// folders of the bundle. It returns how many there were.
 func (s *trial) killed(n int64, what, dir string, args ...string) (moments int64) {
 	exe, err := os.Executable()
 	require.NoError(s.t, err)
@@ -198,14 +94,13 @@ func (s *trial) killed(n int64, what, dir string, args ...string) (moments int64
 			_ = cmd.Process.Kill()
 		}
 	}
-	s.tick.Store(&tick)
+	s.setTick(tick)
 	stop := watch(s.t, tick, dir, filepath.Join(dir, "ingest"), filepath.Join(dir, "blobs/sha256"))
 	require.NoError(s.t, cmd.Start())
 	close(started)
 	err = cmd.Wait()
 	stop()
-	none := func() {}
-	s.tick.Store(&none)
+	s.setTick(func() {})
 	if count.Load() < n {
 		require.NoError(s.t, err, out.String())
 	}
@@ -250,22 +145,53 @@ func moments(total int64) (list []int64) {
 
 const never = 1 << 40
 
-func TestCreateKilled(t *testing.T) {
-	s := newTrial(t)
-	sums := filepath.Join(t.TempDir(), "go.sum")
-	require.NoError(t, os.WriteFile(sums, []byte(s.sums), 0o644))
+// kill kills a victim at moments spread over its run; then run does the same to its end.
+func (s *trial) kill(what string, run func(dir string) error, args ...string) {
 	dir := s.start()
-	total := s.killed(never, "create", dir, s.proxy.URL, sums)
+	total := s.killed(never, what, dir, args...)
 	s.same(dir)
 	seen := map[string]bool{}
 	for _, n := range moments(total) {
 		dir := s.start()
-		s.killed(n, "create", dir, s.proxy.URL, sums)
+		s.killed(n, what, dir, args...)
 		fetched := s.check(dir)
-		seen[fmt.Sprint(len(fetched))] = true
-		s.finish(dir, fetched)
+		seen[fmt.Sprint(fetched)] = true
+		s.finish(dir, fetched, run)
 	}
-	require.Greater(t, len(seen), 3, "the moments differ")
+	require.Greater(s.t, len(seen), 3, "the moments differ")
+}
+
+func (s *trial) runCreate(dir string) error {
+	m := s.maker()
+	m.Images = client(s.t)
+	_, err := m.Create(s.t.Context(), dir, s.request())
+	return err
+}
+
+func TestCreateKilled(t *testing.T) {
+	s := newTrial(t)
+	sums := filepath.Join(t.TempDir(), "go.sum")
+	require.NoError(t, os.WriteFile(sums, []byte(s.sums), 0o644))
+	s.kill("create", s.runCreate, s.proxy.URL, sums, s.image())
+}
+
+// pushed pushes the new bundle, and returns what pulls it.
+func (s *trial) pushed() (ref string, run func(dir string) error) {
+	ref = s.hub.Host + "/team/bundle:v1"
+	repo, err := client(s.t).Repository(ref)
+	require.NoError(s.t, err)
+	_, err = Push(s.t.Context(), mustOpen(s.t, s.new), repo, repo.Tag(), quiet)
+	require.NoError(s.t, err)
+	return ref, func(dir string) error {
+		_, _, err := Pull(s.t.Context(), dir, ref, client(s.t), quiet)
+		return err
+	}
+}
+
+func TestPullKilled(t *testing.T) {
+	s := newTrial(t)
+	ref, run := s.pushed()
+	s.kill("pull", run, ref)
 }
 
 // delta makes a delta to the old bundle, and the new one what it makes of it.
@@ -280,20 +206,17 @@ func (s *trial) delta() *Bundle {
 	return delta
 }
 
+func (s *trial) applies(delta *Bundle) (run func(dir string) error) {
+	return func(dir string) error {
+		_, err := Apply(s.t.Context(), dir, delta)
+		return err
+	}
+}
+
 func TestApplyKilled(t *testing.T) {
 	s := newTrial(t)
 	delta := s.delta()
-	dir := s.start()
-	total := s.killed(never, "apply", dir, delta.Dir())
-	s.same(dir)
-	for _, n := range moments(total) {
-		dir := s.start()
-		s.killed(n, "apply", dir, delta.Dir())
-		s.check(dir)
-		_, err := Apply(t.Context(), dir, delta)
-		require.NoError(t, err)
-		s.same(dir)
-	}
+	s.kill("apply", s.applies(delta), delta.Dir())
 }
 
 // resize makes the disk as large as what is on it, and some more.
@@ -305,14 +228,14 @@ func (s *trial) resize(more int64) {
 }
 
 // fill runs something on a disk with room for no step, one, two …, until there is enough for it to end well.
-func (s *trial) fill(step int64, run func(dir string) error, finish func(dir string, fetched []string)) {
+func (s *trial) fill(step int64, run func(dir string) error) {
 	for n := int64(0); ; n++ {
 		dir := s.start()
 		s.resize(n * step)
 		err := run(dir)
 		fetched := s.check(dir)
 		s.resize(64 << 20)
-		finish(dir, fetched)
+		s.finish(dir, fetched, run)
 		if err == nil {
 			require.GreaterOrEqual(s.t, n, int64(faultMoments), "smaller steps are needed")
 			return
@@ -323,21 +246,16 @@ func (s *trial) fill(step int64, run func(dir string) error, finish func(dir str
 
 func TestCreateOnFullDisk(t *testing.T) {
 	s := newTrial(t)
-	s.fill(16<<10, func(dir string) error {
-		_, err := s.maker().Create(t.Context(), dir, s.request())
-		return err
-	}, s.finish)
+	s.fill(32<<10, s.runCreate)
+}
+
+func TestPullOnFullDisk(t *testing.T) {
+	s := newTrial(t)
+	_, run := s.pushed()
+	s.fill(16<<10, run)
 }
 
 func TestApplyOnFullDisk(t *testing.T) {
 	s := newTrial(t)
-	delta := s.delta()
-	s.fill(4<<10, func(dir string) error {
-		_, err := Apply(t.Context(), dir, delta)
-		return err
-	}, func(dir string, _ []string) {
-		_, err := Apply(t.Context(), dir, delta)
-		require.NoError(t, err)
-		s.same(dir)
-	})
+	s.fill(16<<10, s.applies(s.delta()))
 }

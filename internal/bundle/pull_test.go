@@ -205,7 +205,7 @@ func TestPullCancelled(t *testing.T) {
 	_, _, err := Pull(t.Context(), dir, d.ref, client(t), quiet)
 	require.NoError(t, err)
 	old := d.b
-	pushPlatforms(t, d.Host+"/library/base:v1")
+	pushPlatforms(t, d.Host+"/library/base:v1", 500_000)
 	d.make()
 	d.pushed()
 	enough := errors.New("enough")

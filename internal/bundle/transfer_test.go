@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/registry"
 	"github.com/larder-build/larder/internal/retry"
@@ -31,8 +32,10 @@ func client(t *testing.T) *registry.Client {
 	return c
 }
 
-// pushPlatforms pushes a synthetic image for two platforms, each with a layer of its own.
-func pushPlatforms(t *testing.T, ref string) {
+var imagePlatforms = []string{"linux/amd64", "linux/arm64"}
+
+// pushPlatforms pushes a synthetic image for imagePlatforms, each with a layer of its own of so many bytes.
+func pushPlatforms(t *testing.T, ref string, size int) {
 	repo, err := client(t).Repository(ref)
 	require.NoError(t, err)
 	push := func(mediaType string, v any, tag string) ocispec.Descriptor {
@@ -47,12 +50,12 @@ func pushPlatforms(t *testing.T, ref string) {
 		return desc
 	}
 	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
-	for _, arch := range []string{"amd64", "arm64"} {
-		p := ocispec.Platform{OS: "linux", Architecture: arch}
-		random := make([]byte, 500_000)
+	for _, platform := range imagePlatforms {
+		p := platforms.MustParse(platform)
+		random := make([]byte, size)
 		_, _ = rand.Read(random)
 		var layer bytes.Buffer
-		require.NoError(t, writeTar(t.Context(), &layer, []file{memoryFile("etc/"+arch, random)}))
+		require.NoError(t, writeTar(t.Context(), &layer, []file{memoryFile("etc/"+p.Architecture, random)}))
 		l := push(ocispec.MediaTypeImageLayer, layer.Bytes(), "")
 		config := push(ocispec.MediaTypeImageConfig, ocispec.Image{Platform: p, RootFS: ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{l.Digest}}}, "")
 		m := push(ocispec.MediaTypeImageManifest, ocispec.Manifest{Versioned: index.Versioned, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{l}}, "")
@@ -72,7 +75,7 @@ type depot struct {
 
 func newDepot(t *testing.T) *depot {
 	d := &depot{stock: newStock(t, 20), RegistryProxy: testkit.ServeRegistryProxy(t, testkit.Registry(t), false)}
-	pushPlatforms(t, d.Host+"/library/base:v1")
+	pushPlatforms(t, d.Host+"/library/base:v1", 500_000)
 	d.ref = d.Host + "/team/bundle:v1"
 	d.make()
 	return d
@@ -81,7 +84,7 @@ func newDepot(t *testing.T) *depot {
 // make makes the bundle of what is in stock.
 func (d *depot) make() {
 	req := d.request()
-	req.Images, req.Platforms = []string{d.Host + "/library/base:v1"}, []string{"linux/amd64", "linux/arm64"}
+	req.Images, req.Platforms = []string{d.Host + "/library/base:v1"}, imagePlatforms
 	m := d.maker()
 	m.Images = client(d.t)
 	var err error
