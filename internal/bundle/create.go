@@ -19,7 +19,7 @@ import (
 
 // shards is the number of layers that the modules of a new bundle are parted into by their paths. A bundle made since
 // another has a layer more: see Request.Since.
-const shards = 16
+const shards = 8
 
 // maxLayers is how many layers an image of a bundle may have: overlay mounts and registries take no more than 127.
 const maxLayers = 100

@@ -99,7 +99,7 @@ func example(t *testing.T) string {
 	object("`index.json`, with spaces that it doesn't have:", index)
 	image := manifest(ModulesName)
 	object("Its config:", blob(image.Config))
-	show(fmt.Sprintf("Its layers, which here are of shards %d and %d of the sixteen:", shard("example.com/Hello"), shard("example.com/old")), "text", layerFiles(t, blob, image.Layers))
+	show(fmt.Sprintf("Its layers, which here are of shards %d and %d of the eight:", shard("example.com/Hello"), shard("example.com/old")), "text", layerFiles(t, blob, image.Layers))
 	listing := manifest(ManifestName)
 	object("Its config:", blob(listing.Config))
 	for i, l := range listing.Layers {
