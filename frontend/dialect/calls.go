@@ -120,7 +120,34 @@ func mayUseModules(name string) bool {
 	return mayCallGo[name] || strings.HasSuffix(name, ".sh")
 }
 
-// value returns what a variable is for a call, and whether that is known: what the call's own shell sets counts first.
+// goEnv is the file that 'go env -w' writes, as far as it is known.
+type goEnv struct {
+	vars env
+	open bool // there may be more
+}
+
+// noteGoEnv notes what a RUN writes with 'go env -w'. A line of GO doesn't read that file.
+func (s *scope) noteGoEnv(script gocalls.Script) {
+	for _, c := range script.Calls {
+		if len(c.Args) < 2 || c.Args[0].Text != "env" || !hasFlag(c.Args[1:2], "-w", "-u") {
+			continue
+		}
+		for _, arg := range c.Args[2:] {
+			name, value, _ := strings.Cut(arg.Text, "=")
+			if !arg.Literal {
+				s.goEnv.open = true
+				continue
+			}
+			if s.goEnv.vars == nil {
+				s.goEnv.vars = env{}
+			}
+			s.goEnv.vars[name] = value // nothing for -u
+		}
+	}
+}
+
+// value returns what a variable is for a call, and whether that is known: what the call's own shell sets counts first, and
+// what 'go env -w' wrote last. For no call it is the stage's.
 func (s *scope) value(c *gocalls.Call, name string) (value string, set, known bool) {
 	if c != nil {
 		if c.Unknown[name] {
@@ -130,8 +157,14 @@ func (s *scope) value(c *gocalls.Call, name string) (value string, set, known bo
 			return v, true, true
 		}
 	}
-	v, ok := s.env[name]
-	return v, ok && v != "", true
+	v := s.env[name]
+	if v == "" && c != nil {
+		var ok bool
+		if v, ok = s.goEnv.vars[name]; !ok && s.goEnv.open {
+			return "", true, false
+		}
+	}
+	return v, v != "", true
 }
 
 // goModCache returns where a call's module cache is.

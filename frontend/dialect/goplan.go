@@ -63,7 +63,7 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 	if err != nil {
 		return err
 	}
-	mods, err := w.needModules([]Module{mod}, s)
+	mods, err := w.needModules([]Module{mod}, s, nil)
 	if err != nil {
 		return parser.WithLocation(err, g.node.Location())
 	}

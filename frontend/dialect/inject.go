@@ -91,7 +91,7 @@ func (w *planner) modulesFor(s *scope, r *ran, calls []gocalls.Call) (found, str
 		if out.path == "" {
 			out.path = mods[0].Path
 		}
-		m, err := w.needModules(mods, s)
+		m, err := w.needModules(mods, s, &c)
 		if err != nil {
 			return out, err.Error()
 		}

@@ -61,7 +61,7 @@ func (s Source) Public() bool {
 func (w *planner) lintPrivate() {
 	for _, m := range w.plan.Modules {
 		i := slices.IndexFunc(m.Sources, Source.Public)
-		if i < 0 || m.VCS.GONOPROXY != "" {
+		if i < 0 || m.VCS.GONOPROXY == "none" {
 			continue
 		}
 		for _, sum := range m.Set.Zips() {

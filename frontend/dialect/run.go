@@ -41,6 +41,7 @@ func (w *planner) run(s *scope, cmd *instructions.RunCommand) error {
 	}
 	script, known := w.File.script(r, s.shell)
 	if known {
+		s.noteGoEnv(script)
 		w.lintRun(s, r, script)
 	}
 	if known && w.File.inject && r.network == "" {
@@ -131,7 +132,7 @@ func (w *planner) ownMount(s *scope, r *ran, m mount) (string, error) {
 	} else if err != nil {
 		return "", err
 	}
-	mods, err := w.needModules([]Module{mod}, s)
+	mods, err := w.needModules([]Module{mod}, s, &gocalls.Call{})
 	if err != nil {
 		return "", err
 	}

@@ -27,6 +27,7 @@ type scope struct {
 	virtual string // the kind of virtual base that it comes from, by way of other stages too; or ""
 	known   bool   // the base image's config is known
 	env     env
+	goEnv   goEnv // what RUN wrote with 'go env -w'
 	user    string
 	dir     string
 	shell   []string
@@ -60,7 +61,8 @@ type copied struct{ dest, src string }
 
 func (s *scope) clone() *scope {
 	c := *s
-	c.env, c.copies, c.cgoCopies = maps.Clone(s.env), slices.Clone(s.copies), slices.Clone(s.cgoCopies)
+	c.env, c.goEnv.vars = maps.Clone(s.env), maps.Clone(s.goEnv.vars)
+	c.copies, c.cgoCopies = slices.Clone(s.copies), slices.Clone(s.cgoCopies)
 	return &c
 }
 
