@@ -162,7 +162,7 @@ func (c *compiled) binary(pkg dialect.Package, target ocispecs.Platform) llb.Sta
 	version := c.plan.Toolchains[0].Version
 	req := larder.BinaryRequest{
 		Name: pkg.Name, Package: pkg.Dir, Toolchain: c.toolchains[version], Version: version,
-		Source: c.slice(pkg.Slice, target), Dir: c.plan.Dir, Main: c.plan.Module, Vendored: c.plan.Vendored, Work: c.plan.Work, Env: c.plan.Env, Target: target,
+		Source: c.slice(pkg.Slice, target), Dir: c.plan.Dir, Main: c.plan.Module, Vendored: c.plan.Vendored, Work: c.plan.Work, Flags: c.plan.Flags, Env: c.plan.Env, Target: target,
 		Label: fmt.Sprintf("[%s] go build %s", platforms.Format(target), pkg.Dir),
 	}
 	if st, ok := c.modules[c.plan.Modules[0].Context]; ok {

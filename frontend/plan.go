@@ -14,6 +14,7 @@ import (
 type PlanOptions struct {
 	Dockerfile    []byte
 	Filename      string
+	Ignore        []byte // the .dockerignore file
 	Target        string
 	Platforms     []string // target platforms; none means the builder's
 	BuildPlatform string
@@ -24,8 +25,12 @@ type PlanOptions struct {
 
 // LoadPlan makes the plan of a build from a context on disk, without a builder: what Build would do.
 func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
+	hidden, err := ignored(opt.Ignore)
+	if err != nil {
+		return nil, err
+	}
 	req := dialect.Request{
-		File: dialect.Parse(opt.Filename, opt.Dockerfile).ForTarget(opt.Target), Tree: context, Target: opt.Target,
+		File: dialect.Parse(opt.Filename, opt.Dockerfile).ForTarget(opt.Target), Tree: ignoringFS{context, hidden}, Hidden: hidden, Target: opt.Target,
 		Platforms: opt.Platforms, BuildPlatform: opt.BuildPlatform, BuildArgs: opt.BuildArgs, VCS: opt.VCS, Contexts: map[string]bool{},
 	}
 	if len(req.Platforms) == 0 {

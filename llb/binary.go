@@ -25,6 +25,7 @@ type BinaryRequest struct {
 	Main      string     // the main module's path: part of the compile cache's name
 	Vendored  bool       // take packages from vendor/
 	Work      string     // the go.work that counts, in Source, or ""
+	Flags     []string   // of go build
 	Env       []string   // more settings of the go command, as NAME=VALUE
 	Target    Platform
 	Label     string
@@ -33,7 +34,7 @@ type BinaryRequest struct {
 // Binary returns a tree with one static binary, at BinaryPath, every time stamp of which is the same fixed one. The
 // sources and the module cache are read-only there, and there is no network.
 func (b Builder) Binary(req BinaryRequest) llb.State {
-	args := []string{"in-build", "go", "--stamp", outDir, "--deps", depsDir, "--", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}
+	args := append([]string{"in-build", "go", "--stamp", outDir, "--deps", depsDir, "--", "build"}, req.Flags...)
 	if req.Vendored {
 		args = append(args, "-mod=vendor")
 	}

@@ -73,14 +73,14 @@ func TestStates(t *testing.T) {
 			Slice: goslice.Slice{Files: []string{"go.mod", "main.go"}, Imports: []string{"fmt"}, Profile: "default.pgo"}, Cache: "cache", Seeded: &folder, Target: arm64v9, Label: "compile"}),
 		"fips": b.WithFIPS(modules, goRoot, "v1.0.0"),
 		"wide": b.Wide([]Part{{"build-context", llb.Image("context")}, {"shared/lib", folder}}),
-		"binary-windows": b.Binary(BinaryRequest{Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Dir: "build-context", Main: "x.example/api",
+		"binary-windows": b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w"}, Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Dir: "build-context", Main: "x.example/api",
 			Env: []string{"GOFLAGS=-tags=x"}, Target: Platform{OS: "windows", Architecture: "amd64"}, Label: "go build"}),
 		"seed-none":       b.Seed("cache", nil),
 		"seed":            b.Seed("cache", &folder),
 		"seed-export":     b.ExportCache([]string{"one", "two"}, "a session"),
 		"slice-empty":     b.Slice(llb.Image("context"), goslice.Slice{}, "take none"),
-		"binary":          b.Binary(BinaryRequest{Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Deps: &folder, Seeded: &folder, Main: "x.example/api", Target: armv7, Label: "go build"}),
-		"binary-vendored": b.Binary(BinaryRequest{Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Main: "x.example/api", Vendored: true, Work: "go.work", Target: Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, Label: "go build"}),
+		"binary":          b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w"}, Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Deps: &folder, Seeded: &folder, Main: "x.example/api", Target: armv7, Label: "go build"}),
+		"binary-vendored": b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w"}, Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Main: "x.example/api", Vendored: true, Work: "go.work", Target: Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, Label: "go build"}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := describe(t, st)

@@ -59,8 +59,13 @@ func (c *command) runPlan(f *planFlags) error {
 	if err != nil {
 		return err
 	}
-	plan, err := frontend.LoadPlan(os.DirFS(f.Context), frontend.PlanOptions{
-		Dockerfile: in.Dockerfile, Filename: in.Filename,
+	root, err := os.OpenRoot(f.Context)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	plan, err := frontend.LoadPlan(root.FS(), frontend.PlanOptions{
+		Dockerfile: in.Dockerfile, Filename: in.Filename, Ignore: in.Ignore,
 		Target: f.Target, Platforms: in.Platforms, BuildPlatform: in.BuildPlatform,
 		BuildArgs: in.BuildArgs, Contexts: in.Contexts,
 		VCS: dialect.VCS{Source: in.VCS["source"], Revision: in.VCS["revision"], Version: in.VCS["version"]},

@@ -2,7 +2,9 @@ package dialect
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -30,6 +32,27 @@ func (p *Plan) levelZeroFile(req Request) string {
 		fmt.Fprintf(&b, "ENTRYPOINT %s\n", entrypoint)
 	}
 	return b.String()
+}
+
+// levelZeroFlags returns the flags of go build that a file without instructions stands for, but for what GOFLAGS says
+// itself: flags given to go would outdo it.
+func levelZeroFlags(goflags string) (flags []string, err error) {
+	given := map[string]string{}
+	for _, word := range strings.Fields(goflags) {
+		name, value, _ := strings.Cut(strings.TrimLeft(word, `'"-`), "=")
+		given[name] = value
+	}
+	if value, ok := given["buildvcs"]; ok {
+		if on, err := strconv.ParseBool(value); value == "" || err == nil && on {
+			return nil, errors.New("GOFLAGS has -buildvcs, and a build without instructions stamps no commit: write a Dockerfile with FROM go and GO build -buildvcs, or leave it out")
+		}
+	}
+	for _, f := range []struct{ name, flag string }{{"trimpath", "-trimpath"}, {"buildvcs", "-buildvcs=false"}, {"ldflags", "-ldflags=-s -w"}} {
+		if _, ok := given[f.name]; !ok || f.name == "buildvcs" {
+			flags = append(flags, f.flag)
+		}
+	}
+	return flags, nil
 }
 
 func labels(pkg Package, vcs VCS) [][2]string {

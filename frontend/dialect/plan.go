@@ -95,8 +95,9 @@ type Plan struct {
 	// Work and Vendored say how the go command is to find packages: see Module.
 	Work     string `json:"work,omitempty"`
 	Vendored bool   `json:"vendored,omitempty"`
-	// Env are settings of the go command for a build without instructions, as NAME=VALUE.
-	Env []string `json:"env,omitempty"`
+	// Flags and Env are flags and settings, as NAME=VALUE, of go build in a build without instructions.
+	Flags []string `json:"flags,omitempty"`
+	Env   []string `json:"env,omitempty"`
 	// Dir is the folder of the module in the tree that is mounted, for a build without instructions.
 	Dir string `json:"-"`
 	// Wide is what is mounted as the build context.
@@ -212,6 +213,9 @@ func (p *Plan) levelZero(req Request) error {
 		if v := req.BuildArgs[name]; v != "" && name != "CGO_ENABLED" {
 			p.Env = append(p.Env, name+"="+v)
 		}
+	}
+	if p.Flags, err = levelZeroFlags(req.BuildArgs["GOFLAGS"]); err != nil {
+		return err
 	}
 	sources, err := ModuleSources(req)
 	if err != nil {

@@ -165,6 +165,7 @@ func (p *Plan) slicePackages(req Request, mod Module) error {
 		p.Notes = append(p.Notes, Note{Line: 1, Text: "go build is given the whole build context: " + why})
 		return nil
 	}
+	args.under(goArgs{flags: slices.DeleteFunc(slices.Clone(p.Flags), func(f string) bool { return f != "-trimpath" })})
 	for i, pkg := range p.Packages {
 		slice, err := p.slice("source-"+pkg.Stage, goslice.Request{
 			Tree: req.Tree, Dir: mod.Dir, Work: mod.Work, Vendored: mod.Vendored, Patterns: []string{pkg.Dir},
@@ -182,7 +183,7 @@ func (p *Plan) slicePackages(req Request, mod Module) error {
 		if !mod.Vendored {
 			p.Packages[i].Deps = p.addDeps(pkg.Stage, Deps{
 				For: "go build " + pkg.Dir, Slice: slice, Toolchain: p.Toolchains[0].Version, Modules: p.Modules[0],
-				Dir: mod.Dir, Work: mod.Work, Flags: append(args.flags, "-trimpath"), Env: withoutFlags(p.Env),
+				Dir: mod.Dir, Work: mod.Work, Flags: args.flags, Env: withoutFlags(p.Env),
 			})
 		}
 	}

@@ -2,8 +2,10 @@ package request
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,6 +17,7 @@ import (
 type Inputs struct {
 	Dockerfile    []byte
 	Filename      string
+	Ignore        []byte // the .dockerignore file that counts, if there is one
 	Platforms     []string
 	BuildPlatform string
 	BuildArgs     map[string]string
@@ -32,7 +35,12 @@ func PlanInputs(ctx context.Context, o Options, h Host) (in Inputs, err error) {
 		}
 		return in, fmt.Errorf("unable to prepare context: path %q not found", o.Context)
 	}
-	if in.Filename, in.Dockerfile, err = readDockerfile(o, h); err != nil {
+	df, err := readDockerfile(o, h)
+	if err != nil {
+		return in, err
+	}
+	in.Filename, in.Dockerfile = df.Name, df.Data
+	if in.Ignore, err = readIgnore(o.Context, df); err != nil {
 		return in, err
 	}
 	if in.Platforms, err = parsePlatforms(o.Platforms); err != nil {
@@ -59,18 +67,32 @@ func PlanInputs(ctx context.Context, o Options, h Host) (in Inputs, err error) {
 	return in, err
 }
 
-func readDockerfile(o Options, h Host) (name string, data []byte, err error) {
+// readDockerfile finds the Dockerfile and reads it. It has no folder if it is in none.
+func readDockerfile(o Options, h Host) (df Dockerfile, err error) {
 	if o.File == "-" {
-		data, err = io.ReadAll(io.LimitReader(h.Stdin, maxDockerfile))
-		return "Dockerfile", data, err
+		data, err := io.ReadAll(io.LimitReader(h.Stdin, maxDockerfile))
+		return Dockerfile{Name: "Dockerfile", Data: data}, err
 	}
-	df, err := FindDockerfile(o.Context, o.File)
-	if err != nil || df.Dir == "" {
-		return df.Name, df.Data, err
+	if df, err = FindDockerfile(o.Context, o.File); err != nil || df.Dir == "" {
+		return df, err
 	}
-	data, err = os.ReadFile(filepath.Join(df.Dir, df.Name))
-	if err != nil {
-		return "", nil, fmt.Errorf("failed to read dockerfile: %w", err)
+	if df.Data, err = os.ReadFile(filepath.Join(df.Dir, df.Name)); err != nil {
+		return df, fmt.Errorf("failed to read dockerfile: %w", err)
 	}
-	return df.Name, data, nil
+	return df, nil
+}
+
+// readIgnore reads what BuildKit would: the Dockerfile's own ignore file, beside it, or the context's.
+func readIgnore(context string, df Dockerfile) ([]byte, error) {
+	files := []string{filepath.Join(context, ".dockerignore")}
+	if df.Dir != "" {
+		files = append([]string{filepath.Join(df.Dir, df.Name+".dockerignore")}, files...)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return data, err
+		}
+	}
+	return nil, nil
 }
