@@ -49,12 +49,26 @@ func (w *planner) inject(s *scope, r *ran, script gocalls.Script) (gone bool) {
 		r.change("true for go mod download", edits...)
 	}
 	w.mountFor(s, r, uses, mods)
+	w.noteArgs(s, r, uses)
 	if r.network == "" && isLocal(script) && (mods.has() || mods.vendored || mods.empty) {
 		r.network = instructions.NetworkNone
 		r.added = append(r.added, "--network="+r.network)
 		r.change("no network")
 	}
 	return false
+}
+
+// noteArgs notes the go command's settings among the build arguments that a RUN doesn't see, though a line of GO would.
+func (w *planner) noteArgs(s *scope, r *ran, uses []gocalls.Call) {
+	for _, name := range append([]string{"GOWORK"}, settings...) {
+		unseen := slices.ContainsFunc(uses, func(c gocalls.Call) bool {
+			_, set, known := s.value(&c, name)
+			return known && !set
+		})
+		if unseen && w.BuildArgs[name] != "" {
+			w.note(r.node, "the build argument %s has no effect on it: declare it with ARG %[1]s in its stage", name)
+		}
+	}
 }
 
 // A found is the module caches that calls of a RUN need.
