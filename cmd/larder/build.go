@@ -103,7 +103,7 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 		return err
 	}
 	if f.bundle != "" {
-		if err := c.useBundle(f); err != nil {
+		if err := c.useBundle(cmd.Flags(), f); err != nil {
 			return err
 		}
 	}

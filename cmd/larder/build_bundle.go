@@ -4,16 +4,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/opencontainers/go-digest"
+	"github.com/spf13/pflag"
 	"mvdan.cc/sh/v3/syntax"
 )
 
 // useBundle has a build take from a bundle what it would fetch, and tells how buildx would be told to. A context that
 // the user names stays theirs.
-func (c *command) useBundle(f *buildFlags) error {
+func (c *command) useBundle(flags *pflag.FlagSet, f *buildFlags) error {
 	b, err := c.openOrPull(f.bundle)
 	if err != nil {
 		return fmt.Errorf("--bundle: %w", err)
@@ -23,7 +25,7 @@ func (c *command) useBundle(f *buildFlags) error {
 	}
 	contexts := b.Contexts()
 	if !f.quiet {
-		fmt.Fprintf(c.stderr, "# The same by buildx, and by bake:\n%s\n%s\n", buildxCommand(contexts, f), bakeCommand(contexts))
+		fmt.Fprintf(c.stderr, "# The same by buildx, and by bake:\n%s\n%s\n", buildxCommand(flags, contexts, f.Context), bakeCommand(contexts, f))
 	}
 	f.BuildContexts = append(contexts, f.BuildContexts...)
 	return nil
@@ -51,21 +53,46 @@ func (c *command) openOrPull(name string) (*bundle.Bundle, error) {
 	return b, err
 }
 
-func buildxCommand(contexts []string, f *buildFlags) string {
+// own are the flags of larder build that buildx hasn't, or by whose names it understands something else.
+var own = []string{"bundle", "builder", "state", "tlscacert", "tlscert", "tlskey", "tlsservername"}
+
+// buildxCommand is the command with the flags that the user gave, and a bundle's named contexts.
+func buildxCommand(flags *pflag.FlagSet, contexts []string, folder string) string {
 	words := []string{"docker buildx build"}
 	for _, ctx := range contexts {
 		words = append(words, "--build-context "+quote(ctx))
 	}
-	if f.File != "" {
-		words = append(words, "-f "+quote(f.File))
-	}
-	return strings.Join(append(words, quote(filepath.ToSlash(f.Context))), " ")
+	flags.Visit(func(f *pflag.Flag) {
+		list, isList := f.Value.(pflag.SliceValue)
+		switch {
+		case slices.Contains(own, f.Name):
+		case isList:
+			for _, v := range list.GetSlice() {
+				words = append(words, "--"+f.Name+" "+quote(v))
+			}
+		case f.Value.Type() == "bool":
+			words = append(words, "--"+f.Name+"="+f.Value.String())
+		default:
+			words = append(words, "--"+f.Name+" "+quote(f.Value.String()))
+		}
+	})
+	return strings.Join(append(words, quote(filepath.ToSlash(folder))), " ")
 }
 
-func bakeCommand(contexts []string) string {
+// bakeCommand overrides what a bake file has of named contexts, build arguments and platforms. All else is the file's.
+func bakeCommand(contexts []string, f *buildFlags) string {
 	words := []string{"docker buildx bake"}
+	set := func(key, value string) { words = append(words, "--set "+quote("*."+key+value)) }
 	for _, ctx := range contexts {
-		words = append(words, "--set "+quote("*.contexts."+ctx))
+		set("contexts.", ctx)
+	}
+	for _, arg := range f.BuildArgs {
+		if strings.Contains(arg, "=") { // else the value is in the environment, which bake doesn't read
+			set("args.", arg)
+		}
+	}
+	if len(f.Platforms) > 0 {
+		set("platform=", strings.Join(f.Platforms, ","))
 	}
 	return strings.Join(words, " ")
 }
