@@ -83,6 +83,12 @@ func TestGateway(t *testing.T) {
 	g.buildx("build", "--build-arg", arg, "--output", root, g.context)
 	g.runApp(root)
 
+	elsewhere := filepath.Join(t.TempDir(), "Dockerfile")
+	require.NoError(t, os.WriteFile(elsewhere, []byte("# syntax=registry.invalid/larder:1\n"), 0o644))
+	root = t.TempDir()
+	g.buildx("build", "--build-arg", arg, "--build-arg", "BUILDKIT_SYNTAX="+g.larder, "-f", elsewhere, "--output", root, g.context)
+	g.runApp(root)
+
 	bake := filepath.Join(t.TempDir(), "docker-bake.hcl")
 	require.NoError(t, os.WriteFile(bake, []byte(`
 target "app" {

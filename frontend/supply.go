@@ -182,8 +182,12 @@ func (b *build) steps() (larder.Builder, error) {
 
 func (b *build) toolchain(ctx context.Context, steps larder.Builder, t dialect.Toolchain) (llb.State, error) {
 	from := larder.ToolchainSource{GOPROXY: t.Source.URL, GOSUMDB: b.ui.BuildArgs["GOSUMDB"]}
+	files := dialect.ToolchainPaths(t.Version, platforms.Format(steps.Platform))
+	if name := t.Source.Image; name != "" {
+		folder := larder.Files(llb.Image(name), files[:1], "[internal] take "+t.Version+" from "+name)
+		from.Folder, from.Path, from.GOPROXY = &folder, files[0], larder.ProxyRoot
+	}
 	if name := t.Source.Context; name != "" {
-		files := dialect.ToolchainPaths(t.Version, platforms.Format(steps.Platform))
 		folder, err := b.folder(ctx, name, files)
 		if err != nil {
 			return llb.State{}, err

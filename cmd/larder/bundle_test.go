@@ -98,15 +98,16 @@ func TestBundleInRegistry(t *testing.T) {
 
 	builder := *w
 	builder.state, builder.env = t.TempDir(), []string{"GOPROXY=off"}
-	out, err := builder.build("--build-arg", "LARDER_MODULES="+repo, "--build-context", "larder-toolchain="+w.proxy, "-o", filepath.Join(dir, "root"))
+	out, err := builder.build("--build-arg", "LARDER_MODULES="+repo, "-o", filepath.Join(dir, "root"))
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, out, "take modules from "+repo+":gosum-")
+	require.Regexp(t, `take go1\.\S+ from `+repo+`:gotoolchain-go1\.`, out)
 	require.Equal(t, "hello, larder\n", runBinary(t, filepath.Join(dir, "root")))
 	out, err = builder.build("--bundle", repo+":1", "-o", filepath.Join(dir, "root2"))
 	require.NoError(t, err, "%s", out)
 	require.Equal(t, "hello, larder\n", runBinary(t, filepath.Join(dir, "root2")))
 	builder.replace("go.sum", "a.example/greet v1.2.0", "a.example/greet v1.2.1")
-	out, err = builder.build("--build-arg", "LARDER_MODULES="+repo, "--build-context", "larder-toolchain="+w.proxy, "-o", filepath.Join(dir, "root3"))
+	out, err = builder.build("--build-arg", "LARDER_MODULES="+repo, "-o", filepath.Join(dir, "root3"))
 	require.Error(t, err)
 	require.Contains(t, out, "GOPROXY=off forbids to fetch them", "no image is tagged with another module set")
 }

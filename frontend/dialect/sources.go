@@ -16,22 +16,29 @@ const (
 	ToolchainContext = "larder-toolchain" // a GOPROXY folder with golang.org/toolchain
 )
 
-// ModulesArg is the build argument that names a repository of images of modules, which 'larder bundle push' fills: that
-// of a module set is tagged gosum-KEY. See gomod.Set.Key.
+// ModulesArg is the build argument that names a repository of images of modules and toolchains, which 'larder bundle push'
+// fills: they are tagged by gomod.SetTag and gomod.Toolchain.Tag.
 const ModulesArg = "LARDER_MODULES"
+
+// storedImage returns the image of a tag in that repository, if it is there.
+func (r Request) storedImage(tag string) (Source, bool, error) {
+	repo := strings.TrimSuffix(r.BuildArgs[ModulesArg], "/")
+	if repo == "" || r.ModuleImage == nil {
+		return Source{}, false, nil
+	}
+	ok, err := r.ModuleImage(repo + ":" + tag)
+	if err != nil {
+		err = fmt.Errorf("%s=%s: %w", ModulesArg, repo, err)
+	}
+	return Source{Image: repo + ":" + tag}, ok, err
+}
 
 // setSources returns where the modules of a set come from: an image in the repository of pre-resolved modules if there is
 // one of just that set, unless the named context larder-modules stands before it, else ModuleSources.
 func setSources(req Request, set gomod.Set) ([]Source, error) {
-	repo := strings.TrimSuffix(req.BuildArgs[ModulesArg], "/")
-	if repo != "" && req.ModuleImage != nil && !set.Empty() && !req.hasContext(ModulesContext) {
-		ref := repo + ":" + gomod.SetTag(set.Key())
-		ok, err := req.ModuleImage(ref)
-		if err != nil {
-			return nil, fmt.Errorf("%s=%s: %w", ModulesArg, repo, err)
-		}
-		if ok {
-			return []Source{{Image: ref}}, nil
+	if !set.Empty() && !req.hasContext(ModulesContext) {
+		if image, ok, err := req.storedImage(gomod.SetTag(set.Key())); ok || err != nil {
+			return []Source{image}, err
 		}
 	}
 	return ModuleSources(req)
@@ -142,18 +149,27 @@ func parseSource(entry string, i int, req Request) (Source, error) {
 	return Source{}, fmt.Errorf("GOPROXY: %q is not a proxy that Larder knows: expected https://HOST, file:///FOLDER, direct or off", u.Redacted())
 }
 
-// toolchainSource picks where a toolchain comes from: the first named context that has it, else the first proxy.
+// toolchainSource picks where a toolchain comes from: the named context for it, if that has it, else an image in the
+// repository of pre-resolved modules, else the first other named context that has it, else the first proxy.
 func toolchainSource(req Request, sources []Source, version string) (Source, error) {
 	var asked []string
-	if req.hasContext(ToolchainContext) {
-		sources = append([]Source{{Context: ToolchainContext}}, sources...)
-	} else if req.hasContext(ModulesContext) {
+	switch named := req.hasContext(ToolchainContext); {
+	case named && req.holdsToolchain(ToolchainContext, version):
+		return Source{Context: ToolchainContext}, nil
+	case named:
+		asked = append(asked, Source{Context: ToolchainContext}.String())
+	case req.hasContext(ModulesContext):
 		// The folder need not hold a toolchain: then it comes from the proxy, as it would without the folder.
 		proxies, err := ModuleSources(req.withoutContext(ModulesContext))
 		if err != nil {
 			return Source{}, err
 		}
 		sources = append(sources, proxies...)
+	default:
+		image, ok, err := req.storedImage(gomod.Toolchain{Version: version}.Tag(req.BuildPlatform))
+		if ok || err != nil {
+			return image, err
+		}
 	}
 	for _, s := range sources {
 		if s.Context != "" && !req.holdsToolchain(s.Context, version) {

@@ -55,8 +55,8 @@ func (t *transfer) done(desc ocispec.Descriptor, moved bool) {
 	t.tell(desc.Digest.String(), bytes)
 }
 
-// Push puts a bundle into a registry: all blobs and images, then its index under a tag, and its modules under the tag of
-// each of its module sets. What is there isn't sent, so a push that failed goes on when it is done again. Whoever pulls
+// Push puts a bundle into a registry: all blobs and images, then its index under a tag, its modules under the tag of each
+// of its module sets, and its toolchains under those of theirs. What is there isn't sent, so a push that failed goes on when it is done again. Whoever pulls
 // the tag gets the old bundle until the new one is whole.
 func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what string, bytes int64)) (Transferred, error) {
 	t := &transfer{tell: tell}
@@ -83,14 +83,35 @@ func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what 
 		return t.count, fmt.Errorf("pushing the index of %s: %w", b.dir, err)
 	}
 	t.done(index, sent)
-	if modules, ok := b.Images()[ModulesName]; ok {
-		for _, key := range sets {
-			if _, err := b.push(ctx, to, modules, gomod.SetTag(key)); err != nil {
-				return t.count, err
+	return t.count, b.pushTags(ctx, to, sets)
+}
+
+// pushTags has the images of modules and toolchains found by what a build needs.
+func (b *Bundle) pushTags(ctx context.Context, to Target, sets []string) error {
+	tags := map[string][]string{}
+	for _, key := range sets {
+		tags[ModulesName] = append(tags[ModulesName], gomod.SetTag(key))
+	}
+	items, err := b.Items(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range items {
+		if i.Kind == KindToolchain {
+			tags[ToolchainName] = append(tags[ToolchainName], gomod.Toolchain{Version: i.Version}.Tag(i.Platform))
+		}
+	}
+	images := b.Images()
+	for _, name := range []string{ModulesName, ToolchainName} {
+		for _, tag := range tags[name] {
+			if desc, ok := images[name]; ok {
+				if _, err := b.push(ctx, to, desc, tag); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	return t.count, nil
+	return nil
 }
 
 // pushBlobs pushes all that isn't a manifest or an index.

@@ -25,6 +25,13 @@ func (t Toolchain) Sum(platform, h1 string) Sum {
 	return Sum{Path: ToolchainPath, Version: t.ModuleVersion(goos, goarch), Hash: h1}
 }
 
+// Tag returns the tag, in a registry, of an image that holds the zip of the toolchain for a host platform, as in Sum.
+func (t Toolchain) Tag(platform string) string {
+	goos, arch, _ := strings.Cut(platform, "/")
+	goarch, _, _ := strings.Cut(arch, "/") // one toolchain is for all variants
+	return "gotoolchain-" + t.Version + "." + goos + "-" + goarch
+}
+
 // A ToolchainRequest is all that has a say in which toolchain a build uses.
 type ToolchainRequest struct {
 	From  string        // VERSION of "FROM go:VERSION"; empty or "latest" leaves the choice open

@@ -70,3 +70,8 @@ func TestPins(t *testing.T) {
 	require.False(t, ok)
 	require.Equal(t, "v0.0.1-go1.26.8.linux-arm64", Toolchain{Version: "go1.26.8"}.ModuleVersion("linux", "arm64"))
 }
+
+func TestToolchainTag(t *testing.T) {
+	require.Equal(t, "gotoolchain-go1.26.8.linux-amd64", Toolchain{Version: "go1.26.8"}.Tag("linux/amd64"))
+	require.Equal(t, "gotoolchain-go1.26.8.linux-arm", Toolchain{Version: "go1.26.8"}.Tag("linux/arm/v7"))
+}
