@@ -20,14 +20,15 @@ const published = "ghcr.io/larder-build/larder:1"
 
 // first are the documents whose commands are run by TestCommands, as their readers meet them: what the README shows is a
 // build with nothing cached. Those of all others take longer, and are run by TestSlowCommands.
-var first = []string{"README.md", "docs/audit.md", "docs/command.md", "docs/migrate.md"}
+var first = []string{"README.md", "docs/audit.md", "docs/command.md"}
 
 func TestCommands(t *testing.T) { runDocuments(t, first) }
 
 // runDocuments runs the lines of console blocks that begin with "$ ", in order, in a copy of the examples, and wants
 // what is shown below them in the output. Replaced are: the frontend's image, by one on loopback; the module proxy, by
-// one over this machine's module cache; and docker, of which only "docker buildx" is used, by buildx on a BuildKit
-// daemon. The Dockerfile that README.md shows is in tour.Dockerfile.
+// one over this machine's module cache; docker, of which only "docker buildx" is used, by buildx on a BuildKit daemon;
+// and larder's builder, by that daemon: with its own, make demo builds what the README does. The Dockerfile that README.md
+// shows is in tour.Dockerfile.
 func runDocuments(t *testing.T, names []string) {
 	w := newWorld(t)
 	for _, name := range names {
@@ -118,7 +119,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, os.WriteFile(filepath.Join(tools, "docker"), []byte(docker), 0o755))
 	w.env = append(os.Environ(),
 		"PATH="+tools+":"+filepath.Dir(testkit.Larder(t, "larder"))+":"+os.Getenv("PATH"),
-		"XDG_DATA_HOME="+t.TempDir(), "DOCKER_HOST=unix:///nonexistent/docker.sock", "BUILDKIT_HOST=", "GOPROXY="+w.proxy, "GOSUMDB=off",
+		"XDG_DATA_HOME="+t.TempDir(), "DOCKER_HOST=unix:///nonexistent/docker.sock", "BUILDKIT_HOST="+addr, "GOPROXY="+w.proxy, "GOSUMDB=off",
 		"BUILDX_CONFIG="+t.TempDir(), "BUILDX_BUILDER=docs", "BUILDX_NO_DEFAULT_ATTESTATIONS=1", "BUILDKIT_PROGRESS=plain")
 	w.run("docker buildx create --name docs --driver remote " + addr)
 	testkit.PushFrontend(t, addr, w.image)
