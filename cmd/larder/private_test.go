@@ -21,8 +21,8 @@ const (
 	proxyToken = "s3cret-proxy-t0ken"
 )
 
-// A privateWorld is a module that requires one from a private proxy and one from a private git server, behind a network
-// with a certificate authority of its own.
+// A privateWorld is a module that requires one from a private proxy, one from a private git server and one that a fork on
+// that server replaces, behind a network with a certificate authority of its own.
 type privateWorld struct {
 	*world
 	web     *testkit.Web
@@ -36,12 +36,12 @@ func newPrivateWorld(t *testing.T) *privateWorld {
 	p := &privateWorld{world: w, web: testkit.ServeWeb(t), repos: t.TempDir()}
 	p.web.Handle("proxy.acme.example", testkit.Guarded(http.FileServer(http.Dir(w.proxy)), testkit.Bearer(proxyToken)))
 	p.web.Handle("git.acme.example", testkit.Guarded(testkit.GitHandler(t, p.repos), testkit.Basic("robot", gitToken)))
-	files := map[string]string{"lib.go": "package lib\n\nconst Private = \"private\"\n", "go.mod": "module git.acme.example/team/lib.git\n"}
-	testkit.NewRepo(t, filepath.Join(p.repos, "team", "lib.git")).Commit(files, "v1.2.3")
-	sums := testkit.Module{Path: "git.acme.example/team/lib.git", Version: "v1.2.3", Files: files}.Write(t, t.TempDir())
-	w.replace("go.mod", "go 1.26\n", "go 1.26\n\nrequire git.acme.example/team/lib.git v1.2.3\n")
+	sums := p.repo("lib.git", "v1.2.3", map[string]string{"lib.go": "package lib\n\nconst Private = \"private\"\n", "go.mod": "module git.acme.example/team/lib.git\n"})
+	sums += p.repo("fork.git", "v1.0.1", map[string]string{"fork.go": "package fork\n\nconst Forked = \"private\"\n", "go.mod": "module upstream.example/fork\n"})
+	w.replace("go.mod", "go 1.26\n", "go 1.26\n\nrequire (\n\tgit.acme.example/team/lib.git v1.2.3\n\tupstream.example/fork v1.0.0\n)\n\nreplace upstream.example/fork => git.acme.example/team/fork.git v1.0.1\n")
 	w.replace("go.sum", "a.example/greet v1.2.0 ", sums+"a.example/greet v1.2.0 ")
-	w.write("main.go", strings.NewReplacer(`"a.example/greet"`, "\"a.example/greet\"\n\t\"git.acme.example/team/lib.git\"", "name.Name)", "name.Name), lib.Private").Replace(mainGo))
+	w.write("main.go", strings.NewReplacer(`"a.example/greet"`, "\"a.example/greet\"\n\t\"git.acme.example/team/lib.git\"\n\t\"upstream.example/fork\"",
+		"name.Name)", "name.Name), map[string]string{fork.Forked: lib.Private}[\"private\"]").Replace(mainGo))
 
 	w.env = nil
 	p.args = []string{
@@ -54,6 +54,12 @@ func newPrivateWorld(t *testing.T) *privateWorld {
 		"--secret", p.secret("goauth", "https://proxy.acme.example\n\nAuthorization: Bearer "+proxyToken+"\n\n"),
 	}
 	return p
+}
+
+// repo puts a module on the git server, and returns its lines of go.sum.
+func (p *privateWorld) repo(name, version string, files map[string]string) (sums string) {
+	testkit.NewRepo(p.t, filepath.Join(p.repos, "team", name)).Commit(files, version)
+	return testkit.Module{Path: "git.acme.example/team/" + name, Version: version, Files: files}.Write(p.t, p.t.TempDir())
 }
 
 // secret writes a secret and returns the value of the flag that passes it.
