@@ -179,29 +179,18 @@ func readOptional(tree fs.FS, files []gomod.File, name string) ([]gomod.File, er
 
 // needsSum returns a module that comes from outside of the tree, and the go.mod that requires it, or "".
 func (m *Module) needsSum() (name, requires string) {
-	replaced := map[string]bool{}
-	noteFolders(replaced, m.replaced)
+	here, lines := map[string]bool{}, m.replaceLines()
 	for _, member := range m.Members {
-		replaced[member.Path] = true
-		noteFolders(replaced, member.mod.Replace)
+		here[member.Path] = true
 	}
 	for _, member := range m.Members {
 		for _, r := range member.mod.Require {
-			if !replaced[r.Mod.Path] {
+			if by := lines.of(r.Mod); !here[r.Mod.Path] && (by == nil || by.New.Version != "") {
 				return path.Join(member.Dir, "go.mod"), r.Mod.String()
 			}
 		}
 	}
 	return "", ""
-}
-
-// noteFolders notes the modules that folders stand for.
-func noteFolders(replaced map[string]bool, replaces []*modfile.Replace) {
-	for _, r := range replaces {
-		if r.New.Version == "" {
-			replaced[r.Old.Path] = true
-		}
-	}
 }
 
 // findModules returns the folders of a tree that hold a go.mod, sorted, but for those that belong to others: vendored

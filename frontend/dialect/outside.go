@@ -41,7 +41,8 @@ func (w Wide) whole() string {
 }
 
 // widen makes the tree for the modules in some folders of the build context. A module that can't be read is reported
-// elsewhere. A folder outside that no named context brings is an error, unless no module requires what it stands for.
+// elsewhere. A folder outside that no named context brings is an error, unless no module requires what it stands for, or
+// another version of it.
 func widen(req Request, dirs []string, alone bool) (Wide, error) {
 	w := Wide{Base: ".", tree: req.Tree}
 	found := map[string]string{} // folders relative to the build context, by named context
@@ -53,6 +54,9 @@ func widen(req Request, dirs []string, alone bool) (Wide, error) {
 		}
 		for _, r := range m.outside() {
 			name := strings.ToLower(r.module)
+			if _, ok := found[name]; !r.applies && (ok || path.IsAbs(r.to) || !req.hasContext(name)) {
+				continue
+			}
 			if path.IsAbs(r.to) {
 				return w, fmt.Errorf("%s: %s is replaced by %s, an absolute path, which no build step has: make it relative, such as ../%s", r.at, r.module, r.to, path.Base(r.to))
 			}
@@ -91,25 +95,29 @@ func sortedNames(m map[string]string) []string {
 
 // A replacedOutside is a replace line whose folder isn't in the tree.
 type replacedOutside struct {
-	at     string // FILE:LINE
-	module string
-	to     string // what the line says
-	dir    string // relative to the root of the tree, unless to is absolute
+	at      string // FILE:LINE
+	module  string
+	to      string // what the line says
+	dir     string // relative to the root of the tree, unless to is absolute
+	applies bool   // to a version that is required
 }
 
-// outside returns the replace lines that lead out of the tree, of modules that are required.
+// outside returns the replace lines that lead out of the tree, of modules that are required: first those that apply. One
+// of another version than those that are required is read by the go command if a module from elsewhere requires that, as
+// only the go.mod files of these show.
 func (m Module) outside() (list []replacedOutside) {
-	required := map[string]bool{}
+	required, applies, lines := map[string]bool{}, map[*modfile.Replace]bool{}, m.replaceLines()
 	for _, member := range m.Members {
 		for _, r := range member.mod.Require {
 			required[r.Mod.Path] = true
+			applies[lines.of(r.Mod)] = true
 		}
 	}
 	add := func(file string, replaces []*modfile.Replace) {
 		for _, r := range replaces {
 			dir := path.Join(path.Dir(file), r.New.Path)
 			if r.New.Version == "" && required[r.Old.Path] && (path.IsAbs(r.New.Path) || !fs.ValidPath(dir)) {
-				list = append(list, replacedOutside{fmt.Sprintf("%s:%d", file, r.Syntax.Start.Line), r.Old.Path, r.New.Path, dir})
+				list = append(list, replacedOutside{fmt.Sprintf("%s:%d", file, r.Syntax.Start.Line), r.Old.Path, r.New.Path, dir, applies[r]})
 			}
 		}
 	}
@@ -117,7 +125,15 @@ func (m Module) outside() (list []replacedOutside) {
 	for _, member := range m.Members {
 		add(path.Join(member.Dir, "go.mod"), member.mod.Replace)
 	}
+	slices.SortStableFunc(list, func(a, b replacedOutside) int { return rank(a) - rank(b) })
 	return list
+}
+
+func rank(r replacedOutside) int {
+	if r.applies {
+		return 0
+	}
+	return 1
 }
 
 // A joinedFS has trees at places of one tree. The later and deeper one counts.
