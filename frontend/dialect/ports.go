@@ -54,10 +54,22 @@ func checkPort(platform string) error {
 	ok := func(v string) bool {
 		return p.Variant == v || p.Architecture == "arm64" && strings.HasPrefix(p.Variant, v+".")
 	}
+	if p.Variant != "" && len(of) == 0 {
+		return fmt.Errorf("--platform %s: the go command knows no variant of %s: leave %s out%s", platform, p.Architecture, p.Variant, orSetting(p.Architecture))
+	}
 	if p.Variant != "" && !slices.ContainsFunc(of, ok) {
 		return fmt.Errorf("--platform %s: the go command knows no variant %s of %s: leave it out, or name one of %s", platform, p.Variant, p.Architecture, strings.Join(of, ", "))
 	}
 	return nil
+}
+
+// orSetting tells of the variable that says for which processors of an architecture the go command compiles, if it has one.
+func orSetting(arch string) string {
+	name := "GO" + strings.ToUpper(strings.TrimSuffix(arch, "le"))
+	if !slices.Contains(settings, name) {
+		return ""
+	}
+	return "; the build argument " + name + " chooses among its processors"
 }
 
 // checkPorts checks all platforms of a build.
