@@ -140,11 +140,16 @@ func (m *Module) readWork(tree fs.FS, sums *[]gomod.File) error {
 	}
 	m.Versions = append(m.Versions, gomod.WorkVersions(m.Work, work))
 	root := path.Dir(m.Work)
+	lines := map[string]int{} // of folders
 	for _, use := range work.Use {
 		dir, at := path.Join(root, use.Path), fmt.Sprintf("%s:%d", m.Work, use.Syntax.Start.Line)
 		if !fs.ValidPath(dir) || path.IsAbs(use.Path) {
 			return fmt.Errorf("%s: use %s is outside of the build context: name the folder that holds all modules as the context", at, use.Path)
 		}
+		if line := lines[dir]; line > 0 {
+			return fmt.Errorf("%s: use %s: line %d uses that folder, too, and go takes none twice: take one of the lines out", at, use.Path, line)
+		}
+		lines[dir] = use.Syntax.Start.Line
 		if dir == m.Dir && len(m.Members) > 0 {
 			continue
 		}
