@@ -85,9 +85,14 @@ func (t *survey) workDirs(data []byte) (dirs []string, err error) {
 		return nil, err
 	}
 	for _, use := range work.Use {
-		dir := path.Clean(use.Path)
-		if !fs.ValidPath(dir) || !t.exists(path.Join(dir, "go.mod")) {
-			return nil, fmt.Errorf("go.work:%d: use %s: there is no go.mod in this tree", use.Syntax.Start.Line, use.Path)
+		dir, at := path.Clean(use.Path), fmt.Sprintf("go.work:%d", use.Syntax.Start.Line)
+		switch {
+		case !fs.ValidPath(dir):
+			return nil, fmt.Errorf("%s: use %s is outside of this tree: name the folder that holds all modules", at, use.Path)
+		case slices.Contains(dirs, dir):
+			return nil, fmt.Errorf("%s: use %s: another line uses that folder, too, and go takes none twice: take one of them out", at, use.Path)
+		case !t.exists(path.Join(dir, "go.mod")):
+			return nil, fmt.Errorf("%s: use %s: there is no %s: take the line out with 'go work edit -dropuse=%[2]s', or add the module", at, use.Path, path.Join(dir, "go.mod"))
 		}
 		dirs = append(dirs, dir)
 	}
