@@ -45,6 +45,9 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 	if s.virtual == baseStatic || s.base == "scratch" {
 		return w.File.errorAt(g.node, g.node.Value, fmt.Sprintf("GO %s: FROM %s has no go command: start the stage with FROM go, or from an image that has a Go toolchain", g.words[0], s.base))
 	}
+	if err := w.checkStage(s, g); err != nil {
+		return err
+	}
 	if err := w.checkSanitizer(s, g); err != nil {
 		return err
 	}

@@ -178,6 +178,9 @@ func (r Request) explain(err error) error {
 
 // levelZero plans an image of a main package of the module in the context.
 func (p *Plan) levelZero(req Request) error {
+	if err := checkArgs(req.BuildArgs); err != nil {
+		return err
+	}
 	alone := req.BuildArgs["GOWORK"] == "off"
 	if _, err := readModule(req.Tree, ".", alone); err != nil {
 		return err

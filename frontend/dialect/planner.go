@@ -79,9 +79,14 @@ func (p *Plan) dockerfile(req Request) error {
 	return nil
 }
 
-// look checks the platforms, and finds what lies outside of the build context, where a file has GO lines.
+// look checks the platforms and the build arguments, and finds what lies outside of the build context, where a file has GO lines.
 func (w *planner) look() error {
 	w.plan.Wide = Wide{Base: ".", tree: w.Tree}
+	if len(w.File.goLines) > 0 {
+		if err := checkArgs(w.BuildArgs); err != nil {
+			return err
+		}
+	}
 	dirs := map[string]bool{}
 	for _, line := range slices.Sorted(maps.Keys(w.File.goLines)) {
 		g := w.File.goLines[line]
@@ -192,7 +197,7 @@ func (w *planner) stage(i int, st instructions.Stage) error {
 // enter makes the scope that a stage starts with.
 func (w *planner) enter(i int, st instructions.Stage) (*scope, error) {
 	base := (&scope{env: w.globals}).expand(w.lex, st.BaseName)
-	s := &scope{env: env{}, dir: "/"}
+	s := &scope{env: env{}, set: map[string][]parser.Range{}, dir: "/"}
 	line := st.Location[0].Start.Line
 	if from := w.stageNamed(base, false); from != nil {
 		s = from.clone()

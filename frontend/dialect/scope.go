@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
@@ -27,7 +28,8 @@ type scope struct {
 	virtual string // the kind of virtual base that it comes from, by way of other stages too; or ""
 	known   bool   // the base image's config is known
 	env     env
-	goEnv   goEnv // what RUN wrote with 'go env -w'
+	set     map[string][]parser.Range // the instructions that set variables
+	goEnv   goEnv                     // what RUN wrote with 'go env -w'
 	user    string
 	dir     string
 	shell   []string
@@ -61,7 +63,7 @@ type copied struct{ dest, src string }
 
 func (s *scope) clone() *scope {
 	c := *s
-	c.env, c.goEnv.vars = maps.Clone(s.env), maps.Clone(s.goEnv.vars)
+	c.env, c.set, c.goEnv.vars = maps.Clone(s.env), maps.Clone(s.set), maps.Clone(s.goEnv.vars)
 	c.copies, c.cgoCopies = slices.Clone(s.copies), slices.Clone(s.cgoCopies)
 	return &c
 }
@@ -84,11 +86,13 @@ func (s *scope) step(lex *shell.Lex, cmd instructions.Command, globals env, buil
 	case *instructions.EnvCommand:
 		before := s.clone() // A=1 B=$A takes A from before
 		for _, kv := range c.Env {
-			s.env[before.expand(lex, kv.Key)] = before.expand(lex, kv.Value)
+			name := before.expand(lex, kv.Key)
+			s.env[name], s.set[name] = before.expand(lex, kv.Value), c.Location()
 		}
 	case *instructions.ArgCommand:
 		for _, kv := range c.Args {
 			s.arg(lex, kv, globals, buildArgs)
+			s.set[kv.Key] = c.Location()
 		}
 	case *instructions.WorkdirCommand:
 		s.dir = path.Join("/", s.dir, s.expand(lex, c.Path))
