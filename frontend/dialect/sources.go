@@ -180,9 +180,13 @@ func toolchainSource(req Request, sources []Source, version string) (Source, err
 			return s, nil
 		}
 	}
-	err := errors.New("GOPROXY names no proxy to take it from")
-	if len(asked) > 0 {
-		err = fmt.Errorf("it isn't in %s, and GOPROXY names no proxy to take it from", strings.Join(asked, " or "))
+	why, do := "GOPROXY names no proxy to take it from", "pass a folder that has golang.org/toolchain"
+	switch last := sources[len(sources)-1]; {
+	case len(asked) > 0:
+		why = fmt.Sprintf("it isn't in %s, and %s", strings.Join(asked, " or "), why)
+		do = "put golang.org/toolchain into the folder, or pass one that has it"
+	case last.Keyword == "direct":
+		do = "name a proxy that has golang.org/toolchain before direct, such as " + strings.TrimSuffix(DefaultProxy, ",direct") + ", or pass a folder that has it"
 	}
-	return Source{}, fmt.Errorf("the Go toolchain %s is nowhere to be had: %w: put golang.org/toolchain into the folder, or pass it with --build-context %s=FOLDER", version, err, ToolchainContext)
+	return Source{}, fmt.Errorf("the Go toolchain %s is nowhere to be had: %s: %s with --build-context %s=FOLDER", version, why, do, ToolchainContext)
 }
