@@ -1,12 +1,14 @@
 package request
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/cmd/buildctl/build"
+	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/auth/authprovider"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/moby/buildkit/session/sshforward/sshprovider"
@@ -33,23 +35,63 @@ func addSession(so *client.SolveOpt, o Options, h Host) error {
 		}
 		so.Session = append(so.Session, p)
 	}
-	ssh := o.SSH
-	if len(ssh) == 0 && isGitSSH(o.Context) {
-		ssh = []string{"default"}
+	agents, err := sshAgents(o.SSH)
+	if len(o.SSH) == 0 && isGitSSH(o.Context) {
+		if agents, err = sshAgents([]string{"default"}); err != nil {
+			err = fmt.Errorf("the context %s is fetched by ssh: %w", o.Context, err)
+		}
 	}
-	if len(ssh) == 0 {
-		return nil
+	if err == nil && agents != nil {
+		so.Session = append(so.Session, agents)
 	}
-	agents, err := build.ParseSSH(ssh)
+	return err
+}
+
+// sshAgents returns what serves the agents and keys of --ssh, or nil for none.
+func sshAgents(args []string) (session.Attachable, error) {
+	agents, err := build.ParseSSH(args)
 	if err != nil {
-		return fmt.Errorf("--ssh: %w", err)
+		return nil, fmt.Errorf("--ssh: %w", err)
+	}
+	for i, agent := range agents {
+		if len(agent.Paths) == 0 {
+			if err := checkAgent(os.Getenv("SSH_AUTH_SOCK")); err != nil {
+				return nil, fmt.Errorf("--ssh %s: %w: start one with 'eval $(ssh-agent)' and 'ssh-add', or name a private key with --ssh %s=FILE", args[i], err, agent.ID)
+			}
+		}
+		if _, err := sshprovider.NewSSHAgentProvider(agents[i : i+1]); err != nil {
+			return nil, fmt.Errorf("--ssh %s: %w: expected the socket of an SSH agent, or files of private keys without a passphrase", args[i], innermost(err))
+		}
+	}
+	if len(agents) == 0 {
+		return nil, nil
 	}
 	p, err := sshprovider.NewSSHAgentProvider(agents)
 	if err != nil {
-		return fmt.Errorf("--ssh: %w", err)
+		return nil, fmt.Errorf("--ssh: %w", err)
 	}
-	so.Session = append(so.Session, p)
+	return p, nil
+}
+
+func checkAgent(socket string) error {
+	if socket == "" {
+		return errors.New("there is no SSH agent, as SSH_AUTH_SOCK isn't set")
+	}
+	if _, err := os.Stat(socket); err != nil {
+		return fmt.Errorf("there is no SSH agent at SSH_AUTH_SOCK=%s", socket)
+	}
 	return nil
+}
+
+// innermost returns the error that others wrap, which show BuildKit's own structures.
+func innermost(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
 }
 
 // withCA adds the machine's own roots as secret "ca", unless the user gave
