@@ -110,7 +110,11 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 // goModule reads the module that a GO line is for. A subcommand that asks nothing of a module needs none, nor does one
 // that names files.
 func (w *planner) goModule(s *scope, g *goLine, src source) (Module, error) {
-	mod, err := readModule(src.tree, src.dir, w.workOff(s))
+	read := func() (Module, error) { return readModule(src.tree, src.dir, w.workOff(s)) }
+	if g.from == "" {
+		read = func() (Module, error) { return w.plan.Wide.readModule(w.Tree, g.module, w.workOff(s)) }
+	}
+	mod, err := read()
 	if errors.Is(err, ErrNoModule) {
 		if slices.Contains([]string{"env", "version", "help", "doc"}, g.words[0]) || slices.ContainsFunc(g.words, func(s string) bool { return strings.HasSuffix(s, ".go") }) {
 			return Module{Dir: src.dir}, nil
@@ -133,17 +137,17 @@ func (w *planner) workOff(s *scope) bool {
 
 // noModule says which modules there are.
 func (w *planner) noModule(g *goLine, src source) error {
-	where := "the build context"
+	where, tree := "the build context", w.Tree
 	if src.name != "" {
-		where = src.name
+		where, tree = src.name, src.tree
 	}
 	err := fmt.Errorf("GO %s: there is no go.mod in %s: make one with 'go mod init', or name a folder that holds one with --module=DIR", g.words[0], where)
 	at := w.File.find(g.node, g.node.Value)
 	if g.module != "." {
-		err = fmt.Errorf("GO --module=%s: there is no %s in %s", g.module, path.Join(src.dir, "go.mod"), where)
+		err = fmt.Errorf("GO --module=%s: there is no %s in %s", g.module, path.Join(g.module, "go.mod"), where)
 		at = w.File.find(g.node, g.module)
 	}
-	dirs, _ := findModules(src.tree)
+	dirs, _ := findModules(tree)
 	if len(dirs) > 0 {
 		err = suggest.WrapError(fmt.Errorf("%w: the modules there are in %s", err, strings.Join(dirs, ", ")), g.module, dirs, true)
 	}

@@ -40,6 +40,30 @@ func (w Wide) whole() string {
 	return SourceContext
 }
 
+// readModule reads a module of the build context where it lies in the wide tree. The files that its errors and versions
+// name are called as in the build context.
+func (w Wide) readModule(context fs.FS, dir string, alone bool) (Module, error) {
+	if len(w.Outside) == 0 {
+		return readModule(context, dir, alone)
+	}
+	if _, err := readModule(context, dir, alone); err != nil {
+		return Module{}, err
+	}
+	m, err := readModule(w.tree, path.Join(w.Base, dir), alone)
+	for i := range m.Versions {
+		m.Versions[i].Name = w.shown(m.Versions[i].Name)
+	}
+	return m, err
+}
+
+// shown writes a text about files as users know them, who know no wide tree.
+func (w Wide) shown(text string) string {
+	if len(w.Outside) == 0 {
+		return text
+	}
+	return strings.ReplaceAll(text, w.Base+"/", "")
+}
+
 // widen makes the tree for the modules in some folders of the build context. A module that can't be read is reported
 // elsewhere. A folder outside that no named context brings is an error, unless no module requires what it stands for, or
 // another version of it.

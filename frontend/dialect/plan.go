@@ -182,18 +182,15 @@ func (p *Plan) levelZero(req Request) error {
 		return err
 	}
 	alone := req.BuildArgs["GOWORK"] == "off"
-	if _, err := readModule(req.Tree, ".", alone); err != nil {
-		return err
-	}
 	wide, err := widen(req, []string{"."}, alone)
 	if err != nil {
 		return err
 	}
-	p.Wide, p.Dir, req.Tree = wide, wide.Base, wide.tree
-	mod, err := readModule(req.Tree, p.Dir, alone)
+	mod, err := wide.readModule(req.Tree, ".", alone)
 	if err != nil {
 		return err
 	}
+	p.Wide, p.Dir, req.Tree = wide, wide.Base, wide.tree
 	if err := checkTargets(req.Platforms, req.Images); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (w *planner) sliceLine(s *scope, g *goLine, mod Module) (*SourceSlice, erro
 	slice, err := w.plan.slice(fmt.Sprintf("source-%d", g.node.StartLine), req, runs)
 	var whole *goslice.WholeError
 	if errors.As(err, &whole) {
-		w.note(g.node, "it is given the whole build context: %s", whole.Why)
+		w.note(g.node, "it is given the whole build context: %s", w.plan.Wide.shown(whole.Why))
 		return nil, nil
 	}
 	if err != nil {
@@ -173,7 +173,7 @@ func (p *Plan) slicePackages(req Request, mod Module) error {
 		}, false)
 		var whole *goslice.WholeError
 		if errors.As(err, &whole) {
-			p.Notes = append(p.Notes, Note{Line: 1, Text: fmt.Sprintf("go build %s is given the whole build context: %s", pkg.Dir, whole.Why)})
+			p.Notes = append(p.Notes, Note{Line: 1, Text: fmt.Sprintf("go build %s is given the whole build context: %s", pkg.Dir, p.Wide.shown(whole.Why))})
 			continue
 		}
 		if err != nil {
