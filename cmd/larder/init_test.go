@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +27,7 @@ func TestInitIsAccepted(t *testing.T) {
 			require.NoError(t, err)
 			dir := testkit.Tree(t, string(archive))
 			testkit.Run(t, larder, "init", "--force", dir)
-			withoutRequirements(t, filepath.Join(dir, "go.mod"))
+			withoutRequirements(t, dir)
 			testkit.Run(t, larder, "plan", dir)
 			cmd := exec.CommandContext(t.Context(), buildx, "bake", "--print")
 			cmd.Dir = dir
@@ -37,13 +38,18 @@ func TestInitIsAccepted(t *testing.T) {
 	}
 }
 
-// withoutRequirements takes the modules out of a go.mod that a go.sum would have to list.
-func withoutRequirements(t *testing.T, file string) {
-	data, err := os.ReadFile(file)
-	if os.IsNotExist(err) {
-		return
-	}
+// withoutRequirements takes the modules out of the go.mod files of a tree that a go.sum would have to list.
+func withoutRequirements(t *testing.T, dir string) {
+	err := filepath.WalkDir(dir, func(file string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Base(file) != "go.mod" {
+			return err
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		text := regexp.MustCompile(`(?m)^.* v1\..*\n`).ReplaceAllString(string(data), "")
+		return os.WriteFile(file, []byte(text), 0o644)
+	})
 	require.NoError(t, err)
-	text := regexp.MustCompile(`(?m)^.* v1\..*\n`).ReplaceAllString(string(data), "")
-	require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
 }

@@ -184,18 +184,28 @@ func readOptional(tree fs.FS, files []gomod.File, name string) ([]gomod.File, er
 
 // needsSum returns a module that comes from outside of the tree, and the go.mod that requires it, or "".
 func (m *Module) needsSum() (name, requires string) {
-	here, lines := map[string]bool{}, m.replaceLines()
+	here, lines := map[string]bool{}, m.replaces()
 	for _, member := range m.Members {
 		here[member.Path] = true
 	}
 	for _, member := range m.Members {
 		for _, r := range member.mod.Require {
-			if by := lines.of(r.Mod); !here[r.Mod.Path] && (by == nil || by.New.Version != "") {
+			if by, ok := lines.Of(r.Mod); !here[r.Mod.Path] && (!ok || by.New.Version != "") {
 				return path.Join(member.Dir, "go.mod"), r.Mod.String()
 			}
 		}
 	}
 	return "", ""
+}
+
+// replaces returns the replace lines that count.
+func (m *Module) replaces() *gomod.Replaces {
+	lines := &gomod.Replaces{}
+	lines.AddWork(m.Work, m.replaced)
+	for _, member := range m.Members {
+		lines.AddMod(path.Join(member.Dir, "go.mod"), member.mod.Replace)
+	}
+	return lines
 }
 
 // findModules returns the folders of a tree that hold a go.mod, sorted, but for those that belong to others: vendored

@@ -130,11 +130,13 @@ type replacedOutside struct {
 // of another version than those that are required is read by the go command if a module from elsewhere requires that, as
 // only the go.mod files of these show.
 func (m Module) outside() (list []replacedOutside) {
-	required, applies, lines := map[string]bool{}, map[*modfile.Replace]bool{}, m.replaceLines()
+	required, applies, lines := map[string]bool{}, map[*modfile.Replace]bool{}, m.replaces()
 	for _, member := range m.Members {
 		for _, r := range member.mod.Require {
 			required[r.Mod.Path] = true
-			applies[lines.of(r.Mod)] = true
+			if line, ok := lines.Of(r.Mod); ok {
+				applies[line.Replace] = true
+			}
 		}
 	}
 	add := func(file string, replaces []*modfile.Replace) {

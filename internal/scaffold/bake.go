@@ -2,6 +2,7 @@ package scaffold
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -17,7 +18,11 @@ func (t *survey) bake(name string, args []string) string {
 	if t.tested() {
 		b.WriteString("#   docker buildx bake test\n")
 	}
-	fmt.Fprintf(&b, "#   VERSION=v1.0.0 REPO=registry.example.com/%s docker buildx bake --push\n\n", name)
+	fmt.Fprintf(&b, "#   VERSION=v1.0.0 REPO=registry.example.com/%s docker buildx bake --push\n", name)
+	if len(t.outside) > 0 {
+		b.WriteString("#\n# bake asks before it reads folders outside of this one, unless it is called with" + t.allow() + "\n")
+	}
+	b.WriteString("\n")
 	fmt.Fprintf(&b, "variable \"REPO\" { default = %q }\nvariable \"VERSION\" { default = \"dev\" }\n", name)
 	passed := slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "TARGETOS" || a == "TARGETARCH" })
 	for _, a := range passed {
@@ -27,6 +32,9 @@ func (t *survey) bake(name string, args []string) string {
 	}
 	if t.private != "" {
 		fmt.Fprintf(&b, "variable \"GOPRIVATE\" { default = %s }\n", hcl(t.private))
+		if !slices.Contains(args, "HOME") {
+			b.WriteString("variable \"HOME\" { default = \"\" }\n")
+		}
 		passed = append(passed, "GOPRIVATE")
 	}
 	fmt.Fprintf(&b, "\ngroup \"default\" {\n  targets = [%s]\n}\n", quoted(t.targets()))
@@ -45,12 +53,8 @@ func (t *survey) bake(name string, args []string) string {
 // writeCommon writes the targets that the images inherit from, and the one of the tests.
 func (t *survey) writeCommon(b *strings.Builder, args []string) {
 	inherits := ""
-	if len(args) > 0 {
-		b.WriteString("\ntarget \"base\" {\n  args = {\n")
-		for _, a := range args {
-			fmt.Fprintf(b, "    %s = %s\n", a, a)
-		}
-		b.WriteString("  }\n}\n")
+	if len(args) > 0 || len(t.outside) > 0 {
+		t.writeBase(b, args)
 		inherits = "  inherits = [\"base\"]\n"
 	}
 	b.WriteString("\ntarget \"image\" {\n" + inherits)
@@ -65,6 +69,43 @@ func (t *survey) writeCommon(b *strings.Builder, args []string) {
 	if t.tested() {
 		b.WriteString("\ntarget \"test\" {\n" + inherits + "  target   = \"test\"\n  output   = [\"type=cacheonly\"]\n}\n")
 	}
+}
+
+// allow returns the flags that let bake read the folders outside of the tree.
+func (t *survey) allow() string {
+	dirs := slices.Sorted(maps.Values(t.outside))
+	return " --allow=fs.read=" + strings.Join(slices.Compact(dirs), " --allow=fs.read=")
+}
+
+const credentials = `  # Private modules are fetched with your credentials: take the # off what has them. bake asks before it
+  # reads files outside of this folder, unless it is called with --allow=fs.read=FILE, or with --allow=ssh for an agent.
+  # secret = ["id=netrc,src=${HOME}/.netrc"]
+  # Or by ssh:
+  # secret = ["id=known_hosts,src=${HOME}/.ssh/known_hosts"]
+  # ssh    = ["default"]
+`
+
+// writeBase writes what every build is given. Which credentials open the private modules is nowhere to be seen.
+func (t *survey) writeBase(b *strings.Builder, args []string) {
+	b.WriteString("\ntarget \"base\" {\n")
+	if len(args) > 0 {
+		b.WriteString("  args = {\n")
+		for _, a := range args {
+			fmt.Fprintf(b, "    %s = %s\n", a, a)
+		}
+		b.WriteString("  }\n")
+	}
+	if len(t.outside) > 0 {
+		b.WriteString("  contexts = {\n")
+		for _, name := range slices.Sorted(maps.Keys(t.outside)) {
+			fmt.Fprintf(b, "    %s = %s\n", hcl(name), hcl(t.outside[name]))
+		}
+		b.WriteString("  }\n")
+	}
+	if t.private != "" {
+		b.WriteString(credentials)
+	}
+	b.WriteString("}\n")
 }
 
 func (t *survey) tested() bool {

@@ -1,6 +1,8 @@
 package scaffold
 
 import (
+	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -8,6 +10,52 @@ import (
 
 	"github.com/larder-build/larder/internal/gomod"
 )
+
+// fetched returns the modules from elsewhere that the modules of the tree require, as they are fetched, and notes the
+// folders outside of the tree that stand for others.
+func (t *survey) fetched() (list []module.Version) {
+	t.outside = map[string]string{}
+	for _, m := range t.modules {
+		lines := t.replacesFor(m)
+		for _, r := range m.requires {
+			line, ok := lines.Of(r.Mod)
+			switch {
+			case slices.ContainsFunc(t.modules, func(m goModule) bool { return m.path == r.Mod.Path }):
+			case !ok:
+				list = append(list, r.Mod)
+			case line.New.Version != "":
+				list = append(list, line.New)
+			default:
+				t.noteOutside(line)
+			}
+		}
+	}
+	return list
+}
+
+// replacesFor returns the replace lines that count for a module: in a workspace, those of all its modules.
+func (t *survey) replacesFor(m goModule) *gomod.Replaces {
+	lines := &gomod.Replaces{}
+	lines.AddWork(m.work, t.work)
+	for _, other := range t.modules {
+		if other.dir == m.dir || m.work != "" {
+			lines.AddMod(path.Join(other.dir, "go.mod"), other.replaces)
+		}
+	}
+	return lines
+}
+
+// noteOutside notes the folder of a replace line if it is outside of the tree. A named context brings it.
+func (t *survey) noteOutside(line gomod.Replace) {
+	dir := path.Join(path.Dir(line.File), line.New.Path)
+	switch name := strings.ToLower(line.Old.Path); {
+	case path.IsAbs(line.New.Path):
+		t.note("%s:%d replaces %s by an absolute path, which no build has: make it relative", line.File, line.Syntax.Start.Line, line.Old.Path)
+	case !fs.ValidPath(dir) && t.outside[name] == "":
+		t.outside[name] = dir
+		t.note("%s stands for %s, from outside of this tree: %s passes it as a named context", dir, line.Old.Path, BakeFile)
+	}
+}
 
 // notePrivate finds modules that a public proxy can't have, by GOPRIVATE and by their names: on a host with such a name,
 // or on the host of a module of this tree, if that is none of the public ones.
@@ -17,25 +65,21 @@ func (t *survey) notePrivate(goprivate string) {
 		hosts[gomod.Host(m.path)] = true
 	}
 	var patterns, found []string
-	for _, m := range t.modules {
-		for _, r := range m.requires {
-			host := gomod.Host(r.Mod.Path)
-			switch {
-			case slices.ContainsFunc(t.modules, func(m goModule) bool { return m.path == r.Mod.Path }):
-				continue
-			case goprivate != "" && module.MatchPrefixPatterns(goprivate, r.Mod.Path):
-				patterns = append(patterns, strings.Split(goprivate, ",")...)
-			case hosts[host] && !gomod.PublicHost(host) || gomod.LooksPrivate(r.Mod.Path, "") != "":
-				patterns = append(patterns, host)
-			default:
-				continue
-			}
-			found = append(found, r.Mod.Path)
+	for _, mod := range t.fetched() {
+		host := gomod.Host(mod.Path)
+		switch {
+		case goprivate != "" && module.MatchPrefixPatterns(goprivate, mod.Path):
+			patterns = append(patterns, strings.Split(goprivate, ",")...)
+		case hosts[host] && !gomod.PublicHost(host) || gomod.LooksPrivate(mod.Path, "") != "":
+			patterns = append(patterns, host)
+		default:
+			continue
 		}
+		found = append(found, mod.Path)
 	}
 	slices.Sort(patterns)
 	t.private = strings.Join(slices.Compact(patterns), ",")
 	if slices.Sort(found); len(found) > 0 {
-		t.note("private modules, it seems: %s; %s sets GOPRIVATE", strings.Join(slices.Compact(found), ", "), BakeFile)
+		t.note("private modules, it seems: %s; %s sets GOPRIVATE, and has lines for their credentials", strings.Join(slices.Compact(found), ", "), BakeFile)
 	}
 }

@@ -18,9 +18,11 @@ import (
 type survey struct {
 	fs.FS
 	modules   []goModule
+	work      []*modfile.Replace // of go.work
 	programs  []Program
-	platforms []string // of .ko.yaml
-	private   string   // patterns for GOPRIVATE
+	platforms []string          // of .ko.yaml
+	private   string            // patterns for GOPRIVATE
+	outside   map[string]string // named contexts, and the folders outside of the tree that stand for modules
 	notes     []string
 }
 
@@ -32,6 +34,7 @@ type goModule struct {
 	vendored  bool
 	tests     bool // some package has tests
 	requires  []*modfile.Require
+	replaces  []*modfile.Replace
 	tools     map[string]bool // import paths of tool lines
 }
 
@@ -100,6 +103,7 @@ func (t *survey) workDirs(data []byte) (dirs []string, err error) {
 		return nil, errors.New("go.work uses no module: add one with 'go work use DIR'")
 	}
 	slices.Sort(dirs)
+	t.work = work.Replace
 	return dirs, nil
 }
 
@@ -140,7 +144,7 @@ func (t *survey) readModule(dir, work string) (goModule, error) {
 	if mod.Module == nil {
 		return goModule{}, fmt.Errorf("%s has no module line: add 'module PATH' as its first line", name)
 	}
-	m := goModule{dir: dir, path: mod.Module.Mod.Path, work: work, requires: mod.Require, tools: map[string]bool{}}
+	m := goModule{dir: dir, path: mod.Module.Mod.Path, work: work, requires: mod.Require, replaces: mod.Replace, tools: map[string]bool{}}
 	if mod.Go != nil {
 		m.version = mod.Go.Version
 	}
