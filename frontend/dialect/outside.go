@@ -1,8 +1,10 @@
 package dialect
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -69,7 +71,7 @@ func (w Wide) shown(text string) string {
 // another version of it.
 func widen(req Request, dirs []string, alone bool) (Wide, error) {
 	w := Wide{Base: ".", tree: req.Tree}
-	found := map[string]string{} // folders relative to the build context, by named context
+	found := map[string]replacedOutside{} // by named context
 	up := 0
 	for _, dir := range dirs {
 		m, err := readModule(req.Tree, dir, alone)
@@ -87,7 +89,7 @@ func widen(req Request, dirs []string, alone bool) (Wide, error) {
 			if !req.hasContext(name) || req.Folder == nil {
 				return w, fmt.Errorf("%s: %s is replaced by %s, which is outside of the build context: pass that folder with --build-context %s=%s, or name one that holds both as the context", r.at, r.module, r.to, name, r.dir)
 			}
-			found[name] = r.dir
+			found[name] = r
 			up = max(up, strings.Count(r.dir+"/", "../"))
 		}
 	}
@@ -96,25 +98,22 @@ func widen(req Request, dirs []string, alone bool) (Wide, error) {
 	}
 	w.Base = strings.TrimSuffix(strings.Repeat(hiddenDir+"/", up), "/")
 	joined := joinedFS{{w.Base, req.Tree}}
-	for _, name := range sortedNames(found) {
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		r := found[name]
 		tree, err := req.Folder(name)
 		if err != nil {
 			return w, fmt.Errorf("reading the named context %s: %w", name, err)
 		}
-		o := Outside{name, path.Join(w.Base, found[name])}
+		// Its go.mod may name another module, as that of a fork does.
+		if _, err := fs.Stat(tree, "go.mod"); errors.Is(err, fs.ErrNotExist) {
+			return w, fmt.Errorf("%s: %s is replaced by %s, but the named context %s that stands for it has no go.mod: pass the folder of that module", r.at, r.module, r.to, name)
+		}
+		o := Outside{name, path.Join(w.Base, r.dir)}
 		w.Outside = append(w.Outside, o)
 		joined = append(joined, placed{o.Dir, tree})
 	}
 	w.tree = joined
 	return w, nil
-}
-
-func sortedNames(m map[string]string) []string {
-	set := map[string]bool{}
-	for name := range m {
-		set[name] = true
-	}
-	return sortedKeys(set)
 }
 
 // A replacedOutside is a replace line whose folder isn't in the tree.

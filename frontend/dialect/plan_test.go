@@ -69,7 +69,7 @@ func planText(req Request) string {
 func requestOf(t *testing.T, settings string, tree fs.FS) Request {
 	req := Request{Platforms: []string{"linux/amd64"}, BuildPlatform: "linux/amd64", BuildArgs: map[string]string{}, Contexts: map[string]bool{}, Tree: tree}
 	file := "Dockerfile"
-	holds := map[string]bool{}
+	holds, empty := map[string]bool{}, map[string]bool{}
 	for line := range strings.Lines(settings) {
 		key, value, ok := strings.Cut(strings.TrimSpace(line), ": ")
 		if !ok {
@@ -85,6 +85,8 @@ func requestOf(t *testing.T, settings string, tree fs.FS) Request {
 			req.BuildArgs[k] = v
 		case "context":
 			req.Contexts[value] = true
+		case "empty context":
+			req.Contexts[value], empty[value] = true, true
 		case "toolchain in":
 			req.Contexts[value], holds[value] = true, true
 		case "revision":
@@ -102,7 +104,10 @@ func requestOf(t *testing.T, settings string, tree fs.FS) Request {
 	data, err := fs.ReadFile(tree, file)
 	require.NoError(t, err)
 	req.File = Parse(file, data).ForTarget(req.Target)
-	req.Folder = func(string) (fs.FS, error) {
+	req.Folder = func(name string) (fs.FS, error) {
+		if empty[name] {
+			return fstest.MapFS{}, nil
+		}
 		return fstest.MapFS{"go.mod": {Data: []byte("module example.com/lib\n")}, "lib.go": {Data: []byte("package lib\n\nimport \"os\"\n\nfunc Run() { os.Exit(0) }\n")}}, nil
 	}
 	req.Toolchains = func(context, version string) bool { return holds[context] }
