@@ -6,13 +6,31 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/larder-build/larder/internal/gowords"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
 // settingRules are what variables of the go command may be, as far as that is sure of any release: each rule returns what
 // is wrong with a value, or "".
 var settingRules = map[string]func(value string) string{
-	"GOWORK": matches(`off|auto`, "off, or nothing for the nearest go.work, in the module's folder or above it"),
+	"GO386":     matches(`sse2|softfloat|387`, "sse2 or softfloat"),
+	"GOAMD64":   matches(`v[1-4]`, "v1, v2, v3 or v4"),
+	"GOARM":     matches(`[567](,(hard|soft)float)?`, "5, 6 or 7, with ,softfloat or ,hardfloat after it or not"),
+	"GOARM64":   matches(`v[89]\.[0-9](,lse|,crypto)*`, "a version such as v8.0 or v9.0, with ,lse or ,crypto after it or not"),
+	"GOFIPS140": matches(`off|latest|inprocess|certified|v[0-9]+\.[0-9]+\.[0-9]+(-.*)?`, "off, latest, inprocess, certified or a version such as v1.0.0"),
+	"GOFLAGS":   refusedFlags,
+	"GOMIPS":    matches(`hardfloat|softfloat`, "hardfloat or softfloat"),
+	"GOMIPS64":  matches(`hardfloat|softfloat`, "hardfloat or softfloat"),
+	"GOPPC64":   matches(`power[0-9]+`, "a name such as power8"),
+	"GORISCV64": matches(`rva[0-9]+u64`, "a name such as rva20u64"),
+	"GOWORK":    matches(`off|auto`, "off, or nothing for the nearest go.work, in the module's folder or above it"),
+}
+
+func refusedFlags(value string) string {
+	if _, err := gowords.Flags(value); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 func matches(expr, expected string) func(string) string {
@@ -41,7 +59,8 @@ func checkArgs(args map[string]string) error {
 func (w *planner) checkStage(s *scope, g *goLine) error {
 	for _, name := range slices.Sorted(maps.Keys(settingRules)) {
 		value := s.env[name]
-		if _, overridden := w.BuildArgs[name]; overridden || value == "" {
+		// The flags of both count.
+		if _, overridden := w.BuildArgs[name]; overridden && name != "GOFLAGS" || value == "" {
 			continue
 		}
 		wrong := settingRules[name](value)

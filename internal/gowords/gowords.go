@@ -1,5 +1,5 @@
-// Package gowords splits GO lines into words, for the plan of a build and for the step that runs the line: both have to
-// see the same.
+// Package gowords splits GO lines and texts of GOFLAGS into words, for the plan of a build and for the step that runs the
+// line: both have to see the same.
 //
 // BuildKit's lexer can split a line, too, but not as a go command needs it: it drops an argument that is empty (as in
 // -ldflags "$NONE"), it joins "<<" and the word after it, and of a word with ${X:-y} it loses what stands before that.

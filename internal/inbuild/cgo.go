@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/larder-build/larder/internal/gowords"
 )
 
 const (
@@ -90,7 +92,7 @@ func (l *goLine) setCgo(env map[string]string, subcommand string) error {
 		return nil
 	}
 	if env["CC"] != "" {
-		cc, err := splitQuoted(env["CC"])
+		cc, err := gowords.Quoted(env["CC"])
 		if err == nil && len(cc) > 0 {
 			_, err = exec.LookPath(cc[0])
 		}

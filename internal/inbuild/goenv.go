@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/gowords"
 )
 
 // environment returns the environment of the go command, out of the stage's, for a line of these words. That of
@@ -146,15 +147,12 @@ func moduleFlags(texts []string, vendor bool) (string, error) {
 	texts = slices.DeleteFunc(texts, func(s string) bool { return strings.TrimSpace(s) == "" })
 	mod, readonly := false, false
 	for _, text := range texts {
-		words, err := splitQuoted(text)
+		words, err := gowords.Flags(text)
 		if err != nil {
 			return "", fmt.Errorf("GOFLAGS=%s: %w", text, err)
 		}
 		for _, w := range words {
 			name, value, _ := strings.Cut(oneDash(w), "=")
-			if slices.Contains([]string{"-modfile", "-overlay", "-toolexec", "-exec"}, name) || name == "-mod" && value == "mod" {
-				return "", fmt.Errorf("GOFLAGS=%s: %s is refused there, as it changes what is built out of sight: write it on the GO line itself", text, w)
-			}
 			mod = mod || name == "-mod"
 			readonly = readonly || name == "-mod" && value == "readonly"
 		}
@@ -168,27 +166,4 @@ func moduleFlags(texts []string, vendor bool) (string, error) {
 		texts = slices.Insert(texts, 0, "-mod=readonly")
 	}
 	return strings.Join(texts, " "), nil
-}
-
-// splitQuoted splits what the go command takes as a list in one variable: at white space, and a word may be quoted as a
-// whole. There are no escapes.
-func splitQuoted(s string) (words []string, err error) {
-	const space = " \t\n\r"
-	for s = strings.TrimLeft(s, space); s != ""; s = strings.TrimLeft(s, space) {
-		var word string
-		if quote := s[:1]; quote == `"` || quote == "'" {
-			var ok bool
-			if word, s, ok = strings.Cut(s[1:], quote); !ok {
-				return nil, fmt.Errorf("unterminated %s string", quote)
-			}
-		} else {
-			end := strings.IndexAny(s, space)
-			if end < 0 {
-				end = len(s)
-			}
-			word, s = s[:end], s[end:]
-		}
-		words = append(words, word)
-	}
-	return words, nil
 }
