@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/larder-build/larder/internal/gowords"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
@@ -37,9 +38,13 @@ func (p *Plan) levelZeroFile(req Request) string {
 // levelZeroFlags returns the flags of go build that a file without instructions stands for, but for what GOFLAGS says
 // itself: flags given to go would outdo it.
 func levelZeroFlags(goflags string) (flags []string, err error) {
+	words, err := gowords.Quoted(goflags)
+	if err != nil {
+		return nil, fmt.Errorf("GOFLAGS=%s: %w", goflags, err)
+	}
 	given := map[string]string{}
-	for _, word := range strings.Fields(goflags) {
-		name, value, _ := strings.Cut(strings.TrimLeft(word, `'"-`), "=")
+	for _, word := range words {
+		name, value, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
 		given[name] = value
 	}
 	if value, ok := given["buildvcs"]; ok {
