@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -80,8 +81,14 @@ func (c *command) bundleSign() *cobra.Command {
 	return cmd
 }
 
+// secretHead begins a secret key. What a file has of one, or was given in the place of a file's name, is never shown.
+const secretHead = "PRIVATE+KEY+"
+
 // readSigner reads a secret key.
 func readSigner(file string) (note.Signer, error) {
+	if strings.Contains(file, secretHead) {
+		return nil, errors.New("--key: this is a secret key: give the name of a file that holds it")
+	}
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("--key: %w", err)
@@ -98,15 +105,20 @@ func verifiers(keys []string) (note.Verifiers, error) {
 	var list []note.Verifier
 	var seen []string
 	for _, key := range keys {
+		text := strings.TrimSpace(key)
 		if data, err := os.ReadFile(key); err == nil {
-			key = string(data)
+			if text = strings.TrimSpace(string(data)); strings.Contains(text, secretHead) {
+				return nil, fmt.Errorf("--key %s: this is the secret key: give %s.pub", key, key)
+			}
 		}
-		key = strings.TrimSpace(key)
-		if slices.Contains(seen, key) {
+		if strings.Contains(text, secretHead) {
+			return nil, errors.New("--key: this is a secret key: give the public one")
+		}
+		if slices.Contains(seen, text) {
 			continue
 		}
-		seen = append(seen, key)
-		v, err := note.NewVerifier(key)
+		seen = append(seen, text)
+		v, err := note.NewVerifier(text)
 		if err != nil {
 			return nil, fmt.Errorf("--key %s: %w: expected a public key, NAME+HASH+KEY, or a file that holds one", key, err)
 		}
