@@ -24,15 +24,15 @@ func (c *command) bundleVerify() *cobra.Command {
 			"their pins and the copy of the checksum database that the bundle carries.",
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			list, err := verifiers(keys)
+			if err != nil {
+				return err
+			}
 			b, err := bundle.Open(args[0])
 			if err != nil {
 				return err
 			}
 			if err := c.verifyWhole(b, sums); err != nil || len(keys) == 0 {
-				return err
-			}
-			list, err := verifiers(keys)
-			if err != nil {
 				return err
 			}
 			signers, err := b.VerifySignature(c.ctx, list)

@@ -12,6 +12,7 @@ import (
 	"github.com/larder-build/larder/internal/verify"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // imageFlags are those of commands that read a finished image.
@@ -44,12 +45,16 @@ func (c *command) verify() *cobra.Command {
 			if signature != "" && len(keys) == 0 {
 				return usageError{errors.New("--signature needs --key, the public key of who signed")}
 			}
+			list, err := verifiers(keys)
+			if err != nil {
+				return err
+			}
 			r, err := c.verifyImage(f, args[0], sums)
 			if err != nil {
 				return err
 			}
 			if len(r.Problems()) == 0 && signature != "" {
-				if err := checkSignature(r, signature, keys); err != nil {
+				if err := checkSignature(r, signature, list); err != nil {
 					return err
 				}
 			}
@@ -144,11 +149,7 @@ func (c *command) openImage(f *imageFlags, name string) (*ociimage.Layout, error
 	return ociimage.Remote(full, desc, fetcher.Fetch), nil
 }
 
-func checkSignature(r *verify.Report, file string, keys []string) error {
-	list, err := verifiers(keys)
-	if err != nil {
-		return err
-	}
+func checkSignature(r *verify.Report, file string, list note.Verifiers) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("--signature: %w", err)
