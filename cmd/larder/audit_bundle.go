@@ -12,14 +12,15 @@ import (
 )
 
 // auditBundle takes from a bundle what flags don't name. If alone is set, all modules of the bundle are what is looked at.
-func (c *command) auditBundle(o *audit.Options, f *auditFlags, alone bool) (done func(), err error) {
+// The caller calls the function that it returns when the audit is done.
+func (c *command) auditBundle(o *audit.Options, f *auditFlags, alone bool) (_ func(), err error) {
 	b, err := bundle.Open(f.bundle)
 	if err != nil {
 		return nil, err
 	}
 	var views bundle.Views
 	dir := ""
-	done = func() {
+	done := func() {
 		_ = views.Close() // they were read to the end
 		os.RemoveAll(dir)
 	}
