@@ -119,7 +119,7 @@ func (c *creation) run(ctx context.Context, old *Bundle) (err error) {
 			continue
 		}
 		folder, view, err := b.Folder(ctx)
-		if err != nil && b == old && ctx.Err() == nil {
+		if err != nil && b == old && c.req.sumdbOf == nil && ctx.Err() == nil {
 			continue // it is damaged, and what is made now takes its place
 		}
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,7 +40,7 @@ type Folder struct {
 // Sources says where module files come from, in this order.
 type Sources struct {
 	Folders []Folder
-	Client  *modfetch.Client
+	Client  *modfetch.Client // nil if there are the folders alone
 	Proxies []modfetch.Entry
 	// Direct fetches from version control: it returns the paths of the zip, the go.mod file and the .info of a module
 	// version, which needn't be there if it has an error. It is asked for modules that Private names, and where the
@@ -258,6 +259,9 @@ func (g *gatherer) fetch(ctx context.Context, s gomod.Sum, name, staged string, 
 var errDirect = errors.New("from version control")
 
 func (g *gatherer) download(ctx context.Context, m module.Version, name, tmp string, limit int64) (string, error) {
+	if g.from.Client == nil {
+		return "", g.from.lacking(name)
+	}
 	list := g.from.Proxies
 	if g.from.Private != nil && g.from.Private(m.Path) {
 		return "", errDirect
@@ -281,6 +285,15 @@ func (g *gatherer) download(ctx context.Context, m module.Version, name, tmp str
 		return "", err
 	}
 	return src.Shown, nil
+}
+
+// lacking is the error of a file that no folder has as it should be, where nobody else is to be asked.
+func (s Sources) lacking(name string) error {
+	var names []string
+	for _, f := range s.Folders {
+		names = append(names, f.Name)
+	}
+	return fmt.Errorf("%s is not in %s, or it is damaged there: see 'larder bundle verify', and add with 'larder bundle create' what is lacking", path.Base(name), strings.Join(names, ", nor in "))
 }
 
 // direct is what version control has of a module.

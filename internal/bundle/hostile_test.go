@@ -161,6 +161,44 @@ func TestMergeOfBundlesThatDisagree(t *testing.T) {
 	require.ErrorContains(t, err, one.Dir()+":")
 }
 
+// What isn't in the bundles is told; nobody else is asked.
+func TestMergeAndPruneOfWhatIsLacking(t *testing.T) {
+	s := newStock(t, 3)
+	dir := filepath.Join(t.TempDir(), "bundle")
+	b := s.create(dir, s.request())
+	before := read(t, dir)
+	s.add("new.example/lib", "v1.0.0")
+	_, err := Prune(t.Context(), b, s.request())
+	require.ErrorContains(t, err, "new.example/lib@v1.0.0: v1.0.0.zip is not in "+dir+", or it is damaged there: see 'larder bundle verify'")
+	require.Equal(t, before, read(t, dir))
+
+	layers, err := b.layers(t.Context(), ModulesName)
+	require.NoError(t, err)
+	layer := filepath.Join(dir, "blobs/sha256", layers[0].Digest.Encoded())
+	good, err := os.ReadFile(layer)
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(layer, 0o644))
+	for name, tt := range map[string]struct {
+		at   int
+		want string
+	}{
+		"header": {0, "layer " + layers[0].Digest.String() + " is damaged"},
+		"zip":    {bytes.Index(good, []byte("PK\x01\x02")) - 20, "@v1.0.0: v1.0.0.zip is not in " + dir},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := bytes.Clone(good)
+			data[tt.at] ^= 1
+			require.NoError(t, os.WriteFile(layer, data, 0o644))
+			_, err := Merge(t.Context(), t.TempDir(), []*Bundle{b, b}, SumDB{}, quiet)
+			require.ErrorContains(t, err, tt.want)
+			sums, err := b.Sums(t.Context())
+			require.NoError(t, err)
+			_, err = Prune(t.Context(), b, Request{Modules: sums})
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
 // A manifest that lies about a size, in its lists or about its blobs, is found out.
 func TestVerifyFindsLiesAboutSizes(t *testing.T) {
 	s := newStock(t, 2)
