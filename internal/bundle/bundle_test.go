@@ -191,6 +191,14 @@ func TestDelta(t *testing.T) {
 	other := few.create(t.TempDir(), few.request())
 	_, err = Apply(t.Context(), other.Dir(), delta)
 	require.ErrorContains(t, err, "is a delta to the bundle sha256:")
+	was := read(t, other.Dir())
+	_, err = Apply(t.Context(), other.Dir(), old)
+	require.ErrorContains(t, err, kept+" is no delta: name first")
+	require.Equal(t, was, read(t, other.Dir()))
+	was = read(t, deltaDir)
+	_, err = Apply(t.Context(), deltaDir, delta)
+	require.ErrorContains(t, err, deltaDir+" is a delta itself, to the bundle "+delta.Since().String())
+	require.Equal(t, was, read(t, deltaDir))
 }
 
 func TestVerifyFindsDamage(t *testing.T) {

@@ -19,6 +19,10 @@ func (b *Bundle) Since() digest.Digest { return digest.Digest(b.index.Annotation
 // was until all that the delta needs is there. The signatures are those of the delta, unless it has none and was applied
 // before.
 func Apply(ctx context.Context, dir string, delta *Bundle) (*Bundle, error) {
+	since := delta.Since()
+	if since == "" {
+		return nil, fmt.Errorf("%s is no delta: name first what 'larder bundle create --since' made, and then the bundle to bring up to date; to make one bundle of two, use 'larder bundle merge'", delta.dir)
+	}
 	unlock, err := lock(dir)
 	if err != nil {
 		return nil, err
@@ -27,6 +31,9 @@ func Apply(ctx context.Context, dir string, delta *Bundle) (*Bundle, error) {
 	b, err := Open(dir)
 	if err != nil {
 		return nil, err
+	}
+	if to := b.Since(); to != "" {
+		return nil, fmt.Errorf("%s is a delta itself, to the bundle %s: apply it there, and then %s to that", dir, to, delta.dir)
 	}
 	next := delta.index
 	next.Annotations = maps.Clone(next.Annotations)
@@ -40,7 +47,7 @@ func Apply(ctx context.Context, dir string, delta *Bundle) (*Bundle, error) {
 	if same && (!signed || signature.Digest == b.Images()[SignatureName].Digest) {
 		return b, b.collect(ctx)
 	}
-	if since := delta.Since(); !same && since != "" && since != b.Digest() {
+	if !same && since != b.Digest() {
 		return nil, fmt.Errorf("%s is a delta to the bundle %s, and %s is %s: apply the deltas between them first, or make one with 'larder bundle create --since %s'", delta.dir, since, dir, b.Digest(), dir)
 	}
 	both := &Bundle{dir: delta.dir, store: delta.store, index: next, base: b}
