@@ -36,6 +36,8 @@ func (c *command) bundleMerge() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "merge [OPTIONS] BUNDLE BUNDLE...",
 		Short: "Make one bundle of several",
+		Long: "Make one bundle of several, with all that they hold; of vulnerability databases, the last\n" +
+			"one's. It is an error if they disagree on what something is.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return fmt.Errorf("'%s' requires at least 2 arguments\n\n%s", cmd.CommandPath(), hint(cmd))

@@ -17,13 +17,14 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// Merge makes a bundle in a folder of all that some others hold. Two that disagree on a module's hash, on an image or on
-// a file are an error that names both. No network is asked but the checksum database, for what its copies in the bundles
-// don't prove under one head; the zero value of sumdb leaves the copies out.
+// Merge makes a bundle in a folder of all that some others hold. Two that disagree on a hash, an image, a file or the
+// version of a tool are an error that names both; of vulnerability databases the last is taken. No network is asked but the
+// checksum database, for what its copies in the bundles don't prove under one head; the zero value of sumdb leaves the
+// copies out.
 func Merge(ctx context.Context, dir string, bundles []*Bundle, sumdb SumDB, tell func(string, int64)) (b *Bundle, err error) {
 	m := Maker{Images: Layouts(bundles), Tell: tell}
 	req := Request{Folders: map[string]fs.FS{}, SumDB: sumdb, known: map[string]Item{}}
-	c := collector{req: &req, from: map[string]string{}}
+	c := collector{req: &req, from: map[string]source{}}
 	var views Views
 	defer func() { err = errors.Join(err, views.Close()) }()
 	for _, b := range bundles {
@@ -49,9 +50,22 @@ func Merge(ctx context.Context, dir string, bundles []*Bundle, sumdb SumDB, tell
 
 // A collector makes one request of what several bundles hold.
 type collector struct {
-	req  *Request
-	sums []gomod.File
-	from map[string]string // of an image: its digest, and the bundle that has it
+	req   *Request
+	sums  []gomod.File
+	from  map[string]source // of what bundles may disagree on
+	files *View             // those of all bundles, as FilesName
+}
+
+// A source is what an item is, such as its digest, and the bundle that says so.
+type source struct{ is, dir string }
+
+// agree refuses what an earlier bundle has otherwise.
+func (c *collector) agree(b *Bundle, what, is string) error {
+	if have, ok := c.from[what]; ok && have.is != is {
+		return fmt.Errorf("the bundles disagree: %s is %s in %s and %s in %s: make one of them anew", what, have.is, have.dir, is, b.dir)
+	}
+	c.from[what] = source{is, b.dir}
+	return nil
 }
 
 // add adds what a bundle holds, and returns the views that the request reads.
@@ -68,20 +82,8 @@ func (c *collector) add(ctx context.Context, b *Bundle) (views Views, err error)
 	c.req.Keys = append(c.req.Keys, h.Sets...)
 	for _, p := range parts {
 		for _, i := range p.items {
-			switch i.Kind {
-			case KindToolchain:
-				t := Toolchain{Toolchain: gomod.Toolchain{Version: i.Version}, Platform: i.Platform, H1: i.H1}
-				if !slices.Contains(c.req.Toolchains, t) {
-					c.req.Toolchains = append(c.req.Toolchains, t)
-				}
-			case KindImage:
-				have, ok := c.from[i.Name]
-				if digest, other, _ := strings.Cut(have, " "); ok && digest != i.Digest.String() {
-					return nil, fmt.Errorf("the bundles disagree: the image %s is %s in %s and %s in %s: make one of them anew", i.Name, digest, other, i.Digest, b.dir)
-				}
-				c.from[i.Name] = i.Digest.String() + " " + b.dir
-				c.req.Images = append(c.req.Images, i.Name)
-				c.req.known[i.Name] = i
+			if err := c.item(b, p.image, i); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -90,22 +92,55 @@ func (c *collector) add(ctx context.Context, b *Bundle) (views Views, err error)
 		return nil, err
 	}
 	for _, t := range tools {
+		if err := c.agree(b, "the tool "+t.Name, t.Package+"@"+t.Version); err != nil {
+			return nil, err
+		}
 		if !slices.ContainsFunc(c.req.Tools, func(have Tool) bool { return have.Name == t.Name }) {
 			c.req.Tools = append(c.req.Tools, t)
 		}
 	}
-	for _, name := range []string{VulnDBName, FilesName} {
-		if _, ok := b.Images()[name]; !ok {
-			continue
+	return c.folders(ctx, b)
+}
+
+func (c *collector) item(b *Bundle, image string, i Item) error {
+	switch {
+	case i.Kind == KindToolchain:
+		t := Toolchain{Toolchain: gomod.Toolchain{Version: i.Version}, Platform: i.Platform, H1: i.H1}
+		if !slices.Contains(c.req.Toolchains, t) {
+			c.req.Toolchains = append(c.req.Toolchains, t)
 		}
-		v, err := b.View(ctx, name)
+		return c.agree(b, i.ID(), i.H1)
+	case i.Kind == KindImage:
+		c.req.Images = append(c.req.Images, i.Name)
+		c.req.known[i.Name] = i
+		return c.agree(b, i.ID(), i.Digest.String())
+	case image == FilesName:
+		return c.agree(b, i.ID(), i.Digest.String())
+	}
+	return nil
+}
+
+// folders adds the folders that a bundle was given.
+func (c *collector) folders(ctx context.Context, b *Bundle) (views Views, err error) {
+	if _, ok := b.Images()[VulnDBName]; ok {
+		v, err := b.View(ctx, VulnDBName)
 		if err != nil {
-			return views, err
+			return nil, err
 		}
 		views = append(views, v)
-		c.req.Folders[name] = v // the last has it: it is a folder of its time
+		c.req.Folders[VulnDBName] = v // the last has it: it is a folder of its time
 	}
-	return views, nil
+	if _, ok := b.Images()[FilesName]; !ok {
+		return views, nil
+	}
+	if c.files != nil {
+		return views, c.files.lay(ctx, b, FilesName)
+	}
+	if c.files, err = b.View(ctx, FilesName); err != nil {
+		return views, err
+	}
+	c.req.Folders[FilesName] = c.files
+	return append(views, c.files), nil
 }
 
 // Tools returns the tools that can be installed from the bundle.
@@ -175,7 +210,7 @@ func (f fetcherOf) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadC
 // and files stay, and so does what the checksum database said. No network is asked.
 func Prune(ctx context.Context, b *Bundle, want Request) (pruned *Bundle, err error) {
 	req := Request{Folders: map[string]fs.FS{}, known: map[string]Item{}}
-	c := collector{req: &req, from: map[string]string{}}
+	c := collector{req: &req, from: map[string]source{}}
 	views, err := c.add(ctx, b)
 	defer func() { err = errors.Join(err, views.Close()) }()
 	if err != nil {

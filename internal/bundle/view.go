@@ -43,21 +43,29 @@ const (
 // that isn't in the bundle is empty.
 func (b *Bundle) View(ctx context.Context, names ...string) (*View, error) {
 	v := &View{entries: map[string]*entry{".": {name: "."}}}
+	if err := v.lay(ctx, b, names...); err != nil {
+		return nil, errors.Join(err, v.Close())
+	}
+	return v, nil
+}
+
+// lay lays images of a bundle above what the view has.
+func (v *View) lay(ctx context.Context, b *Bundle, names ...string) error {
 	for _, name := range names {
 		layers, err := b.layers(ctx, name)
 		if err != nil {
-			return nil, errors.Join(err, v.Close())
+			return err
 		}
 		for _, l := range layers {
 			if err := v.add(ctx, b, l); err != nil {
-				return nil, errors.Join(err, v.Close())
+				return err
 			}
 		}
 	}
 	for _, e := range v.entries {
 		slices.Sort(e.children)
 	}
-	return v, nil
+	return nil
 }
 
 // add reads the headers of a layer.

@@ -1,0 +1,76 @@
+package bundle
+
+import (
+	"io/fs"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/stretchr/testify/require"
+)
+
+// folder makes a folder of files of their names and texts, by turns.
+func folder(texts ...string) fs.FS {
+	files := fstest.MapFS{}
+	for i := 0; i < len(texts); i += 2 {
+		files[texts[i]] = &fstest.MapFile{Data: []byte(texts[i+1])}
+	}
+	return files
+}
+
+// lib is the tool m0.example/lib of a stock.
+func lib(version string) Tool {
+	return Tool{
+		Name: "lib", Package: "m0.example/lib", Version: version,
+		GoMod: []byte("module larder/tool\n\nrequire m0.example/lib " + version + "\n"), GoSum: []byte("m0.example/lib " + version + " h1:x=\n"),
+	}
+}
+
+func TestMergeFilesAndTools(t *testing.T) {
+	s := newStock(t, 2)
+	stocked := func(files fs.FS, tools ...Tool) *Bundle {
+		req := s.request()
+		req.Folders, req.Tools = map[string]fs.FS{FilesName: files}, tools
+		return s.create(t.TempDir(), req)
+	}
+	a := stocked(folder("a.txt", "a", "c.txt", "c", "in/x.txt", "x"), lib("v1.0.0"))
+	b := stocked(folder("b.txt", "b", "c.txt", "c", "in/y.txt", "y"), lib("v1.0.0"))
+	all, err := Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, b}, SumDB{}, quiet)
+	require.NoError(t, err)
+	got, err := all.Verify(t.Context(), s.set(), "")
+	require.NoError(t, err)
+	require.Equal(t, 5, got.Files)
+	view, err := all.View(t.Context(), FilesName)
+	require.NoError(t, err)
+	defer view.Close()
+	require.Equal(t, []string{"a.txt", "b.txt", "c.txt", "in/x.txt", "in/y.txt"}, view.Names())
+	tools, err := all.Tools(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []Tool{lib("v1.0.0")}, tools)
+
+	for _, tt := range []struct {
+		other *Bundle
+		want  string
+	}{
+		{stocked(folder("c.txt", "other")), "the bundles disagree: file c.txt is sha256:"},
+		{stocked(folder("a.txt/x", "x")), `"a.txt" is a file and a folder`},
+		{stocked(folder("a.txt", "a"), lib("v1.1.0")), "the bundles disagree: the tool lib is m0.example/lib@v1.0.0 in " + a.Dir() + " and m0.example/lib@v1.1.0 in "},
+	} {
+		dir := filepath.Join(t.TempDir(), "all")
+		_, err := Merge(t.Context(), dir, []*Bundle{a, tt.other}, SumDB{}, quiet)
+		require.ErrorContains(t, err, tt.want)
+		require.ErrorContains(t, err, tt.other.Dir())
+		require.NoDirExists(t, dir)
+	}
+}
+
+func TestMergeOfToolchainsThatDisagree(t *testing.T) {
+	s := newStock(t, 1)
+	c := collector{req: &Request{}, from: map[string]source{}}
+	b := s.create(t.TempDir(), s.request())
+	item := Item{Kind: KindToolchain, Name: gomod.ToolchainPath, Version: "go1.99.0", Platform: "linux/amd64", H1: "h1:a="}
+	require.NoError(t, c.item(b, ToolchainName, item))
+	item.H1 = "h1:b="
+	require.ErrorContains(t, c.item(b, ToolchainName, item), "the bundles disagree: toolchain golang.org/toolchain@go1.99.0 for linux/amd64 is h1:a= in "+b.Dir()+" and h1:b= in ")
+}
