@@ -23,15 +23,11 @@ func Apply(ctx context.Context, dir string, delta *Bundle) (*Bundle, error) {
 	if since == "" {
 		return nil, fmt.Errorf("%s is no delta: name first what 'larder bundle create --since' made, and then the bundle to bring up to date; to make one bundle of two, use 'larder bundle merge'", delta.dir)
 	}
-	unlock, err := lock(dir)
+	b, unlock, err := openLocked(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	b, err := Open(dir)
-	if err != nil {
-		return nil, err
-	}
 	if to := b.Since(); to != "" {
 		return nil, fmt.Errorf("%s is a delta itself, to the bundle %s: apply it there, and then %s to that", dir, to, delta.dir)
 	}

@@ -109,7 +109,7 @@ func TestCreateRefusesHostileZips(t *testing.T) {
 			require.ErrorContains(t, err, "bad.example/lib@v1.0.0: ")
 			require.NotContains(t, strings.TrimSpace(err.Error()), "\n", "the other modules are good")
 			_, err = Open(dir)
-			require.ErrorContains(t, err, "names no images")
+			require.ErrorContains(t, err, "it has no index.json")
 
 			m := s.maker()
 			m.Sources.Folders = []Folder{{Name: "folder", FS: os.DirFS(s.dir)}}

@@ -54,8 +54,14 @@ type Bundle struct {
 	base  *Bundle // has the blobs that a delta leaves out
 }
 
-// Open opens the bundle in a folder. It reads index.json alone: see Verify.
+// Open opens the bundle in a folder. It reads index.json alone: see Verify. It makes no folder.
 func Open(dir string) (*Bundle, error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not a bundle: there is no such folder", dir)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ocispec.ImageIndexFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not a bundle: it has no index.json; make one with 'larder bundle create -o %s'", dir, dir)
+	}
 	b, err := open(dir)
 	if err != nil {
 		return nil, err
@@ -64,6 +70,20 @@ func Open(dir string) (*Bundle, error) {
 		return nil, fmt.Errorf("%s is not a bundle: its index.json names no images; make one with 'larder bundle create -o %s'", dir, dir)
 	}
 	return b, nil
+}
+
+// openLocked opens the bundle in a folder to be written to: see lock.
+func openLocked(dir string) (b *Bundle, unlock func(), err error) {
+	if _, err := Open(dir); err != nil {
+		return nil, nil, err // and no folder is made
+	}
+	if unlock, err = lock(dir); err != nil {
+		return nil, nil, err
+	}
+	if b, err = Open(dir); err != nil {
+		unlock()
+	}
+	return b, unlock, err
 }
 
 // open opens a bundle which may be empty or not there yet.

@@ -35,15 +35,11 @@ func GenerateKey(rand io.Reader, name string) (skey, vkey string, err error) {
 // Signatures by other keys stay if they are of the same contents; an earlier one by this key is replaced. What is signed
 // are the digests in index.json: Sign doesn't read what they are of, see Verify.
 func Sign(ctx context.Context, dir string, signer note.Signer) (*Bundle, error) {
-	unlock, err := lock(dir)
+	b, unlock, err := openLocked(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	b, err := Open(dir)
-	if err != nil {
-		return nil, err
-	}
 	signed := &note.Note{Text: b.text()}
 	if desc, ok := b.Images()[SignatureName]; ok {
 		data, err := b.signature(ctx, desc)
