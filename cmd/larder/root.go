@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -56,6 +57,13 @@ func (c *command) root() *cobra.Command {
 				return cmd.Help()
 			}
 			return unknownCommand(cmd, args[0])
+		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			// cobra would check this, too, but later and without FlagErrorFunc.
+			if err := errors.Join(cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups()); err != nil {
+				return cmd.FlagErrorFunc()(cmd, err)
+			}
+			return nil
 		},
 		DisableFlagsInUseLine: true,
 	}
