@@ -21,7 +21,8 @@ func (c *command) bundleVerify() *cobra.Command {
 		Use:   "verify [OPTIONS] BUNDLE",
 		Short: "Check every digest and checksum of a bundle",
 		Long: "Check every digest, every module's and go.mod file's h1 checksum, and toolchains against\n" +
-			"their pins and the copy of the checksum database that the bundle carries.",
+			"their pins and the copy of the checksum database that the bundle carries. It is an error\n" +
+			"if nothing vouches for a toolchain.",
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			list, err := verifiers(keys)
@@ -65,8 +66,12 @@ func (c *command) verifyWhole(b *bundle.Bundle, sums []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.stdout, "%s is whole: %d blobs (%s), %d modules, %d go.mod files, %d toolchains, %d images, %d files; the checksum database vouches for %d hashes\n",
-		b.Dir(), got.Blobs, units.HumanSize(float64(got.Bytes)), got.Modules, got.GoMods, got.Toolchains, got.Images, got.Files, got.SumDB)
+	rest := ""
+	if got.Unproved > 0 {
+		rest = fmt.Sprintf(", and for %d only the bundle itself: compare these by --go-sum", got.Unproved)
+	}
+	fmt.Fprintf(c.stdout, "%s is whole: %d blobs (%s), %d modules, %d go.mod files, %d toolchains, %d images, %d files; the checksum database vouches for %d hashes%s\n",
+		b.Dir(), got.Blobs, units.HumanSize(float64(got.Bytes)), got.Modules, got.GoMods, got.Toolchains, got.Images, got.Files, got.SumDB, rest)
 	return nil
 }
 

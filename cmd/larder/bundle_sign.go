@@ -52,6 +52,7 @@ func (c *command) bundleKeygen() *cobra.Command {
 
 func (c *command) bundleSign() *cobra.Command {
 	var key string
+	var sums []string
 	cmd := &cobra.Command{
 		Use:   "sign [OPTIONS] BUNDLE",
 		Short: "Sign a bundle",
@@ -67,7 +68,7 @@ func (c *command) bundleSign() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.verifyWhole(b, nil); err != nil {
+			if err := c.verifyWhole(b, sums); err != nil {
 				return err
 			}
 			_, err = bundle.Sign(c.ctx, args[0], signer)
@@ -77,6 +78,7 @@ func (c *command) bundleSign() *cobra.Command {
 		DisableFlagsInUseLine: true,
 	}
 	cmd.Flags().StringVar(&key, "key", "", "File of the secret key")
+	cmd.Flags().StringArrayVar(&sums, "go-sum", nil, "Check that the bundle has all that a go.sum file lists, with its hashes")
 	_ = cmd.MarkFlagRequired("key")
 	return cmd
 }

@@ -27,15 +27,17 @@ import (
 type Verified struct {
 	Blobs, Modules, GoMods, Toolchains, Images, Files int
 	Bytes                                             int64 // of all blobs
-	SumDB                                             int   // module versions that the checksum database vouches for
+	SumDB                                             int   // hashes that the checksum database vouches for
+	Unproved                                          int   // hashes that neither that does nor a go.sum
 }
 
 // Verify recomputes the digest of every blob, and the h1 hash of every module, go.mod file and toolchain. Each of these
 // must be what the manifest says, what a go.sum among sums says, if it lists it, and, if key is given, what the copy of
 // the checksum database in the bundle proves under that key. What sums list and the bundle lacks is an error, as is a
-// file that the manifest doesn't list. All that is wrong is told, up to a bound.
+// file that the manifest doesn't list, and a toolchain for which neither these nor a pin vouch, as nobody else will check
+// it. All that is wrong is told, up to a bound.
 func (b *Bundle) Verify(ctx context.Context, sums gomod.Set, key string) (Verified, error) {
-	v := &verification{b: b}
+	v := &verification{b: b, proved: map[gomod.Sum]bool{}}
 	if since := b.Since(); since != "" {
 		return v.count, fmt.Errorf("%s is a delta: apply it to the bundle %s with 'larder bundle apply', and verify that", b.dir, since)
 	}
@@ -60,10 +62,11 @@ func (b *Bundle) Verify(ctx context.Context, sums gomod.Set, key string) (Verifi
 		}
 	}
 	v.missing()
-	if _, ok := b.Images()[SumDBName]; ok && key != "" && len(v.failed) == 0 {
+	if len(v.failed) == 0 {
 		if err := v.vouched(ctx, parts, key); err != nil {
 			return v.count, err
 		}
+		v.unproved(parts, key)
 	}
 	return v.count, modfetch.Summarize(v.failed)
 }
@@ -74,6 +77,7 @@ type verification struct {
 	known map[gomod.Sum]string // hashes of a line without its own
 
 	mu     sync.Mutex
+	proved map[gomod.Sum]bool // by a go.sum or the checksum database
 	count  Verified
 	failed []error
 }
@@ -139,7 +143,7 @@ func (b *Bundle) checkBlob(ctx context.Context, d ocispec.Descriptor) error {
 
 func (v *verification) expect(sums gomod.Set) {
 	v.known = map[gomod.Sum]string{}
-	for _, s := range append(sums.Zips(), sums.GoMods()...) {
+	for _, s := range slices.Concat(sums.Zips(), sums.GoMods(), sums.Toolchains()) {
 		hash := s.Hash
 		s.Hash = ""
 		v.known[s] = hash
@@ -162,6 +166,9 @@ func (v *verification) image(ctx context.Context, name string, desc ocispec.Desc
 	defer view.Close()
 	seen := map[string]bool{}
 	for _, i := range items {
+		if !slices.Contains(kinds[name], i.Kind) {
+			v.fail(fmt.Errorf("%s: the manifest lists %s in the image %s, which has none of that kind", v.b.dir, i.ID(), name))
+		}
 		files, err := i.files()
 		if err != nil {
 			v.fail(fmt.Errorf("%s: the manifest lists %s: %w", v.b.dir, i.ID(), err))
@@ -178,6 +185,12 @@ func (v *verification) image(ctx context.Context, name string, desc ocispec.Desc
 		}
 	}
 	return each(ctx, items, func(i Item) error { v.item(view, i); return nil })
+}
+
+// kinds are those of the items in each image, so that no zip passes for a plain file, of which no h1 hash is known.
+var kinds = map[string][]string{
+	ModulesName: {KindModule, KindGoMod}, ToolchainName: {KindToolchain}, SumDBName: {KindSumDB}, ToolsName: {KindTool},
+	VulnDBName: {KindFile}, FilesName: {KindFile},
 }
 
 // files returns the names that the files of an item have in its image.
@@ -291,10 +304,12 @@ func (v *verification) sum(e *entry, name string, s gomod.Sum) error {
 	line.Hash = ""
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if want, ok := v.known[line]; ok && want != got {
+	want, ok := v.known[line]
+	if ok && want != got {
 		return fmt.Errorf("%s has %s, go.sum says %s: one of the two was changed; don't use this bundle before you know which", name, got, want)
 	}
 	delete(v.known, line)
+	v.proved[s] = ok
 	return nil
 }
 
@@ -302,7 +317,9 @@ func (v *verification) sum(e *entry, name string, s gomod.Sum) error {
 func (v *verification) missing() {
 	var lines []gomod.Sum
 	for s := range v.known {
-		lines = append(lines, s)
+		if s.Path != gomod.ToolchainPath {
+			lines = append(lines, s)
+		}
 	}
 	slices.SortFunc(lines, func(a, b gomod.Sum) int { return strings.Compare(a.String(), b.String()) })
 	for _, s := range lines {
@@ -314,8 +331,11 @@ func (v *verification) missing() {
 	}
 }
 
-// vouched checks modules and toolchains with the copy of the checksum database, as the go command would.
+// vouched checks modules and toolchains with the copy of the checksum database, if there is one, as the go command would.
 func (v *verification) vouched(ctx context.Context, parts []part, key string) error {
+	if _, ok := v.b.Images()[SumDBName]; !ok || key == "" {
+		return nil
+	}
 	view, err := v.b.View(ctx, SumDBName)
 	if err != nil {
 		return err
@@ -350,9 +370,38 @@ func (v *verification) vouched(ctx context.Context, parts []part, key string) er
 					v.fail(fmt.Errorf("%s: %s: the checksum database says %q, the bundle has %s", v.b.dir, i.ID(), got, s))
 				default:
 					v.count.SumDB++
+					v.proved[s] = true
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// unproved finds what was compared with nothing but the bundle's own manifest. Of modules a build has the hashes in its
+// go.sum; of a toolchain it has none.
+func (v *verification) unproved(parts []part, key string) {
+	why := "the bundle's copy of the checksum database doesn't list it: run 'larder bundle create' again"
+	if _, ok := v.b.Images()[SumDBName]; !ok {
+		why = "the bundle has no copy of the checksum database: make it without --no-sumdb"
+	} else if key == "" {
+		why = "GOSUMDB=off: set it to the checksum database that the bundle has a copy of"
+	}
+	for _, p := range parts {
+		for _, i := range p.items {
+			pinned := false // then it was compared with the pin
+			if i.Kind == KindToolchain {
+				_, pinned = gomod.Toolchain{Version: i.Version}.Pin(i.Platform)
+			}
+			for _, s := range i.sums() {
+				switch {
+				case v.proved[s] || pinned:
+				case s.Path != gomod.ToolchainPath:
+					v.count.Unproved++
+				default:
+					v.fail(fmt.Errorf("%s: %s: nothing shows that it is what Go's makers published: Larder has no pin of it, and %s, or name with --go-sum a file with the line of %s that you trust", v.b.dir, i.ID(), why, s.Module()))
+				}
+			}
+		}
+	}
 }

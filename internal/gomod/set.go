@@ -52,12 +52,13 @@ func (s Sum) Module() module.Version {
 
 // A Set is the module set of a build: all that its go.sum files list, sorted, each line once.
 type Set struct {
-	sums []Sum
+	sums       []Sum
+	toolchains []Sum
 }
 
 // ParseSums reads go.sum files (a go.sum, a go.work.sum, the go.sum of every module of a workspace) into one set.
 // A malformed line, a module path or version that the go command would not accept, and two different hashes for one
-// module are errors that name the file and line. Lines about the Go toolchain itself are left out: it has pins of its own.
+// module are errors that name the file and line. Lines about the Go toolchain itself are no part of the set: see Toolchains.
 func ParseSums(files ...File) (Set, error) {
 	type key struct {
 		module.Version
@@ -80,9 +81,6 @@ func ParseSums(files ...File) (Set, error) {
 			if err != nil {
 				return Set{}, fmt.Errorf("%s: %w", at, err)
 			}
-			if s.Path == ToolchainPath {
-				continue
-			}
 			k := key{s.Module(), s.GoMod}
 			if old, ok := seen[k]; ok {
 				if old.hash != s.Hash {
@@ -91,6 +89,10 @@ func ParseSums(files ...File) (Set, error) {
 				continue
 			}
 			seen[k] = place{s.Hash, at}
+			if s.Path == ToolchainPath {
+				set.toolchains = append(set.toolchains, s)
+				continue
+			}
 			set.sums = append(set.sums, s)
 		}
 	}
@@ -139,6 +141,10 @@ func (s Set) Zips() []Sum { return s.filter(false) }
 
 // GoMods returns the lines of go.mod files that the go command reads to make the build list, sorted.
 func (s Set) GoMods() []Sum { return s.filter(true) }
+
+// Toolchains returns what the files that were parsed list of the Go toolchain, in their order. No build needs it to be
+// there.
+func (s Set) Toolchains() []Sum { return s.toolchains }
 
 // Empty reports whether the set has no module: the build uses the standard library alone.
 func (s Set) Empty() bool { return len(s.sums) == 0 }

@@ -1,0 +1,100 @@
+package bundle
+
+import (
+	"context"
+	"crypto/rand"
+	"io/fs"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/testkit"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/sumdb"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// database is a checksum database of what go.sum has. It implements sumdbcopy.Remote.
+type database struct{ *sumdb.Server }
+
+// Get implements sumdbcopy.Remote.
+func (d database) Get(_ context.Context, path string) ([]byte, error) {
+	rec := httptest.NewRecorder()
+	d.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
+	if rec.Code != 200 {
+		return nil, fs.ErrNotExist
+	}
+	return rec.Body.Bytes(), nil
+}
+
+// database is one of the stock's modules and toolchains.
+func (s *stock) database() SumDB {
+	skey, vkey, err := note.GenerateKey(rand.Reader, "sum.example.com")
+	require.NoError(s.t, err)
+	server := sumdb.NewTestServer(skey, func(path, version string) ([]byte, error) {
+		var lines string
+		for line := range strings.Lines(s.sums) {
+			if strings.HasPrefix(line, path+" "+version+" ") || strings.HasPrefix(line, path+" "+version+"/go.mod ") {
+				lines += line
+			}
+		}
+		if lines == "" {
+			return nil, fs.ErrNotExist
+		}
+		return []byte(lines), nil
+	})
+	return SumDB{Key: vkey, Remote: database{sumdb.NewServer(server)}}
+}
+
+// toolchain adds a toolchain that Larder has no pin of.
+func (s *stock) toolchain(version string) Toolchain {
+	t := Toolchain{Toolchain: gomod.Toolchain{Version: version}, Platform: "linux/amd64"}
+	m := testkit.Module{Path: gomod.ToolchainPath, Version: t.ModuleVersion("linux", "amd64"), Files: map[string]string{"bin/go": "#!/bin/sh\n"}}
+	lines := m.Write(s.t, s.dir)
+	s.sums += lines
+	t.H1 = strings.Fields(lines)[2]
+	return t
+}
+
+// A toolchain for which nobody vouches is an error; of modules it is told how many there are.
+func TestVerifyOfToolchains(t *testing.T) {
+	s := newStock(t, 2)
+	req := s.request()
+	req.Toolchains = []Toolchain{s.toolchain("go1.99.0")}
+	const id = "toolchain golang.org/toolchain@go1.99.0 for linux/amd64: nothing shows that it is what Go's makers published"
+	without := s.create(t.TempDir(), req)
+	db := s.database()
+	req.SumDB = db
+	with := s.create(t.TempDir(), req)
+	req.SumDB.Unlisted = func(path string) bool { return path == "m1.example/lib" }
+	some := s.create(t.TempDir(), req)
+
+	for name, tt := range map[string]struct {
+		b               *Bundle
+		sums            gomod.Set
+		key, want       string
+		sumdb, unproved int
+	}{
+		"nothing":         {b: without, key: db.Key, want: "make it without --no-sumdb"},
+		"GOSUMDB=off":     {b: with, want: "GOSUMDB=off: set it to"},
+		"database":        {b: with, key: db.Key, sumdb: 5},
+		"private modules": {b: some, key: db.Key, sumdb: 3, unproved: 2},
+		"go.sum":          {b: without, sums: s.set()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := tt.b.Verify(t.Context(), tt.sums, tt.key)
+			if tt.want != "" {
+				require.ErrorContains(t, err, id)
+				require.ErrorContains(t, err, tt.want)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, []int{1, tt.sumdb, tt.unproved}, []int{got.Toolchains, got.SumDB, got.Unproved})
+		})
+	}
+
+	s.sums = strings.Replace(s.sums, req.Toolchains[0].H1, "h1:"+strings.Repeat("A", 43)+"=", 1)
+	_, err := without.Verify(t.Context(), s.set(), "")
+	require.ErrorContains(t, err, "toolchain golang.org/toolchain@go1.99.0 for linux/amd64: golang.org/toolchain/@v/v0.0.1-go1.99.0.linux-amd64.zip has h1:")
+}
