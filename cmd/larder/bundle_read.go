@@ -70,8 +70,8 @@ func (c *command) verifyWhole(b *bundle.Bundle, sums []string) error {
 	if got.Unproved > 0 {
 		rest = fmt.Sprintf(", and for %d only the bundle itself: compare these by --go-sum", got.Unproved)
 	}
-	fmt.Fprintf(c.stdout, "%s is whole: %d blobs (%s), %d modules, %d go.mod files, %d toolchains, %d images, %d files; the checksum database vouches for %d hashes%s\n",
-		b.Dir(), got.Blobs, units.HumanSize(float64(got.Bytes)), got.Modules, got.GoMods, got.Toolchains, got.Images, got.Files, got.SumDB, rest)
+	fmt.Fprintf(c.stdout, "%s is whole: %d blobs (%s), %d modules, %d go.mod files, %d toolchains, %d images, %d tools, %d files; the checksum database vouches for %d hashes%s\n",
+		b.Dir(), got.Blobs, units.HumanSize(float64(got.Bytes)), got.Modules, got.GoMods, got.Toolchains, got.Images, got.Tools, got.Files, got.SumDB, rest)
 	return nil
 }
 

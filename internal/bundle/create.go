@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 
@@ -50,14 +49,6 @@ type Toolchain struct {
 	gomod.Toolchain
 	Platform string // OS/ARCHITECTURE
 	H1       string
-}
-
-// A Tool is a program that can be installed from the bundle.
-type Tool struct {
-	Name         string // the last element of its package's path
-	Package      string
-	Version      string
-	GoMod, GoSum []byte // of a module that requires just that tool
 }
 
 // SumDB is a checksum database, of which what the go command asks for the modules and toolchains is copied.
@@ -348,7 +339,7 @@ func (c *creation) tools(ctx context.Context) error {
 	}
 	var group []gathered
 	for _, t := range c.req.Tools {
-		files := []file{memoryFile(path.Join(t.Name, "go.mod"), t.GoMod), memoryFile(path.Join(t.Name, "go.sum"), t.GoSum), memoryFile(path.Join(t.Name, "package"), []byte(t.Package+"\n"))}
+		files := t.files()
 		item := Item{Kind: KindTool, Name: t.Package, Version: t.Version, Size: int64(len(t.GoSum))}
 		var err error
 		if item.Digest, err = files[1].digest(); err != nil {

@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/larder-build/larder/internal/gomod"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/mod/modfile"
 )
 
 // Merge makes a bundle in a folder of all that some others hold. Two that disagree on a hash, an image, a file or the
@@ -141,40 +138,6 @@ func (c *collector) folders(ctx context.Context, b *Bundle) (views Views, err er
 	}
 	c.req.Folders[FilesName] = c.files
 	return append(views, c.files), nil
-}
-
-// Tools returns the tools that can be installed from the bundle.
-func (b *Bundle) Tools(ctx context.Context) (list []Tool, err error) {
-	v, err := b.View(ctx, ToolsName)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, v.Close()) }()
-	entries, err := v.ReadDir(".")
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		t := Tool{Name: e.Name()}
-		var pkg []byte
-		for file, data := range map[string]*[]byte{"go.mod": &t.GoMod, "go.sum": &t.GoSum, "package": &pkg} {
-			if *data, err = fs.ReadFile(v, path.Join(e.Name(), file)); err != nil {
-				return nil, fmt.Errorf("%s: the tool %s: %w", b.dir, e.Name(), err)
-			}
-		}
-		t.Package = strings.TrimSpace(string(pkg))
-		mod, err := modfile.ParseLax("go.mod", t.GoMod, nil)
-		if err != nil {
-			return nil, fmt.Errorf("%s: the tool %s: %w", b.dir, e.Name(), err)
-		}
-		for _, r := range mod.Require {
-			if t.Package == r.Mod.Path || strings.HasPrefix(t.Package, r.Mod.Path+"/") {
-				t.Version = r.Mod.Version
-			}
-		}
-		list = append(list, t)
-	}
-	return list, nil
 }
 
 // Layouts is an ImageSource of bundles: the first that has an image has it.

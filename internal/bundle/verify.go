@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"path"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,17 +16,15 @@ import (
 	"github.com/larder-build/larder/internal/sumdbcopy"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/mod/module"
-	modzip "golang.org/x/mod/zip"
 	"golang.org/x/sync/errgroup"
 )
 
 // Verified counts what was found to be right.
 type Verified struct {
-	Blobs, Modules, GoMods, Toolchains, Images, Files int
-	Bytes                                             int64 // of all blobs
-	SumDB                                             int   // hashes that the checksum database vouches for
-	Unproved                                          int   // hashes that neither that does nor a go.sum
+	Blobs, Modules, GoMods, Toolchains, Images, Tools, Files int
+	Bytes                                                    int64 // of all blobs
+	SumDB                                                    int   // hashes that the checksum database vouches for
+	Unproved                                                 int   // hashes that neither that does nor a go.sum
 }
 
 // Verify recomputes the digest of every blob, and the h1 hash of every module, go.mod file and toolchain. Each of these
@@ -177,7 +173,7 @@ func (v *verification) image(ctx context.Context, name string, desc ocispec.Desc
 			seen[f] = true
 		}
 	}
-	if name != SumDBName && name != ToolsName { // their items aren't files
+	if name != SumDBName { // its item is the layer, whose digest was checked
 		for _, f := range view.Names() {
 			if !seen[f] {
 				v.fail(fmt.Errorf("%s: the image %s has the file %s, which the manifest doesn't list", v.b.dir, name, f))
@@ -185,132 +181,6 @@ func (v *verification) image(ctx context.Context, name string, desc ocispec.Desc
 		}
 	}
 	return each(ctx, items, func(i Item) error { v.item(view, i); return nil })
-}
-
-// kinds are those of the items in each image, so that no zip passes for a plain file, of which no h1 hash is known.
-var kinds = map[string][]string{
-	ModulesName: {KindModule, KindGoMod}, ToolchainName: {KindToolchain}, SumDBName: {KindSumDB}, ToolsName: {KindTool},
-	VulnDBName: {KindFile}, FilesName: {KindFile},
-}
-
-// files returns the names that the files of an item have in its image.
-func (i Item) files() ([]string, error) {
-	m := gomod.Sum{Path: i.Name, Version: i.Version}
-	exts := map[string][]string{KindModule: {".zip", ".mod", ".info"}, KindGoMod: {".mod", ".info"}, KindToolchain: {".zip"}}[i.Kind]
-	switch i.Kind {
-	case KindModule:
-		if i.GoModH1 == "" {
-			exts = []string{".zip", ".info"}
-		}
-	case KindToolchain:
-		m = i.toolchain()
-	case KindFile:
-		return []string{i.Name}, nil
-	}
-	if len(exts) > 0 {
-		if err := module.Check(m.Path, m.Version); err != nil {
-			return nil, err
-		}
-	}
-	var names []string
-	for _, ext := range exts {
-		name, err := m.File(ext)
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, name)
-	}
-	return names, nil
-}
-
-// item checks one item's files against what the manifest, and whoever else knows, say of it.
-func (v *verification) item(view *View, i Item) {
-	names, err := i.files()
-	if err != nil {
-		return // it was told
-	}
-	for _, name := range names {
-		if err := v.itemFile(view, i, name); err != nil {
-			v.fail(fmt.Errorf("%s: %s: %w", v.b.dir, i.ID(), err))
-		}
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	switch i.Kind {
-	case KindModule:
-		v.count.Modules++
-	case KindGoMod:
-		v.count.GoMods++
-	case KindToolchain:
-		v.count.Toolchains++
-	case KindFile:
-		v.count.Files++
-	}
-}
-
-func (v *verification) itemFile(view *View, i Item, name string) error {
-	e, err := view.find("open", name)
-	if err != nil || e.layer == nil {
-		return fmt.Errorf("the bundle lacks its file %s", name)
-	}
-	ext := path.Ext(name)
-	own := i.Kind == KindFile || i.Kind == KindGoMod && ext == ".mod" || ext == ".zip" // the one that the item's size and digest are of
-	if own {
-		if e.size != i.Size {
-			return fmt.Errorf("%s has %d bytes, the manifest says %d", name, e.size, i.Size)
-		}
-		got, err := digest.FromReader(io.NewSectionReader(e, 0, e.size))
-		if err != nil || got != i.Digest {
-			return fmt.Errorf("%s has digest %s, the manifest says %s", name, got, i.Digest)
-		}
-	}
-	sum := gomod.Sum{Path: i.Name, Version: i.Version, Hash: i.H1}
-	switch {
-	case i.Kind == KindFile || ext == ".info":
-		return nil
-	case ext == ".mod":
-		sum.GoMod, sum.Hash = true, i.GoModH1
-	case i.Kind == KindToolchain:
-		sum = i.toolchain()
-		if pin, ok := (gomod.Toolchain{Version: i.Version}).Pin(i.Platform); ok && pin.H1 != i.H1 {
-			return fmt.Errorf("the manifest says %s, and Larder's pin of it is %s: this is not the toolchain that Go's makers published", i.H1, pin.H1)
-		}
-	}
-	return v.sum(e, name, sum)
-}
-
-// sum checks the hash of a zip or go.mod file.
-func (v *verification) sum(e *entry, name string, s gomod.Sum) error {
-	var got string
-	var err error
-	if s.GoMod {
-		if e.size > modzip.MaxGoMod {
-			return fmt.Errorf("%s has %d bytes: the go command allows %d", name, e.size, int64(modzip.MaxGoMod))
-		}
-		var data []byte
-		if data, err = io.ReadAll(io.NewSectionReader(e, 0, e.size)); err == nil {
-			got, err = modfetch.HashMod(data)
-		}
-	} else if err = modfetch.CheckZipIn(s.Module(), e, e.size); err == nil {
-		got, err = modfetch.HashZip(e, e.size)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if got != s.Hash {
-		return fmt.Errorf("%s has %s, the manifest says %s", name, got, s.Hash)
-	}
-	line := s
-	line.Hash = ""
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	want, ok := v.known[line]
-	if ok && want != got {
-		return fmt.Errorf("%s has %s, go.sum says %s: one of the two was changed; don't use this bundle before you know which", name, got, want)
-	}
-	delete(v.known, line)
-	v.proved[s] = ok
-	return nil
 }
 
 // missing tells what go.sum lists and the bundle hasn't got.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/testkit"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
@@ -97,4 +98,57 @@ func TestVerifyOfToolchains(t *testing.T) {
 	s.sums = strings.Replace(s.sums, req.Toolchains[0].H1, "h1:"+strings.Repeat("A", 43)+"=", 1)
 	_, err := without.Verify(t.Context(), s.set(), "")
 	require.ErrorContains(t, err, "toolchain golang.org/toolchain@go1.99.0 for linux/amd64: golang.org/toolchain/@v/v0.0.1-go1.99.0.linux-amd64.zip has h1:")
+}
+
+func TestVerifyOfTools(t *testing.T) {
+	s := newStock(t, 1)
+	req := s.request()
+	req.Tools = []Tool{lib("v1.0.0")}
+	dir := s.create(t.TempDir(), req).Dir()
+	got, err := mustOpen(t, dir).Verify(t.Context(), s.set(), "")
+	require.NoError(t, err)
+	require.Equal(t, 1, got.Tools)
+
+	with := func(change func(*Tool)) []file {
+		tool := lib("v1.0.0")
+		change(&tool)
+		return tool.files()
+	}
+	good := with(func(*Tool) {})
+	for name, tt := range map[string]struct {
+		files []file
+		want  string
+	}{
+		"go.sum":    {with(func(t *Tool) { t.GoSum = append(t.GoSum, '\n') }), "tool m0.example/lib@v1.0.0: its go.sum has "},
+		"version":   {lib("v1.1.0").files(), "its files are of m0.example/lib@v1.1.0"},
+		"package":   {with(func(t *Tool) { t.Package = "m0.example/other" }), "its files are of m0.example/other@"},
+		"more":      {append(with(func(*Tool) {}), memoryFile("lib/main.go", nil)), "the image tools has the file lib/main.go, which the manifest doesn't list"},
+		"no go.mod": {good[1:], "tool m0.example/lib@v1.0.0: open lib/go.mod: file does not exist"},
+		"elsewhere": {with(func(t *Tool) { t.Name = "ls" }), "the image tools has the file ls/go.mod, which the manifest doesn't list"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := mustOpen(t, dir)
+			layer, err := b.addLayer(t.Context(), tt.files)
+			require.NoError(t, err)
+			require.NoError(t, b.addImage(t.Context(), ToolsName, []ocispec.Descriptor{layer}))
+			_, err = b.Verify(t.Context(), s.set(), "")
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
+// The version of a tool is that of the module that it is in, which others may lie above.
+func TestToolVersion(t *testing.T) {
+	s := newStock(t, 1)
+	req := s.request()
+	req.Tools = []Tool{{
+		Name: "ls", Package: "a.example/tools/ls/v2", Version: "v2.3.0",
+		GoMod: []byte("module tools\n\nrequire a.example/tools/ls/v2 v2.3.0\n\nrequire a.example/tools v1.0.0\n"),
+	}}
+	b := s.create(t.TempDir(), req)
+	tools, err := b.Tools(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "v2.3.0", tools[0].Version)
+	_, err = b.Verify(t.Context(), s.set(), "")
+	require.NoError(t, err)
 }
