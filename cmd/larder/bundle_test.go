@@ -85,6 +85,40 @@ func TestBundle(t *testing.T) {
 	require.Equal(t, "hello, larder\n", runBinary(t, at("root")))
 }
 
+// What reads a bundle says what is wrong with it, or doesn't read what is damaged.
+func TestDamagedBundle(t *testing.T) {
+	w := newWorld(t)
+	dir := filepath.Join(t.TempDir(), "stock")
+	w.larder("bundle", "create", "--no-images", "-o", dir, w.context)
+	blobs, err := filepath.Glob(filepath.Join(dir, "blobs/sha256/*"))
+	require.NoError(t, err)
+	for _, blob := range blobs {
+		info, err := os.Stat(blob)
+		require.NoError(t, err)
+		require.NoError(t, os.Chmod(blob, 0o644))
+		flip := func() {
+			f, err := os.OpenFile(blob, os.O_RDWR, 0)
+			require.NoError(t, err)
+			defer f.Close()
+			b := make([]byte, 1)
+			_, err = f.ReadAt(b, info.Size()/3)
+			require.NoError(t, err)
+			_, err = f.WriteAt([]byte{b[0] ^ 1}, info.Size()/3)
+			require.NoError(t, err)
+		}
+		flip()
+		for _, args := range [][]string{{"audit", "--bundle", dir}, {"bundle", "inspect", "--format", "spdx", dir}} {
+			out, err := w.command(args...).CombinedOutput()
+			require.NotContains(t, string(out), "panic:")
+			if err != nil {
+				require.Regexp(t, "^ERROR: "+dir+".* is damaged: .*\n$", string(out), strings.Join(args, " "))
+			}
+		}
+		flip()
+	}
+	w.larder("bundle", "verify", dir)
+}
+
 // A bundle goes through a registry, from which builds take just their module set, or all of it.
 func TestBundleInRegistry(t *testing.T) {
 	w := newWorld(t)

@@ -300,6 +300,15 @@ func (c *creation) keepSumDB(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
+	blobs, err := c.req.sumdbOf.children(ctx, desc)
+	if err != nil {
+		return err
+	}
+	for _, blob := range blobs {
+		if err := c.req.sumdbOf.checkBlob(ctx, blob); err != nil {
+			return err
+		}
+	}
 	_, parts, err := c.req.sumdbOf.manifest(ctx)
 	for _, p := range parts {
 		if p.image == SumDBName {

@@ -78,6 +78,12 @@ func (c *collector) add(ctx context.Context, b *Bundle) (views Views, err error)
 	c.sums = append(c.sums, gomod.File{Name: b.dir, Data: sums.Text()})
 	c.req.Keys = append(c.req.Keys, h.Sets...)
 	for _, p := range parts {
+		// The rest is checked where it is read: zips by their h1 hashes, a database by its signature, an image by digests.
+		if slices.Contains([]string{ToolsName, VulnDBName, FilesName}, p.image) {
+			if err := b.checkBlob(ctx, p.layer); err != nil {
+				return nil, err
+			}
+		}
 		for _, i := range p.items {
 			if err := c.item(b, p.image, i); err != nil {
 				return nil, err
@@ -159,6 +165,9 @@ type fetcherOf struct{ b *Bundle }
 
 // Fetch implements remotes.Fetcher.
 func (f fetcherOf) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+	if err := f.b.checkBlob(ctx, desc); err != nil {
+		return nil, err
+	}
 	ra, err := f.b.store.ReaderAt(ctx, desc)
 	if err != nil {
 		return nil, err
