@@ -17,6 +17,7 @@ import (
 
 func (c *command) bundleVerify() *cobra.Command {
 	var sums, keys []string
+	var since string
 	cmd := &cobra.Command{
 		Use:   "verify [OPTIONS] BUNDLE",
 		Short: "Check every digest and checksum of a bundle",
@@ -29,7 +30,7 @@ func (c *command) bundleVerify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := bundle.Open(args[0])
+			b, err := openOn(args[0], since)
 			if err != nil {
 				return err
 			}
@@ -49,7 +50,26 @@ func (c *command) bundleVerify() *cobra.Command {
 	}
 	cmd.Flags().StringArrayVar(&sums, "go-sum", nil, "Check that the bundle has all that a go.sum file lists, with its hashes")
 	cmd.Flags().StringArrayVar(&keys, "key", nil, "Public key, or a file that holds it, one of which must have signed the bundle")
+	sinceFlag(cmd, &since)
 	return cmd
+}
+
+// sinceFlag registers the flag for openOn.
+func sinceFlag(cmd *cobra.Command, since *string) {
+	cmd.Flags().StringVar(since, "since", "", "Check a delta with this bundle, which it is to be applied to")
+}
+
+// openOn opens a bundle, or a delta together with the bundle that it is to be applied to.
+func openOn(dir, since string) (*bundle.Bundle, error) {
+	b, err := bundle.Open(dir)
+	if err != nil || since == "" {
+		return b, err
+	}
+	older, err := bundle.Open(since)
+	if err != nil {
+		return nil, fmt.Errorf("--since: %w", err)
+	}
+	return b.On(older)
 }
 
 // verifyWhole checks a bundle and tells what was found to be right.

@@ -51,20 +51,20 @@ func (c *command) bundleKeygen() *cobra.Command {
 }
 
 func (c *command) bundleSign() *cobra.Command {
-	var key string
+	var key, since string
 	var sums []string
 	cmd := &cobra.Command{
 		Use:   "sign [OPTIONS] BUNDLE",
 		Short: "Sign a bundle",
 		Long: "Sign a bundle, after checking it as 'larder bundle verify' does. Several can sign one\n" +
-			"bundle.",
+			"bundle. The signature of a delta is that of the bundle that it makes.",
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			signer, err := readSigner(key)
 			if err != nil {
 				return err
 			}
-			b, err := bundle.Open(args[0])
+			b, err := openOn(args[0], since)
 			if err != nil {
 				return err
 			}
@@ -74,11 +74,13 @@ func (c *command) bundleSign() *cobra.Command {
 			_, err = bundle.Sign(c.ctx, args[0], signer)
 			return err
 		},
-		Example:               `  larder bundle sign --key release.key bundle`,
+		Example: `  larder bundle sign --key release.key bundle
+  larder bundle sign --key release.key --since bundle delta`,
 		DisableFlagsInUseLine: true,
 	}
 	cmd.Flags().StringVar(&key, "key", "", "File of the secret key")
 	cmd.Flags().StringArrayVar(&sums, "go-sum", nil, "Check that the bundle has all that a go.sum file lists, with its hashes")
+	sinceFlag(cmd, &since)
 	_ = cmd.MarkFlagRequired("key")
 	return cmd
 }

@@ -98,7 +98,7 @@ func (b *Bundle) readBlob(ctx context.Context, desc ocispec.Descriptor) ([]byte,
 	if desc.Size > maxIndex {
 		return nil, fmt.Errorf("%s: blob %s (%s) says to have %d bytes: at most %d are read", b.dir, desc.Digest, desc.MediaType, desc.Size, maxIndex)
 	}
-	if b.base != nil && !b.has(ctx, desc) {
+	if b.inBase(ctx, desc) {
 		return b.base.readBlob(ctx, desc)
 	}
 	if info, err := b.store.Info(ctx, desc.Digest); err == nil && info.Size != desc.Size { // it would be read whole
@@ -107,7 +107,7 @@ func (b *Bundle) readBlob(ctx context.Context, desc ocispec.Descriptor) ([]byte,
 	data, err := content.ReadBlob(ctx, b.store, ocispec.Descriptor{Digest: desc.Digest, MediaType: desc.MediaType, Size: desc.Size})
 	switch {
 	case errdefs.IsNotFound(err):
-		return nil, missingBlob(b.dir, desc)
+		return nil, b.missingBlob(desc)
 	case err != nil:
 		return nil, fmt.Errorf("%s: reading blob %s: %w", b.dir, desc.Digest, err)
 	case int64(len(data)) != desc.Size:
@@ -118,8 +118,34 @@ func (b *Bundle) readBlob(ctx context.Context, desc ocispec.Descriptor) ([]byte,
 	return data, nil
 }
 
-func missingBlob(dir string, desc ocispec.Descriptor) error {
-	return fmt.Errorf("%s is not whole: it lacks blob %s (%s, %d bytes): copy it again, or run 'larder bundle pull' or 'create' again", dir, desc.Digest, desc.MediaType, desc.Size)
+// reader opens a blob, which must have the size that is said of it.
+func (b *Bundle) reader(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+	if b.inBase(ctx, desc) {
+		return b.base.reader(ctx, desc)
+	}
+	ra, err := b.store.ReaderAt(ctx, desc)
+	if errdefs.IsNotFound(err) {
+		return nil, b.missingBlob(desc)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if size := ra.Size(); size != desc.Size {
+		return nil, errors.Join(sizeError(b.dir, desc, size), ra.Close())
+	}
+	return ra, nil
+}
+
+// inBase reports whether a delta leaves a blob out since the bundle that it is to be applied to has it.
+func (b *Bundle) inBase(ctx context.Context, desc ocispec.Descriptor) bool {
+	return b.base != nil && !b.has(ctx, desc) && b.base.has(ctx, desc)
+}
+
+func (b *Bundle) missingBlob(desc ocispec.Descriptor) error {
+	if b.Since() != "" && b.base == nil {
+		return b.deltaError()
+	}
+	return fmt.Errorf("%s is not whole: it lacks blob %s (%s, %d bytes): copy it again, or run 'larder bundle pull' or 'create' again", b.dir, desc.Digest, desc.MediaType, desc.Size)
 }
 
 func sizeError(dir string, desc ocispec.Descriptor, got int64) error {
@@ -141,17 +167,11 @@ func (b *Bundle) copyBlob(ctx context.Context, from *Bundle, desc ocispec.Descri
 	if b.has(ctx, desc) {
 		return nil
 	}
-	ra, err := from.store.ReaderAt(ctx, desc)
-	if errdefs.IsNotFound(err) {
-		return missingBlob(from.dir, desc)
-	}
+	ra, err := from.reader(ctx, desc)
 	if err != nil {
 		return err
 	}
 	defer ra.Close()
-	if ra.Size() != desc.Size {
-		return sizeError(from.dir, desc, ra.Size())
-	}
 	err = b.ingest(ctx, "copy-"+desc.Digest.String(), func(ref string) error {
 		return content.WriteBlob(ctx, b.store, ref, content.NewReader(ra), ocispec.Descriptor{Digest: desc.Digest, Size: desc.Size})
 	})

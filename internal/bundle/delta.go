@@ -15,6 +15,29 @@ const sinceAnnotation = "build.larder.bundle.since"
 // Since returns the digest of the bundle that a delta is to be applied to, or "" for a bundle that is whole.
 func (b *Bundle) Since() digest.Digest { return digest.Digest(b.index.Annotations[sinceAnnotation]) }
 
+// deltaError says that a delta isn't what is asked for.
+func (b *Bundle) deltaError() error {
+	return fmt.Errorf("%s is a delta, without what the bundle %s has: apply it there with 'larder bundle apply', and take that; 'verify', 'sign' and 'diff' can do with a delta if they are given that bundle, too", b.dir, b.Since())
+}
+
+// otherBase says that a delta is to another bundle than one.
+func (b *Bundle) otherBase(older *Bundle) error {
+	return fmt.Errorf("%s is a delta to the bundle %s, and %s is %s: apply the deltas between them first, or make one with 'larder bundle create --since %s'", b.dir, b.Since(), older.dir, older.Digest(), older.dir)
+}
+
+// On returns a delta as what it makes of the bundle that it is to be applied to, to be read.
+func (b *Bundle) On(older *Bundle) (*Bundle, error) {
+	switch b.Since() {
+	case "":
+		return nil, fmt.Errorf("%s is no delta: leave %s out", b.dir, older.dir)
+	case older.Digest():
+		on := *b
+		on.base = older
+		return &on, nil
+	}
+	return nil, b.otherBase(older)
+}
+
 // Apply makes a bundle into what a delta to it says: the same, byte for byte, wherever it is done. The bundle stays as it
 // was until all that the delta needs is there. The signatures are those of the delta, unless it has none and was applied
 // before.
@@ -44,14 +67,14 @@ func Apply(ctx context.Context, dir string, delta *Bundle) (*Bundle, error) {
 		return b, b.collect(ctx)
 	}
 	if !same && since != b.Digest() {
-		return nil, fmt.Errorf("%s is a delta to the bundle %s, and %s is %s: apply the deltas between them first, or make one with 'larder bundle create --since %s'", delta.dir, since, dir, b.Digest(), dir)
+		return nil, delta.otherBase(b)
 	}
 	both := &Bundle{dir: delta.dir, store: delta.store, index: next, base: b}
 	err = both.walk(ctx, func(desc ocispec.Descriptor) error {
 		if applied.has(ctx, desc) {
 			return nil
 		}
-		return applied.copyBlob(ctx, delta, desc)
+		return applied.copyBlob(ctx, both, desc)
 	})
 	if err != nil {
 		return nil, err
@@ -71,10 +94,8 @@ type Change struct {
 // Diff returns what a bundle has other than an older one, sorted. Items that differ in where and when they were had from
 // alone are the same. The newer one may be a delta to the older.
 func Diff(ctx context.Context, older, newer *Bundle) ([]Change, error) {
-	if newer.Since() == older.Digest() {
-		whole := *newer
-		whole.base = older
-		newer = &whole
+	if on, err := newer.On(older); err == nil {
+		newer = on
 	}
 	a, err := older.Items(ctx)
 	if err != nil {

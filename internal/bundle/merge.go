@@ -168,7 +168,7 @@ func (f fetcherOf) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadC
 	if err := f.b.checkBlob(ctx, desc); err != nil {
 		return nil, err
 	}
-	ra, err := f.b.store.ReaderAt(ctx, desc)
+	ra, err := f.b.reader(ctx, desc)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
-	"github.com/containerd/errdefs"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -60,8 +59,8 @@ func (t *transfer) done(desc ocispec.Descriptor, moved bool) {
 // the tag gets the old bundle until the new one is whole.
 func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what string, bytes int64)) (Transferred, error) {
 	t := &transfer{tell: tell}
-	if since := b.Since(); since != "" {
-		return t.count, fmt.Errorf("%s is a delta: apply it to the bundle %s with 'larder bundle apply', and push that", b.dir, since)
+	if b.Since() != "" {
+		return t.count, b.deltaError()
 	}
 	sets, err := b.Sets(ctx)
 	if err != nil {
@@ -168,17 +167,11 @@ func (t *transfer) pushManifests(ctx context.Context, b *Bundle, to Target, list
 
 // push pushes one blob of the bundle.
 func (b *Bundle) push(ctx context.Context, to Target, desc ocispec.Descriptor, tag string) (sent bool, err error) {
-	ra, err := b.store.ReaderAt(ctx, desc)
-	if errdefs.IsNotFound(err) {
-		return false, missingBlob(b.dir, desc)
-	}
+	ra, err := b.reader(ctx, desc)
 	if err != nil {
 		return false, err
 	}
 	defer ra.Close()
-	if ra.Size() != desc.Size {
-		return false, sizeError(b.dir, desc, ra.Size())
-	}
 	if sent, err = to.Push(ctx, desc, ra, tag); err != nil {
 		err = fmt.Errorf("pushing %s of %s: %w", desc.Digest, b.dir, err)
 	}

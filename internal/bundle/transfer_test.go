@@ -236,7 +236,7 @@ func TestPushRefuses(t *testing.T) {
 	repo, err := client(t).Repository(d.ref)
 	require.NoError(t, err)
 	_, err = Push(t.Context(), delta, repo, "v1", quiet)
-	require.ErrorContains(t, err, "is a delta: apply it to the bundle sha256:")
+	require.ErrorContains(t, err, "is a delta, without what the bundle sha256:")
 
 	layers, err := d.b.layers(t.Context(), ModulesName)
 	require.NoError(t, err)

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -73,17 +72,11 @@ func (v *View) add(ctx context.Context, b *Bundle, layer ocispec.Descriptor) err
 	if layer.MediaType != ocispec.MediaTypeImageLayer {
 		return fmt.Errorf("%s: layer %s is of type %s, expected %s: it was not made by 'larder bundle create'", b.dir, layer.Digest, layer.MediaType, ocispec.MediaTypeImageLayer)
 	}
-	ra, err := b.store.ReaderAt(ctx, layer)
-	if errdefs.IsNotFound(err) {
-		return missingBlob(b.dir, layer)
-	}
+	ra, err := b.reader(ctx, layer)
 	if err != nil {
 		return err
 	}
 	v.readers = append(v.readers, ra)
-	if ra.Size() != layer.Size {
-		return sizeError(b.dir, layer, ra.Size())
-	}
 	r := io.NewSectionReader(ra, 0, layer.Size)
 	for t := tar.NewReader(r); ; {
 		h, err := t.Next()
