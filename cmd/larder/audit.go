@@ -80,11 +80,11 @@ func (c *command) runAudit(f *auditFlags, dirs []string) (err error) {
 		return err
 	}
 	if f.bundle != "" {
-		done, err := c.auditBundle(&o, f, len(dirs) == 0)
+		views, err := c.auditBundle(&o, f, len(dirs) == 0)
+		defer views.Close()
 		if err != nil {
 			return err
 		}
-		defer done()
 	}
 	for _, dir := range dirs {
 		tree, root, err := openTree(dir)

@@ -1,34 +1,17 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
-
 	"github.com/larder-build/larder/internal/audit"
 	"github.com/larder-build/larder/internal/bundle"
 )
 
 // auditBundle takes from a bundle what flags don't name. If alone is set, all modules of the bundle are what is looked at.
-// The caller calls the function that it returns when the audit is done.
-func (c *command) auditBundle(o *audit.Options, f *auditFlags, alone bool) (_ func(), err error) {
+// The caller closes the views when the audit is done, after an error too.
+func (c *command) auditBundle(o *audit.Options, f *auditFlags, alone bool) (views bundle.Views, err error) {
 	b, err := bundle.Open(f.bundle)
 	if err != nil {
 		return nil, err
 	}
-	var views bundle.Views
-	dir := ""
-	done := func() {
-		_ = views.Close() // they were read to the end
-		os.RemoveAll(dir)
-	}
-	defer func() {
-		if err != nil {
-			done()
-		}
-	}()
 	view := func(name string) (*bundle.View, error) {
 		v, err := b.View(c.ctx, name)
 		if err == nil {
@@ -38,31 +21,32 @@ func (c *command) auditBundle(o *audit.Options, f *auditFlags, alone bool) (_ fu
 	}
 	if f.modules == "" {
 		if o.Modules, err = view(bundle.ModulesName); err != nil {
-			return nil, err
+			return views, err
 		}
 		o.ModCache = ""
 	}
 	if _, ok := b.Images()[bundle.VulnDBName]; ok && f.vulnDB == "" {
 		if o.VulnDB, err = view(bundle.VulnDBName); err != nil {
-			return nil, err
+			return views, err
 		}
 	}
 	if !alone {
-		return done, nil
-	}
-	if dir, err = os.MkdirTemp("", "larder-audit-*"); err != nil {
-		return nil, err
+		return views, nil
 	}
 	sums, err := b.Sums(c.ctx)
 	if err != nil {
-		return nil, err
+		return views, err
 	}
-	var goMod strings.Builder
-	goMod.WriteString("module bundle\n\ngo 1.26\n\n")
+	list := audit.Tree{Name: f.bundle}
 	for _, s := range sums.Zips() {
-		fmt.Fprintf(&goMod, "require %s %s\n", s.Path, s.Version)
+		list.Modules = append(list.Modules, s.Module())
 	}
-	err = errors.Join(os.WriteFile(filepath.Join(dir, "go.mod"), []byte(goMod.String()), 0o644), os.WriteFile(filepath.Join(dir, "go.sum"), sums.Text(), 0o644))
-	o.Trees = append(o.Trees, audit.Tree{Name: f.bundle, FS: os.DirFS(dir)})
-	return done, err
+	items, err := b.Items(c.ctx)
+	for _, i := range items {
+		if i.Kind == bundle.KindToolchain {
+			list.Toolchains = append(list.Toolchains, i.Version)
+		}
+	}
+	o.Trees = append(o.Trees, list)
+	return views, err
 }

@@ -66,8 +66,8 @@ func ParseSeverity(word string) (Severity, error) {
 type Finding struct {
 	Rule     string   `json:"rule"`
 	Severity Severity `json:"severity"`
-	File     string   `json:"file,omitempty"` // as the tree was named; empty where no file is to blame
-	Line     int      `json:"line,omitempty"` // from 1; 0 without a file
+	File     string   `json:"file,omitempty"` // as the tree was named; a bundle's name; empty where no file is to blame
+	Line     int      `json:"line,omitempty"` // from 1; 0 without a file, or for a bundle
 	Module   string   `json:"module,omitempty"`
 	Version  string   `json:"version,omitempty"`
 	ID       string   `json:"id,omitempty"` // of a vulnerability: GO-2026-0001

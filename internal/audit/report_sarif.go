@@ -56,7 +56,7 @@ type (
 	}
 	sarifPhysical struct {
 		ArtifactLocation sarifArtifact `json:"artifactLocation"`
-		Region           sarifRegion   `json:"region"`
+		Region           *sarifRegion  `json:"region,omitempty"`
 	}
 	sarifArtifact struct {
 		URI string `json:"uri"`
@@ -125,7 +125,11 @@ func (r *Report) WriteSARIF(w io.Writer, version string) error {
 			res.Message.Text += "; " + f.Do
 		}
 		if f.File != "" {
-			res.Locations = []sarifLocation{{sarifPhysical{sarifArtifact{fileURI(f.File)}, sarifRegion{f.Line}}}}
+			at := sarifPhysical{ArtifactLocation: sarifArtifact{fileURI(f.File)}}
+			if f.Line > 0 {
+				at.Region = &sarifRegion{f.Line}
+			}
+			res.Locations = []sarifLocation{{at}}
 		}
 		results = append(results, res)
 	}

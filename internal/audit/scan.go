@@ -91,7 +91,7 @@ func makeWritable(dir string) error {
 
 // run returns the vulnerabilities of a service, or why its packages can't be loaded.
 func (s *scanner) run(ctx context.Context, svc *service) ([]vulnerability, error) {
-	if svc.tree.Dir == "" {
+	if svc.tree.FS == nil {
 		return nil, errors.New("there is no program here, only a list of modules")
 	}
 	dir := filepath.Join(svc.tree.Dir, filepath.FromSlash(svc.dir))

@@ -11,6 +11,9 @@ import (
 func missingSums(units []*unit) []Finding {
 	var out []Finding
 	for _, u := range units {
+		if u.tree.FS == nil {
+			continue
+		}
 		zips, goMods := map[module.Version]bool{}, map[module.Version]bool{}
 		for _, s := range u.sums.Zips() {
 			zips[s.Module()] = true

@@ -17,20 +17,29 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A Tree is a folder with the source of modules.
+// A Tree is a folder with the source of modules. Without FS it is a list of modules and toolchains, of a bundle: there is
+// no program that would use them.
 type Tree struct {
 	Name string // how files are named in findings: the folder as the user gave it
-	Dir  string // the folder's absolute path, for the go command; empty where there are no packages, only a list of modules
+	Dir  string // the folder's absolute path, for the go command
 	FS   fs.FS  // what is in it
+
+	Modules    []module.Version // of a list
+	Toolchains []string         // of a list: go1.26.8
 }
 
-// position is a line of a file, named as the tree was.
+// position is a line of a file, named as the tree was; without a line it is a list.
 type position struct {
 	file string
 	line int
 }
 
-func (p position) String() string { return fmt.Sprintf("%s:%d", p.file, p.line) }
+func (p position) String() string {
+	if p.line == 0 {
+		return p.file
+	}
+	return fmt.Sprintf("%s:%d", p.file, p.line)
+}
 
 // service is one module of a tree: what becomes one or several programs.
 type service struct {
@@ -77,7 +86,21 @@ func load(trees []Tree) ([]*unit, error) {
 	return units, nil
 }
 
+// list makes a service of a list, with a go.mod of no lines that a finding could be at.
+func (t *Tree) list() ([]*unit, error) {
+	s := &service{tree: t, dir: ".", file: t.Name, mod: &modfile.File{}}
+	s.unit = &unit{tree: t, dir: ".", services: []*service{s}}
+	err := errors.Join(s.mod.AddModuleStmt(""), s.mod.AddGoStmt("1.17")) // since then it lists all
+	for _, m := range t.Modules {
+		s.mod.AddNewRequire(m.Path, m.Version, false)
+	}
+	return []*unit{s.unit}, err
+}
+
 func loadTree(t *Tree) ([]*unit, error) {
+	if t.FS == nil {
+		return t.list()
+	}
 	mods, works, err := t.find()
 	if err != nil {
 		return nil, err

@@ -17,7 +17,8 @@ func (s *service) listsAll() bool {
 
 // versionSkew finds modules of which services use different versions. The services of a workspace are built with the
 // highest version that one of them requires, so they don't differ among themselves. Each service that isn't at the
-// newest version of all is told of that; for modules that are needed only indirectly it is a note.
+// newest version of all is told of that; for modules that are needed only indirectly it is a note, and so it is in a list,
+// as a go.sum may have brought in a version that nothing is built with.
 func versionSkew(units []*unit) []Finding {
 	byPath := map[string][]dep{}
 	for _, u := range units {
@@ -33,13 +34,17 @@ func versionSkew(units []*unit) []Finding {
 				continue
 			}
 			f := d.finding(RuleVersionSkew, Warning)
-			if d.indirect {
+			list := d.service.tree.FS == nil
+			if d.indirect || list {
 				f.Severity = Note
 			}
 			f.Message = fmt.Sprintf("%s is used here, and %s at %s", d.used, newest.used, newest.at)
 			f.Do = "go get " + newest.used.String()
 			if newest.used.Path != path || d.used.Path != path {
 				f.Do = "replace " + path + " alike in both"
+			}
+			if list && newest.service == d.service {
+				f.Message, f.Do = fmt.Sprintf("%s and %s are in it", d.used, newest.used), "use the newer one in all source trees"
 			}
 			out = append(out, f)
 		}
@@ -50,6 +55,9 @@ func versionSkew(units []*unit) []Finding {
 // selected returns the versions that the unit's build list has of what its go.mod files require. Folders, which have no
 // version, are left out.
 func (u *unit) selected() []dep {
+	if u.tree.FS == nil {
+		return u.dependencies() // of which no build list is made
+	}
 	byPath := map[string]dep{}
 	for _, d := range u.dependencies() {
 		if d.used.Version == "" {

@@ -93,7 +93,7 @@ func parseIndex(data []byte) (map[string][]string, error) {
 }
 
 // byVersions returns the vulnerabilities of the versions that a service requires, and of the standard library that Larder
-// builds it with.
+// builds it with, or of all toolchains of a list.
 func (db *vulnDB) byVersions(s *service) ([]vulnerability, error) {
 	var used []module.Version
 	for _, d := range s.unit.dependencies() {
@@ -101,8 +101,12 @@ func (db *vulnDB) byVersions(s *service) ([]vulnerability, error) {
 			used = append(used, d.used)
 		}
 	}
+	toolchains := s.tree.Toolchains
 	// A toolchain that can't be chosen is an error of the build, and no reason not to look at the modules.
-	if t, err := s.toolchain(); err == nil {
+	if t, err := s.toolchain(); err == nil && s.tree.FS != nil {
+		toolchains = []string{t}
+	}
+	for _, t := range toolchains {
 		used = append(used, module.Version{Path: stdlib, Version: semverOf(t)})
 	}
 	var out []vulnerability

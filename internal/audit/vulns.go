@@ -62,9 +62,13 @@ func vulnerabilities(ctx context.Context, units []*unit, o Options) (out []Findi
 			return nil, err
 		}
 		if reason != nil {
-			out = append(out, Finding{Rule: RuleUnchecked, Severity: Warning, File: s.file, Line: s.modLine().line, Module: s.mod.Module.Mod.Path,
+			f := Finding{Rule: RuleUnchecked, Severity: Warning, File: s.file, Line: s.modLine().line, Module: s.mod.Module.Mod.Path,
 				Message: "its packages could not be loaded, so vulnerabilities are told by versions alone: " + plain(reason.Error()),
-				Do:      "give what the go command needs to build it, or see to each of them yourself"})
+				Do:      "give what the go command needs to build it, or see to each of them yourself"}
+			if s.tree.FS == nil {
+				f.Severity, f.Message, f.Do = Note, "vulnerabilities are told by versions alone, as no program is known that uses it", "name the source trees, too"
+			}
+			out = append(out, f)
 			if found, err = db.byVersions(s); err != nil {
 				return nil, err
 			}
@@ -167,8 +171,8 @@ func (s *service) toolchain() (string, error) {
 // worst keeps, of each vulnerability of a module, that which reaches farthest; among these the first by symbol.
 func worst(list []vulnerability) []vulnerability {
 	slices.SortFunc(list, func(a, b vulnerability) int {
-		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.module.Path, b.module.Path), cmp.Compare(b.reach, a.reach),
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.module.Path, b.module.Path), cmp.Compare(a.module.Version, b.module.Version), cmp.Compare(b.reach, a.reach),
 			cmp.Compare(a.symbol, b.symbol), cmp.Compare(a.caller, b.caller))
 	})
-	return slices.CompactFunc(list, func(a, b vulnerability) bool { return a.id == b.id && a.module.Path == b.module.Path })
+	return slices.CompactFunc(list, func(a, b vulnerability) bool { return a.id == b.id && a.module == b.module })
 }
