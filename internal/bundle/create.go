@@ -347,7 +347,12 @@ func (c *creation) tools(ctx context.Context) error {
 		return nil
 	}
 	var group []gathered
+	byName := map[string]Tool{}
 	for _, t := range c.req.Tools {
+		if other, ok := byName[t.Name]; ok {
+			return fmt.Errorf("the tools %s@%s and %s@%s are both called %s, and a bundle has one of a name: leave one out", other.Package, other.Version, t.Package, t.Version, t.Name)
+		}
+		byName[t.Name] = t
 		files := t.files()
 		item := Item{Kind: KindTool, Name: t.Package, Version: t.Version, Size: int64(len(t.GoSum))}
 		var err error

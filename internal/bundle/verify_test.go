@@ -137,6 +137,14 @@ func TestVerifyOfTools(t *testing.T) {
 	}
 }
 
+func TestToolsOfOneName(t *testing.T) {
+	s := newStock(t, 1)
+	req := s.request()
+	req.Tools = []Tool{lib("v1.0.0"), lib("v1.1.0")}
+	_, err := s.maker().Create(t.Context(), t.TempDir(), req)
+	require.ErrorContains(t, err, "the tools m0.example/lib@v1.0.0 and m0.example/lib@v1.1.0 are both called lib")
+}
+
 // The version of a tool is that of the module that it is in, which others may lie above.
 func TestToolVersion(t *testing.T) {
 	s := newStock(t, 1)
