@@ -47,7 +47,7 @@ func (c *command) bundleServe() *cobra.Command {
 	flags.StringVar(&listen, "listen", "127.0.0.1:8080", "Address to listen at")
 	flags.StringVar(&o.CertFile, "tls-cert", "", "PEM file of the certificate, for HTTPS")
 	flags.StringVar(&o.KeyFile, "tls-key", "", "PEM file of the certificate's key")
-	flags.StringVar(&o.User, "user", "", "Name of the user that the password is for")
+	flags.StringVar(&o.User, "user", "", "Name of the user that the password is for (default: any)")
 	return cmd
 }
 

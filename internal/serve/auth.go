@@ -33,7 +33,7 @@ func (o Options) allow(r *http.Request) bool {
 	if o.Token != "" && equal(bearer, o.Token) {
 		return true
 	}
-	return basic && o.Password != "" && equal(user, o.User) && equal(password, o.Password)
+	return basic && o.Password != "" && (o.User == "" || equal(user, o.User)) && equal(password, o.Password)
 }
 
 // equal compares in a time that tells nothing of either, not even the length.

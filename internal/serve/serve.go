@@ -24,7 +24,7 @@ type Options struct {
 
 	// With Password or Token, modules are served only to who knows it; metrics and health to all. The go command sends
 	// either from netrc, as the password, and over HTTPS alone.
-	User, Password string // for basic authentication
+	User, Password string // for basic authentication; without User any name will do, as netrc has to have one
 	Token          string // as a bearer, or as the password of any user
 
 	Grace    time.Duration // how long requests may take to end when the server stops

@@ -77,6 +77,8 @@ func TestAuth(t *testing.T) {
 		{"empty password", password, basic("dev", ""), 401},
 		{"password as a bearer", password, header("Bearer s3cret"), 401},
 		{"password without a user", Options{Password: "s3cret"}, basic("", "s3cret"), 200},
+		{"password of any user", Options{Password: "s3cret"}, basic("joe", "s3cret"), 200},
+		{"wrong password of any user", Options{Password: "s3cret"}, basic("joe", "other"), 401},
 		{"token", token, header("Bearer t0ken"), 200},
 		{"token, lower case", token, header("bearer t0ken"), 200},
 		{"token as a password", token, basic("whoever", "t0ken"), 200},
