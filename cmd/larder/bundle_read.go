@@ -255,6 +255,9 @@ func (c *command) tellRequest(req bundle.Request, sizes func(gomod.Sum) (int64, 
 	for _, name := range req.Images {
 		fmt.Fprintf(w, "%s\t%s\t\t%s\t\n", bundle.KindImage, name, strings.Join(req.Platforms, ","))
 	}
+	for _, t := range req.Tools {
+		fmt.Fprintf(w, "%s\t%s\t%s\t\t\n", bundle.KindTool, t.Package, t.Version)
+	}
 	if err := w.Flush(); err != nil {
 		return err
 	}

@@ -119,6 +119,23 @@ func TestDamagedBundle(t *testing.T) {
 	w.larder("bundle", "verify", dir)
 }
 
+// What a tool line of go.mod names is installed from the bundle, behind the gap.
+func TestBundleToolOfTree(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	more := testkit.Module{Path: "tool.example/say", Version: "v1.0.0", Files: map[string]string{"go.mod": "module tool.example/say\n\ngo 1.24\n", "main.go": "package main\n\nfunc main() { println(\"said\") }\n"}}.Write(t, w.proxy)
+	sums, err := os.ReadFile(filepath.Join(w.context, "go.sum"))
+	require.NoError(t, err)
+	w.write("go.sum", string(sums)+more)
+	w.replace("go.mod", "require (\n", "tool tool.example/say\n\nrequire (\n\ttool.example/say v1.0.0 // indirect\n")
+	require.Regexp(t, `tool +tool\.example/say +v1\.0\.0 `, w.larder("bundle", "create", "--dry-run", "--no-images", "-o", filepath.Join(dir, "b"), w.context))
+	require.Contains(t, w.larder("bundle", "create", "--no-images", "-o", filepath.Join(dir, "b"), w.context), "1 tools")
+	offline := *w
+	offline.ns, offline.env = testkit.Offline(t), []string{"GOPROXY=off"}
+	offline.larder("tools", "install", "--bundle", filepath.Join(dir, "b"), "-o", filepath.Join(dir, "bin"), "say")
+	require.Equal(t, "said\n", testkit.Run(t, filepath.Join(dir, "bin", "say")))
+}
+
 // A bundle goes through a registry, from which builds take just their module set, or all of it.
 func TestBundleInRegistry(t *testing.T) {
 	w := newWorld(t)

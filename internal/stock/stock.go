@@ -34,8 +34,11 @@ var toolchainPlatforms = []string{"linux/amd64", "linux/arm64"}
 // Read reads the trees. Toolchains that Larder has no pin for are looked up in the checksum database.
 func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 	req := bundle.Request{Platforms: o.Platforms, Images: slices.Clone(o.Images)}
-	var sums []gomod.File
 	var chosen []gomod.Toolchain
+	box, sums, err := s.tools(ctx, o.Tools)
+	if err != nil {
+		return req, err
+	}
 	for _, dir := range o.Dirs {
 		needs, err := readTree(dir, o)
 		if err != nil {
@@ -47,6 +50,9 @@ func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 			}
 			sums = append(sums, gomod.File{Name: dir + ": " + m.Dir + "/go.sum", Data: m.Set.Text()})
 			req.Keys = append(req.Keys, m.Set.Key())
+			if err := box.addTree(os.DirFS(dir), dir, m); err != nil {
+				return req, err
+			}
 		}
 		chosen = append(chosen, needs.Toolchains...)
 		if !o.NoImages {
@@ -60,21 +66,19 @@ func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 		}
 		chosen = append(chosen, t)
 	}
-	for _, t := range o.Tools {
-		tool, err := s.tool(ctx, t)
-		if err != nil {
-			return req, fmt.Errorf("--tool %s: %w", t, err)
-		}
-		req.Tools = append(req.Tools, tool)
-		sums = append(sums, gomod.File{Name: "the go.sum of " + t, Data: tool.GoSum})
+	more, err := box.toolchains(chosen)
+	if err != nil {
+		return req, err
+	}
+	for _, t := range box {
+		req.Tools = append(req.Tools, t.Tool)
 	}
 	slices.Sort(req.Images)
 	req.Images = slices.Compact(req.Images)
-	var err error
 	if req.Modules, err = gomod.ParseSums(sums...); err != nil {
 		return req, err
 	}
-	req.Toolchains, err = s.toolchains(ctx, chosen, o.Platforms)
+	req.Toolchains, err = s.toolchains(ctx, append(chosen, more...), o.Platforms)
 	return req, err
 }
 

@@ -73,18 +73,82 @@ func TestFromVersionControl(t *testing.T) {
 
 func TestTool(t *testing.T) {
 	dir := t.TempDir()
-	testkit.Module{Path: "tool.example/say", Version: "v1.2.0", Files: map[string]string{"go.mod": "module tool.example/say\n\ngo 1.24\n", "cmd/say/main.go": "package main\n\nfunc main() {}\n"}}.Write(t, dir)
+	for _, m := range []testkit.Module{
+		{Path: "tool.example/say", Version: "v1.2.0", Files: map[string]string{"go.mod": "module tool.example/say\n\ngo 1.24\n", "cmd/say/main.go": "package main\n\nfunc main() {}\n"}},
+		{Path: "tool.example/say", Version: "v1.3.0", Files: map[string]string{"go.mod": "module tool.example/say\n\ngo 1.26\n", "cmd/say/main.go": "package main\n\nfunc main() {}\n"}},
+		{Path: "other.example/say", Version: "v1.0.0", Files: map[string]string{"go.mod": "module other.example/say\n", "main.go": "package main\n\nfunc main() {}\n"}},
+	} {
+		m.Write(t, dir)
+	}
 	proxy := testkit.ServeProxy(t, dir)
 	s := newStocker(t, Settings{GOPROXY: proxy.URL, GOSUMDB: "off"}, "GOPROXY="+proxy.URL, "GOSUMDB=off")
-	req, err := s.Read(t.Context(), Options{Tools: []string{"tool.example/say/cmd/say@v1.2.0"}, Platforms: []string{"linux/amd64"}})
+	read := func(more Options) (bundle.Request, error) {
+		more.Platforms = []string{"linux/amd64"}
+		return s.Read(t.Context(), more)
+	}
+	const older, newer, other = "tool.example/say/cmd/say@v1.2.0", "tool.example/say/cmd/say@v1.3.0", "other.example/say@v1.0.0"
+	req, err := read(Options{Tools: []string{older, older}})
 	require.NoError(t, err)
 	require.Len(t, req.Tools, 1)
 	require.Equal(t, "say v1.2.0", req.Tools[0].Name+" "+req.Tools[0].Version)
 	require.Len(t, req.Modules.Zips(), 1)
-	for _, bad := range []string{"say", "tool.example/say@", "../x@v1.0.0", "tool.example/none@v9.9.9"} {
-		_, err := s.Read(t.Context(), Options{Tools: []string{bad}, Platforms: []string{"linux/amd64"}})
-		require.ErrorContains(t, err, "--tool "+bad)
+	require.Len(t, req.Toolchains, 1, "what it is built by")
+	require.Equal(t, gomod.DefaultToolchain, req.Toolchains[0].Version)
+
+	req, err = read(Options{Tools: []string{newer}, Toolchains: []string{"1.25.14"}})
+	require.NoError(t, err)
+	require.Len(t, req.Toolchains, 2, "another is too old for it")
+	require.Equal(t, "go1.26.10", req.Toolchains[1].Version)
+	req, err = read(Options{Tools: []string{older}, Toolchains: []string{"1.25.14"}})
+	require.NoError(t, err)
+	require.Len(t, req.Toolchains, 1, "another will do")
+
+	for spec, want := range map[string]string{"say": "expected PACKAGE@VERSION", "tool.example/say@": "expected PACKAGE@VERSION", "../x@v1.0.0": "malformed import path", "tool.example/none@v9.9.9": "tool.example/none",
+		newer: "say is tool.example/say/cmd/say@v1.2.0 by --tool " + older + " and tool.example/say/cmd/say@v1.3.0 by --tool " + newer,
+		other: "and other.example/say@v1.0.0 by --tool " + other} {
+		_, err := read(Options{Tools: []string{older, spec}})
+		require.ErrorContains(t, err, "--tool "+spec)
+		require.ErrorContains(t, err, want)
 	}
+}
+
+// What tool lines name comes along as the tree has it; of two versions the newer, unless --tool says which.
+func TestToolLines(t *testing.T) {
+	dir := t.TempDir()
+	sums := map[string]string{}
+	for _, v := range []string{"v1.2.0", "v1.10.0"} {
+		sums[v] = testkit.Module{Path: "tool.example/say", Version: v, Files: map[string]string{"go.mod": "module tool.example/say\n\ngo 1.24\n", "main.go": "package main\n\nfunc main() {}\n"}}.Write(t, dir)
+	}
+	tree := func(version, more string) string {
+		return testkit.Tree(t, "-- go.mod --\nmodule example.com/app\n\ngo 1.26\n\nrequire (\n\ttool.example/say "+version+"\n\texample.com/near v0.0.0\n)\n\nreplace example.com/near => ./near\n\n"+
+			"tool (\n\texample.com/app/cmd/own\n\texample.com/near\n\ttool.example/say\n"+more+")\n-- go.sum --\n"+sums[version]+"-- near/go.mod --\nmodule example.com/near\n")
+	}
+	proxy := testkit.ServeProxy(t, dir)
+	s := newStocker(t, Settings{GOPROXY: proxy.URL, GOSUMDB: "off"}, "GOPROXY="+proxy.URL, "GOSUMDB=off")
+	a, b := tree("v1.2.0", ""), tree("v1.10.0", "")
+	for name, test := range map[string]struct {
+		opts Options
+		want string
+	}{
+		"one":    {Options{Dirs: []string{a}}, "v1.2.0"},
+		"newer":  {Options{Dirs: []string{a, b}}, "v1.10.0"},
+		"older":  {Options{Dirs: []string{b, a}}, "v1.10.0"},
+		"--tool": {Options{Dirs: []string{b, a}, Tools: []string{"tool.example/say@v1.2.0"}}, "v1.2.0"},
+	} {
+		test.opts.Platforms = []string{"linux/amd64"}
+		req, err := s.Read(t.Context(), test.opts)
+		require.NoError(t, err, name)
+		require.Len(t, req.Tools, 1, name)
+		require.Equal(t, test.want, req.Tools[0].Version, name)
+		require.Equal(t, sums[test.want], string(req.Tools[0].GoSum), name)
+		if len(test.opts.Tools) == 0 {
+			require.Equal(t, "module tools\n\ngo 1.26\n\ntool tool.example/say\n\nrequire tool.example/say "+test.want+"\n", string(req.Tools[0].GoMod))
+		}
+	}
+	c := tree("v1.2.0", "\ttool.example/say/cmd/say\n")
+	_, err := s.Read(t.Context(), Options{Dirs: []string{c}, Platforms: []string{"linux/amd64"}})
+	require.ErrorContains(t, err, "tool.example/say by "+filepath.Join(c, "go.mod")+":15 and tool.example/say/cmd/say by "+filepath.Join(c, "go.mod")+":16")
+	require.ErrorContains(t, err, "say which with --tool")
 }
 
 func TestVulnDB(t *testing.T) {

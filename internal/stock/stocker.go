@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -101,56 +100,6 @@ func (s *Stocker) run(ctx context.Context, dir string, env []string, args ...str
 		return out, fmt.Errorf("go %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
 	}
 	return out, errors.Join(err, ctx.Err())
-}
-
-// tool finds out what modules a tool is built of, by making a module that requires nothing but it.
-func (s *Stocker) tool(ctx context.Context, spec string) (bundle.Tool, error) {
-	pkg, version, ok := strings.Cut(spec, "@")
-	if !ok || pkg == "" || version == "" {
-		return bundle.Tool{}, errors.New("expected PACKAGE@VERSION, such as golang.org/x/tools/cmd/stringer@v0.49.0")
-	}
-	if err := module.CheckImportPath(pkg); err != nil {
-		return bundle.Tool{}, err
-	}
-	if s.Command == "" {
-		return bundle.Tool{}, errors.New("there is no go command on this machine to find out what it needs: install Go")
-	}
-	dir, err := os.MkdirTemp("", "larder-tool-*")
-	if err != nil {
-		return bundle.Tool{}, err
-	}
-	defer os.RemoveAll(dir)
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module tools\n\ngo 1.24\n"), 0o644); err != nil {
-		return bundle.Tool{}, err
-	}
-	settings := []string{"GOWORK=off", "GOFLAGS=-mod=mod", "GOTOOLCHAIN=local"}
-	for _, args := range [][]string{{"get", "-tool", spec}, {"mod", "tidy"}} {
-		if _, err := s.run(ctx, dir, settings, args...); err != nil {
-			return bundle.Tool{}, err
-		}
-	}
-	out, err := s.run(ctx, dir, settings, "list", "-f", "{{.Module.Version}}", pkg)
-	if err != nil {
-		return bundle.Tool{}, err
-	}
-	t := bundle.Tool{Name: toolName(pkg), Package: pkg, Version: strings.TrimSpace(string(out))}
-	if t.GoMod, err = os.ReadFile(filepath.Join(dir, "go.mod")); err != nil {
-		return t, err
-	}
-	t.GoSum, err = os.ReadFile(filepath.Join(dir, "go.sum"))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil // it needs nothing but itself, and that is in go.sum too; but for a tool of the standard library
-	}
-	return t, err
-}
-
-// toolName is what go install calls the binary of a package.
-func toolName(pkg string) string {
-	prefix, version, ok := module.SplitPathVersion(pkg)
-	if ok && version != "" {
-		return path.Base(prefix)
-	}
-	return path.Base(pkg)
 }
 
 // SumDB returns the checksum database that the settings name, to be copied from. It is the zero value where they turn it
