@@ -14,18 +14,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/larder-build/larder/internal/bundle"
-	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/goproxy"
-	"github.com/larder-build/larder/internal/inbuild"
 )
 
-// An Installer installs tools from a bundle. Go is the path of a go command, or empty: then a toolchain from the bundle
-// is unpacked. Env is the environment of the go command, of which the settings about modules are replaced.
+// An Installer installs tools from a bundle. Go is the path of a go command, or empty: then, and where it is older than a
+// tool's go line, a toolchain from the bundle is unpacked. Env is the environment of the go command, of which the settings about modules are replaced.
 type Installer struct {
 	Bundle *bundle.Bundle
 	Go     string
@@ -48,10 +45,9 @@ func (i Installer) Install(ctx context.Context, name, dir string) (file string, 
 		return "", err
 	}
 	defer view.Close()
-	if i.Go == "" {
-		if i.Go, err = unpackToolchain(ctx, view, i.Bundle, work); err != nil {
-			return "", err
-		}
+	goCommand, err := i.goCommand(ctx, tool, view, work)
+	if err != nil {
+		return "", err
 	}
 	url, stop, err := serve(filepath.Base(i.Bundle.Dir()), view)
 	if err != nil {
@@ -67,7 +63,7 @@ func (i Installer) Install(ctx context.Context, name, dir string) (file string, 
 		return "", err
 	}
 	tmp := filepath.Join(work, "bin")
-	cmd := exec.CommandContext(ctx, i.Go, "build", "-trimpath", "-o", tmp, tool.Package)
+	cmd := exec.CommandContext(ctx, goCommand, "build", "-trimpath", "-o", tmp, tool.Package)
 	cmd.Dir = work
 	// go.sum has all hashes, and the bundle was made by them: the checksum database has nothing to add.
 	cmd.Env = append(slices.Clone(i.Env), "GOPROXY="+url, "GOSUMDB=off", "GOPRIVATE=", "GONOPROXY=none", "GONOSUMDB=", "GOFLAGS=-mod=readonly -modcacherw", "GOWORK=off", "GOENV=off",
@@ -97,7 +93,7 @@ func (i Installer) find(ctx context.Context, name string) (bundle.Tool, error) {
 	if len(names) > 0 {
 		has = "it has " + strings.Join(names, ", ")
 	}
-	return bundle.Tool{}, fmt.Errorf("%s has no tool %s (%s): add it with 'larder bundle create --tool PACKAGE@VERSION'", i.Bundle.Dir(), name, has)
+	return bundle.Tool{}, fmt.Errorf("%s has no tool %s (%s): make the bundle with --tool PACKAGE@VERSION, or of a tree whose go.mod has a tool line for it", i.Bundle.Dir(), name, has)
 }
 
 // serve is a module proxy on loopback for as long as a tool is built.
@@ -109,48 +105,6 @@ func serve(name string, files fs.FS) (url string, stop func(), err error) {
 	srv := &http.Server{Handler: goproxy.New(goproxy.Source{Name: name, FS: files})}
 	go func() { _ = srv.Serve(l) }() // it ends with stop
 	return "http://" + l.Addr().String(), func() { srv.Close() }, nil
-}
-
-// unpackToolchain unpacks the newest toolchain of a bundle for this machine, and returns its go command.
-func unpackToolchain(ctx context.Context, view fs.FS, b *bundle.Bundle, work string) (string, error) {
-	items, err := b.Items(ctx)
-	if err != nil {
-		return "", err
-	}
-	platform := runtime.GOOS + "/" + runtime.GOARCH
-	var newest *bundle.Item
-	for _, i := range items {
-		if i.Kind == bundle.KindToolchain && i.Platform == platform {
-			newest = &i
-		}
-	}
-	if newest == nil {
-		return "", fmt.Errorf("there is no go command on this machine, and %s has no toolchain for %s: install Go, or make the bundle with --platform %s", b.Dir(), platform, platform)
-	}
-	name, err := gomod.Toolchain{Version: newest.Version}.Sum(platform, newest.H1).File(".zip")
-	if err != nil {
-		return "", err
-	}
-	r, err := view.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	zip := filepath.Join(work, "toolchain.zip")
-	w, err := os.Create(zip)
-	if err != nil {
-		return "", err
-	}
-	_, err = io.Copy(w, r)
-	if err = errors.Join(err, w.Close()); err != nil {
-		return "", err
-	}
-	root := filepath.Join(work, "go")
-	var said bytes.Buffer
-	if inbuild.Main(ctx, []string{"unpack-toolchain", "--zip", zip, "--h1", newest.H1, "--out", root}, &said, &said) != 0 {
-		return "", fmt.Errorf("the toolchain %s: %s", newest.Version, strings.TrimSpace(said.String()))
-	}
-	return filepath.Join(root, "bin", "go"), os.Remove(zip)
 }
 
 // move puts a file in its place at once, from what may be another file system.
