@@ -238,7 +238,7 @@ func (g *gatherer) fetch(ctx context.Context, s gomod.Sum, name, staged string, 
 	tmp := staged + ".part"
 	defer os.Remove(tmp)
 	from, err := g.download(ctx, m, name, tmp, limit)
-	if errors.Is(err, errDirect) {
+	if errors.Is(err, modfetch.ErrDirect) {
 		from = "version control"
 		err = g.fetchDirect(ctx, m, path.Ext(name), tmp)
 	}
@@ -255,33 +255,20 @@ func (g *gatherer) fetch(ctx context.Context, s gomod.Sum, name, staged string, 
 	return from, os.Rename(tmp, staged)
 }
 
-// errDirect leads on to version control.
-var errDirect = errors.New("from version control")
-
+// download gets a file from the proxies. The error is modfetch.ErrDirect where version control is to be asked.
 func (g *gatherer) download(ctx context.Context, m module.Version, name, tmp string, limit int64) (string, error) {
 	if g.from.Client == nil {
 		return "", g.from.lacking(name)
 	}
-	list := g.from.Proxies
 	if g.from.Private != nil && g.from.Private(m.Path) {
-		return "", errDirect
+		return "", modfetch.ErrDirect
 	}
 	w, err := os.Create(tmp)
 	if err != nil {
 		return "", err
 	}
-	direct := len(list) > 0 && list[len(list)-1].Word == "direct"
-	if direct {
-		list = list[:len(list)-1]
-	}
-	if direct && len(list) == 0 {
-		return "", errors.Join(errDirect, w.Close())
-	}
-	src, err := g.from.Client.Fetch(ctx, list, name, w, limit)
+	src, err := g.from.Client.Fetch(ctx, g.from.Proxies, name, w, limit)
 	if err = errors.Join(err, w.Close()); err != nil {
-		if direct && errors.Is(err, fs.ErrNotExist) {
-			return "", errDirect
-		}
 		return "", err
 	}
 	return src.Shown, nil
@@ -354,7 +341,7 @@ func (g *gatherer) info(ctx context.Context, m module.Version) (versionInfo, err
 		}
 		tmp := staged + ".part"
 		_, err = g.download(ctx, m, name, tmp, maxInfo)
-		if errors.Is(err, errDirect) {
+		if errors.Is(err, modfetch.ErrDirect) {
 			err = g.fetchDirect(ctx, m, ".info", tmp)
 		}
 		if err != nil {

@@ -28,7 +28,7 @@ func newStocker(t *testing.T, s Settings, env ...string) *Stocker {
 }
 
 // A private module is fetched from version control, and no proxy hears of it; what a proxy lacks is, too, where the list
-// ends in direct.
+// ends in direct, and after a bar what a proxy fails to give.
 func TestFromVersionControl(t *testing.T) {
 	repo := filepath.Join(t.TempDir(), "lib.git")
 	require.NoError(t, os.MkdirAll(repo, 0o755))
@@ -47,10 +47,13 @@ func TestFromVersionControl(t *testing.T) {
 	require.NoError(t, err)
 
 	env := []string{"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url.file://" + repo + ".insteadOf", "GIT_CONFIG_VALUE_0=https://git.example/lib"}
-	for name, patterns := range map[string]string{"private": "git.example", "not on the proxy": ""} {
+	for name, test := range map[string]struct{ private, then string }{"private": {"git.example", ",direct"}, "not on the proxy": {"", ",direct"}, "proxy is down": {"", "|direct"}} {
 		t.Run(name, func(t *testing.T) {
 			proxy := testkit.ServeProxy(t, t.TempDir())
-			s := newStocker(t, Settings{GOPROXY: proxy.URL + ",direct", GOPRIVATE: patterns, GOSUMDB: "off"}, append(env, "GOPRIVATE=git.example")...)
+			if test.then == "|direct" {
+				proxy.Fail("/", testkit.Status(http.StatusForbidden))
+			}
+			s := newStocker(t, Settings{GOPROXY: proxy.URL + test.then, GOPRIVATE: test.private, GOSUMDB: "off"}, append(env, "GOPRIVATE=git.example")...)
 			m := bundle.Maker{Sources: s.Sources(nil), Tell: func(string, int64) {}}
 			b, err := m.Create(t.Context(), t.TempDir(), bundle.Request{Modules: set})
 			require.NoError(t, err)
@@ -60,7 +63,7 @@ func TestFromVersionControl(t *testing.T) {
 			items, err := b.Items(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, "version control", items[0].Origin)
-			if patterns != "" {
+			if test.private != "" {
 				require.Empty(t, proxy.Requests())
 			}
 		})
