@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containerd/platforms"
@@ -15,6 +16,7 @@ import (
 	"github.com/larder-build/larder/internal/credentials"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/request"
 	"github.com/larder-build/larder/internal/stock"
 	"github.com/spf13/cobra"
 )
@@ -196,7 +198,27 @@ func (c *command) stocker(ca string) (*stock.Stocker, error) {
 		}
 		get = stock.Settings{GOPROXY: lines[0], GOPRIVATE: lines[1], GONOPROXY: lines[2], GONOSUMDB: lines[3], GOSUMDB: lines[4], GOMODCACHE: lines[5]}
 	}
-	return stock.New(get, client, goCommand, env)
+	s, err := stock.New(get, client, goCommand, env)
+	if err == nil && ca != "" {
+		s.Roots, err = c.rootsWith(ca)
+	}
+	return s, err
+}
+
+// rootsWith returns the certificate authorities of this machine and those in a file, as PEM.
+func (c *command) rootsWith(ca string) ([]byte, error) {
+	roots, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	if system := request.CACertificates(c.env["SSL_CERT_FILE"]); system != "" {
+		more, err := os.ReadFile(system)
+		if err != nil {
+			return nil, fmt.Errorf("reading this machine's certificate authorities: %w", err)
+		}
+		roots = slices.Concat(roots, []byte("\n"), more)
+	}
+	return roots, nil
 }
 
 // netrc reads the credentials that the go command takes from the user's netrc, and returns that file's name.

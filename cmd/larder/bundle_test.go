@@ -136,6 +136,19 @@ func TestBundleToolOfTree(t *testing.T) {
 	require.Equal(t, "said\n", testkit.Run(t, filepath.Join(dir, "bin", "say")))
 }
 
+// Behind a company's certificate authority --ca is all that it takes, for the go command that is run, too.
+func TestBundleCA(t *testing.T) {
+	w := newWorld(t)
+	testkit.Module{Path: "tool.example/say", Version: "v1.0.0", Files: map[string]string{"main.go": "package main\n\nfunc main() {}\n"}}.Write(t, w.proxy)
+	web, ca := testkit.ServeWeb(t), filepath.Join(t.TempDir(), "ca.pem")
+	web.Handle("proxy.example", testkit.NewProxy(w.proxy))
+	require.NoError(t, os.WriteFile(ca, web.CA, 0o644))
+	w.env = []string{"GOPROXY=https://proxy.example", "HTTPS_PROXY=" + web.ProxyURL, "GOFLAGS=-modcacherw"}
+	args := []string{"bundle", "create", "--no-images", "-o", filepath.Join(t.TempDir(), "b"), "--tool", "tool.example/say@v1.0.0", w.context}
+	require.Contains(t, w.fails(args...), "certificate signed by unknown authority")
+	require.Contains(t, w.larder(append(args, "--ca", ca)...), "3 modules, 0 go.mod files, 1 toolchains, 0 images, 1 tools")
+}
+
 // A bundle goes through a registry, from which builds take just their module set, or all of it.
 func TestBundleInRegistry(t *testing.T) {
 	w := newWorld(t)

@@ -74,6 +74,30 @@ func TestFromVersionControl(t *testing.T) {
 	require.ErrorContains(t, err, "there is no go command on this machine")
 }
 
+// The go command and git trust the same authorities as Larder: a tool comes by https, and a module by git.
+func TestRootsOfGoCommand(t *testing.T) {
+	web, modules, repos := testkit.ServeWeb(t), t.TempDir(), t.TempDir()
+	web.Handle("proxy.example", testkit.NewProxy(modules))
+	web.Handle("git.example", testkit.GitHandler(t, repos))
+	testkit.Module{Path: "tool.example/say", Version: "v1.2.0", Files: map[string]string{"main.go": "package main\n\nfunc main() {}\n"}}.Write(t, modules)
+	testkit.NewRepo(t, filepath.Join(repos, "lib.git")).Commit(map[string]string{"go.mod": "module git.example/lib.git\n", "lib.go": "package lib\n"}, "v1.0.0")
+
+	s := newStocker(t, Settings{GOSUMDB: "off"}, "HTTPS_PROXY="+web.ProxyURL, "GOPROXY=https://proxy.example", "GOSUMDB=off", "GIT_CONFIG_GLOBAL=/dev/null")
+	lib := module.Version{Path: "git.example/lib.git", Version: "v1.0.0"}
+	_, err := s.tool(t.Context(), "tool.example/say@v1.2.0")
+	require.ErrorContains(t, err, "certificate signed by unknown authority")
+	_, _, _, err = s.direct(t.Context(), lib)
+	require.ErrorContains(t, err, "fetching it from version control")
+
+	s.Roots = web.CA
+	tool, err := s.tool(t.Context(), "tool.example/say@v1.2.0")
+	require.NoError(t, err)
+	require.Equal(t, "v1.2.0", tool.Version)
+	_, mod, _, err := s.direct(t.Context(), lib)
+	require.NoError(t, err)
+	require.FileExists(t, mod)
+}
+
 func TestTool(t *testing.T) {
 	dir := t.TempDir()
 	for _, m := range []testkit.Module{

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dialect"
@@ -31,6 +32,7 @@ type Stocker struct {
 	Client  *modfetch.Client
 	Command string
 	Env     []string // of the go command
+	Roots   []byte   // PEM: all certificate authorities that it is to trust, and git; nil for those that they have
 
 	proxies []modfetch.Entry
 }
@@ -92,7 +94,12 @@ func (s *Stocker) direct(ctx context.Context, m module.Version) (zip, mod, info 
 func (s *Stocker) run(ctx context.Context, dir string, env []string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, s.Command, args...)
 	cmd.Dir = dir
-	cmd.Env = append(s.Env, env...)
+	roots, remove, err := s.rootsFile()
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	cmd.Env = slices.Concat(s.Env, roots, env)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -100,6 +107,24 @@ func (s *Stocker) run(ctx context.Context, dir string, env []string, args ...str
 		return out, fmt.Errorf("go %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
 	}
 	return out, errors.Join(err, ctx.Err())
+}
+
+// rootsFile writes the certificate authorities where the go command and git find them: either reads one file alone.
+func (s *Stocker) rootsFile() (env []string, remove func(), err error) {
+	if s.Roots == nil {
+		return nil, func() {}, nil
+	}
+	f, err := os.CreateTemp("", "larder-roots-*.pem")
+	if err != nil {
+		return nil, nil, err
+	}
+	remove = func() { os.Remove(f.Name()) }
+	_, err = f.Write(s.Roots)
+	if err = errors.Join(err, f.Close()); err != nil {
+		remove()
+		return nil, nil, err
+	}
+	return []string{"SSL_CERT_FILE=" + f.Name(), "GIT_SSL_CAINFO=" + f.Name()}, remove, nil
 }
 
 // SumDB returns the checksum database that the settings name, to be copied from. It is the zero value where they turn it
