@@ -60,7 +60,7 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.StringArrayVar(&f.Images, "image", nil, "Add an image, besides those that Dockerfiles name")
 	flags.BoolVar(&f.NoImages, "no-images", false, "Leave out the images that Dockerfiles name")
 	flags.StringArrayVar(&f.Tools, "tool", nil, `Add a tool and all that it is built of (format: "PACKAGE@VERSION")`)
-	flags.StringVar(&f.vulnDB, "vulndb", "", "Add a Go vulnerability database: a folder, or the URL of a zip of one (https://vuln.go.dev/vulndb.zip)")
+	flags.StringVar(&f.vulnDB, "vulndb", "", "Add a Go vulnerability database: a folder, or the URL of one (https://vuln.go.dev) or of a zip of one")
 	flags.StringVar(&f.files, "files", "", "Add the files of a folder")
 	flags.StringArrayVar(&f.from, "from", nil, "Take from a bundle, or a folder in a module proxy's layout, before a network is asked")
 	flags.StringVar(&f.since, "since", "", "Make a delta to this bundle, for the side that has it")

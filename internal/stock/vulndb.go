@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
-	"strings"
 
 	"github.com/larder-build/larder/internal/modfetch"
 )
@@ -16,14 +17,19 @@ import (
 // maxVulnDB bounds the zip of a vulnerability database: that of Go has some megabytes.
 const maxVulnDB = 1 << 30
 
-// VulnDB opens a vulnerability database (https://go.dev/doc/security/vuln/database): a folder, or the URL of a zip of one,
-// which is downloaded. The caller closes it.
+// VulnDB opens a vulnerability database (https://go.dev/doc/security/vuln/database): a folder, or a URL of one or of a zip
+// of one. Of a folder on the web its vulndb.zip is downloaded, which holds all of it. The caller closes it.
 func (s *Stocker) VulnDB(ctx context.Context, from string) (db fs.FS, closeDB func() error, err error) {
 	closeDB = func() error { return nil }
-	if !strings.HasPrefix(from, "https://") && !strings.HasPrefix(from, "http://") {
+	switch u, uerr := url.Parse(from); {
+	case uerr == nil && (u.Scheme == "https" || u.Scheme == "http"):
+		if db, closeDB, err = s.downloadDB(ctx, u); err != nil {
+			return nil, nil, err
+		}
+	case uerr == nil && u.Scheme == "file":
+		db = os.DirFS(u.Path)
+	default:
 		db = os.DirFS(from)
-	} else if db, closeDB, err = s.downloadDB(ctx, from); err != nil {
-		return nil, nil, err
 	}
 	if _, err := fs.Stat(db, "index/db.json"); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("%s holds no Go vulnerability database: it has no index/db.json", from), closeDB())
@@ -31,14 +37,14 @@ func (s *Stocker) VulnDB(ctx context.Context, from string) (db fs.FS, closeDB fu
 	return db, closeDB, nil
 }
 
-func (s *Stocker) downloadDB(ctx context.Context, url string) (fs.FS, func() error, error) {
-	base, name, ok := strings.Cut(url, "://")
-	if i := strings.LastIndex(name, "/"); ok && i > 0 {
-		base, name = base+"://"+name[:i], name[i+1:]
+func (s *Stocker) downloadDB(ctx context.Context, u *url.URL) (fs.FS, func() error, error) {
+	if path.Ext(u.Path) != ".zip" {
+		u = u.JoinPath("vulndb.zip")
 	}
-	list, err := modfetch.ParseList(base)
+	name := path.Base(u.Path)
+	list, err := modfetch.ParseList(u.JoinPath("..").String())
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%s is no URL: expected one such as https://vuln.go.dev", u.Redacted())
 	}
 	dir, err := os.MkdirTemp("", "larder-vulndb-*")
 	if err != nil {
@@ -55,7 +61,7 @@ func (s *Stocker) downloadDB(ctx context.Context, url string) (fs.FS, func() err
 	}
 	z, err := zip.OpenReader(file)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("%s is no zip: %w", url, err), os.RemoveAll(dir))
+		return nil, nil, errors.Join(fmt.Errorf("%s is no zip: %w", u.Redacted(), err), os.RemoveAll(dir))
 	}
 	return z, func() error { return errors.Join(z.Close(), os.RemoveAll(dir)) }, nil
 }
