@@ -26,6 +26,7 @@ type createFlags struct {
 	stock.Options
 	output   string
 	from     []string
+	args     []string
 	since    string
 	vulnDB   string
 	files    string
@@ -59,6 +60,7 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.StringArrayVar(&f.Toolchains, "go", nil, `Add a Go toolchain (e.g., "1.26.8"), besides those that the trees ask for`)
 	flags.StringArrayVar(&f.Images, "image", nil, "Add an image, besides those that Dockerfiles name")
 	flags.BoolVar(&f.NoImages, "no-images", false, "Leave out the images that Dockerfiles name")
+	flags.StringArrayVar(&f.args, "build-arg", nil, "Set build-time variables, as the build will: the names of images may hold them")
 	flags.StringArrayVar(&f.Tools, "tool", nil, `Add a tool and all that it is built of (format: "PACKAGE@VERSION")`)
 	flags.StringVar(&f.vulnDB, "vulndb", "", "Add a Go vulnerability database: a folder, or the URL of one (https://vuln.go.dev) or of a zip of one")
 	flags.StringVar(&f.files, "files", "", "Add the files of a folder")
@@ -81,9 +83,10 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	if f.BuildArgs == nil && c.env["GOTOOLCHAIN"] != "" {
-		f.BuildArgs = map[string]string{"GOTOOLCHAIN": c.env["GOTOOLCHAIN"]}
+	if f.BuildArgs, err = request.BuildArgs(append([]string{"GOTOOLCHAIN"}, f.args...), c.env); err != nil {
+		return err
 	}
+	f.Warn = c.warn
 	req, err := s.Read(c.ctx, f.Options)
 	if err != nil {
 		return err
@@ -138,6 +141,9 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	}
 	return c.tellBundle(b)
 }
+
+// warn tells what the user should know, and what doesn't end the command.
+func (c *command) warn(what string) { fmt.Fprintf(c.stderr, "WARNING: %s\n", what) }
 
 // normalizePlatforms gives platforms their full names, and this machine's where none are given.
 func normalizePlatforms(o *stock.Options) error {

@@ -209,6 +209,19 @@ func TestBundleServe(t *testing.T) {
 	_ = cmd.Wait() // its exit code is that of a stopped command
 }
 
+// An image whose name isn't known without a build argument is told, and so is what only looks like a Dockerfile.
+func TestBundleBuildArg(t *testing.T) {
+	w := newWorld(t)
+	w.write("Dockerfile", "ARG REG\nFROM $REG/alpine:3\n")
+	w.write("Dockerfile.tmpl", "FROM {{ base }}\n")
+	create := []string{"bundle", "create", "--dry-run", "-o", filepath.Join(t.TempDir(), "b"), w.context}
+	out := w.larder(create...)
+	require.Contains(t, out, "WARNING: "+w.context+": Dockerfile:2: left out: an image whose name isn't known: REG has no value: give one with --build-arg\n")
+	require.Contains(t, out, "WARNING: "+w.context+": left out: Dockerfile.tmpl can't be read as a Dockerfile")
+	require.Contains(t, out, "0 images")
+	require.Regexp(t, `image +127\.0\.0\.1:1/alpine:3 `, w.larder(append(create, "--build-arg", "REG=127.0.0.1:1")...))
+}
+
 func TestBundleRefuses(t *testing.T) {
 	w := newWorld(t)
 	empty := t.TempDir()

@@ -94,7 +94,7 @@ func (c *command) bundlePrune() *cobra.Command {
 			if len(args) < 2 {
 				return fmt.Errorf("'%s' requires at least 2 arguments\n\n%s", cmd.CommandPath(), hint(cmd))
 			}
-			o.Dirs, o.NoImages = args[1:], true
+			o.Dirs, o.NoImages, o.Warn = args[1:], true, c.warn
 			if err := normalizePlatforms(&o); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -21,13 +22,15 @@ type Needs struct {
 	Modules    []Module          // of each go.mod, in the order of their folders
 	Toolchains []gomod.Toolchain // each once
 	Images     []string          // base images and frontends, with their full names, each once, sorted
+	Warnings   []string          // what was left out, and where
 }
 
 // ReadNeeds reads all go.mod, go.work and Dockerfiles of a tree: whatever of them is built for the request's platforms and
 // arguments, that is all that it takes. Folders that the go command leaves out of patterns (vendor, testdata, and those
 // whose names begin with a dot or an underscore) are left out, and so is node_modules. A module without a go.sum that
-// requires others can't be built, and is an error.
-func ReadNeeds(tree fs.FS, req Request) (Needs, error) {
+// requires others can't be built, and is an error. So is a Dockerfile that can't be read, unless it may be something else:
+// a template such as Dockerfile.tmpl is left out, as any is where images aren't asked for.
+func ReadNeeds(tree fs.FS, req Request, images bool) (Needs, error) {
 	var n Needs
 	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -40,7 +43,15 @@ func ReadNeeds(tree fs.FS, req Request) (Needs, error) {
 		case d.Name() == "go.mod":
 			return n.addModule(tree, path.Dir(name), req)
 		case isDockerfile(d.Name()):
-			return n.addDockerfile(tree, name, req)
+			data, err := fs.ReadFile(tree, name)
+			if err != nil {
+				return err
+			}
+			err = n.addDockerfile(name, data, req, images)
+			if err != nil && (!images || strings.HasPrefix(d.Name(), "Dockerfile.") || strings.HasPrefix(d.Name(), "Containerfile.")) {
+				n.Warnings, err = append(n.Warnings, fmt.Sprintf("left out: %v", err)), nil
+			}
+			return err
 		}
 		return nil
 	})
@@ -79,19 +90,10 @@ func (n *Needs) addToolchain(req gomod.ToolchainRequest) error {
 	return err
 }
 
-func (n *Needs) addDockerfile(tree fs.FS, name string, req Request) error {
-	data, err := fs.ReadFile(tree, name)
-	if err != nil {
-		return err
-	}
+func (n *Needs) addDockerfile(name string, data []byte, req Request, images bool) error {
 	f := Parse(name, data)
 	if f.err != nil || f.broken {
 		return fmt.Errorf("%s can't be read as a Dockerfile: 'larder build --check' tells what is wrong with it", name)
-	}
-	if ref, _, _, ok := parser.DetectSyntax(data); ok {
-		if err := n.addImage(ref); err != nil {
-			return fmt.Errorf("%s: the syntax line: %w", name, err)
-		}
 	}
 	bases, err := f.Bases(req)
 	if err != nil {
@@ -104,8 +106,19 @@ func (n *Needs) addDockerfile(tree fs.FS, name string, req Request) error {
 			}
 		}
 	}
+	if !images {
+		return nil
+	}
+	if ref, _, _, ok := parser.DetectSyntax(data); ok {
+		if err := n.addImage(ref); err != nil {
+			return fmt.Errorf("%s: the syntax line: %w", name, err)
+		}
+	}
 	for _, i := range f.images(req) {
-		if err := n.addImage(i.name); err != nil {
+		err := n.addImage(i.name)
+		if err != nil && i.unset != "" {
+			n.Warnings = append(n.Warnings, fmt.Sprintf("%s:%d: left out: an image whose name isn't known: %s: give one with --build-arg", name, i.line, i.unset))
+		} else if err != nil {
 			return fmt.Errorf("%s:%d: %w", name, i.line, err)
 		}
 	}
@@ -123,26 +136,33 @@ func (n *Needs) addImage(name string) error {
 
 // An imageAt is the name of an image in a file.
 type imageAt struct {
-	name string
-	line int
+	name  string // as a build has it; variables without a value are empty
+	line  int
+	unset string // why it may be no name
 }
 
-// images returns the images that a file names: in FROM, COPY --from and RUN --mount=from. A name that holds a variable
-// which has no value is left out: it is known in a build only.
+// images returns the images that a file names: in FROM, COPY --from and RUN --mount=from.
 func (f File) images(req Request) (list []imageAt) {
 	env := f.globalArgs(req)
 	lex := shell.NewLex(f.escape)
 	stages := map[string]bool{"scratch": true, baseStatic: true}
 	add := func(name string, line int) {
 		word, err := lex.ProcessWordWithMatches(name, env)
-		if err != nil || len(word.Unmatched) > 0 || word.Result == "" {
+		if err != nil {
+			list = append(list, imageAt{name, line, err.Error()})
 			return
+		}
+		why := ""
+		if unset := slices.Sorted(maps.Keys(word.Unmatched)); len(unset) > 0 {
+			why = unset[0] + " has no value"
+		} else if word.Result == "" {
+			why = "it is empty"
 		}
 		name = strings.ToLower(word.Result)
 		_, number := strconv.Atoi(name)
 		kind, _, _ := strings.Cut(name, ":")
 		if !stages[name] && kind != baseGo && number != nil && !req.hasContext(word.Result) {
-			list = append(list, imageAt{word.Result, line})
+			list = append(list, imageAt{word.Result, line, why})
 		}
 	}
 	for _, st := range f.stages {

@@ -26,6 +26,7 @@ type Options struct {
 	NoImages   bool     // none of the images that Dockerfiles name
 	Tools      []string // PACKAGE@VERSION
 	BuildArgs  map[string]string
+	Warn       func(what string) // is told what is left out; nil for nobody
 }
 
 // toolchainPlatforms are what Larder builds on.
@@ -55,9 +56,7 @@ func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 			}
 		}
 		chosen = append(chosen, needs.Toolchains...)
-		if !o.NoImages {
-			req.Images = append(req.Images, needs.Images...)
-		}
+		req.Images = append(req.Images, needs.Images...)
 	}
 	for _, v := range o.Toolchains {
 		t, err := gomod.ChooseToolchain(gomod.ToolchainRequest{From: strings.TrimPrefix(v, "go")})
@@ -90,7 +89,12 @@ func readTree(dir string, o Options) (dialect.Needs, error) {
 	if !info.IsDir() {
 		return dialect.Needs{}, errors.New("it isn't a folder")
 	}
-	needs, err := dialect.ReadNeeds(os.DirFS(dir), dialect.Request{Platforms: o.Platforms, BuildPlatform: o.Platforms[0], BuildArgs: o.BuildArgs})
+	needs, err := dialect.ReadNeeds(os.DirFS(dir), dialect.Request{Platforms: o.Platforms, BuildPlatform: o.Platforms[0], BuildArgs: o.BuildArgs}, !o.NoImages)
+	for _, w := range needs.Warnings {
+		if o.Warn != nil {
+			o.Warn(dir + ": " + w)
+		}
+	}
 	if err == nil && len(needs.Modules) == 0 && len(needs.Images) == 0 {
 		err = errors.New("there is neither a go.mod nor a Dockerfile with base images in it")
 	}
