@@ -138,7 +138,7 @@ func openSources(ctx context.Context, dirs []string) (sources []goproxy.Source, 
 			var v *bundle.View
 			if v, err = b.View(ctx, bundle.ModulesName, bundle.ToolchainName, bundle.SumDBName); err == nil {
 				views = append(views, v)
-				sources = append(sources, goproxy.Source{Name: filepath.Base(dir), FS: v})
+				sources = append(sources, goproxy.SourceOf(dir, v))
 			}
 		}
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,14 @@ type Source struct {
 	// FS is laid out as a module proxy is: <escaped path>/@v/<escaped version>.info, .mod and .zip, and sumdb/<name>/… as
 	// package sumdbcopy writes it. Ranges are served of files that are io.Seekers.
 	FS fs.FS
+}
+
+// SourceOf returns the source that is a bundle in a folder, by the folder's own name: those who ask don't know where it is.
+func SourceOf(dir string, files fs.FS) Source {
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	return Source{filepath.Base(dir), files}
 }
 
 // A Proxy is a module proxy over sources. It implements http.Handler and holds nothing of what it serves.

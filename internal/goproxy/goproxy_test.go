@@ -110,6 +110,16 @@ func TestServe(t *testing.T) {
 	require.Equal(t, 14, n)
 }
 
+func TestSourceOf(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.Mkdir("stock", 0o755))
+	for _, dir := range []string{"stock", "./stock/", "stock/../stock"} {
+		require.Equal(t, "stock", SourceOf(dir, nil).Name)
+	}
+	t.Chdir("stock")
+	require.Equal(t, "stock", SourceOf(".", nil).Name)
+}
+
 func TestMissing(t *testing.T) {
 	p := New(bundles()...)
 	for target, want := range map[string]string{

@@ -49,7 +49,7 @@ func (i Installer) Install(ctx context.Context, name, dir string) (file string, 
 	if err != nil {
 		return "", err
 	}
-	url, stop, err := serve(filepath.Base(i.Bundle.Dir()), view)
+	url, stop, err := serve(i.Bundle.Dir(), view)
 	if err != nil {
 		return "", err
 	}
@@ -97,12 +97,12 @@ func (i Installer) find(ctx context.Context, name string) (bundle.Tool, error) {
 }
 
 // serve is a module proxy on loopback for as long as a tool is built.
-func serve(name string, files fs.FS) (url string, stop func(), err error) {
+func serve(dir string, files fs.FS) (url string, stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
 	}
-	srv := &http.Server{Handler: goproxy.New(goproxy.Source{Name: name, FS: files})}
+	srv := &http.Server{Handler: goproxy.New(goproxy.SourceOf(dir, files))}
 	go func() { _ = srv.Serve(l) }() // it ends with stop
 	return "http://" + l.Addr().String(), func() { srv.Close() }, nil
 }
