@@ -94,18 +94,12 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	if len(req.Modules.Text())+len(req.Toolchains)+len(req.Images) == 0 && f.vulnDB == "" && f.files == "" {
 		return fmt.Errorf("nothing to put into the bundle: name a folder with a go.mod, or what to add with --go, --tool or --image")
 	}
-	req.Folders = map[string]fs.FS{}
-	if f.files != "" {
-		req.Folders[bundle.FilesName] = os.DirFS(f.files)
+	var closeFolders func() error
+	req.Folders, closeFolders, err = f.folders(c.ctx, s)
+	if err != nil {
+		return err
 	}
-	if f.vulnDB != "" && !f.dryRun {
-		db, closeDB, dbErr := s.VulnDB(c.ctx, f.vulnDB)
-		if dbErr != nil {
-			return fmt.Errorf("--vulndb: %w", dbErr)
-		}
-		defer func() { err = errors.Join(err, closeDB()) }()
-		req.Folders[bundle.VulnDBName] = db
-	}
+	defer func() { err = errors.Join(err, closeFolders()) }()
 	folders, views, err := openFolders(c.ctx, f.from)
 	defer func() { err = errors.Join(err, views.Close()) }()
 	if err != nil {
@@ -140,6 +134,24 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 		return err
 	}
 	return c.tellBundle(b)
+}
+
+// folders opens what --files and --vulndb name. A dry run looks at what is on this machine.
+func (f *createFlags) folders(ctx context.Context, s *stock.Stocker) (list map[string]fs.FS, closeAll func() error, err error) {
+	list, closeAll = map[string]fs.FS{}, func() error { return nil }
+	if f.files != "" {
+		if info, err := os.Stat(f.files); err != nil || !info.IsDir() {
+			return nil, nil, fmt.Errorf("--files %s: it is no folder of this machine", f.files)
+		}
+		list[bundle.FilesName] = os.DirFS(f.files)
+	}
+	if f.vulnDB == "" || f.dryRun && stock.IsRemote(f.vulnDB) {
+		return list, closeAll, nil
+	}
+	if list[bundle.VulnDBName], closeAll, err = s.VulnDB(ctx, f.vulnDB); err != nil {
+		return nil, nil, fmt.Errorf("--vulndb: %w", err)
+	}
+	return list, closeAll, nil
 }
 
 // warn tells what the user should know, and what doesn't end the command.

@@ -235,6 +235,8 @@ func TestBundleRefuses(t *testing.T) {
 		{[]string{"bundle", "create", "-o", filepath.Join(empty, "b"), "--platform", "linux/x/y/z", w.context}, "--platform linux/x/y/z"},
 		{[]string{"bundle", "create", "-o", filepath.Join(empty, "b"), "--tool", "stringer", w.context}, "expected PACKAGE@VERSION"},
 		{[]string{"bundle", "create", "-o", filepath.Join(empty, "b"), "--go", "x", w.context}, "--go x: "},
+		{[]string{"bundle", "create", "--dry-run", "-o", filepath.Join(empty, "b"), "--files", "nowhere", w.context}, "--files nowhere: it is no folder of this machine"},
+		{[]string{"bundle", "create", "--dry-run", "-o", filepath.Join(empty, "b"), "--vulndb", empty, w.context}, "--vulndb: " + empty + " holds no Go vulnerability database"},
 		{[]string{"bundle", "verify", empty}, "is not a bundle"},
 		{[]string{"bundle", "ls", w.context}, "is not a bundle"},
 		{[]string{"bundle", "nope"}, "unknown command: larder bundle nope"},

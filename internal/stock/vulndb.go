@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/larder-build/larder/internal/modfetch"
 )
@@ -21,15 +22,12 @@ const maxVulnDB = 1 << 30
 // of one. Of a folder on the web its vulndb.zip is downloaded, which holds all of it. The caller closes it.
 func (s *Stocker) VulnDB(ctx context.Context, from string) (db fs.FS, closeDB func() error, err error) {
 	closeDB = func() error { return nil }
-	switch u, uerr := url.Parse(from); {
-	case uerr == nil && (u.Scheme == "https" || u.Scheme == "http"):
-		if db, closeDB, err = s.downloadDB(ctx, u); err != nil {
+	if IsRemote(from) {
+		if db, closeDB, err = s.downloadDB(ctx, from); err != nil {
 			return nil, nil, err
 		}
-	case uerr == nil && u.Scheme == "file":
-		db = os.DirFS(u.Path)
-	default:
-		db = os.DirFS(from)
+	} else {
+		db = os.DirFS(strings.TrimPrefix(from, "file://"))
 	}
 	if _, err := fs.Stat(db, "index/db.json"); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("%s holds no Go vulnerability database: it has no index/db.json", from), closeDB())
@@ -37,14 +35,23 @@ func (s *Stocker) VulnDB(ctx context.Context, from string) (db fs.FS, closeDB fu
 	return db, closeDB, nil
 }
 
-func (s *Stocker) downloadDB(ctx context.Context, u *url.URL) (fs.FS, func() error, error) {
+// IsRemote reports whether a vulnerability database is to be downloaded.
+func IsRemote(from string) bool {
+	return strings.HasPrefix(from, "https://") || strings.HasPrefix(from, "http://")
+}
+
+func (s *Stocker) downloadDB(ctx context.Context, from string) (fs.FS, func() error, error) {
+	u, err := url.Parse(from)
+	if err != nil || u.Host == "" {
+		return nil, nil, errors.New("this is no URL: expected one such as https://vuln.go.dev")
+	}
 	if path.Ext(u.Path) != ".zip" {
 		u = u.JoinPath("vulndb.zip")
 	}
 	name := path.Base(u.Path)
 	list, err := modfetch.ParseList(u.JoinPath("..").String())
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s is no URL: expected one such as https://vuln.go.dev", u.Redacted())
+		return nil, nil, err
 	}
 	dir, err := os.MkdirTemp("", "larder-vulndb-*")
 	if err != nil {
