@@ -64,7 +64,7 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.StringArrayVar(&f.Tools, "tool", nil, `Add a tool and all that it is built of (format: "PACKAGE@VERSION")`)
 	flags.StringVar(&f.vulnDB, "vulndb", "", "Add a Go vulnerability database: a folder, or the URL of one (https://vuln.go.dev) or of a zip of one")
 	flags.StringVar(&f.files, "files", "", "Add the files of a folder")
-	flags.StringArrayVar(&f.from, "from", nil, "Take from a bundle, or a folder in a module proxy's layout, before a network is asked")
+	flags.StringArrayVar(&f.from, "from", nil, "Take all that a bundle has, or a folder in a module proxy's layout, before a network is asked")
 	flags.StringVar(&f.since, "since", "", "Make a delta to this bundle, for the side that has it")
 	flags.StringVar(&f.ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
 	flags.StringArrayVar(&f.plain, "plain-http", nil, `Registry that has no TLS (format: "HOST[:PORT]"; those on loopback need not be named)`)
@@ -80,6 +80,12 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 		return err
 	}
 	s, err := c.stocker(f.ca)
+	if err != nil {
+		return err
+	}
+	var views bundle.Views
+	s.Folders, s.Bundles, views, err = openFolders(c.ctx, f.from)
+	defer func() { err = errors.Join(err, views.Close()) }()
 	if err != nil {
 		return err
 	}
@@ -100,22 +106,16 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeFolders()) }()
-	folders, views, err := openFolders(c.ctx, f.from)
-	defer func() { err = errors.Join(err, views.Close()) }()
-	if err != nil {
-		return err
-	}
 	if f.since != "" {
 		if req.Since, err = bundle.Open(f.since); err != nil {
 			return err
 		}
 	}
 	if f.dryRun {
-		sources := s.Sources(folders).Folders
-		return c.tellRequest(req, func(sum gomod.Sum) (int64, error) { return s.Size(c.ctx, sources, sum) })
+		return c.tellRequest(req, func(sum gomod.Sum) (int64, error) { return s.Size(c.ctx, sum) })
 	}
 	if !f.noSumDB {
-		if req.SumDB, err = s.SumDB(c.ctx); err != nil {
+		if req.SumDB, err = s.SumDB(); err != nil {
 			return err
 		}
 	}
@@ -127,7 +127,7 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	m := bundle.Maker{Sources: s.Sources(folders), Images: images, Tell: tally.add}
+	m := bundle.Maker{Sources: s.Sources(), Bundles: s.Bundles, Images: images, Tell: tally.add}
 	b, err := m.Create(c.ctx, f.output, req)
 	tally.stop()
 	if err != nil {
@@ -258,24 +258,24 @@ func (c *command) netrc() (*credentials.Store, string, error) {
 }
 
 // openFolders opens bundles and folders in a module proxy's layout. The caller closes the views, after an error too.
-func openFolders(ctx context.Context, names []string) (list []bundle.Folder, views bundle.Views, err error) {
+func openFolders(ctx context.Context, names []string) (list []bundle.Folder, bundles []*bundle.Bundle, views bundle.Views, err error) {
 	for _, name := range names {
 		if _, serr := os.Stat(filepath.Join(name, "index.json")); serr != nil {
 			if info, serr := os.Stat(name); serr != nil || !info.IsDir() {
-				return nil, views, fmt.Errorf("--from %s: it is no folder of this machine", name)
+				return nil, nil, views, fmt.Errorf("--from %s: it is no folder of this machine", name)
 			}
 			list = append(list, bundle.Folder{Name: name, FS: os.DirFS(name)})
 			continue
 		}
 		b, err := bundle.Open(name)
 		if err != nil {
-			return nil, views, fmt.Errorf("--from: %w", err)
+			return nil, nil, views, fmt.Errorf("--from: %w", err)
 		}
 		folder, view, err := b.Folder(ctx)
 		if err != nil {
-			return nil, views, fmt.Errorf("--from: %w", err)
+			return nil, nil, views, fmt.Errorf("--from: %w", err)
 		}
-		views, list = append(views, view), append(list, folder)
+		views, list, bundles = append(views, view), append(list, folder), append(bundles, b)
 	}
-	return list, views, nil
+	return list, bundles, views, nil
 }

@@ -136,6 +136,20 @@ func TestBundleToolOfTree(t *testing.T) {
 	require.Equal(t, "said\n", testkit.Run(t, filepath.Join(dir, "bin", "say")))
 }
 
+// Another bundle is as good as a network: what is made of it is the same.
+func TestBundleFrom(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	testkit.Module{Path: "tool.example/say", Version: "v1.0.0", Files: map[string]string{"main.go": "package main\n\nfunc main() {}\n"}}.Write(t, w.proxy)
+	args := []string{"bundle", "create", "--no-images", "--tool", "tool.example/say@v1.0.0", w.context, "-o"}
+	w.env = append(w.env, "GOFLAGS=-modcacherw")
+	w.larder(append(args, filepath.Join(dir, "a"))...)
+	offline := *w
+	offline.ns, offline.env = testkit.Offline(t), []string{"GOPROXY=http://127.0.0.1:1"}
+	offline.larder(append(args, filepath.Join(dir, "b"), "--from", filepath.Join(dir, "a"))...)
+	require.Empty(t, w.larder("bundle", "diff", filepath.Join(dir, "a"), filepath.Join(dir, "b")))
+}
+
 // Behind a company's certificate authority --ca is all that it takes, for the go command that is run, too.
 func TestBundleCA(t *testing.T) {
 	w := newWorld(t)

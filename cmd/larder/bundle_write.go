@@ -52,7 +52,7 @@ func (c *command) bundleMerge() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if sumdb, err = s.SumDB(c.ctx); err != nil {
+				if sumdb, err = s.SumDB(); err != nil {
 					return err
 				}
 			}

@@ -61,6 +61,7 @@ type SumDB struct {
 // A Maker makes bundles. Tell is called, by several goroutines, for each item that is at hand, with its bytes.
 type Maker struct {
 	Sources Sources
+	Bundles []*Bundle // whose images are taken before Images is asked
 	Images  ImageSource
 	Tell    func(what string, bytes int64)
 }
@@ -275,8 +276,10 @@ func (c *creation) sumdb(ctx context.Context) error {
 		return nil
 	}
 	rec := sumdbcopy.Recorder{Key: c.req.SumDB.Key, Remote: c.req.SumDB.Remote, Dir: c.staging}
-	for _, v := range c.views {
-		rec.Known = append(rec.Known, v)
+	for _, f := range c.Sources.Folders {
+		if v, ok := f.FS.(*View); ok { // a bundle's: the go command's cache has no copy, but records under heads of any time
+			rec.Known = append(rec.Known, v)
+		}
 	}
 	copied, err := rec.Record(ctx, mods)
 	if err != nil {

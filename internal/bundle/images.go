@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,23 +26,61 @@ type ImageSource interface {
 // images fetches base images.
 func (c *creation) images(ctx context.Context) error {
 	for _, ref := range c.req.Images {
-		name, desc, fetcher, err := c.Images.Resolve(ctx, ref)
+		item, desc, err := c.image(ctx, ref)
 		if err != nil {
 			return fmt.Errorf("image %s: %w", ref, err)
 		}
-		item, desc, err := c.b.fetchImage(ctx, desc, fetcher, c.req.Platforms)
-		if err != nil {
-			return fmt.Errorf("image %s: %w", ref, err)
-		}
-		item.Name, item.Origin = name, name
-		if known, ok := c.req.known[name]; ok {
+		if known, ok := c.req.known[item.Name]; ok {
 			item.Platform, item.From, item.Origin = known.Platform, known.From, known.Origin
 		}
-		c.b.setImage(name, desc)
-		c.parts = append(c.parts, part{image: name, items: []Item{item}})
+		c.b.setImage(item.Name, desc)
+		c.parts = append(c.parts, part{image: item.Name, items: []Item{item}})
 		c.Tell(item.ID(), item.Size)
 	}
 	return nil
+}
+
+// image fetches an image: from the first bundle at hand that has it for all platforms, else from its registry. It comes
+// out the same from either.
+func (c *creation) image(ctx context.Context, ref string) (Item, ocispec.Descriptor, error) {
+	for _, b := range c.Bundles {
+		known, err := b.imageFor(ctx, ref, c.req.Platforms)
+		if err != nil {
+			return Item{}, ocispec.Descriptor{}, err
+		}
+		if known == nil {
+			continue
+		}
+		item, desc, err := c.b.fetchImage(ctx, b.Images()[ref], fetcherOf{b}, c.req.Platforms)
+		item.Name, item.Origin, item.From = ref, known.Origin, cmp.Or(known.From, item.From)
+		return item, desc, err
+	}
+	name, desc, fetcher, err := c.Images.Resolve(ctx, ref)
+	if err != nil {
+		return Item{}, desc, err
+	}
+	item, desc, err := c.b.fetchImage(ctx, desc, fetcher, c.req.Platforms)
+	item.Name, item.Origin = name, name
+	return item, desc, err
+}
+
+// imageFor returns the item of an image that the bundle has for all of some platforms, or nil.
+func (b *Bundle) imageFor(ctx context.Context, ref string, want []string) (*Item, error) {
+	desc, ok := b.Images()[ref]
+	if !ok || own(ref) {
+		return nil, nil
+	}
+	items, err := b.Items(ctx)
+	for _, i := range items {
+		if i.Kind != KindImage || i.Name != ref {
+			continue
+		}
+		has := strings.Split(i.Platform, ",")
+		if images.IsManifestType(desc.MediaType) || !slices.ContainsFunc(want, func(p string) bool { return !slices.Contains(has, p) }) {
+			return &i, nil
+		}
+	}
+	return nil, err
 }
 
 // fetchImage fetches an image for some platforms, with what its index has of attestations for these. If they are all

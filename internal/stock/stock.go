@@ -11,10 +11,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/sumdbcopy"
+	"golang.org/x/mod/module"
 )
 
 // Options say what goes into a bundle.
@@ -34,7 +37,14 @@ var toolchainPlatforms = []string{"linux/amd64", "linux/arm64"}
 
 // Read reads the trees. Toolchains that Larder has no pin for are looked up in the checksum database.
 func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
-	req := bundle.Request{Platforms: o.Platforms, Images: slices.Clone(o.Images)}
+	req := bundle.Request{Platforms: o.Platforms}
+	for _, name := range o.Images {
+		ref, err := reference.ParseNormalizedNamed(name)
+		if err != nil {
+			return req, fmt.Errorf("--image %s: %w", name, err)
+		}
+		req.Images = append(req.Images, reference.TagNameOnly(ref).String())
+	}
 	var chosen []gomod.Toolchain
 	box, sums, err := s.tools(ctx, o.Tools)
 	if err != nil {
@@ -129,11 +139,14 @@ func (s *Stocker) lookUp(ctx context.Context, t gomod.Toolchain, platform string
 	if s.Go.GOSUMDB == "off" {
 		return "", errors.New("GOSUMDB=off, and only the checksum database can tell whether it is the real one: choose a release that Larder has a pin for, such as " + gomod.DefaultToolchain)
 	}
-	db, err := modfetch.NewDatabase(ctx, s.Client, s.Go.GOSUMDB, s.proxies)
+	m, err := modfetch.ToolchainModule(t.Version, platform)
 	if err != nil {
 		return "", err
 	}
-	m, err := modfetch.ToolchainModule(t.Version, platform)
+	if hash, err := s.copied(m); err != nil || hash != "" {
+		return hash, err
+	}
+	db, err := modfetch.NewDatabase(ctx, s.Client, s.Go.GOSUMDB, s.proxies)
 	if err != nil {
 		return "", err
 	}
@@ -142,4 +155,34 @@ func (s *Stocker) lookUp(ctx context.Context, t gomod.Toolchain, platform string
 		err = fmt.Errorf("the checksum database %s knows no such toolchain: is there such a release?", db.Name())
 	}
 	return hash, err
+}
+
+// copied returns the hash of a module that a bundle at hand has the checksum database's word on, or "".
+func (s *Stocker) copied(m module.Version) (string, error) {
+	key, err := modfetch.DatabaseKey(s.Go.GOSUMDB)
+	if err != nil {
+		return "", err
+	}
+	for _, f := range s.Folders {
+		if _, ok := f.FS.(*bundle.View); !ok {
+			continue // the go command's cache has records, but no copy that proves them
+		}
+		if has, err := sumdbcopy.Has(f.FS, key, m); err != nil || !has {
+			continue
+		}
+		db, err := sumdbcopy.NewClient(f.FS, key)
+		if err != nil {
+			return "", err
+		}
+		lines, err := db.Lookup(m.Path, m.Version)
+		if err != nil {
+			return "", fmt.Errorf("%s: its copy of the checksum database: %w", f.Name, err)
+		}
+		for _, line := range lines {
+			if sum, ok := strings.CutPrefix(line, m.Path+" "+m.Version+" "); ok {
+				return sum, nil
+			}
+		}
+	}
+	return "", nil
 }

@@ -3,11 +3,13 @@ package stock
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/rand"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/larder-build/larder/internal/bundle"
@@ -16,6 +18,8 @@ import (
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb"
+	"golang.org/x/mod/sumdb/note"
 )
 
 func newStocker(t *testing.T, s Settings, env ...string) *Stocker {
@@ -54,7 +58,7 @@ func TestFromVersionControl(t *testing.T) {
 				proxy.Fail("/", testkit.Status(http.StatusForbidden))
 			}
 			s := newStocker(t, Settings{GOPROXY: proxy.URL + test.then, GOPRIVATE: test.private, GOSUMDB: "off"}, append(env, "GOPRIVATE=git.example")...)
-			m := bundle.Maker{Sources: s.Sources(nil), Tell: func(string, int64) {}}
+			m := bundle.Maker{Sources: s.Sources(), Tell: func(string, int64) {}}
 			b, err := m.Create(t.Context(), t.TempDir(), bundle.Request{Modules: set})
 			require.NoError(t, err)
 			got, err := b.Verify(t.Context(), set, "")
@@ -227,4 +231,34 @@ func TestTreesDisagree(t *testing.T) {
 	require.ErrorContains(t, err, dirs[0])
 	require.ErrorContains(t, err, dirs[1])
 	require.ErrorContains(t, err, "a.example/lib@v1.0.0 is listed as h1:")
+}
+
+// What a bundle at hand has the checksum database's word on needs no database.
+func TestToolchainOfBundle(t *testing.T) {
+	dir := t.TempDir()
+	chosen := gomod.Toolchain{Version: "go1.26.1"} // of which there is no pin
+	line := testkit.Module{Path: gomod.ToolchainPath, Version: chosen.ModuleVersion("linux", "amd64"), Files: map[string]string{"VERSION": "go1.26.1"}}.Write(t, dir)
+	signer, key, err := note.GenerateKey(rand.Reader, "sum.example")
+	require.NoError(t, err)
+	db := httptest.NewServer(sumdb.NewServer(sumdb.NewTestServer(signer, func(string, string) ([]byte, error) { return []byte(line), nil })))
+	proxy := testkit.ServeProxy(t, dir)
+	online := newStocker(t, Settings{GOPROXY: proxy.URL, GOSUMDB: key + " " + db.URL})
+	opts := Options{Toolchains: []string{"1.26.1"}, Platforms: []string{"linux/amd64"}}
+	want, err := online.Read(t.Context(), opts)
+	require.NoError(t, err)
+	require.Equal(t, strings.Fields(line)[2], want.Toolchains[0].H1)
+	want.SumDB, err = online.SumDB()
+	require.NoError(t, err)
+	b, err := bundle.Maker{Sources: online.Sources(), Tell: func(string, int64) {}}.Create(t.Context(), t.TempDir(), want)
+	require.NoError(t, err)
+
+	db.Close()
+	behind := newStocker(t, Settings{GOPROXY: "off", GOSUMDB: key + " " + db.URL})
+	folder, view, err := b.Folder(t.Context())
+	require.NoError(t, err)
+	defer view.Close()
+	behind.Folders = []bundle.Folder{folder}
+	got, err := behind.Read(t.Context(), opts)
+	require.NoError(t, err)
+	require.Equal(t, want.Toolchains, got.Toolchains)
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/bundle"
@@ -31,8 +32,10 @@ type Stocker struct {
 	Go      Settings
 	Client  *modfetch.Client
 	Command string
-	Env     []string // of the go command
-	Roots   []byte   // PEM: all certificate authorities that it is to trust, and git; nil for those that they have
+	Env     []string         // of the go command
+	Folders []bundle.Folder  // at hand, to be looked into before a network is asked: bundles', and others
+	Bundles []*bundle.Bundle // at hand, of which tools are taken
+	Roots   []byte           // PEM: all certificate authorities that it is to trust, and git; nil for those that they have
 
 	proxies []modfetch.Entry
 }
@@ -51,7 +54,8 @@ func New(go_ Settings, client *modfetch.Client, command string, env []string) (*
 
 // Sources returns where modules come from. Folders that are at hand come first, of which the go command's own cache is
 // the last.
-func (s *Stocker) Sources(folders []bundle.Folder) bundle.Sources {
+func (s *Stocker) Sources() bundle.Sources {
+	folders := slices.Clone(s.Folders)
 	if s.Go.GOMODCACHE != "" {
 		cache := filepath.Join(s.Go.GOMODCACHE, "cache", "download")
 		if info, err := os.Stat(cache); err == nil && info.IsDir() {
@@ -128,25 +132,47 @@ func (s *Stocker) rootsFile() (env []string, remove func(), err error) {
 }
 
 // SumDB returns the checksum database that the settings name, to be copied from. It is the zero value where they turn it
-// off.
-func (s *Stocker) SumDB(ctx context.Context) (bundle.SumDB, error) {
-	if s.Go.GOSUMDB == "off" {
-		return bundle.SumDB{}, nil
-	}
-	db, err := modfetch.NewDatabase(ctx, s.Client, s.Go.GOSUMDB, s.proxies)
-	if err != nil {
+// off. Nobody is asked before there is something to ask.
+func (s *Stocker) SumDB() (bundle.SumDB, error) {
+	key, err := modfetch.DatabaseKey(s.Go.GOSUMDB)
+	if err != nil || key == "" {
 		return bundle.SumDB{}, err
 	}
-	return bundle.SumDB{Key: db.Key(), Remote: db, Unlisted: s.unlisted}, nil
+	return bundle.SumDB{Key: key, Remote: &database{of: s}, Unlisted: s.unlisted}, nil
+}
+
+// A database is found when it is first asked: a proxy may pass it on, which takes a request to know.
+type database struct {
+	of   *Stocker
+	mu   sync.Mutex
+	open *modfetch.Database
+}
+
+// Get implements sumdbcopy.Remote.
+func (d *database) Get(ctx context.Context, path string) ([]byte, error) {
+	db, err := d.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return db.Get(ctx, path)
+}
+
+func (d *database) find(ctx context.Context) (db *modfetch.Database, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open == nil {
+		d.open, err = modfetch.NewDatabase(ctx, d.of.Client, d.of.Go.GOSUMDB, d.of.proxies)
+	}
+	return d.open, err
 }
 
 // Size returns how many bytes the file of a go.sum line has, from a folder at hand or as a proxy tells.
-func (s *Stocker) Size(ctx context.Context, folders []bundle.Folder, sum gomod.Sum) (int64, error) {
+func (s *Stocker) Size(ctx context.Context, sum gomod.Sum) (int64, error) {
 	name, err := sum.File(".zip")
 	if err != nil {
 		return 0, err
 	}
-	for _, f := range folders {
+	for _, f := range s.Sources().Folders {
 		if info, err := fs.Stat(f.FS, name); err == nil {
 			return info.Size(), nil
 		}

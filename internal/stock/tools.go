@@ -174,6 +174,15 @@ func (s *Stocker) tool(ctx context.Context, spec string) (bundle.Tool, error) {
 	if err := module.CheckImportPath(pkg); err != nil {
 		return bundle.Tool{}, err
 	}
+	for _, b := range s.Bundles {
+		tools, err := b.Tools(ctx)
+		if err != nil {
+			return bundle.Tool{}, err
+		}
+		if i := slices.IndexFunc(tools, func(t bundle.Tool) bool { return t.Package == pkg && t.Version == query }); i >= 0 {
+			return tools[i], nil
+		}
+	}
 	if s.Command == "" {
 		return bundle.Tool{}, errors.New("there is no go command on this machine to find out what it needs: install Go")
 	}

@@ -1,0 +1,88 @@
+package bundle
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/sumdb"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// A database is a checksum database that vouches for the lines of a go.sum.
+type database struct {
+	http.Handler
+	key   string
+	asked atomic.Int64
+}
+
+func newDatabase(t *testing.T, sums string) *database {
+	signer, key, err := note.GenerateKey(rand.Reader, "sum.example")
+	require.NoError(t, err)
+	return &database{key: key, Handler: sumdb.NewServer(sumdb.NewTestServer(signer, func(path, version string) (lines []byte, err error) {
+		for line := range strings.Lines(sums) {
+			if strings.HasPrefix(line, path+" "+version+" ") || strings.HasPrefix(line, path+" "+version+"/go.mod ") {
+				lines = append(lines, line...)
+			}
+		}
+		return lines, nil
+	}))}
+}
+
+// Get implements sumdbcopy.Remote.
+func (d *database) Get(_ context.Context, path string) ([]byte, error) {
+	d.asked.Add(1)
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	if w.Code != http.StatusOK {
+		return nil, fmt.Errorf("%d: %w", w.Code, fs.ErrNotExist)
+	}
+	return w.Body.Bytes(), nil
+}
+
+// What a bundle at hand has is taken from it, images and the checksum database's word, too, and nobody is asked. What
+// comes out is what the network gives.
+func TestFromBundles(t *testing.T) {
+	d := newDepot(t)
+	db := newDatabase(t, d.sums)
+	create := func(m Maker, platforms ...string) (*Bundle, error) {
+		req := d.request()
+		req.Images, req.Platforms, req.SumDB = []string{d.Host + "/library/base:v1"}, platforms, SumDB{Key: db.key, Remote: db}
+		return m.Create(t.Context(), filepath.Join(t.TempDir(), "bundle"), req)
+	}
+	online := d.maker()
+	online.Images = client(t)
+	all, err := create(online, imagePlatforms...)
+	require.NoError(t, err)
+	want, err := create(online, "linux/amd64")
+	require.NoError(t, err)
+
+	from := func(b *Bundle) Maker {
+		folder, view, err := b.Folder(t.Context())
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, view.Close()) })
+		return Maker{Sources: Sources{Folders: []Folder{folder}}, Bundles: []*Bundle{b}, Images: Layouts{}, Tell: quiet}
+	}
+	asked := db.asked.Load()
+	got, err := create(from(all), "linux/amd64")
+	require.NoError(t, err)
+	require.Equal(t, want.Digest(), got.Digest())
+	same, err := create(from(all), imagePlatforms...)
+	require.NoError(t, err)
+	require.Equal(t, all.Digest(), same.Digest())
+	fewer, err := create(from(got), "linux/amd64")
+	require.NoError(t, err)
+	require.Equal(t, want.Digest(), fewer.Digest(), "of an image that has lost platforms before")
+	require.Equal(t, asked, db.asked.Load())
+
+	_, err = create(from(got), imagePlatforms...)
+	require.ErrorContains(t, err, "it is in none of the bundles", "the registry is asked for what the bundle has for other platforms")
+}
