@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -30,9 +31,9 @@ func (c *command) bundleServe() *cobra.Command {
 		Use:   "serve [OPTIONS] BUNDLE...",
 		Short: "Serve bundles as a module proxy",
 		Long: "Serve bundles as a module proxy, with what they have of the checksum database: desks set\n" +
-			"GOPROXY to its address and nothing else. Of several bundles the first that has a file\n" +
-			"wins. A bundle that changes is read again, and so it is on SIGHUP. The password or token\n" +
-			"comes from LARDER_SERVE_PASSWORD or LARDER_SERVE_TOKEN.",
+			"GOPROXY to its address and nothing else. Of several bundles that have a file the one that\n" +
+			"was written last wins. A bundle that changes is read again, and so it is on SIGHUP. The\n" +
+			"password or token comes from LARDER_SERVE_PASSWORD or LARDER_SERVE_TOKEN.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return fmt.Errorf("'%s' requires at least 1 argument\n\n%s", cmd.CommandPath(), hint(cmd))
@@ -83,14 +84,15 @@ func (c *command) runServe(o serve.Options, listen string, dirs []string) error 
 	return err
 }
 
-// reload gives the server the bundles anew when one of them has changed, or on SIGHUP, until stopped is closed.
+// reload gives the server the bundles anew when one of them has changed, or on SIGHUP, until stopped is closed. What can't
+// be read is tried again: a bundle that is being copied may lack a blob for a while.
 func (c *command) reload(s *serve.Server, dirs []string, views bundle.Views, stopped <-chan struct{}) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	seen := stamps(dirs)
+	seen, said := stamps(dirs), ""
 	for {
 		select {
 		case <-stopped:
@@ -98,40 +100,57 @@ func (c *command) reload(s *serve.Server, dirs []string, views bundle.Views, sto
 			return
 		case <-hup:
 		case <-tick.C:
-			if now := stamps(dirs); now == seen {
+			if stamps(dirs) == seen {
 				continue
 			}
 		}
-		seen = stamps(dirs)
-		sources, next, err := openSources(c.ctx, dirs)
-		if err == nil {
-			var released <-chan struct{}
-			if released, err = s.Reload(sources...); err == nil {
-				last := views
-				views = next
-				go func() { <-released; _ = last.Close() }()
-				fmt.Fprintln(c.stderr, "read the bundles again")
-				continue
+		now := stamps(dirs)
+		released, next, err := reopen(c.ctx, s, dirs)
+		if err != nil {
+			if text := err.Error(); text != said {
+				fmt.Fprintf(c.stderr, "WARNING: serving as before: %s\n", text)
+				said = text
 			}
-			err = errors.Join(err, next.Close())
+			continue
 		}
-		fmt.Fprintf(c.stderr, "WARNING: serving as before: %v\n", err)
+		last := views
+		go func() { <-released; _ = last.Close() }()
+		seen, said, views = now, "", next
+		fmt.Fprintln(c.stderr, "read the bundles again")
 	}
+}
+
+// reopen gives the server the bundles as they are now. The views before may be closed when released is.
+func reopen(ctx context.Context, s *serve.Server, dirs []string) (released <-chan struct{}, views bundle.Views, err error) {
+	sources, views, err := openSources(ctx, dirs)
+	if err != nil {
+		return nil, nil, err
+	}
+	if released, err = s.Reload(sources...); err != nil {
+		return nil, nil, errors.Join(err, views.Close())
+	}
+	return released, views, nil
 }
 
 // stamps tells whether an index.json has changed.
 func stamps(dirs []string) (all string) {
 	for _, dir := range dirs {
-		info, err := os.Stat(filepath.Join(dir, "index.json"))
-		if err == nil {
-			all += info.ModTime().String() + " "
-		}
+		all += written(dir).String() + " "
 	}
 	return all
 }
 
-// openSources opens bundles to be served. The caller closes the views.
+// written returns when a bundle got its index.json, which is the last that is written of one.
+func written(dir string) (at time.Time) {
+	if info, err := os.Stat(filepath.Join(dir, "index.json")); err == nil {
+		at = info.ModTime()
+	}
+	return at
+}
+
+// openSources opens bundles to be served, newest first. The caller closes the views.
 func openSources(ctx context.Context, dirs []string) (sources []goproxy.Source, views bundle.Views, err error) {
+	dirs = slices.SortedStableFunc(slices.Values(dirs), func(a, b string) int { return written(b).Compare(written(a)) })
 	for _, dir := range dirs {
 		b, err := bundle.Open(dir)
 		if err == nil {

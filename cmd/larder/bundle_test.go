@@ -3,12 +3,16 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
@@ -190,19 +194,90 @@ func TestBundleInRegistry(t *testing.T) {
 	require.Contains(t, out, "GOPROXY=off forbids to fetch them", "no image is tagged with another module set")
 }
 
+// serve starts serving a bundle, and returns where, and what the server says on stderr.
+func (w *world) serve(dirs ...string) (url string, stderr *bufio.Reader, cmd *exec.Cmd) {
+	cmd = w.command(append([]string{"bundle", "serve", "--listen", "127.0.0.1:0"}, dirs...)...)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(w.t, err)
+	said, err := cmd.StderrPipe()
+	require.NoError(w.t, err)
+	require.NoError(w.t, cmd.Start())
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(w.t, err)
+	return strings.TrimSpace(strings.TrimPrefix(line, "serving at ")), bufio.NewReader(said), cmd
+}
+
+// A bundle that comes file by file, its index.json first, is served when it is whole, and as it was until then.
+func TestBundleServeReloads(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	served, next := filepath.Join(dir, "stock"), filepath.Join(dir, "next")
+	w.larder("bundle", "create", "--no-images", "-o", served, w.context)
+	sums, err := os.ReadFile(filepath.Join(w.context, "go.sum"))
+	require.NoError(t, err)
+	w.write("go.sum", string(sums)+testkit.Module{Path: "c.example/more", Version: "v1.0.0"}.Write(t, w.proxy))
+	w.larder("bundle", "create", "--no-images", "-o", next, w.context)
+	url, stderr, cmd := w.serve(served)
+	list := func(module string) int {
+		resp, err := http.Get(url + "/" + module + "/@v/list")
+		require.NoError(t, err)
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	says := func(want string) {
+		line, err := stderr.ReadString('\n')
+		require.NoError(t, err)
+		require.Contains(t, line, want)
+	}
+
+	index, err := os.ReadFile(filepath.Join(next, "index.json"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(served, "index.json"), index, 0o644))
+	says("WARNING: serving as before: ")
+	require.Equal(t, 200, list("a.example/greet"))
+	require.Equal(t, 404, list("c.example/more"))
+	blobs, err := filepath.Glob(filepath.Join(next, "blobs", "sha256", "*"))
+	require.NoError(t, err)
+	for _, blob := range blobs {
+		to := filepath.Join(served, "blobs", "sha256", filepath.Base(blob))
+		if err := os.Link(blob, to); !errors.Is(err, fs.ErrExist) {
+			require.NoError(t, err)
+		}
+	}
+	for line := ""; !strings.Contains(line, "read the bundles again"); { // what is lacking may be another blob for a while
+		line, err = stderr.ReadString('\n')
+		require.NoError(t, err)
+	}
+	require.Equal(t, 200, list("c.example/more"))
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	_ = cmd.Wait() // its exit code is that of a stopped command
+}
+
+// Of several bundles the newest comes first, in whatever order they are named.
+func TestNewestFirst(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	w.larder("bundle", "create", "--no-images", "-o", at("a"), w.context)
+	for name, year := range map[string]int{"b": 2020, "c": 2022, "a": 2021} {
+		if name != "a" {
+			require.NoError(t, os.CopyFS(at(name), os.DirFS(at("a"))))
+		}
+		day := time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
+		require.NoError(t, os.Chtimes(filepath.Join(at(name), "index.json"), day, day))
+	}
+	sources, views, err := openSources(t.Context(), []string{at("a"), at("b"), at("c")})
+	require.NoError(t, err)
+	require.Equal(t, []string{"c", "a", "b"}, []string{sources[0].Name, sources[1].Name, sources[2].Name})
+	require.NoError(t, views.Close())
+}
+
 // A desk sets GOPROXY to the server, and nothing else but that there is no checksum database for what nobody published.
 func TestBundleServe(t *testing.T) {
 	w := newWorld(t)
 	dir := filepath.Join(t.TempDir(), "stock")
 	w.larder("bundle", "create", "--no-images", "-o", dir, w.context)
-	cmd := w.command("bundle", "serve", "--listen", "127.0.0.1:0", dir)
-	stdout, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	require.NoError(t, err)
-	url := strings.TrimSpace(strings.TrimPrefix(line, "serving at "))
-
+	url, _, cmd := w.serve(dir)
 	desk := func(args ...string) (string, error) {
 		cmd := exec.Command("go", args...)
 		cmd.Dir = w.context
