@@ -14,7 +14,6 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/credentials"
-	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/modfetch"
 	"github.com/larder-build/larder/internal/request"
 	"github.com/larder-build/larder/internal/stock"
@@ -69,7 +68,7 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.StringVar(&f.ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
 	flags.StringArrayVar(&f.plain, "plain-http", nil, `Registry that has no TLS (format: "HOST[:PORT]"; those on loopback need not be named)`)
 	flags.BoolVar(&f.noSumDB, "no-sumdb", false, "Don't copy what the checksum database says: desks that use the bundle then need GONOSUMDB")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "Tell what would be in the bundle, and fetch nothing")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "Tell what would be in the bundle, its size and what is to be fetched, and fetch nothing of it")
 	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output ("auto", "none", "plain", "tty")`)
 	_ = cmd.MarkFlagRequired("output")
 	return cmd
@@ -111,17 +110,17 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 			return err
 		}
 	}
+	images, err := c.registries(f.ca, f.plain)
+	if err != nil {
+		return err
+	}
 	if f.dryRun {
-		return c.tellRequest(req, func(sum gomod.Sum) (int64, error) { return s.Size(c.ctx, sum) })
+		return c.dryRun(s, req, images, f.output, f.since)
 	}
 	if !f.noSumDB {
 		if req.SumDB, err = s.SumDB(); err != nil {
 			return err
 		}
-	}
-	images, err := c.registries(f.ca, f.plain)
-	if err != nil {
-		return err
 	}
 	tally, err := c.tally(f.progress, "stocked")
 	if err != nil {

@@ -232,40 +232,6 @@ func (c *command) bundleDiff() *cobra.Command {
 	}
 }
 
-// tellRequest lists what a bundle would hold.
-func (c *command) tellRequest(req bundle.Request, sizes func(gomod.Sum) (int64, error)) error {
-	w := tabwriter.NewWriter(c.stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "KIND\tNAME\tVERSION\tPLATFORM\tSIZE")
-	var total int64
-	size := func(s gomod.Sum) string {
-		n, err := sizes(s)
-		if err != nil {
-			return "?"
-		}
-		total += n
-		return units.HumanSize(float64(n))
-	}
-	for _, s := range req.Modules.Zips() {
-		fmt.Fprintf(w, "%s\t%s\t%s\t\t%s\n", bundle.KindModule, s.Path, s.Version, size(s))
-	}
-	for _, t := range req.Toolchains {
-		s := t.Sum(t.Platform, t.H1)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", bundle.KindToolchain, s.Path, t.Version, t.Platform, size(s))
-	}
-	for _, name := range req.Images {
-		fmt.Fprintf(w, "%s\t%s\t\t%s\t\n", bundle.KindImage, name, strings.Join(req.Platforms, ","))
-	}
-	for _, t := range req.Tools {
-		fmt.Fprintf(w, "%s\t%s\t%s\t\t\n", bundle.KindTool, t.Package, t.Version)
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintf(c.stdout, "%d modules, %d go.mod files, %d toolchains, %d images: %s without the images\n",
-		len(req.Modules.Zips()), len(req.Modules.GoMods()), len(req.Toolchains), len(req.Images), units.HumanSize(float64(total)))
-	return nil
-}
-
 // tellBundle says what came of making a bundle.
 func (c *command) tellBundle(b *bundle.Bundle) error {
 	items, err := b.Items(c.ctx)

@@ -45,6 +45,7 @@ func TestBundle(t *testing.T) {
 	require.Regexp(t, `(?s)KIND .*module +a\.example/greet +v1\.2\.0 .*toolchain +golang\.org/toolchain +go1\.26\.10 .*2 modules, 2 go\.mod files, 1 toolchains`, w.larder("bundle", "create", "--dry-run", "--no-images", "-o", at("b"), w.context))
 	require.NoDirExists(t, at("b"))
 	require.Contains(t, w.larder("bundle", "create", "--no-images", "-o", at("b"), w.context), "2 modules, 0 go.mod files, 1 toolchains, 0 images, 0 tools")
+	require.Regexp(t, `golang\.org/toolchain +go1\.26\.10 +linux/\w+ +[\d.]+MB +0B\n.*[\d.]+MB, 0B of it to fetch\n$`, w.larder("bundle", "create", "--dry-run", "--no-images", "-o", at("b"), w.context))
 	require.Contains(t, w.larder("bundle", "verify", "--go-sum", filepath.Join(w.context, "go.sum"), at("b")), "2 modules, 0 go.mod files, 1 toolchains")
 	require.Regexp(t, `module +b\.example/Name/v2 +v2\.0\.1 .* 2020-01-01 +file:///`, w.larder("bundle", "ls", at("b")))
 	var told struct {

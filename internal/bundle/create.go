@@ -102,6 +102,7 @@ type creation struct {
 	staging string
 	parts   []part
 	views   Views
+	pass    func(ocispec.Descriptor) bool // whether a blob of an image is left out; nil for none
 }
 
 func (c *creation) run(ctx context.Context, old *Bundle) (err error) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -85,4 +86,31 @@ func TestFromBundles(t *testing.T) {
 
 	_, err = create(from(got), imagePlatforms...)
 	require.ErrorContains(t, err, "it is in none of the bundles", "the registry is asked for what the bundle has for other platforms")
+}
+
+// The size of an image is known from its manifests, and what is in a bundle needn't be fetched.
+func TestImageSize(t *testing.T) {
+	d := newDepot(t)
+	ref := d.Host + "/library/base:v1"
+	items, err := d.b.Items(t.Context())
+	require.NoError(t, err)
+	image := items[slices.IndexFunc(items, func(i Item) bool { return i.Kind == KindImage })]
+	m := Maker{Images: client(t)}
+	fetched := d.Fetched()
+	size, missing, err := m.ImageSize(t.Context(), ref, imagePlatforms)
+	require.NoError(t, err)
+	require.Equal(t, image.Size, size)
+	require.Greater(t, missing, int64(1_000_000), "two layers")
+	require.Less(t, missing, size)
+	size, missing, err = m.ImageSize(t.Context(), ref, imagePlatforms[:1], d.b)
+	require.NoError(t, err)
+	require.Less(t, size, image.Size)
+	require.Zero(t, missing)
+	require.Less(t, d.Fetched()-fetched, int64(10_000), "no layer")
+	m.Bundles = []*Bundle{d.b}
+	size, missing, err = m.ImageSize(t.Context(), ref, imagePlatforms)
+	require.NoError(t, err)
+	require.Equal(t, []int64{image.Size, 0}, []int64{size, missing})
+	_, _, err = m.ImageSize(t.Context(), d.Host+"/library/none:v1", imagePlatforms)
+	require.ErrorContains(t, err, "none")
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -51,7 +52,7 @@ func (c *creation) image(ctx context.Context, ref string) (Item, ocispec.Descrip
 		if known == nil {
 			continue
 		}
-		item, desc, err := c.b.fetchImage(ctx, b.Images()[ref], fetcherOf{b}, c.req.Platforms)
+		item, desc, err := c.b.fetchImage(ctx, b.Images()[ref], c.blobs(ctx, fetcherOf{b}), c.req.Platforms)
 		item.Name, item.Origin, item.From = ref, known.Origin, cmp.Or(known.From, item.From)
 		return item, desc, err
 	}
@@ -59,9 +60,46 @@ func (c *creation) image(ctx context.Context, ref string) (Item, ocispec.Descrip
 	if err != nil {
 		return Item{}, desc, err
 	}
-	item, desc, err := c.b.fetchImage(ctx, desc, fetcher, c.req.Platforms)
+	item, desc, err := c.b.fetchImage(ctx, desc, c.blobs(ctx, fetcher), c.req.Platforms)
 	item.Name, item.Origin = name, name
 	return item, desc, err
+}
+
+// blobs returns what gets a blob.
+func (c *creation) blobs(ctx context.Context, fetcher remotes.Fetcher) func(ocispec.Descriptor) error {
+	return func(desc ocispec.Descriptor) error {
+		if c.pass != nil && c.pass(desc) {
+			return nil
+		}
+		return c.b.fetchBlob(ctx, fetcher, desc)
+	}
+}
+
+// ImageSize returns how many bytes a bundle would have of an image for some platforms, and how many of these are in none
+// of the bundles, nor in have. Manifests are all that is fetched.
+func (m Maker) ImageSize(ctx context.Context, ref string, platforms []string, have ...*Bundle) (size, missing int64, err error) {
+	dir, err := os.MkdirTemp("", "larder-manifests-*")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer os.RemoveAll(dir)
+	scratch, err := open(dir)
+	if err != nil {
+		return 0, 0, err
+	}
+	c := &creation{Maker: m, req: Request{Platforms: platforms}, b: scratch}
+	have = append(have, m.Bundles...)
+	c.pass = func(desc ocispec.Descriptor) bool {
+		if refers(desc) {
+			return false
+		}
+		if !slices.ContainsFunc(have, func(b *Bundle) bool { return b.has(ctx, desc) }) {
+			missing += desc.Size
+		}
+		return true
+	}
+	item, _, err := c.image(ctx, ref)
+	return item.Size, missing, err
 }
 
 // imageFor returns the item of an image that the bundle has for all of some platforms, or nil.
@@ -85,9 +123,9 @@ func (b *Bundle) imageFor(ctx context.Context, ref string, want []string) (*Item
 
 // fetchImage fetches an image for some platforms, with what its index has of attestations for these. If they are all
 // that the index has, it is kept as it is; else one with fewer manifests takes its place, and the item tells from which.
-func (b *Bundle) fetchImage(ctx context.Context, desc ocispec.Descriptor, fetcher remotes.Fetcher, want []string) (Item, ocispec.Descriptor, error) {
+func (b *Bundle) fetchImage(ctx context.Context, desc ocispec.Descriptor, fetch func(ocispec.Descriptor) error, want []string) (Item, ocispec.Descriptor, error) {
 	item := Item{Kind: KindImage}
-	if err := b.fetchBlob(ctx, fetcher, desc); err != nil {
+	if err := fetch(desc); err != nil {
 		return item, desc, err
 	}
 	if images.IsIndexType(desc.MediaType) && len(want) > 0 {
@@ -105,7 +143,7 @@ func (b *Bundle) fetchImage(ctx context.Context, desc ocispec.Descriptor, fetche
 		}
 		seen[d.Digest] = true
 		item.Size += d.Size
-		if err := b.fetchBlob(ctx, fetcher, d); err != nil {
+		if err := fetch(d); err != nil {
 			return err
 		}
 		children, err := b.children(ctx, d)

@@ -166,19 +166,21 @@ func (d *database) find(ctx context.Context) (db *modfetch.Database, err error) 
 	return d.open, err
 }
 
-// Size returns how many bytes the file of a go.sum line has, from a folder at hand or as a proxy tells.
-func (s *Stocker) Size(ctx context.Context, sum gomod.Sum) (int64, error) {
+// Size returns how many bytes the file of a go.sum line has, from a folder at hand or as a proxy tells, and whether it is at
+// hand.
+func (s *Stocker) Size(ctx context.Context, sum gomod.Sum) (size int64, have bool, err error) {
 	name, err := sum.File(".zip")
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	for _, f := range s.Sources().Folders {
 		if info, err := fs.Stat(f.FS, name); err == nil {
-			return info.Size(), nil
+			return info.Size(), true, nil
 		}
 	}
 	if s.private(sum.Path) {
-		return 0, fs.ErrNotExist
+		return 0, false, fs.ErrNotExist
 	}
-	return s.Client.Size(ctx, s.proxies, name)
+	size, err = s.Client.Size(ctx, s.proxies, name)
+	return size, false, err
 }
