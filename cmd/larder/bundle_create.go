@@ -115,7 +115,7 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 		return err
 	}
 	if f.dryRun {
-		return c.dryRun(s, req, images, f.output, f.since)
+		return c.dryRun(s, req, images, f.output)
 	}
 	if !f.noSumDB {
 		if req.SumDB, err = s.SumDB(); err != nil {

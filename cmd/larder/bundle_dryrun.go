@@ -15,21 +15,22 @@ import (
 )
 
 // dryRun tells what 'larder bundle create' would put into a bundle, and how much of that it would fetch: not what is in
-// bundles in dirs, where there are any, in those of --from or in the module cache.
-func (c *command) dryRun(s *stock.Stocker, req bundle.Request, images bundle.ImageSource, dirs ...string) (err error) {
-	var there []string
-	for _, dir := range dirs {
-		if _, err := os.Stat(filepath.Join(dir, "index.json")); err == nil && dir != "" {
-			there = append(there, dir)
-		}
-	}
+// the bundle that is there, in those of --since and --from or in the module cache.
+func (c *command) dryRun(s *stock.Stocker, req bundle.Request, images bundle.ImageSource, output string) (err error) {
 	m := bundle.Maker{Bundles: s.Bundles, Images: images}
-	folders, have, views, err := openFolders(c.ctx, there)
+	var have []*bundle.Bundle
+	var views bundle.Views
 	defer func() { err = errors.Join(err, views.Close()) }()
-	if err != nil {
-		return err
+	for _, b := range []*bundle.Bundle{req.Since, bundleAt(output)} {
+		if b == nil {
+			continue
+		}
+		folder, view, err := b.Folder(c.ctx)
+		if err != nil {
+			continue // it is damaged, and what is made takes its place
+		}
+		have, views, s.Folders = append(have, b), append(views, view), append(s.Folders, folder)
 	}
-	s.Folders = append(folders, s.Folders...)
 	t := &estimate{w: tabwriter.NewWriter(c.stdout, 0, 0, 3, ' ', 0)}
 	fmt.Fprintln(t.w, "KIND\tNAME\tVERSION\tPLATFORM\tSIZE\tTO FETCH")
 	file := func(kind, version, platform string, sum gomod.Sum) {
@@ -61,6 +62,18 @@ func (c *command) dryRun(s *stock.Stocker, req bundle.Request, images bundle.Ima
 	}
 	fmt.Fprintln(c.stdout)
 	return err
+}
+
+// bundleAt opens the bundle in a folder, or returns nil where there is none; it leaves the disk as it is.
+func bundleAt(dir string) *bundle.Bundle {
+	if _, err := os.Stat(filepath.Join(dir, "index.json")); err != nil {
+		return nil
+	}
+	b, err := bundle.Open(dir)
+	if err != nil {
+		return nil
+	}
+	return b
 }
 
 // An estimate adds up what it lists.
