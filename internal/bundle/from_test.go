@@ -18,21 +18,24 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// A database is a checksum database that vouches for the lines of a go.sum.
+// A database is a checksum database that vouches for what is in stock.
 type database struct {
 	http.Handler
 	key   string
 	asked atomic.Int64
 }
 
-func newDatabase(t *testing.T, sums string) *database {
+func newDatabase(s *stock) *database {
 	signer, key, err := note.GenerateKey(rand.Reader, "sum.example")
-	require.NoError(t, err)
+	require.NoError(s.t, err)
 	return &database{key: key, Handler: sumdb.NewServer(sumdb.NewTestServer(signer, func(path, version string) (lines []byte, err error) {
-		for line := range strings.Lines(sums) {
+		for line := range strings.Lines(s.sums) {
 			if strings.HasPrefix(line, path+" "+version+" ") || strings.HasPrefix(line, path+" "+version+"/go.mod ") {
 				lines = append(lines, line...)
 			}
+		}
+		if lines == nil {
+			return nil, fs.ErrNotExist
 		}
 		return lines, nil
 	}))}
@@ -53,7 +56,7 @@ func (d *database) Get(_ context.Context, path string) ([]byte, error) {
 // comes out is what the network gives.
 func TestFromBundles(t *testing.T) {
 	d := newDepot(t)
-	db := newDatabase(t, d.sums)
+	db := newDatabase(d.stock)
 	create := func(m Maker, platforms ...string) (*Bundle, error) {
 		req := d.request()
 		req.Images, req.Platforms, req.SumDB = []string{d.Host + "/library/base:v1"}, platforms, SumDB{Key: db.key, Remote: db}

@@ -1,10 +1,6 @@
 package bundle
 
 import (
-	"context"
-	"crypto/rand"
-	"io/fs"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -12,40 +8,12 @@ import (
 	"github.com/larder-build/larder/internal/testkit"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/mod/sumdb"
-	"golang.org/x/mod/sumdb/note"
 )
-
-// database is a checksum database of what go.sum has. It implements sumdbcopy.Remote.
-type database struct{ *sumdb.Server }
-
-// Get implements sumdbcopy.Remote.
-func (d database) Get(_ context.Context, path string) ([]byte, error) {
-	rec := httptest.NewRecorder()
-	d.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
-	if rec.Code != 200 {
-		return nil, fs.ErrNotExist
-	}
-	return rec.Body.Bytes(), nil
-}
 
 // database is one of the stock's modules and toolchains.
 func (s *stock) database() SumDB {
-	skey, vkey, err := note.GenerateKey(rand.Reader, "sum.example.com")
-	require.NoError(s.t, err)
-	server := sumdb.NewTestServer(skey, func(path, version string) ([]byte, error) {
-		var lines string
-		for line := range strings.Lines(s.sums) {
-			if strings.HasPrefix(line, path+" "+version+" ") || strings.HasPrefix(line, path+" "+version+"/go.mod ") {
-				lines += line
-			}
-		}
-		if lines == "" {
-			return nil, fs.ErrNotExist
-		}
-		return []byte(lines), nil
-	})
-	return SumDB{Key: vkey, Remote: database{sumdb.NewServer(server)}}
+	db := newDatabase(s)
+	return SumDB{Key: db.key, Remote: db}
 }
 
 // toolchain adds a toolchain that Larder has no pin of.
