@@ -53,6 +53,7 @@ func (c *command) bundleServe() *cobra.Command {
 }
 
 func (c *command) runServe(o serve.Options, listen string, dirs []string) error {
+	seen := stamps(dirs) // before they are read: a change from then on is one to be seen
 	sources, views, err := openSources(c.ctx, dirs)
 	if err != nil {
 		return err
@@ -76,7 +77,7 @@ func (c *command) runServe(o serve.Options, listen string, dirs []string) error 
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		c.reload(s, dirs, views, stopped)
+		c.reload(s, dirs, seen, views, stopped)
 	}()
 	err = s.Serve(c.ctx, l)
 	close(stopped)
@@ -84,15 +85,16 @@ func (c *command) runServe(o serve.Options, listen string, dirs []string) error 
 	return err
 }
 
-// reload gives the server the bundles anew when one of them has changed, or on SIGHUP, until stopped is closed. What can't
+// reload gives the server the bundles anew when their stamps are no longer those that were seen, or on SIGHUP, until stopped
+// is closed. What can't
 // be read is tried again: a bundle that is being copied may lack a blob for a while.
-func (c *command) reload(s *serve.Server, dirs []string, views bundle.Views, stopped <-chan struct{}) {
+func (c *command) reload(s *serve.Server, dirs []string, seen string, views bundle.Views, stopped <-chan struct{}) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	seen, said := stamps(dirs), ""
+	said := ""
 	for {
 		select {
 		case <-stopped:
