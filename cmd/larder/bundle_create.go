@@ -91,7 +91,7 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	if f.BuildArgs, err = request.BuildArgs(append([]string{"GOTOOLCHAIN"}, f.args...), c.env); err != nil {
 		return err
 	}
-	f.Warn = c.warn
+	f.Warn, f.SumDB = c.warn, !f.noSumDB
 	req, err := s.Read(c.ctx, f.Options)
 	if err != nil {
 		return err

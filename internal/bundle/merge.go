@@ -178,8 +178,8 @@ func (f fetcherOf) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadC
 	}{content.NewReader(ra), ra}, nil
 }
 
-// Prune leaves a bundle with the modules and toolchains that a request names, and those of the tools in it; images, tools
-// and files stay, and so does what the checksum database said. No network is asked.
+// Prune leaves a bundle with the modules, toolchains and tools that a request names, and with the other tools in it and
+// their modules; images and files stay, and so does what the checksum database said. No network is asked.
 func Prune(ctx context.Context, b *Bundle, want Request) (pruned *Bundle, err error) {
 	req := Request{Folders: map[string]fs.FS{}, known: map[string]Item{}}
 	c := collector{req: &req, from: map[string]source{}}
@@ -187,6 +187,13 @@ func Prune(ctx context.Context, b *Bundle, want Request) (pruned *Bundle, err er
 	defer func() { err = errors.Join(err, views.Close()) }()
 	if err != nil {
 		return nil, err
+	}
+	had := req.Tools
+	req.Tools = slices.Clone(want.Tools) // in the place of those in the bundle, whose go.sum may be older
+	for _, t := range had {
+		if !slices.ContainsFunc(want.Tools, func(w Tool) bool { return w.Name == t.Name }) {
+			req.Tools = append(req.Tools, t)
+		}
 	}
 	sums := []gomod.File{{Name: "go.sum", Data: want.Modules.Text()}}
 	for _, t := range req.Tools {

@@ -1,8 +1,10 @@
 package bundle
 
 import (
+	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -63,6 +65,44 @@ func TestMergeFilesAndTools(t *testing.T) {
 		require.ErrorContains(t, err, tt.other.Dir())
 		require.NoDirExists(t, dir)
 	}
+}
+
+// A tool of the trees takes the place of the one that the bundle has by that name, and its modules go.
+func TestPruneTools(t *testing.T) {
+	s := newStock(t, 3)
+	tool := lib("v1.0.0")
+	old := tool
+	tool.GoSum, old.GoSum = s.moduleSums(0), s.moduleSums(0, 1)
+	kept := Tool{Name: "kept", Package: "m2.example/lib/kept", Version: "v1.0.0", GoMod: []byte("module tools\n\nrequire m2.example/lib v1.0.0\n"), GoSum: s.moduleSums(2)}
+	req := s.request()
+	req.Tools = []Tool{old, kept}
+	b := s.create(t.TempDir(), req)
+	pruned, err := Prune(t.Context(), b, Request{Tools: []Tool{tool}})
+	require.NoError(t, err)
+	tools, err := pruned.Tools(t.Context())
+	require.NoError(t, err)
+	require.ElementsMatch(t, []Tool{tool, kept}, tools)
+	items, err := pruned.Items(t.Context())
+	require.NoError(t, err)
+	var modules []string
+	for _, i := range items {
+		if i.Kind == KindModule {
+			modules = append(modules, i.Name)
+		}
+	}
+	require.Equal(t, []string{"m0.example/lib", "m2.example/lib"}, modules)
+}
+
+// moduleSums returns what go.sum has of some of the stock's modules.
+func (s *stock) moduleSums(numbers ...int) (text []byte) {
+	for line := range strings.Lines(s.sums) {
+		for _, n := range numbers {
+			if strings.HasPrefix(line, fmt.Sprintf("m%d.example/lib ", n)) {
+				text = append(text, line...)
+			}
+		}
+	}
+	return text
 }
 
 func TestMergeOfToolchainsThatDisagree(t *testing.T) {

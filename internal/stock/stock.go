@@ -29,7 +29,8 @@ type Options struct {
 	NoImages   bool     // none of the images that Dockerfiles name
 	Tools      []string // PACKAGE@VERSION
 	BuildArgs  map[string]string
-	Warn       func(what string) // is told what is left out; nil for nobody
+	SumDB      bool              // the checksum database will be asked about modules
+	Warn       func(what string) // is told what is left out, and what may get about; nil for nobody
 }
 
 // toolchainPlatforms are what Larder builds on.
@@ -58,6 +59,9 @@ func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 		for _, m := range needs.Modules {
 			if m.Set.Empty() {
 				continue
+			}
+			if leak := s.leak(m, o.SumDB); leak != "" && o.Warn != nil {
+				o.Warn(dir + ": " + leak)
 			}
 			sums = append(sums, gomod.File{Name: dir + ": " + m.Dir + "/go.sum", Data: m.Set.Text()})
 			req.Keys = append(req.Keys, m.Set.Key())

@@ -182,6 +182,34 @@ func TestToolLines(t *testing.T) {
 	require.ErrorContains(t, err, "say which with --tool")
 }
 
+// What looks private is told of before anybody is asked for it.
+func TestLeak(t *testing.T) {
+	dir := testkit.Tree(t, "-- go.mod --\nmodule git.acme.example/app\n\ngo 1.26\n\nrequire (\n\texample.com/dep v1.0.0\n\tgit.acme.example/lib v1.0.0\n)\n-- go.sum --\n"+
+		"example.com/dep v1.0.0 h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\ngit.acme.example/lib v1.0.0 h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n")
+	const looks = ": git.acme.example/lib looks private: it is on the code host of the main module; what isn't at hand is asked of "
+	for _, test := range []struct {
+		settings Settings
+		sumdb    bool
+		want     string
+	}{
+		{Settings{}, true, looks + "https://proxy.golang.org and the checksum database: set GOPRIVATE=git.acme.example, unless that may be"},
+		{Settings{GOPROXY: "https://athens.acme.example,https://proxy.golang.org|direct"}, false, looks + "https://proxy.golang.org: set "},
+		{Settings{GOPROXY: "https://athens.acme.example"}, true, looks + "the checksum database: set "},
+		{Settings{GOPROXY: "https://athens.acme.example", GOSUMDB: "off"}, true, ""},
+		{Settings{GONOPROXY: "git.acme.example"}, true, looks + "the checksum database: set "},
+		{Settings{GOPRIVATE: "git.acme.example"}, true, ""},
+	} {
+		told := ""
+		_, err := newStocker(t, test.settings).Read(t.Context(), Options{Dirs: []string{dir}, Platforms: []string{"linux/amd64"}, SumDB: test.sumdb, Warn: func(what string) { told += what }})
+		require.NoError(t, err)
+		if test.want == "" {
+			require.Empty(t, told, "%+v", test.settings)
+		} else {
+			require.Contains(t, told, dir+test.want, "%+v", test.settings)
+		}
+	}
+}
+
 func TestVulnDB(t *testing.T) {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
