@@ -45,6 +45,9 @@ var examples = map[string]func(*example){
 	"static":   (*example).static,
 	"tests":    (*example).tests,
 	"version":  (*example).version,
+
+	"private":   nil, // by the command's tests, which have its git server
+	"workspace": (*example).workspace,
 }
 
 // An example is built as it is by a gateway whose context is its folder.
@@ -300,16 +303,35 @@ func (e *example) generate() {
 	require.Equal(e.t, "Hallo, World!\n", e.onPlatforms(root, "usr/local/bin/greet", "-lang", "de", "World"))
 }
 
-func (e *example) bake() {
-	commands, out := []string{"enqueue", "worker", "status"}, e.t.TempDir()
+// byBake builds the targets of an example's bake file, and returns the folder that has a folder for each.
+func (e *example) byBake(targets ...string) (out string) {
+	out = e.t.TempDir()
 	args := []string{"bake", "-f", filepath.Join(e.context, "docker-bake.hcl"), "--set", "*.context=" + e.context, "--set", "*.args.GOPROXY=" + e.proxy}
 	for _, context := range e.contexts("*.contexts.") {
 		args = append(args, "--set", context)
 	}
-	for _, command := range commands {
-		args = append(args, "--set", command+".output=type=local,dest="+filepath.Join(out, command))
+	for _, target := range targets {
+		args = append(args, "--set", target+".output=type=local,dest="+filepath.Join(out, target))
 	}
 	e.buildx(args...)
+	return out
+}
+
+// workspace has all levels of the dialect make the same of a tree.
+func (e *example) workspace() {
+	levels := []string{"plain", "go", "run"}
+	out := e.byBake(levels...)
+	for _, level := range levels {
+		require.Equal(e.t, "hello from api, of a workspace\nFIPS 140: true\n", testkit.Run(e.t, filepath.Join(out, level, "usr/local/bin/api")), level)
+	}
+	built := e.t.TempDir() // by the command, without the build argument
+	testkit.Run(e.t, testkit.Larder(e.t, "larder"), "build", "--builder", e.addr, "--build-arg", "GOPROXY="+e.proxy, "-o", built, e.context)
+	require.Equal(e.t, "hello from api, of a workspace\nFIPS 140: false\n", testkit.Run(e.t, filepath.Join(built, "usr/local/bin/api")))
+}
+
+func (e *example) bake() {
+	commands := []string{"enqueue", "worker", "status"}
+	out := e.byBake(commands...)
 	e.t.Setenv("SPOOL", e.t.TempDir())
 	run := func(command string, args ...string) string {
 		return e.onPlatforms(filepath.Join(out, command), "usr/local/bin/"+command, args...)

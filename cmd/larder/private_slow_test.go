@@ -31,6 +31,17 @@ func TestSlowPrivateModulesByDocker(t *testing.T) {
 	buildx("create", "--name", "test", "--driver", "remote", addr)
 	p.write("Dockerfile", "# syntax="+registry+"/larder:1\nFROM go AS build\nGO build -o /out/usr/local/bin/app .\nFROM static\nCOPY --from=build /out/ /\n")
 
+	example := filepath.Join(testkit.Root(t), "examples", "private")
+	args := []string{"bake", "-f", filepath.Join(example, "docker-bake.hcl"), "--set", "*.context=" + example,
+		"--set", "*.contexts.ghcr.io/larder-build/larder:1=docker-image://" + registry + "/larder:1",
+		"--set", "*.args.GOPROXY=https://proxy.acme.example", "--set", "*.args.HTTPS_PROXY=" + p.web.ProxyURL, "--set", "*.args.HTTP_PROXY=" + p.web.ProxyURL,
+		"--set", "*.output=type=local,dest=" + filepath.Join(p.state, "example")}
+	for i := 1; i < len(p.secrets); i += 2 {
+		args = append(args, "--set", "*.secrets="+p.secrets[i])
+	}
+	buildx(args...)
+	require.Equal(t, "this is private\n", testkit.Run(t, filepath.Join(p.state, "example/usr/local/bin/private")))
+
 	git := testkit.ServeGitSSH(t, p.repos)
 	bySSH := slices.Concat(p.secrets, p.insteadOf(git), []string{"--secret", p.secret("known_hosts", git.KnownHosts)})
 	for name, tt := range map[string]struct {

@@ -1,0 +1,1 @@
+# syntax=ghcr.io/larder-build/larder:1

@@ -1,0 +1,7 @@
+// Package shared is what both commands have in common.
+package shared
+
+import "fmt"
+
+// Hello greets in the name of a command.
+func Hello(command string) string { return fmt.Sprintf("hello from %s, of a workspace", command) }
