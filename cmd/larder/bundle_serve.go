@@ -22,7 +22,7 @@ import (
 const grace = 30 * time.Second
 
 // lookEvery is how often a served bundle is looked at for changes.
-const lookEvery = 5 * time.Second
+const lookEvery = time.Second
 
 func (c *command) bundleServe() *cobra.Command {
 	var listen string
