@@ -21,8 +21,8 @@ type Tool struct {
 	GoMod, GoSum []byte // of a module that requires just that tool
 }
 
-// toolName is what go install calls the binary of a package.
-func toolName(pkg string) string {
+// ToolName is what go install calls the binary of a package.
+func ToolName(pkg string) string {
 	if prefix, version, ok := module.SplitPathVersion(pkg); ok && version != "" {
 		return path.Base(prefix)
 	}
@@ -79,7 +79,7 @@ func readTool(v *View, name string) (t Tool, err error) {
 
 // checkTool checks that what a tool is built by is what the manifest says.
 func checkTool(v *View, i Item) error {
-	t, err := readTool(v, toolName(i.Name))
+	t, err := readTool(v, ToolName(i.Name))
 	if err != nil {
 		return err
 	}

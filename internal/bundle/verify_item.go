@@ -35,7 +35,7 @@ func (i Item) files() (names []string, err error) {
 		if err := module.CheckImportPath(i.Name); err != nil {
 			return nil, err
 		}
-		for _, f := range (Tool{Name: toolName(i.Name)}).files() {
+		for _, f := range (Tool{Name: ToolName(i.Name)}).files() {
 			names = append(names, f.name)
 		}
 		return names, nil

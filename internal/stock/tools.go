@@ -67,7 +67,7 @@ func (b *toolBox) addTree(tree fs.FS, dir string, m dialect.Module) error {
 	require := outside(mod, m.Set)
 	for _, line := range mod.Tool {
 		at := fmt.Sprintf("%s:%d", filepath.Join(dir, name), line.Syntax.Start.Line)
-		t := boxed{Tool: bundle.Tool{Name: toolName(line.Path), Package: line.Path, GoSum: m.Set.Text()}, from: at}
+		t := boxed{Tool: bundle.Tool{Name: bundle.ToolName(line.Path), Package: line.Path, GoSum: m.Set.Text()}, from: at}
 		for _, r := range require { // of nested modules, the last has the longest path
 			if line.Path == r.Path || strings.HasPrefix(line.Path, r.Path+"/") {
 				t.Version = r.Version
@@ -204,7 +204,7 @@ func (s *Stocker) tool(ctx context.Context, spec string) (bundle.Tool, error) {
 	if err != nil {
 		return bundle.Tool{}, err
 	}
-	t := bundle.Tool{Name: toolName(pkg), Package: pkg, Version: strings.TrimSpace(string(out))}
+	t := bundle.Tool{Name: bundle.ToolName(pkg), Package: pkg, Version: strings.TrimSpace(string(out))}
 	if t.GoMod, err = os.ReadFile(filepath.Join(dir, "go.mod")); err != nil {
 		return t, err
 	}
@@ -213,13 +213,4 @@ func (s *Stocker) tool(ctx context.Context, spec string) (bundle.Tool, error) {
 		err = nil // it needs nothing but itself, and that is in go.sum too; but for a tool of the standard library
 	}
 	return t, err
-}
-
-// toolName is what go install calls the binary of a package.
-func toolName(pkg string) string {
-	prefix, major, ok := module.SplitPathVersion(pkg)
-	if ok && major != "" {
-		return path.Base(prefix)
-	}
-	return path.Base(pkg)
 }
