@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -96,6 +98,10 @@ func requireNoSecretIn(t *testing.T, dir string) {
 		}
 		data, err := os.ReadFile(name)
 		requireNoSecret(t, name, data)
+		if r, gzerr := gzip.NewReader(bytes.NewReader(data)); gzerr == nil { // a layer
+			data, err = io.ReadAll(r)
+			requireNoSecret(t, name, data)
+		}
 		files++
 		return err
 	}))
@@ -152,8 +158,8 @@ func TestPrivateModulesBySSH(t *testing.T) {
 	}{
 		"no agent":         {hosts, "--ssh default"},
 		"another key":      {append([]string{"--ssh", "default=" + testkit.AgentWithoutKeys(t)}, hosts...), "key"},
-		"unknown host":     {[]string{"--ssh", "default=" + server.Agent}, "known_hosts"},
-		"another host key": {[]string{"--ssh", "default=" + server.Agent, "--secret", p.secret("known_hosts", testkit.HostKeyLine(t, server.Addr))}, "known_hosts"},
+		"unknown host":     {[]string{"--ssh", "default=" + server.Agent}, " isn't known ("},
+		"another host key": {[]string{"--ssh", "default=" + server.Agent, "--secret", p.secret("known_hosts", testkit.HostKeyLine(t, server.Addr))}, " is not the one in known_hosts ("},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := p.build(slices.Concat(tt.args, base, p.otherKey(strings.ReplaceAll(name, " ", "-")+".example"))...)
