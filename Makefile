@@ -63,7 +63,7 @@ lint:
 	go vet ./...
 	go vet -tags bench,slow ./bench ./internal/serve ./cmd/larder ./docs ./frontend ./internal/inbuild
 	for module in hello alpine bake dialect existing runtime static tests version; do go -C examples/$$module vet ./...; done
-	go -C examples/workspace vet ./api ./worker
+	GOWORK= go -C examples/workspace vet ./api ./worker
 
 clean:
 	rm -rf bin .cache
