@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -283,13 +282,14 @@ func dependencies(units []*unit) []dep {
 func (u *unit) dependencies() []dep {
 	var deps []dep
 	for _, s := range u.services {
+		lines := s.replaces()
 		for _, r := range s.mod.Require {
 			if u.member(r.Mod.Path) {
 				continue
 			}
 			deps = append(deps, dep{
 				service: s, path: r.Mod.Path, indirect: r.Indirect,
-				at: position{s.file, r.Syntax.Start.Line}, used: s.replaced(r.Mod),
+				at: position{s.file, r.Syntax.Start.Line}, used: lines.Used(r.Mod),
 			})
 		}
 	}
@@ -301,22 +301,14 @@ func (u *unit) member(path string) bool {
 	return slices.ContainsFunc(u.services, func(s *service) bool { return s.mod.Module.Mod.Path == path })
 }
 
-// replaced returns what is used in a module's place: that of go.work goes before that of go.mod, and one for the version
-// before one for all.
-func (s *service) replaced(m module.Version) module.Version {
-	var lists [][]*modfile.Replace
+// replaces returns the replace lines that count for a service.
+func (s *service) replaces() *gomod.Replaces {
+	lines := &gomod.Replaces{}
 	if s.unit.work != nil {
-		lists = append(lists, s.unit.work.Replace)
+		lines.AddWork(s.unit.file, s.unit.work.Replace)
 	}
-	for _, list := range append(lists, s.mod.Replace) {
-		matches := slices.DeleteFunc(slices.Clone(list), func(r *modfile.Replace) bool {
-			return r.Old.Path != m.Path || r.Old.Version != "" && r.Old.Version != m.Version
-		})
-		if len(matches) > 0 {
-			return slices.MaxFunc(matches, func(a, b *modfile.Replace) int { return cmp.Compare(len(a.Old.Version), len(b.Old.Version)) }).New
-		}
-	}
-	return m
+	lines.AddMod(s.file, s.mod.Replace)
+	return lines
 }
 
 // modLine is the position of a service's module line, for what no other line is to blame for.

@@ -147,8 +147,9 @@ func (s *service) lineOf(path string) position {
 			return position{s.file, s.mod.Go.Syntax.Start.Line}
 		}
 	}
+	lines := s.replaces()
 	for _, r := range s.mod.Require {
-		if r.Mod.Path == path || s.replaced(r.Mod).Path == path {
+		if r.Mod.Path == path || lines.Used(r.Mod).Path == path {
 			return position{s.file, r.Syntax.Start.Line}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/larder-build/larder/internal/gomod"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
@@ -68,12 +69,11 @@ func readTool(v *View, name string) (t Tool, err error) {
 	if err != nil {
 		return t, err
 	}
-	in := "" // the module that the package is in
+	var require []module.Version
 	for _, r := range mod.Require {
-		if strings.HasPrefix(t.Package+"/", r.Mod.Path+"/") && len(r.Mod.Path) > len(in) {
-			in, t.Version = r.Mod.Path, r.Mod.Version
-		}
+		require = append(require, r.Mod)
 	}
+	t.Version = gomod.ModuleOf(t.Package, require).Version
 	return t, nil
 }
 

@@ -40,3 +40,11 @@ func (r *Replaces) Of(mod module.Version) (Replace, bool) {
 	}
 	return Replace{}, false
 }
+
+// Used returns what is used in a module's place: itself, where no line replaces it.
+func (r *Replaces) Used(mod module.Version) module.Version {
+	if line, ok := r.Of(mod); ok {
+		return line.New
+	}
+	return mod
+}

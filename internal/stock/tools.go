@@ -68,12 +68,7 @@ func (b *toolBox) addTree(tree fs.FS, dir string, m dialect.Module) error {
 	for _, line := range mod.Tool {
 		at := fmt.Sprintf("%s:%d", filepath.Join(dir, name), line.Syntax.Start.Line)
 		t := boxed{Tool: bundle.Tool{Name: bundle.ToolName(line.Path), Package: line.Path, GoSum: m.Set.Text()}, from: at}
-		for _, r := range require { // of nested modules, the last has the longest path
-			if line.Path == r.Path || strings.HasPrefix(line.Path, r.Path+"/") {
-				t.Version = r.Version
-			}
-		}
-		if t.Version == "" {
+		if t.Version = gomod.ModuleOf(line.Path, require).Version; t.Version == "" {
 			continue
 		}
 		if t.GoMod, err = toolMod(mod, require, line.Path); err != nil {
@@ -92,14 +87,10 @@ func outside(mod *modfile.File, set gomod.Set) (list []module.Version) {
 	for _, s := range set.GoMods() {
 		listed[s.Module()] = true
 	}
+	var lines gomod.Replaces
+	lines.AddMod("", mod.Replace)
 	for _, r := range mod.Require {
-		v := r.Mod
-		for _, to := range mod.Replace {
-			if to.Old.Path == r.Mod.Path && (to.Old.Version == "" || to.Old.Version == r.Mod.Version) {
-				v = to.New
-			}
-		}
-		if listed[v] {
+		if listed[lines.Used(r.Mod)] {
 			list = append(list, r.Mod)
 		}
 	}
