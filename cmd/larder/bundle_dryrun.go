@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -21,7 +19,8 @@ func (c *command) dryRun(s *stock.Stocker, req bundle.Request, images bundle.Ima
 	var have []*bundle.Bundle
 	var views bundle.Views
 	defer func() { err = errors.Join(err, views.Close()) }()
-	for _, b := range []*bundle.Bundle{req.Since, bundleAt(output)} {
+	there, _ := bundle.Open(output) // if it is no bundle, or damaged, what is made takes its place
+	for _, b := range []*bundle.Bundle{req.Since, there} {
 		if b == nil {
 			continue
 		}
@@ -31,10 +30,11 @@ func (c *command) dryRun(s *stock.Stocker, req bundle.Request, images bundle.Ima
 		}
 		have, views, s.Folders = append(have, b), append(views, view), append(s.Folders, folder)
 	}
+	folders := s.Sources().Folders
 	t := &estimate{w: tabwriter.NewWriter(c.stdout, 0, 0, 3, ' ', 0)}
 	fmt.Fprintln(t.w, "KIND\tNAME\tVERSION\tPLATFORM\tSIZE\tTO FETCH")
 	file := func(kind, version, platform string, sum gomod.Sum) {
-		size, near, err := s.Size(c.ctx, sum)
+		size, near, err := s.Size(c.ctx, folders, sum)
 		missing := size
 		if near {
 			missing = 0
@@ -62,18 +62,6 @@ func (c *command) dryRun(s *stock.Stocker, req bundle.Request, images bundle.Ima
 	}
 	fmt.Fprintln(c.stdout)
 	return err
-}
-
-// bundleAt opens the bundle in a folder, or returns nil where there is none; it leaves the disk as it is.
-func bundleAt(dir string) *bundle.Bundle {
-	if _, err := os.Stat(filepath.Join(dir, "index.json")); err != nil {
-		return nil
-	}
-	b, err := bundle.Open(dir)
-	if err != nil {
-		return nil
-	}
-	return b
 }
 
 // An estimate adds up what it lists.

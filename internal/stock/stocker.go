@@ -166,14 +166,14 @@ func (d *database) find(ctx context.Context) (db *modfetch.Database, err error) 
 	return d.open, err
 }
 
-// Size returns how many bytes the file of a go.sum line has, from a folder at hand or as a proxy tells, and whether it is at
-// hand.
-func (s *Stocker) Size(ctx context.Context, sum gomod.Sum) (size int64, have bool, err error) {
+// Size returns how many bytes the file of a go.sum line has, from a folder at hand (see Sources) or as a proxy tells, and
+// whether it is at hand.
+func (s *Stocker) Size(ctx context.Context, folders []bundle.Folder, sum gomod.Sum) (size int64, have bool, err error) {
 	name, err := sum.File(".zip")
 	if err != nil {
 		return 0, false, err
 	}
-	for _, f := range s.Sources().Folders {
+	for _, f := range folders {
 		if info, err := fs.Stat(f.FS, name); err == nil {
 			return info.Size(), true, nil
 		}
