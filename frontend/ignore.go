@@ -17,6 +17,11 @@ func ignored(ignore []byte) (hidden func(name string) bool, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading .dockerignore: %w", err)
 	}
+	return ignoredBy(patterns)
+}
+
+// ignoredBy is ignored for the patterns of such a file.
+func ignoredBy(patterns []string) (hidden func(name string) bool, err error) {
 	matcher, err := patternmatcher.New(patterns)
 	if err != nil {
 		return nil, fmt.Errorf(".dockerignore: %w", err)

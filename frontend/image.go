@@ -65,8 +65,8 @@ func (b *build) imageConfig(ctx context.Context, name string, opt sourceresolver
 	return &img, json.Unmarshal(data, &img)
 }
 
-// moduleImage reports whether a registry has an image of modules or of a toolchain. One that can't be asked is an error: what is in the
-// image is there so that the network beyond need not be.
+// moduleImage reports whether a registry has an image of modules or of a toolchain. One that can't be asked is an error:
+// what is in the image is there so that the network beyond need not be.
 func (b *build) moduleImage(ctx context.Context, name string) (bool, error) {
 	ref, err := reference.ParseNormalizedNamed(name)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
-	"github.com/moby/patternmatcher"
 )
 
 // wide returns the build context together with the folders outside of it that stand for modules, if a plan has any, and
@@ -40,7 +39,7 @@ func (b *build) hidden(ctx context.Context) func(string) bool {
 		if err != nil {
 			return false
 		}
-		hidden, err := patternmatcher.MatchesOrParentMatches(file, patterns)
-		return err == nil && hidden
+		hidden, err := ignoredBy(patterns)
+		return err == nil && hidden(file)
 	}
 }

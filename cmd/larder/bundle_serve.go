@@ -86,8 +86,7 @@ func (c *command) runServe(o serve.Options, listen string, dirs []string) error 
 }
 
 // reload gives the server the bundles anew when their stamps are no longer those that were seen, or on SIGHUP, until stopped
-// is closed. What can't
-// be read is tried again: a bundle that is being copied may lack a blob for a while.
+// is closed. What can't be read is tried again: a bundle that is being copied may lack a blob for a while.
 func (c *command) reload(s *serve.Server, dirs []string, seen string, views bundle.Views, stopped <-chan struct{}) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)

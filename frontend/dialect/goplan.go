@@ -110,11 +110,13 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 // goModule reads the module that a GO line is for. A subcommand that asks nothing of a module needs none, nor does one
 // that names files.
 func (w *planner) goModule(s *scope, g *goLine, src source) (Module, error) {
-	read := func() (Module, error) { return readModule(src.tree, src.dir, w.workOff(s)) }
+	var mod Module
+	var err error
 	if g.from == "" {
-		read = func() (Module, error) { return w.plan.Wide.readModule(w.Tree, g.module, w.workOff(s)) }
+		mod, err = w.plan.Wide.readModule(w.Tree, g.module, w.workOff(s))
+	} else {
+		mod, err = readModule(src.tree, src.dir, w.workOff(s))
 	}
-	mod, err := read()
 	if errors.Is(err, ErrNoModule) {
 		if slices.Contains([]string{"env", "version", "help", "doc"}, g.words[0]) || slices.ContainsFunc(g.words, func(s string) bool { return strings.HasSuffix(s, ".go") }) {
 			return Module{Dir: src.dir}, nil

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/larder-build/larder/internal/gowords"
@@ -42,20 +41,20 @@ func levelZeroFlags(goflags string) (flags []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("GOFLAGS=%s: %w", goflags, err)
 	}
-	given := map[string]string{}
+	if asksVCS(words) {
+		return nil, errors.New("GOFLAGS has -buildvcs, and a build without instructions stamps no commit: write a Dockerfile with FROM go and GO build -buildvcs, or leave it out")
+	}
+	given := map[string]bool{}
 	for _, word := range words {
-		name, value, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
-		given[name] = value
+		name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+		given[name] = true
 	}
-	if value, ok := given["buildvcs"]; ok {
-		if on, err := strconv.ParseBool(value); value == "" || err == nil && on {
-			return nil, errors.New("GOFLAGS has -buildvcs, and a build without instructions stamps no commit: write a Dockerfile with FROM go and GO build -buildvcs, or leave it out")
-		}
+	if !given["trimpath"] {
+		flags = append(flags, "-trimpath")
 	}
-	for _, f := range []struct{ name, flag string }{{"trimpath", "-trimpath"}, {"buildvcs", "-buildvcs=false"}, {"ldflags", "-ldflags=-s -w"}} {
-		if _, ok := given[f.name]; !ok || f.name == "buildvcs" {
-			flags = append(flags, f.flag)
-		}
+	flags = append(flags, "-buildvcs=false")
+	if !given["ldflags"] {
+		flags = append(flags, "-ldflags=-s -w")
 	}
 	return flags, nil
 }

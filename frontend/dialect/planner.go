@@ -79,7 +79,8 @@ func (p *Plan) dockerfile(req Request) error {
 	return nil
 }
 
-// look checks the platforms and the build arguments, and finds what lies outside of the build context, where a file has GO lines.
+// look checks the platforms and the build arguments, and finds what lies outside of the build context, where a file has GO
+// lines.
 func (w *planner) look() error {
 	w.plan.Wide = Wide{Base: ".", tree: w.Tree}
 	if len(w.File.goLines) > 0 {

@@ -45,15 +45,18 @@ func (w *planner) stampLine(s *scope, g *goLine) (*commit.Commit, error) {
 // wantsVCS reports whether a GO line, or GOFLAGS, has -buildvcs or -buildvcs=true. The go command's own default, auto,
 // stamps where it finds a repository: Larder hides that, so that a commit that changes no file of a slice runs nothing.
 func (w *planner) wantsVCS(s *scope, g *goLine) bool {
-	words := slices.Concat(strings.Fields(s.env["GOFLAGS"]), strings.Fields(w.BuildArgs["GOFLAGS"]), w.expandKnown(s, g.words[1:]))
-	wants := false
+	return asksVCS(slices.Concat(strings.Fields(s.env["GOFLAGS"]), strings.Fields(w.BuildArgs["GOFLAGS"]), w.expandKnown(s, g.words[1:])))
+}
+
+// asksVCS reports whether flags of the go command have -buildvcs or -buildvcs=true; the last of them counts.
+func asksVCS(words []string) (wants bool) {
 	for _, word := range words {
-		name, value, hasValue := strings.Cut(strings.TrimPrefix(word, "-"), "=")
+		name, value, _ := strings.Cut(strings.TrimPrefix(word, "-"), "=")
 		if name != "-buildvcs" && name != "buildvcs" || !strings.HasPrefix(word, "-") {
 			continue
 		}
 		on, err := strconv.ParseBool(value)
-		wants = !hasValue || err == nil && on
+		wants = value == "" || err == nil && on
 	}
 	return wants
 }

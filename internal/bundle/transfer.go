@@ -55,8 +55,8 @@ func (t *transfer) done(desc ocispec.Descriptor, moved bool) {
 }
 
 // Push puts a bundle into a registry: all blobs and images, then its index under a tag, its modules under the tag of each
-// of its module sets, and its toolchains under those of theirs. What is there isn't sent, so a push that failed goes on when it is done again. Whoever pulls
-// the tag gets the old bundle until the new one is whole.
+// of its module sets, and its toolchains under those of theirs. What is there isn't sent, so a push that failed goes on when
+// it is done again. Whoever pulls the tag gets the old bundle until the new one is whole.
 func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what string, bytes int64)) (Transferred, error) {
 	t := &transfer{tell: tell}
 	if b.Since() != "" {

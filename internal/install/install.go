@@ -22,7 +22,8 @@ import (
 )
 
 // An Installer installs tools from a bundle. Go is the path of a go command, or empty: then, and where it is older than a
-// tool's go line, a toolchain from the bundle is unpacked. Env is the environment of the go command, of which the settings about modules are replaced.
+// tool's go line, a toolchain from the bundle is unpacked. Env is the environment of the go command, of which the settings
+// about modules are replaced.
 type Installer struct {
 	Bundle *bundle.Bundle
 	Go     string
