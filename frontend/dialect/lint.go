@@ -104,6 +104,7 @@ func makesBinary(subcommand string) bool { return subcommand == "build" || subco
 
 // lintRun checks a RUN that calls go.
 func (w *planner) lintRun(s *scope, r *ran, script gocalls.Script) {
+	w.lintCacheMounts(s, r, script)
 	for _, c := range script.Calls {
 		kind := classify(c)
 		switch {
@@ -116,11 +117,28 @@ func (w *planner) lintRun(s *scope, r *ran, script gocalls.Script) {
 		case kind == callDownload && (r.network != "" || !w.File.inject):
 			w.lintAt(ruleDownload, r.node, r.cmd.Comments(), "leave --network and larder:inject=off out, and it costs nothing")
 		}
-		if target, ok := s.goModCache(&c); ok && kind != callNothing && slices.ContainsFunc(r.mounts, func(m mount) bool { return m.kind == kindCache && overlaps(s.abs(m.target), target) }) {
-			w.lintAt(ruleUseless, r.node, r.cmd.Comments(), target)
-		}
 		if len(c.Args) > 0 && makesBinary(c.Args[0].Text) && w.cgo(s, &c) {
 			s.cgo = r.node.StartLine
+		}
+	}
+}
+
+// lintCacheMounts finds mounts that stand in for modules of Larder's. A RUN that writes the module cache has a use for one.
+func (w *planner) lintCacheMounts(s *scope, r *ran, script gocalls.Script) {
+	var targets []string
+	for _, c := range script.Calls {
+		switch target, ok := s.goModCache(&c); classify(c) {
+		case callWrites:
+			return
+		case callUses, callDownload:
+			if ok && !slices.Contains(targets, target) {
+				targets = append(targets, target)
+			}
+		}
+	}
+	for _, target := range targets {
+		if slices.ContainsFunc(r.mounts, func(m mount) bool { return m.kind == kindCache && overlaps(s.abs(m.target), target) }) {
+			w.lintAt(ruleUseless, r.node, r.cmd.Comments(), target)
 		}
 	}
 }
