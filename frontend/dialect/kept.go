@@ -90,6 +90,31 @@ func (w *planner) opaque(cmd instructions.Command) string {
 	return fmt.Sprintf("%s in line %d may call go, unseen: ask for the modules there with RUN --mount=type=gomod, and this download goes", script.Others[i], cmd.Location()[0].Start.Line)
 }
 
+// noteUnseen notes the RUNs of stages of the golang image that may call go where it isn't seen: they get no modules. There
+// has to be a module at the root of the context that needs any.
+func (w *planner) noteUnseen() {
+	if w.Tree == nil {
+		return
+	}
+	if mod, err := readModule(w.Tree, ".", false); err != nil || mod.Vendored || len(mod.Set.Zips()) == 0 {
+		return
+	}
+	golang := map[string]bool{}
+	for _, st := range w.File.stages {
+		of := isGolang(st.BaseName) || golang[strings.ToLower(st.BaseName)]
+		golang[strings.ToLower(st.Name)] = of
+		for _, cmd := range st.Commands {
+			script, ok := w.seen(cmd)
+			if !of || !ok || w.asksModules(cmd) || slices.ContainsFunc(script.Calls, func(c gocalls.Call) bool { return classify(c) != callNothing }) {
+				continue
+			}
+			if i := slices.IndexFunc(script.Others, mayUseModules); i >= 0 {
+				w.note(w.File.nodes[cmd.Location()[0].Start.Line], "left as it is: %s may call go, unseen: ask for the modules with RUN --mount=type=gomod", script.Others[i])
+			}
+		}
+	}
+}
+
 // asksModules reports whether a RUN has a module mount by name.
 func (w *planner) asksModules(cmd instructions.Command) bool {
 	n := w.File.nodes[cmd.Location()[0].Start.Line]

@@ -142,8 +142,12 @@ func New(req Request) (*Plan, error) {
 		return p, req.explain(p.levelZero(req))
 	}
 	uses, err := req.File.Uses(req)
-	if err != nil || !uses {
+	if err != nil {
 		return p, err
+	}
+	if !uses {
+		(&planner{Request: req, plan: p}).noteUnseen()
+		return p, nil
 	}
 	if len(req.File.goLines) > 0 {
 		p.Level = 1

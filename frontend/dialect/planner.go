@@ -63,6 +63,8 @@ func (p *Plan) dockerfile(req Request) error {
 	}
 	w.checkFinal()
 	w.lintPrivate()
+	w.noteUnseen()
+	slices.SortStableFunc(p.Notes, func(a, b Note) int { return a.Line - b.Line })
 	if len(w.scopes) > 0 {
 		p.CgoCopies = w.target().cgoCopies
 	}
