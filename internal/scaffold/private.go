@@ -57,29 +57,38 @@ func (t *survey) noteOutside(line gomod.Replace) {
 	}
 }
 
-// notePrivate finds modules that a public proxy can't have, by GOPRIVATE and by their names: on a host with such a name,
-// or on the host of a module of this tree, if that is none of the public ones.
+// notePrivate finds modules that a public proxy can't have, by GOPRIVATE and by their names. Others on the host of a module
+// of this tree may be private or not: many projects have a host that anybody can fetch from.
 func (t *survey) notePrivate(goprivate string) {
-	hosts := map[string]bool{}
-	for _, m := range t.modules {
-		hosts[gomod.Host(m.path)] = true
-	}
-	var patterns, found []string
+	var patterns, found, near []string
 	for _, mod := range t.fetched() {
-		host := gomod.Host(mod.Path)
-		switch {
+		looks := gomod.LooksPrivate(mod.Path, "") != ""
+		beside := false
+		for _, m := range t.modules {
+			looks = looks || gomod.LooksPrivate(mod.Path, m.path) != ""
+			beside = beside || gomod.Host(mod.Path) == gomod.Host(m.path)
+		}
+		switch host := gomod.Host(mod.Path); {
 		case goprivate != "" && module.MatchPrefixPatterns(goprivate, mod.Path):
 			patterns = append(patterns, strings.Split(goprivate, ",")...)
-		case hosts[host] && !gomod.PublicHost(host) || gomod.LooksPrivate(mod.Path, "") != "":
-			patterns = append(patterns, host)
-		default:
-			continue
+			found = append(found, mod.Path)
+		case looks:
+			patterns, found = append(patterns, host), append(found, mod.Path)
+		case beside && !gomod.PublicHost(host):
+			near = append(near, host)
 		}
-		found = append(found, mod.Path)
 	}
-	slices.Sort(patterns)
-	t.private = strings.Join(slices.Compact(patterns), ",")
-	if slices.Sort(found); len(found) > 0 {
-		t.note("private modules, it seems: %s; %s sets GOPRIVATE, and has lines for their credentials", strings.Join(slices.Compact(found), ", "), BakeFile)
+	t.private = strings.Join(sorted(patterns), ",")
+	if len(found) > 0 {
+		t.note("private modules, it seems: %s; %s sets GOPRIVATE, and has lines for their credentials", strings.Join(sorted(found), ", "), BakeFile)
 	}
+	for _, host := range sorted(near) {
+		t.note("if the modules of %s are private, write these files anew by GOPRIVATE=%[1]s larder init --force", host)
+	}
+}
+
+// sorted returns a list sorted, each of it once.
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
 }

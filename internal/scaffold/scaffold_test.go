@@ -140,6 +140,13 @@ func TestPrivate(t *testing.T) {
 		s.notePrivate(goprivate)
 		require.Equal(t, want, s.private)
 	}
+
+	// Many projects have a host of their own that is open to all.
+	s := &survey{FS: tree(program + "-- go.mod --\nmodule go.example.com/app\n\nrequire (\n\tgo.example.com/lib v1.0.0\n\tgo.example.com/other v1.0.0\n)\n")}
+	require.NoError(t, s.look())
+	s.notePrivate("")
+	require.Empty(t, s.private)
+	require.Equal(t, []string{"if the modules of go.example.com are private, write these files anew by GOPRIVATE=go.example.com larder init --force"}, s.notes)
 }
 
 func TestSetSyntax(t *testing.T) {
