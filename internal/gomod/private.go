@@ -30,7 +30,7 @@ func matches(patterns, otherwise, path string) bool {
 // LooksPrivate returns why a module path looks like one that the world at large should not be told of, or "". main is the
 // path of the module that requires it, or empty. Only what is hardly ever wrong counts: top-level domains that the public
 // DNS doesn't have (RFC 2606, RFC 6762, RFC 8375, ICANN's .internal), addresses, and a host that is named like a company's
-// code host and is the main module's own.
+// code host, such as git.acme.com, and is the main module's own.
 func LooksPrivate(path, main string) string {
 	host := Host(path)
 	labels := strings.Split(host, ".")
@@ -40,7 +40,7 @@ func LooksPrivate(path, main string) string {
 	case len(labels) > 1 && slices.Contains(privateDomains, last), strings.HasSuffix(host, ".home.arpa"):
 		return "no public host ends in ." + last
 	}
-	if host == Host(main) && slices.Contains(codeHosts, labels[0]) && !PublicHost(host) {
+	if host == Host(main) && len(labels) > 2 && slices.Contains(codeHosts, labels[0]) && !PublicHost(host) {
 		return "it is on the code host of the main module"
 	}
 	return ""

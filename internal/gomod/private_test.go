@@ -42,5 +42,6 @@ func TestLooksPrivate(t *testing.T) {
 		require.Equal(t, want, LooksPrivate(path, "git.acme.example/team/app"), path)
 	}
 	require.Empty(t, LooksPrivate("github.com/acme/lib", "github.com/acme/app"))
+	require.Empty(t, LooksPrivate("gitea.dev/sdk", "gitea.dev"), "a project's own domain")
 	require.Empty(t, LooksPrivate("git.acme.example/lib", ""))
 }
