@@ -9,6 +9,7 @@ import (
 	gofs "io/fs"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/moby/buildkit/client"
@@ -182,4 +183,38 @@ func TestStepLog(t *testing.T) {
 	other := errors.New("the builder went away")
 	require.Equal(t, other, l.Explain(other))
 	require.NoError(t, l.Explain(nil))
+}
+
+// TestRunHints checks what is added to the error of a RUN in which the go command says what is wrong.
+func TestRunHints(t *testing.T) {
+	exit := errors.New("process \"/bin/sh -c go build\" did not complete successfully: exit code: 1")
+	for said, want := range map[string]string{
+		"package example.com/app: build constraints exclude all Go files in /work":                                            "the package in /work has no Go file for this platform",
+		"\timports example.com/app/c: build constraints exclude all Go files in /work/c":                                      "the package in /work/c has no Go file for this platform",
+		"cgo: C compiler \"gcc\" not found: exec: \"gcc\": executable file not found in $PATH":                                "this stage has no C compiler gcc",
+		"go: unsupported GOOS/GOARCH pair linux/pdp11":                                                                        "compiles for no platform linux/pdp11",
+		"go: cannot load module lib listed in go.work file: open lib/go.mod: no such file":                                    "go.work names the folder lib, which is not in this stage",
+		"main.go:3:8: example.com/lib@v0.0.0: replacement directory ../lib does not exist":                                    "--build-context example.com/lib=../lib and COPY --from=example.com/lib",
+		"go: example.com/lib@v1.0.0 (replaced by ../lib): reading ../lib/go.mod: open /lib/go.mod: no such file or directory": "go.mod replaces example.com/lib by the folder ../lib",
+		"main.go:3:6: undefined: x": "",
+	} {
+		for name, hints := range map[string]bool{"[build 4/5] RUN go build": true, "[build 4/5] GO build": false} {
+			var l StepLog
+			step := digest.FromString(name)
+			l.Watch(&client.SolveStatus{
+				Logs:     []*client.VertexLog{{Vertex: step, Data: []byte(said + "\n" + said + "\n")}},
+				Vertexes: []*client.Vertex{{Digest: step, Name: name, Error: exit.Error()}},
+			})
+			err := l.Explain(exit)
+			require.ErrorIs(t, err, exit)
+			if want == "" || !hints {
+				require.Equal(t, exit, err)
+				continue
+			}
+			first, hint, _ := strings.Cut(err.Error(), "\n")
+			require.Equal(t, exit.Error(), first)
+			require.Contains(t, hint, want)
+			require.NotContains(t, hint, "\n", "a hint is given once")
+		}
+	}
 }
