@@ -144,5 +144,5 @@ func (w *walker) declared(a *syntax.Assign, vars map[string]variable) word {
 	}
 	set, _ := w.assign(a, vars)
 	text := set.name + "=" + set.text
-	return word{Word: Word{Text: text, Literal: set.known}, head: set.name + "=", value: text, known: set.known}
+	return word{Word: Word{Text: text, Literal: set.known}, head: set.name + "=", value: text, known: set.known, from: set.from}
 }

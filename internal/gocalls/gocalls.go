@@ -24,6 +24,9 @@ type Call struct {
 	// may, but not to what: it isn't literal, or happens on some ways only, or takes the variable away, or sets it without
 	// export, which counts only if the environment has it already.
 	Unknown map[string]bool
+	// From has, of the unknown variables, those that are set to the value of another one, such as GOARCH=$TARGETARCH, which
+	// the script itself doesn't set, and the name of that.
+	From map[string]string
 	// Dir is the folder that cd and -C lead to: absolute, or relative to where the script starts, "" if that's the same.
 	Dir string
 	// DirKnown is false, and Dir of no use, if a cd isn't literal, or may or may not have happened.

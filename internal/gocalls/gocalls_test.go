@@ -45,6 +45,35 @@ func show(c Call) string {
 	return b.String()
 }
 
+// Variables that the script hands on to the call under another name.
+func TestFrom(t *testing.T) {
+	for src, want := range map[string]map[string]string{
+		"GOOS=$TARGETOS GOARCH=${TARGETARCH} go build":           {"GOOS": "TARGETOS", "GOARCH": "TARGETARCH"},
+		`env GOARCH="$TARGETARCH" go build`:                      {"GOARCH": "TARGETARCH"},
+		"export GOARCH=$TARGETARCH; go build":                    {"GOARCH": "TARGETARCH"},
+		"export GOARCH=$TARGETARCH && sh -c 'go build'":          {"GOARCH": "TARGETARCH"},
+		"GOARCH=$TARGETARCH; go build":                           nil, // not exported
+		"GOARCH=x$TARGETARCH go build":                           nil,
+		"GOARCH=${TARGETARCH}x go build":                         nil,
+		"GOARCH=$A$B go build":                                   nil,
+		"GOARM=${TARGETVARIANT#v} go build":                      nil,
+		"GOARCH=${TARGETARCH:-arm64} go build":                   nil,
+		"GOARCH=$(uname -m) go build":                            nil,
+		"TARGETARCH=arm64; GOARCH=$TARGETARCH go build":          nil,
+		"if x; then export GOARCH=$TARGETARCH; fi; go build":     nil,
+		"export GOARCH=$TARGETARCH; GOARCH=arm64 go build":       nil,
+		"export GOARCH=$TARGETARCH; unset GOARCH; go build":      nil,
+		"if x; then TARGETARCH=a; fi; GOARCH=$TARGETARCH go run": nil,
+	} {
+		for _, posix := range []bool{true, false} {
+			s, err := Parse(src, posix)
+			require.NoError(t, err)
+			require.Len(t, s.Calls, 1, src)
+			require.Equal(t, want, s.Calls[0].From, src)
+		}
+	}
+}
+
 func showAll(s Script) string {
 	var lines []string
 	for _, c := range s.Calls {

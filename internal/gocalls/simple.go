@@ -53,6 +53,9 @@ func (w *walker) assign(a *syntax.Assign, vars map[string]variable) (assignment,
 	if a.Value != nil {
 		value := w.readWord(a.Value, vars, true)
 		set.text, set.known = value.value, set.known && value.known
+		if value.head == "" && !a.Append {
+			set.from = value.from
+		}
 	}
 	if a.Append {
 		before := vars[set.name]
@@ -102,7 +105,7 @@ func (w *walker) addCall(c command, env state) {
 	for _, a := range args {
 		call.Args = append(call.Args, a.Word)
 	}
-	call.Env, call.Unknown = env.env()
+	call.Env, call.Unknown, call.From = env.env()
 	call.Dir, call.DirKnown = env.dir, !env.lostDir
 	w.call(call)
 }

@@ -17,6 +17,7 @@ type variable struct {
 	text     string
 	known    bool
 	exported bool
+	from     string // see assignment
 }
 
 // An outcome is the state after a command that succeeded and after one that failed. One that can't be is dead.
@@ -69,11 +70,11 @@ func (st state) set(name string, v variable) state {
 }
 
 func (st state) assign(a assignment) state {
-	return st.set(a.name, variable{a.text, a.known, st.vars[a.name].exported})
+	return st.set(a.name, variable{a.text, a.known, st.vars[a.name].exported, a.from})
 }
 
 func (st state) assignExported(a assignment) state {
-	return st.set(a.name, variable{a.text, a.known, true})
+	return st.set(a.name, variable{a.text, a.known, true, a.from})
 }
 
 func (st state) forget(names ...string) state {
@@ -159,8 +160,14 @@ func (st state) chdirTo(dir string, known bool) state {
 }
 
 // env returns what is known of the variables for a call of go.
-func (st state) env() (known map[string]string, unknown map[string]bool) {
+func (st state) env() (known map[string]string, unknown map[string]bool, from map[string]string) {
 	for name, v := range st.vars {
+		if v.from != "" && v.exported {
+			if from == nil {
+				from = map[string]string{}
+			}
+			from[name] = v.from
+		}
 		if v.known && v.exported {
 			if known == nil {
 				known = map[string]string{}
@@ -173,5 +180,5 @@ func (st state) env() (known map[string]string, unknown map[string]bool) {
 		}
 		unknown[name] = true
 	}
-	return known, unknown
+	return known, unknown, from
 }

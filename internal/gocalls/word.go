@@ -12,16 +12,18 @@ type word struct {
 	head, tail string // the literal text before its first expansion, and after its last one
 	value      string // what it expands to, if that is known
 	known      bool
+	from       string // the variable, which the script doesn't set, whose value is all that follows head
 }
 
 func literalWord(text string) word {
-	return word{Word{text, true}, text, text, text, true}
+	return word{Word: Word{text, true}, head: text, tail: text, value: text, known: true}
 }
 
 // An assignment sets a variable.
 type assignment struct {
 	name, text string
 	known      bool
+	from       string // the variable that it has its value of, if that isn't one of the script's
 }
 
 // assignment reads a word such as A=b.
@@ -34,6 +36,9 @@ func (w word) assignment() (assignment, bool) {
 	if w.known {
 		a.text = w.value[len(name)+1:]
 	}
+	if w.head == name+"=" {
+		a.from = w.from
+	}
 	return a, true
 }
 
@@ -43,8 +48,9 @@ type wordReader struct {
 	value      strings.Builder
 	head, tail strings.Builder
 	bare       strings.Builder // the text outside of quotes
-	expands    bool
+	expansions int
 	unknown    bool
+	from       string // the last variable that the script doesn't set
 }
 
 // readWord reads a word of the source. In an assignment, a pattern or braces are plain text.
@@ -57,7 +63,10 @@ func (w *walker) readWord(sw *syntax.Word, vars map[string]variable, assigns boo
 		assigns && strings.Contains(bare, ":~") ||
 		!assigns && (isPattern(bare) || !w.posix && hasBraces(bare))
 	out := word{head: r.head.String(), tail: r.tail.String(), value: r.value.String(), known: !r.unknown && !pattern}
-	if out.Literal = !r.expands && !pattern; out.Literal {
+	if r.expansions == 1 && out.tail == "" {
+		out.from = r.from
+	}
+	if out.Literal = r.expansions == 0 && !pattern; out.Literal {
 		out.Text = out.value
 	} else {
 		out.Text = w.source(sw)
@@ -83,7 +92,11 @@ func (r *wordReader) parts(parts []syntax.WordPart, quoted bool) {
 		case *syntax.DblQuoted:
 			r.parts(p.Parts, true)
 		case *syntax.ParamExp:
-			v := r.vars[plainName(p)]
+			name := plainName(p)
+			v, set := r.vars[name]
+			if !set {
+				r.from = name
+			}
 			r.expansion(v.text, v.known && (quoted || isPlain(v.text)))
 		default:
 			r.expansion("", false)
@@ -94,13 +107,13 @@ func (r *wordReader) parts(parts []syntax.WordPart, quoted bool) {
 func (r *wordReader) text(s string) {
 	r.value.WriteString(s)
 	r.tail.WriteString(s)
-	if !r.expands {
+	if r.expansions == 0 {
 		r.head.WriteString(s)
 	}
 }
 
 func (r *wordReader) expansion(value string, known bool) {
-	r.expands = true
+	r.expansions++
 	r.unknown = r.unknown || !known
 	r.value.WriteString(value)
 	r.tail.Reset()
