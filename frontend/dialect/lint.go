@@ -42,6 +42,7 @@ var (
 	ruleGoSum    = newRule("GoSumMissing", "Without go.sum no module can be checked", "%s requires %s, but there is no go.sum: run 'go mod tidy' and commit go.sum")
 	ruleUseless  = newRule("GoUselessCacheMount", "A cache mount on the module cache is not needed where modules are mounted", "the cache mount at %s keeps Larder's modules out: remove it, and they are mounted there")
 	ruleLeak     = newRule("GoPrivateModule", "A public proxy is told the paths and versions of what it is asked for", "%s is asked of %s, and looks private: %s: pass --build-arg GOPRIVATE=%s to take it from version control, or GONOPROXY=none if a proxy may be asked")
+	rulePort     = newRule("GoUnknownPlatform", "The go command refuses a platform that it doesn't know", "go %s is to compile for %s: %s")
 	ruleWrites   = newRule("GoModCacheWrite", "A command that resolves modules at build time needs a network and isn't checked by go.sum", "go %s writes the module cache, so this RUN is left as it is: %s")
 )
 
@@ -117,6 +118,7 @@ func (w *planner) lintRun(s *scope, r *ran, script gocalls.Script) {
 		case kind == callDownload && (r.network != "" || !w.File.inject):
 			w.lintAt(ruleDownload, r.node, r.cmd.Comments(), "leave --network and larder:inject=off out, and it costs nothing")
 		}
+		w.lintPort(s, r, &c)
 		if len(c.Args) > 0 && makesBinary(c.Args[0].Text) && w.cgo(s, &c) {
 			s.cgo = r.node.StartLine
 		}

@@ -27,6 +27,17 @@ var ports = map[string]string{
 	"windows":   "386 amd64 arm64",
 }
 
+// otherPorts are those that older releases compile for, and those that lie dormant in the go command.
+var otherPorts = map[string]string{
+	"darwin":    "386 arm",
+	"dragonfly": "386",
+	"freebsd":   "riscv64",
+	"linux":     "sparc64",
+	"nacl":      "386 amd64p32 arm",
+	"openbsd":   "mips64",
+	"windows":   "arm",
+}
+
 // programsFor are the systems, besides Linux, for which a file without instructions gives a program, and no image.
 var programsFor = []string{"darwin", "freebsd", "netbsd", "openbsd", "windows"}
 
@@ -43,12 +54,8 @@ func checkPort(platform string) error {
 	if err != nil {
 		return fmt.Errorf("--platform %s: %w", platform, err)
 	}
-	known := strings.Fields(ports[p.OS])
-	if !slices.Contains(known, p.Architecture) {
-		if len(known) == 0 {
-			return fmt.Errorf("--platform %s: the go command compiles for no system %s: name one such as linux/amd64", platform, p.OS)
-		}
-		return fmt.Errorf("--platform %s: the go command compiles for no such platform: of %s it knows %s/%s", platform, p.OS, p.OS, strings.Join(known, ", "+p.OS+"/"))
+	if why := noPort(p.OS, p.Architecture); why != "" {
+		return fmt.Errorf("--platform %s: %s", platform, why)
 	}
 	of := variants[p.Architecture]
 	ok := func(v string) bool {
@@ -61,6 +68,18 @@ func checkPort(platform string) error {
 		return fmt.Errorf("--platform %s: the go command knows no variant %s of %s: leave it out, or name one of %s", platform, p.Variant, p.Architecture, strings.Join(of, ", "))
 	}
 	return nil
+}
+
+// noPort says that the go command doesn't compile for a platform, or "".
+func noPort(goos, goarch string) string {
+	known := strings.Fields(ports[goos])
+	switch {
+	case slices.Contains(known, goarch):
+		return ""
+	case len(known) == 0:
+		return fmt.Sprintf("the go command compiles for no system %s: name one such as linux/amd64", goos)
+	}
+	return fmt.Sprintf("the go command compiles for no such platform: of %s it knows %s/%s", goos, goos, strings.Join(known, ", "+goos+"/"))
 }
 
 // orSetting tells of the variable that says for which processors of an architecture the go command compiles, if it has one.
