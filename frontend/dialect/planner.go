@@ -122,7 +122,10 @@ func (w *planner) prepare(bases []Base) error {
 	}
 	versions, err := w.versions()
 	if err != nil {
-		return err
+		if len(w.File.goLines) > 0 || slices.ContainsFunc(bases, func(b Base) bool { return b.Kind == baseGo }) {
+			return err
+		}
+		versions = nil // the static base does without, and a RUN's go says it, if it cares
 	}
 	sources, err := ModuleSources(w.Request)
 	if err != nil {
