@@ -1,12 +1,40 @@
 package dialect
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
 )
+
+// When the rule warns of what a RUN builds with cgo.
+func TestCgoOfRun(t *testing.T) {
+	const build, copies = "FROM golang:1.26 AS build\nCOPY . .\nRUN go build -o /app .\n", "COPY --from=build /app /app\n"
+	for _, tt := range []struct {
+		name, file string
+		warns      bool
+	}{
+		{"scratch", build + "FROM scratch\n" + copies, true},
+		{"distroless", build + "FROM gcr.io/distroless/static-debian12:nonroot\n" + copies, true},
+		{"distroless by digest", build + "FROM mirror.example/distroless/static@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n" + copies, true},
+		{"distroless with a C library", build + "FROM gcr.io/distroless/base-debian12\n" + copies, false},
+		{"another image called static", build + "FROM example.com/distroless/static-extra\n" + copies, false},
+		{"a folder of libraries", build + "FROM scratch\nCOPY --from=build /lib64 /lib64\n" + copies, false},
+		{"libraries by name", build + "FROM scratch\nCOPY --from=build /lib/x86_64-linux-gnu/libc.so.6 /lib/x86_64-linux-gnu/\n" + copies, false},
+		{"told so", strings.Replace(build, "RUN", "RUN CGO_ENABLED=1", 1) + "FROM scratch\n" + copies, true},
+		{"told not to", strings.Replace(build, "RUN", "RUN CGO_ENABLED=0", 1) + "FROM scratch\n" + copies, false},
+		{"names looked up by Go", strings.Replace(build, "build -o", "build -tags netgo,osusergo -o", 1) + "FROM scratch\n" + copies, false},
+		{"told so, with names looked up by Go", strings.Replace(build, "RUN go build", "RUN CGO_ENABLED=1 go build -tags netgo", 1) + "FROM scratch\n" + copies, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := New(requestOf(t, "", fstest.MapFS{"go.mod": {Data: []byte("module example.com/m\n\ngo 1.26\n")}, "Dockerfile": {Data: []byte("# syntax=larder:1\n" + tt.file)}}))
+			require.NoError(t, err)
+			require.Equal(t, tt.warns, slices.ContainsFunc(p.Warnings, func(w Warning) bool { return w.Rule == ruleCgo.Name }), "%v", p.Warnings)
+		})
+	}
+}
 
 // Where in the image the plan looks for programs made by cgo, and what the lint rule says of the same file.
 func TestCgoCopies(t *testing.T) {

@@ -2,6 +2,8 @@ package dialect
 
 import (
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -170,7 +172,23 @@ func (w *planner) cgo(s *scope, c *gocalls.Call) bool {
 	if _, cross, _ := s.value(c, "GOARCH"); cross {
 		return false // cgo is off for another platform, and which one it is isn't known
 	}
+	if slices.ContainsFunc(c.Args, func(a gocalls.Word) bool { return strings.Contains(a.Text, "netgo") }) {
+		return false // so tagged, most programs need no C library, though cgo is on
+	}
 	return isGolang(s.base) && !strings.Contains(s.base, "alpine")
+}
+
+// withoutLibC matches images that are known to have no C library, under whatever registry.
+var withoutLibC = regexp.MustCompile(`(^|/)distroless/static(-debian[0-9]+)?([:@]|$)`)
+
+// bringsLibraries reports whether an instruction copies what a C library may be in: its folder or its files.
+func bringsLibraries(cmd instructions.Command) bool {
+	c, ok := cmd.(*instructions.CopyCommand)
+	return ok && slices.ContainsFunc(c.SourcePaths, func(p string) bool {
+		dir, base := path.Split(path.Clean("/" + p))
+		return strings.HasPrefix(base, "lib") && (base == "lib" || base == "lib64" || strings.Contains(base, ".so")) ||
+			strings.HasPrefix(base, "ld-") || strings.Contains(dir, "/lib/") || strings.Contains(dir, "/lib64/")
+	})
 }
 
 // checkFinal checks the last stage.
@@ -184,7 +202,7 @@ func (w *planner) checkFinal() {
 	if s.root() && s.virtual == "" && (s.known || bare || s.user != "") {
 		w.lintAt(ruleRoot, n, st.Comments)
 	}
-	if !bare {
+	if !bare && !withoutLibC.MatchString(s.base) || slices.ContainsFunc(st.Commands, bringsLibraries) {
 		return
 	}
 	for _, cmd := range st.Commands {
