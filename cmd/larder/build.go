@@ -21,6 +21,7 @@ type buildFlags struct {
 	metadataFile string
 	iidFile      string
 	bundle       string
+	registry     registryFlags
 }
 
 func (c *command) build() *cobra.Command {
@@ -61,6 +62,8 @@ func (f *buildFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.Annotations, "annotation", nil, "Add annotation to the image")
 	flags.StringArrayVar(&f.Attests, "attest", nil, `Attestation parameters (format: "type=sbom,generator=image")`)
 	flags.StringVar(&f.bundle, "bundle", "", "Take modules, toolchain, base images and frontend from a bundle, a folder or a reference in a registry")
+	f.registry.register(flags)
+	flags.Lookup("ca").Usage += ", for the registry of --bundle"
 	flags.StringArrayVar(&f.CacheFrom, "cache-from", nil, `External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")`)
 	flags.StringArrayVar(&f.CacheTo, "cache-to", nil, `Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")`)
 	flags.StringVar(&f.Call, "call", "build", `Set method for evaluating build ("check", "outline", "targets")`)
@@ -102,10 +105,13 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	if f.bundle != "" {
+	switch {
+	case f.bundle != "":
 		if err := c.useBundle(cmd.Flags(), f); err != nil {
 			return err
 		}
+	case f.registry.ca != "" || len(f.registry.plain) > 0:
+		return usageError{errors.New("--ca and --plain-http are for the registry of --bundle: what the build is to trust is --secret id=ca,src=FILE")}
 	}
 	req, err := request.New(c.ctx, f.Options, c.host())
 	if err != nil {

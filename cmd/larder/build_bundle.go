@@ -16,7 +16,7 @@ import (
 // useBundle has a build take from a bundle what it would fetch, and tells how buildx would be told to. A context that
 // the user names stays theirs.
 func (c *command) useBundle(flags *pflag.FlagSet, f *buildFlags) error {
-	b, err := c.openOrPull(f.bundle)
+	b, err := c.openOrPull(f.bundle, f.registry)
 	if err != nil {
 		return fmt.Errorf("--bundle: %w", err)
 	}
@@ -32,7 +32,7 @@ func (c *command) useBundle(flags *pflag.FlagSet, f *buildFlags) error {
 }
 
 // openOrPull opens a bundle in a folder, or one in a registry, which is kept in the user's cache folder for the next time.
-func (c *command) openOrPull(name string) (*bundle.Bundle, error) {
+func (c *command) openOrPull(name string, from registryFlags) (*bundle.Bundle, error) {
 	if _, err := os.Stat(name); err == nil || !strings.Contains(name, "/") || strings.HasPrefix(name, ".") || filepath.IsAbs(name) {
 		return bundle.Open(name)
 	}
@@ -40,7 +40,7 @@ func (c *command) openOrPull(name string) (*bundle.Bundle, error) {
 	if cache == "" {
 		cache = filepath.Join(c.env["HOME"], ".cache")
 	}
-	client, err := c.registries("", nil)
+	client, err := c.registries(from)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (c *command) openOrPull(name string) (*bundle.Bundle, error) {
 }
 
 // own are the flags of larder build that buildx hasn't, or by whose names it understands something else.
-var own = []string{"bundle", "builder", "state", "tlscacert", "tlscert", "tlskey", "tlsservername"}
+var own = []string{"bundle", "ca", "plain-http", "builder", "state", "tlscacert", "tlscert", "tlskey", "tlsservername"}
 
 // buildxCommand is the command with the flags that the user gave, and a bundle's named contexts.
 func buildxCommand(flags *pflag.FlagSet, contexts []string, folder string) string {

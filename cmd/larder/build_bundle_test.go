@@ -13,7 +13,7 @@ func TestBundleCommands(t *testing.T) {
 	flags := pflag.NewFlagSet("build", pflag.ContinueOnError)
 	f.register(flags)
 	require.NoError(t, flags.Parse([]string{
-		"--bundle", "b", "--builder", "unix:///sock", "--build-arg", "LARDER_OFFLINE=1", "--build-arg", "GOAMD64", "-f", "app/Dockerfile.a b",
+		"--bundle", "b", "--ca", "ca.pem", "--plain-http", "registry.internal", "--builder", "unix:///sock", "--build-arg", "LARDER_OFFLINE=1", "--build-arg", "GOAMD64", "-f", "app/Dockerfile.a b",
 		"--platform", "linux/amd64,linux/arm64", "--platform=linux/arm/v7", "-t", "x:1", "-o", "type=oci,dest=x.tar", "--secret", "id=netrc", "--no-cache", "--add-host", "a:1,b:2",
 	}))
 	contexts := []string{"larder-modules=oci-layout://b@sha256:0", "alpine:3=oci-layout://b@sha256:1"}

@@ -23,14 +23,13 @@ import (
 // createFlags are the flags of larder bundle create.
 type createFlags struct {
 	stock.Options
+	registryFlags
 	output   string
 	from     []string
 	args     []string
 	since    string
 	vulnDB   string
 	files    string
-	ca       string
-	plain    []string
 	dryRun   bool
 	noSumDB  bool
 	progress string
@@ -65,8 +64,7 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.StringVar(&f.files, "files", "", "Add the files of a folder")
 	flags.StringArrayVar(&f.from, "from", nil, "Take all that a bundle has, or a folder in a module proxy's layout, before a network is asked")
 	flags.StringVar(&f.since, "since", "", "Make a delta to this bundle, for the side that has it")
-	flags.StringVar(&f.ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
-	flags.StringArrayVar(&f.plain, "plain-http", nil, `Registry that has no TLS (format: "HOST[:PORT]"; those on loopback need not be named)`)
+	f.registryFlags.register(flags)
 	flags.BoolVar(&f.noSumDB, "no-sumdb", false, "Don't copy what the checksum database says: desks that use the bundle then need GONOSUMDB")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "Tell what would be in the bundle, its size and what is to be fetched, and fetch nothing of it")
 	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output ("auto", "none", "plain", "tty")`)
@@ -110,7 +108,7 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 			return err
 		}
 	}
-	images, err := c.registries(f.ca, f.plain)
+	images, err := c.registries(f.registryFlags)
 	if err != nil {
 		return err
 	}

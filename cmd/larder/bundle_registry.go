@@ -8,27 +8,36 @@ import (
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/registry"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
+// registryFlags are those of commands that talk to registries.
+type registryFlags struct {
+	ca    string
+	plain []string
+}
+
+func (f *registryFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
+	flags.StringArrayVar(&f.plain, "plain-http", nil, `Registry that has no TLS (format: "HOST[:PORT]"; those on loopback need not be named)`)
+}
+
 // registries returns a client of registries that has docker's logins.
-func (c *command) registries(ca string, plain []string) (*registry.Client, error) {
-	if err := checkCA(ca); err != nil {
+func (c *command) registries(f registryFlags) (*registry.Client, error) {
+	if err := checkCA(f.ca); err != nil {
 		return nil, err
 	}
-	return registry.NewClient(registry.Options{Docker: config.LoadDefaultConfigFile(c.stderr), CA: ca, PlainHTTP: plain})
+	return registry.NewClient(registry.Options{Docker: config.LoadDefaultConfigFile(c.stderr), CA: f.ca, PlainHTTP: f.plain})
 }
 
 // transferFlags are those of push and pull.
 type transferFlags struct {
-	ca       string
-	plain    []string
+	registryFlags
 	progress string
 }
 
-func (f *transferFlags) register(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&f.ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
-	flags.StringArrayVar(&f.plain, "plain-http", nil, `Registry that has no TLS (format: "HOST[:PORT]"; those on loopback need not be named)`)
+func (f *transferFlags) register(flags *pflag.FlagSet) {
+	f.registryFlags.register(flags)
 	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output ("auto", "none", "plain", "tty")`)
 }
 
@@ -51,7 +60,7 @@ func (c *command) bundlePush() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := c.registries(f.ca, f.plain)
+			client, err := c.registries(f.registryFlags)
 			if err != nil {
 				return err
 			}
@@ -74,7 +83,7 @@ func (c *command) bundlePush() *cobra.Command {
 		Example:               `  larder bundle push bundle registry.internal/stock:1`,
 		DisableFlagsInUseLine: true,
 	}
-	f.register(cmd)
+	f.register(cmd.Flags())
 	cmd.Flags().StringArrayVar(&mountFrom, "mount-from", nil, "Repository of the same registry that may have blobs already")
 	return cmd
 }
@@ -89,7 +98,7 @@ func (c *command) bundlePull() *cobra.Command {
 			"that was stopped, is not fetched again.",
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			client, err := c.registries(f.ca, f.plain)
+			client, err := c.registries(f.registryFlags)
 			if err != nil {
 				return err
 			}
@@ -108,7 +117,7 @@ func (c *command) bundlePull() *cobra.Command {
 		Example:               `  larder bundle pull -o bundle registry.internal/stock:1`,
 		DisableFlagsInUseLine: true,
 	}
-	f.register(cmd)
+	f.register(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "", "Folder of the bundle, which is made or brought up to date")
 	_ = cmd.MarkFlagRequired("output")
 	return cmd

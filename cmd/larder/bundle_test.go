@@ -195,6 +195,40 @@ func TestBundleInRegistry(t *testing.T) {
 	require.Contains(t, out, "GOPROXY=off forbids to fetch them", "no image is tagged with another module set")
 }
 
+// A build takes a bundle from registries that 'larder bundle push' reaches: with a company's certificate authority, or
+// without TLS.
+func TestBundleInCompanyRegistry(t *testing.T) {
+	w := newWorld(t)
+	dir, web := t.TempDir(), testkit.ServeWeb(t)
+	registry := testkit.ServeRegistryProxy(t, testkit.Registry(t), false).Server.Config.Handler
+	web.Handle("tls.example", registry)
+	web.Handle("plain.example", registry)
+	ca := filepath.Join(dir, "ca.pem")
+	require.NoError(t, os.WriteFile(ca, web.CA, 0o644))
+	w.larder("bundle", "create", "--no-images", "-o", filepath.Join(dir, "stock"), w.context)
+	w.env = []string{"GOPROXY=off", "HTTPS_PROXY=" + web.ProxyURL, "HTTP_PROXY=" + web.ProxyURL}
+	w.larder("bundle", "push", "--ca", ca, filepath.Join(dir, "stock"), "tls.example/stock:1")
+	for name, tt := range map[string]struct {
+		ref     string
+		flags   []string
+		without string
+	}{
+		"an authority of its own": {"tls.example/stock:1", []string{"--ca", ca}, "pass that authority's with --ca FILE"},
+		"no TLS":                  {"plain.example/stock:1", []string{"--plain-http", "plain.example"}, "plain.example: tls: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			build := []string{"--bundle", tt.ref, "--build-arg", "LARDER_OFFLINE=1", "-o", filepath.Join(t.TempDir(), "root")}
+			out, err := w.build(build...)
+			require.Error(t, err)
+			require.Contains(t, out, tt.without)
+			out, err = w.build(append(build, tt.flags...)...)
+			require.NoError(t, err, "%s", out)
+			require.NotRegexp(t, "docker buildx build.*"+tt.flags[0], out)
+			require.Equal(t, "hello, larder\n", runBinary(t, build[len(build)-1]))
+		})
+	}
+}
+
 // serve starts serving a bundle, and returns where, and what the server says on stderr.
 func (w *world) serve(dirs ...string) (url string, stderr *bufio.Reader, cmd *exec.Cmd) {
 	cmd = w.command(append([]string{"bundle", "serve", "--listen", "127.0.0.1:0"}, dirs...)...)

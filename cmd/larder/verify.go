@@ -11,23 +11,11 @@ import (
 	"github.com/larder-build/larder/internal/request"
 	"github.com/larder-build/larder/internal/verify"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/mod/sumdb/note"
 )
 
-// imageFlags are those of commands that read a finished image.
-type imageFlags struct {
-	ca    string
-	plain []string
-}
-
-func (f *imageFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
-	flags.StringArrayVar(&f.plain, "plain-http", nil, `Registry that has no TLS (format: "HOST[:PORT]"; those on loopback need not be named)`)
-}
-
 func (c *command) verify() *cobra.Command {
-	f := &imageFlags{}
+	var f registryFlags
 	var sums, keys []string
 	var signature string
 	var asJSON bool
@@ -77,7 +65,7 @@ func (c *command) verify() *cobra.Command {
 }
 
 func (c *command) sign() *cobra.Command {
-	f := &imageFlags{}
+	var f registryFlags
 	var key, output string
 	cmd := &cobra.Command{
 		Use:   "sign [OPTIONS] IMAGE",
@@ -117,7 +105,7 @@ func (c *command) sign() *cobra.Command {
 }
 
 // verifyImage checks all but a signature.
-func (c *command) verifyImage(f *imageFlags, name string, sums []string) (*verify.Report, error) {
+func (c *command) verifyImage(f registryFlags, name string, sums []string) (*verify.Report, error) {
 	l, err := c.openImage(f, name)
 	if err != nil {
 		return nil, err
@@ -134,11 +122,11 @@ func (c *command) verifyImage(f *imageFlags, name string, sums []string) (*verif
 }
 
 // openImage opens a layout on disk, or else what a registry has.
-func (c *command) openImage(f *imageFlags, name string) (*ociimage.Layout, error) {
+func (c *command) openImage(f registryFlags, name string) (*ociimage.Layout, error) {
 	if _, err := os.Stat(name); err == nil {
 		return ociimage.Open(name)
 	}
-	client, err := c.registries(f.ca, f.plain)
+	client, err := c.registries(f)
 	if err != nil {
 		return nil, err
 	}
