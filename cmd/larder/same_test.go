@@ -109,6 +109,7 @@ func (w *world) checkBill(image *ociimage.Image) {
 	var doc struct {
 		Packages []struct{ Name, VersionInfo string }
 	}
+	testkit.RequireSPDX(w.t, w.bill(image))
 	require.NoError(w.t, json.Unmarshal([]byte(w.bill(image)), &doc))
 	var got []string
 	for _, p := range doc.Packages[1:] { // the first one is the image

@@ -16,6 +16,7 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 	"github.com/google/go-cmp/cmp"
 	"github.com/larder-build/larder/internal/spdx"
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	spdxjson "github.com/spdx/tools-golang/json"
@@ -88,6 +89,7 @@ func TestSBOM(t *testing.T) {
 	t.Run("SPDX", func(t *testing.T) {
 		text := written(b.WriteSPDX)
 		golden(t, "sbom.spdx.json", text)
+		testkit.RequireSPDX(t, text)
 		doc, err := spdxjson.Read(bytes.NewReader([]byte(text)))
 		require.NoError(t, err)
 		require.NoError(t, spdxlib.ValidateDocument(doc))
@@ -117,6 +119,7 @@ func TestSBOM(t *testing.T) {
 	t.Run("CycloneDX", func(t *testing.T) {
 		text := written(b.WriteCycloneDX)
 		golden(t, "sbom.cdx.json", text)
+		testkit.RequireCycloneDX(t, text)
 		var bom cdx.BOM
 		require.NoError(t, cdx.NewBOMDecoder(bytes.NewReader([]byte(text)), cdx.BOMFileFormatJSON).Decode(&bom))
 		var again bytes.Buffer

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/larder-build/larder/internal/testkit"
 	spdxjson "github.com/spdx/tools-golang/json"
 	"github.com/spdx/tools-golang/spdxlib"
 	"github.com/stretchr/testify/require"
@@ -69,6 +70,7 @@ func TestDocument(t *testing.T) {
 	want, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(string(want), string(data)))
+	testkit.RequireSPDX(t, string(data))
 
 	doc, err := spdxjson.Read(bytes.NewReader(data))
 	require.NoError(t, err)

@@ -68,3 +68,14 @@ func TestRegistryAndBuildkitdAnswer(t *testing.T) {
 	addr := Buildkitd(t, nil)
 	require.Contains(t, Run(t, Tool(t, "buildctl"), "--addr", addr, "debug", "workers"), "linux/")
 }
+
+// The schemas take what is right, and are those of the formats: they refuse what nothing but them would.
+func TestSchemas(t *testing.T) {
+	const bom = `{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{"type": "library", "name": "x"}]}`
+	RequireCycloneDX(t, bom)
+	require.ErrorContains(t, cycloneDX(t, strings.Replace(bom, "library", "book", 1)), "/components/0/type")
+	const document = `{"SPDXID": "SPDXRef-DOCUMENT", "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "name": "x", "documentNamespace": "https://x.example/",
+		"creationInfo": {"created": "2026-01-02T03:04:05Z", "creators": ["Tool: x"]}, "packages": [{"SPDXID": "SPDXRef-x", "name": "x", "downloadLocation": "NOASSERTION"}]}`
+	RequireSPDX(t, document)
+	require.ErrorContains(t, spdx(t, strings.Replace(document, "downloadLocation", "location", 1)), "/packages/0")
+}
