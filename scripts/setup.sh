@@ -16,6 +16,7 @@ missing_packages() {
 	command -v runc >/dev/null || missing+=(runc)
 	command -v ip >/dev/null || missing+=(iproute2)
 	command -v git >/dev/null || missing+=(git)
+	command -v ssh >/dev/null || missing+=(openssh-client) # what git, as the go command runs it, comes by
 	command -v busybox >/dev/null || missing+=(busybox-static) # the shell of images that tests make
 	[ -s /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 }

@@ -84,7 +84,8 @@ func (p *privateWorld) otherKey(pattern string) []string {
 // requireNoSecret looks for the secrets in a text or in all files of a folder.
 func requireNoSecret(t *testing.T, what string, data []byte) {
 	t.Helper()
-	for _, secret := range []string{gitToken, proxyToken, strings.TrimPrefix(testkit.Basic("robot", gitToken), "Basic "), url.QueryEscape(gitToken)} {
+	encoded := func(user, token string) string { return strings.TrimPrefix(testkit.Basic(user, token), "Basic ") }
+	for _, secret := range []string{gitToken, proxyToken, encoded("robot", gitToken), encoded("ci", proxyToken), url.QueryEscape(gitToken)} {
 		require.False(t, bytes.Contains(data, []byte(secret)), "%s has a secret", what)
 	}
 }

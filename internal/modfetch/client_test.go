@@ -420,6 +420,13 @@ func TestRefused(t *testing.T) {
 		require.ErrorContains(t, err, `("not with xxxxx"): `+host+" refuses the credentials that were given for it: check them; pass --netrc")
 		var refused *RefusedError
 		require.ErrorAs(t, err, &refused)
+
+		echo := faulty(t, nil, noon, func(_ int, w http.ResponseWriter, r *http.Request) bool {
+			http.Error(w, "not with "+r.Header.Get("Authorization"), status)
+			return true
+		})
+		_, err = getFile(t, c, strings.Replace(echo.URL, "http://", "http://ci:s3cret@", 1))
+		require.ErrorContains(t, err, "it answered "+want+": check the user and password in GOPROXY")
 	}
 	c := impatient(t)
 	require.Equal(t, "no credentials were given for a.example: pass --netrc", c.remedy(&http.Request{URL: &url.URL{Scheme: "https", Host: "a.example"}}, nil))

@@ -3,6 +3,7 @@ package modfetch
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -95,12 +96,16 @@ func firstLine(resp *http.Response) string {
 	return strings.TrimSpace(line)
 }
 
+// quotes reports whether a line repeats a URL's user or password, or the header that was made of them.
 func quotes(line string, user *url.Userinfo) bool {
 	if user == nil {
 		return false
 	}
 	password, _ := user.Password()
-	return password != "" && strings.Contains(line, password) || user.Username() != "" && strings.Contains(line, user.Username())
+	header := base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password))
+	return slices.ContainsFunc([]string{user.Username(), password, header}, func(part string) bool {
+		return part != "" && strings.Contains(line, part)
+	})
 }
 
 // MaxReported is how many files that failed are told, one line each.

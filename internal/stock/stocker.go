@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -86,12 +87,27 @@ func (s *Stocker) direct(ctx context.Context, m module.Version) (zip, mod, info 
 		err = fmt.Errorf("reading what the go command says: %w", jerr)
 	}
 	if got.Error != "" {
-		err = errors.New(got.Error)
+		err = errors.New(why(m.Path, strings.TrimPrefix(masked(got.Error), m.String()+": ")))
 	}
 	if err != nil {
 		return "", "", "", fmt.Errorf("fetching it from version control: %w", err)
 	}
 	return got.Zip, got.GoMod, got.Info, nil
+}
+
+// authorization matches a header with credentials.
+var authorization = regexp.MustCompile(`(?i)\b(basic|bearer) +\S{16,}`)
+
+// masked is what the go command says without the credentials in it: it tells what a server answers, and git does, and a
+// server may repeat what it was sent.
+func masked(said string) string { return authorization.ReplaceAllString(said, "$1 xxxxx") }
+
+// why is what the go command says of a module that git doesn't get, and how to hear what git says where it doesn't tell.
+func why(path, said string) string {
+	if repo, _, ok := strings.Cut(path, ".git"); ok && strings.HasPrefix(said, "no secure protocol found") {
+		said += fmt.Sprintf(": 'git ls-remote https://%s.git' says why: git takes credentials from ~/.netrc, its own settings, or an SSH agent", repo)
+	}
+	return said
 }
 
 // run runs the go command in a folder and returns what it prints; its errors are what it says.
@@ -108,7 +124,7 @@ func (s *Stocker) run(ctx context.Context, dir string, env []string, args ...str
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil && ctx.Err() == nil {
-		return out, fmt.Errorf("go %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
+		return out, fmt.Errorf("go %s: %w: %s", args[0], err, masked(strings.TrimSpace(stderr.String())))
 	}
 	return out, errors.Join(err, ctx.Err())
 }
