@@ -10,10 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/goproxy"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
@@ -28,9 +31,10 @@ const (
 	growth = 10 << 20
 )
 
-// loadFolder is a module proxy's folder of modules, of 100 kB each.
-func loadFolder(t *testing.T) (dir string, files map[string][]byte) {
-	dir, files = t.TempDir(), map[string][]byte{}
+// loadBundle makes a bundle of modules, of 100 kB each, and returns what is to be served of it.
+func loadBundle(t *testing.T) (b *bundle.Bundle, files map[string][]byte) {
+	dir, files := t.TempDir(), map[string][]byte{}
+	var sums strings.Builder
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range loadModules {
 		data := make([]byte, 100<<10)
@@ -38,8 +42,9 @@ func loadFolder(t *testing.T) (dir string, files map[string][]byte) {
 			data[j] = byte(' ' + random.IntN(95))
 		}
 		path := fmt.Sprintf("example.com/m%d", i)
-		testkit.Module{Path: path, Version: "v1.0.0", Files: map[string]string{"data.txt": string(data)}}.Write(t, dir)
-		for _, ext := range []string{".info", ".mod", ".zip"} {
+		sums.WriteString(testkit.Module{Path: path, Version: "v1.0.0", Files: map[string]string{"data.txt": string(data)}}.Write(t, dir))
+		files[path+"/@v/v1.0.0.info"] = []byte(`{"Version":"v1.0.0","Time":"2020-01-01T00:00:00Z"}`)
+		for _, ext := range []string{".mod", ".zip"} {
 			file := path + "/@v/v1.0.0" + ext
 			content, err := os.ReadFile(filepath.Join(dir, file))
 			require.NoError(t, err)
@@ -48,7 +53,19 @@ func loadFolder(t *testing.T) (dir string, files map[string][]byte) {
 		files[path+"/@v/list"] = []byte("v1.0.0\n")
 		files[path+"/@latest"] = files[path+"/@v/v1.0.0.info"]
 	}
-	return dir, files
+	set, err := gomod.ParseSums(gomod.File{Name: "go.sum", Data: []byte(sums.String())})
+	require.NoError(t, err)
+	m := bundle.Maker{Sources: bundle.Sources{Folders: []bundle.Folder{{Name: "load", FS: os.DirFS(dir)}}}, Tell: func(string, int64) {}}
+	b, err = m.Create(t.Context(), t.TempDir(), bundle.Request{Modules: set, Keys: []string{set.Key()}})
+	require.NoError(t, err)
+	return b, files
+}
+
+// view is what 'larder bundle serve' serves of a bundle.
+func view(t *testing.T, b *bundle.Bundle) (*bundle.View, goproxy.Source) {
+	v, err := b.View(t.Context(), bundle.ModulesName)
+	require.NoError(t, err)
+	return v, goproxy.Source{Name: "load", FS: v}
 }
 
 // fetchAll has the clients fetch module after module, even ones the same and odd ones different ones, while more says so.
@@ -109,18 +126,22 @@ func heap() uint64 {
 	return stats.HeapAlloc
 }
 
-// underLoad serves clients for a while and for a longer while, with reloads between, and compares the heap.
+// underLoad serves a bundle to clients for a while and for a longer while, reads it anew between these, and compares the
+// heap.
 func underLoad(t *testing.T, short, long func(round int) bool) {
-	dir, files := loadFolder(t)
-	src := goproxy.Source{Name: "load", FS: os.DirFS(dir)}
+	b, files := loadBundle(t)
+	old, src := view(t, b)
 	s := newServer(t, Options{Grace: time.Minute}, src)
 	addr, stop := start(t, s)
 	_, err := fetchAll(t.Context(), "http://"+addr, files, short)
 	require.NoError(t, err)
 	before := heap()
+	v, src := view(t, b)
+	defer v.Close()
 	released, err := s.Reload(src)
 	require.NoError(t, err)
 	<-released
+	require.NoError(t, old.Close())
 	requests, err := fetchAll(t.Context(), "http://"+addr, files, long)
 	require.NoError(t, err)
 	after := heap()
