@@ -3,8 +3,11 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,11 +45,51 @@ func (s *side) run(name string, args ...string) string {
 
 func (s *side) larder(args ...string) string { return s.run(testkit.Larder(s.t, "larder"), args...) }
 
-// image builds to a tar file and returns the digest of what is in it. build is a command without its output and tree.
-func (s *side) image(tree string, build ...string) string {
-	file := filepath.Join(s.t.TempDir(), "image.tar")
-	s.run(build[0], append(append(build[1:], "--output", "type=oci,rewrite-timestamp=true,dest="+file), tree)...)
-	return digestOf(s.t, file)
+// An airImage is one that is built on both sides.
+type airImage struct{ name, tree, file, platforms string }
+
+var airImages = []airImage{
+	{"hello", "hello", "Dockerfile", "linux/" + runtime.GOARCH},
+	{"alpine", "app", "Dockerfile.alpine", "linux/" + runtime.GOARCH},
+	{"two", "app", "Dockerfile", "linux/amd64,linux/arm64"},
+}
+
+// epoch is the time of all images, and of the files that RUN makes.
+const epoch = "SOURCE_DATE_EPOCH=0"
+
+// output is where an image goes, the same however it is built.
+func output(file string) string { return "type=oci,rewrite-timestamp=true,dest=" + file }
+
+// digests builds all images and returns their digests by name. build is a command without what is an image's own.
+func (s *side) digests(build ...string) map[string]string {
+	got := map[string]string{}
+	for _, i := range airImages {
+		file := filepath.Join(s.t.TempDir(), i.name+".tar")
+		s.run(build[0], slices.Concat(build[1:], []string{"-f", filepath.Join(i.tree, i.file), "--platform", i.platforms, "--build-arg", epoch, "--output", output(file), i.tree})...)
+		got[i.name] = digestOf(s.t, file)
+	}
+	return got
+}
+
+// baked builds all images by a bake file, with named contexts.
+func (s *side) baked(contexts []string) map[string]string {
+	dir := s.t.TempDir()
+	args := []string{"bake", "-f", filepath.Join(dir, "docker-bake.hcl"), "--set", "*.args.LARDER_OFFLINE=1", "--set", "*.args." + epoch}
+	for _, c := range contexts {
+		args = append(args, "--set", "*.contexts."+c)
+	}
+	var text strings.Builder
+	for _, i := range airImages {
+		fmt.Fprintf(&text, bakeTarget, i.name, i.tree, i.file, strings.ReplaceAll(i.platforms, ",", `", "`), output(filepath.Join(dir, i.name+".tar")))
+		args = append(args, i.name)
+	}
+	require.NoError(s.t, os.WriteFile(filepath.Join(dir, "docker-bake.hcl"), []byte(text.String()), 0o644))
+	s.run(testkit.Tool(s.t, "buildx"), args...)
+	got := map[string]string{}
+	for _, i := range airImages {
+		got[i.name] = digestOf(s.t, filepath.Join(dir, i.name+".tar"))
+	}
+	return got
 }
 
 const (
@@ -59,11 +102,12 @@ ARG SOURCE_DATE_EPOCH=0
 RUN addgroup -S app 2>/dev/null; echo stocked >/etc/larder
 COPY --from=build /out/app /usr/local/bin/app
 `
-	bakeFile = `
-target "app" {
-  context = "app"
-  platforms = ["linux/amd64", "linux/arm64"]
-  output = ["type=oci,rewrite-timestamp=true,dest=OUT"]
+	bakeTarget = `
+target %q {
+  context = %q
+  dockerfile = %q
+  platforms = ["%s"]
+  output = [%q]
 }
 `
 	toolGo = "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"a tool from the bundle\") }\n"
@@ -95,44 +139,29 @@ func TestSlowAirGap(t *testing.T) {
 
 	stocked := filepath.Join(t.TempDir(), "stocked")
 	here.larder("bundle", "create", "-o", stocked, "--tool", "tool.example/say@v1.0.0", "hello", "app")
-	buildx, arg := testkit.Tool(t, "buildx"), "GOPROXY="+proxy.URL
-	want := map[string]string{
-		"alpine": here.image("app", buildx, "build", "--build-arg", arg, "-f", "app/Dockerfile.alpine", "--build-arg", "SOURCE_DATE_EPOCH=0"),
-		"two":    here.image("app", buildx, "build", "--build-arg", arg, "--platform", "linux/amd64,linux/arm64"),
-	}
+	want := here.digests(testkit.Tool(t, "buildx"), "build", "--build-arg", "GOPROXY="+proxy.URL)
 
 	there := newSide(t, testkit.Offline(t), trees)
 	bundle := filepath.Join(there.home, "bundle")
 	require.NoError(t, os.Rename(stocked, bundle))
 	there.larder("bundle", "verify", "--go-sum", "hello/go.sum", "--go-sum", "app/go.sum", bundle)
-	crossed(there, bundle, registry, want)
+	crossed(there, bundle, want)
 }
 
 // crossed builds behind the gap, by each door, with and without a policy that denies the network to BuildKit.
-func crossed(there *side, bundle, registry string, want map[string]string) {
+func crossed(there *side, bundle string, want map[string]string) {
 	t := there.t
 	buildx, policy := testkit.Tool(t, "buildx"), filepath.Join(testkit.Root(t), "docs", "offline-policy.json")
 	larder := []string{testkit.Larder(t, "larder"), "build", "--builder", there.addr, "--bundle", bundle, "--build-arg", "LARDER_OFFLINE=1"}
-	hello := there.image("hello", larder...) // too much to compile it on both sides
-	require.Equal(t, want["alpine"], there.image("app", append(larder, "-f", "app/Dockerfile.alpine", "--build-arg", "SOURCE_DATE_EPOCH=0")...))
+	require.Equal(t, want, there.digests(larder...))
 
 	contexts := contextsOf(t, there.larder("build", "--builder", there.addr, "--bundle", bundle, "--check", "hello"))
 	require.Len(t, contexts, 4)
 	for _, env := range []string{"X=", "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=" + policy} {
 		sub := *there
 		sub.env = append(append([]string{}, there.env...), env)
-		build := append([]string{buildx, "build", "--build-arg", "LARDER_OFFLINE=1"}, flags("--build-context", contexts)...)
-		require.Equal(t, hello, sub.image("hello", build...))
-		require.Equal(t, want["two"], sub.image("app", append(build, "--platform", "linux/amd64,linux/arm64")...))
-		out := filepath.Join(t.TempDir(), "bake.tar")
-		file := filepath.Join(t.TempDir(), "docker-bake.hcl")
-		require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(bakeFile, "OUT", out)), 0o644))
-		args := []string{"bake", "-f", file}
-		for _, c := range contexts {
-			args = append(args, "--set", "*.contexts."+c)
-		}
-		sub.run(buildx, append(args, "app")...)
-		require.Equal(t, want["two"], digestOf(t, out))
+		require.Equal(t, want, sub.digests(append([]string{buildx, "build", "--build-arg", "LARDER_OFFLINE=1"}, flags("--build-context", contexts)...)...))
+		require.Equal(t, want, sub.baked(contexts))
 	}
 
 	bin := filepath.Join(t.TempDir(), "bin")
