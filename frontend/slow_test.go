@@ -18,6 +18,7 @@ func TestSlowDockerfiles(t *testing.T) {
 	pushBookworm(g, golang)
 	g.runAll(t, []goTest{
 		{"stamps", stamps}, {"stamps of commits", stampsCommits}, {"cgo", func(g *gateway) { cgoLines(g, golang) }},
+		{"sysroot", func(g *gateway) { cgoSysroot(g, golang) }},
 		{"examples", func(g *gateway) { buildExamples(g, false) }}, {"examples with cgo", func(g *gateway) { buildExamples(g, true) }},
 		{"runtime", buildRuntime},
 	})

@@ -245,8 +245,11 @@ func (w *planner) noteOrdinary(base string, st instructions.Stage) {
 	}
 }
 
-// image takes over what is known of a base image.
+// image takes over what is known of a base image, or of the named context that takes the place of the stage.
 func (w *planner) image(s *scope, base string, st instructions.Stage) {
+	if st.Name != "" && w.hasContext(st.Name) {
+		base = st.Name
+	}
 	s.env["PATH"] = ""
 	if isGolang(base) {
 		s.env["GOPATH"] = "/go" // as every golang image has it

@@ -118,7 +118,7 @@ func isELF(r io.ReaderAt) bool {
 }
 
 // libraryRoots returns the root file systems that have the target platform's libraries: the sysroot if there is one, else
-// the stage itself and, after it, what belongs to Debian's cross compiler.
+// the stage itself, and after it what is of Debian's cross compiler there.
 func libraryRoots(env []string) (roots []fs.FS, closeAll func(), err error) {
 	var opened []*os.Root
 	closeAll = func() {
@@ -126,19 +126,19 @@ func libraryRoots(env []string) (roots []fs.FS, closeAll func(), err error) {
 			r.Close()
 		}
 	}
-	dirs := []string{sysroot}
-	if !hasSysroot(sysroot) {
-		dirs = []string{"/"}
-		vars := map[string]string{}
-		for _, kv := range env {
-			k, v, _ := strings.Cut(kv, "=")
-			vars[k] = v
-		}
-		if name, native := platform(vars); !native {
-			for _, prefix := range cPlatforms[name].prefixes {
-				if dir := "/usr/" + prefix; hasSysroot(dir) {
-					dirs = append(dirs, dir)
-				}
+	base := "/"
+	if hasSysroot(sysroot) {
+		base = sysroot
+	}
+	dirs, vars := []string{base}, map[string]string{}
+	for _, kv := range env {
+		k, v, _ := strings.Cut(kv, "=")
+		vars[k] = v
+	}
+	if name, native := platform(vars); !native {
+		for _, prefix := range cPlatforms[name].prefixes {
+			if dir := filepath.Join(base, "usr", prefix); hasSysroot(dir) {
+				dirs = append(dirs, dir)
 			}
 		}
 	}

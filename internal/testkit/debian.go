@@ -19,6 +19,21 @@ var unneeded = regexp.MustCompile(`^/usr/share/|/(lto1|lto-dump[^/]*|[^/]*-lto-d
 // beside golang:1.26-alpine. It has the files of Debian's packages, and of those that they need.
 func PushWithCompilers(t testing.TB, addr, base, image string, packages ...string) {
 	dir := t.TempDir()
+	pack(t, filepath.Join(dir, "root.tar"), append(filesOf(t, packages), "lib", "lib64"))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM "+base+"\nADD root.tar /\n"), 0o644))
+	Run(t, Tool(t, "buildctl"), "--addr", addr, "build", "--frontend", "dockerfile.v0",
+		"--local", "context="+dir, "--local", "dockerfile="+dir, "--output", "type=image,push=true,compression=uncompressed,name="+image)
+}
+
+// CopyPackages copies the files of Debian's packages that are installed here, and of those that they need, into a folder.
+func CopyPackages(t testing.TB, dir string, packages ...string) {
+	root := filepath.Join(t.TempDir(), "root.tar")
+	pack(t, root, filesOf(t, packages))
+	Run(t, "tar", "-C", dir, "-xf", root)
+}
+
+// filesOf returns the files of packages and of those that they need, as paths without the slash that they begin with.
+func filesOf(t testing.TB, packages []string) (files []string) {
 	args := append([]string{"depends", "--recurse", "--installed", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"}, packages...)
 	var all []string
 	for line := range strings.Lines(Run(t, "apt-cache", args...)) {
@@ -27,8 +42,7 @@ func PushWithCompilers(t testing.TB, addr, base, image string, packages ...strin
 		}
 	}
 	list, err := exec.CommandContext(t.Context(), "dpkg-query", append([]string{"-L"}, all...)...).Output()
-	require.NoError(t, err, "install %s: 'make test' does", strings.Join(packages, " "))
-	var files []string
+	require.NoError(t, err, "install %s: 'make test-slow' does", strings.Join(packages, " "))
 	for name := range strings.Lines(string(list)) {
 		name = strings.TrimSuffix(name, "\n")
 		info, err := os.Lstat(name)
@@ -40,13 +54,13 @@ func PushWithCompilers(t testing.TB, addr, base, image string, packages ...strin
 		require.NoError(t, err)
 		files = append(files, filepath.Join(parent, filepath.Base(name))[1:])
 	}
-	files = append(files, "lib", "lib64")
+	return files
+}
+
+// pack makes a tar of this machine's files.
+func pack(t testing.TB, tar string, files []string) {
 	slices.Sort(files)
-	files = slices.Compact(files)
 	names := filepath.Join(t.TempDir(), "files")
-	require.NoError(t, os.WriteFile(names, []byte(strings.Join(files, "\n")), 0o644))
-	Run(t, "tar", "-C", "/", "-cf", filepath.Join(dir, "root.tar"), "-T", names)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM "+base+"\nADD root.tar /\n"), 0o644))
-	Run(t, Tool(t, "buildctl"), "--addr", addr, "build", "--frontend", "dockerfile.v0",
-		"--local", "context="+dir, "--local", "dockerfile="+dir, "--output", "type=image,push=true,compression=uncompressed,name="+image)
+	require.NoError(t, os.WriteFile(names, []byte(strings.Join(slices.Compact(files), "\n")), 0o644))
+	Run(t, "tar", "-C", "/", "-cf", tar, "-T", names)
 }
