@@ -26,9 +26,10 @@ const head = `# Benchmarks
 Written by "make bench". A run of some trees alone (TESTFLAGS=-run=TestBench/hello) replaces their tables, and leaves the
 others; [benchmarks.json](benchmarks.json) has the figures.
 
-Times are medians of %d builds after a warm-up, of the trees other than hello of %d; cold builds and fresh runners were
-measured once. All peers of a table took turns, in one run, on one BuildKit, with the same toolchain, modules and module
-proxy, by buildctl to an OCI tar; caches in the registry are compressed by zstd. What each was:
+Times are medians of %d builds after a warm-up, of the trees other than hello of %d; cold builds, fresh runners and an added
+platform were measured once. All peers of a table took turns, in one run, on one BuildKit, with the same toolchain, modules
+and module proxy, by buildctl to an OCI tar; caches in the registry are compressed by zstd. A platform was added where each
+peer, on a builder of its own or with caches of its own, had built the other before. What each was:
 
 - larder: its image, named by a "# syntax=" line; "larder, seed": the same with a seed of the compile cache;
 - larder build: the command, which is the frontend itself, on the same BuildKit;

@@ -27,7 +27,8 @@ type scenario struct {
 	cached  bool     // with the registry's cache of the last build
 	change  func()
 	args    func(p peer) []string
-	build   func(p peer) // by default, the peer's own way
+	first   func(p peer) []string // arguments of a build before, on the same fresh builder, that isn't measured
+	build   func(p peer)          // by default, the peer's own way
 }
 
 // cacheTo, and a reference, is where a build exports its cache.
@@ -63,23 +64,28 @@ func (w *world) measure(in input, rep *report) {
 	}
 }
 
-// platforms measures builds for two platforms.
+// platforms measures builds for two platforms, and the second one where the first was built.
 func (w *world) platforms(in input, rep *report) {
 	dir := w.t.TempDir()
 	in.make(w.t, dir)
 	in.name += ", two platforms"
+	const both = "linux/amd64,linux/arm64"
 	ko, docker := []string{koBuild}, []string{mounts}
-	rep.add(in.name, w.run1(in, dir, scenario{name: "cold", goal: 1, fresh: true, against: ko, also: docker, args: bothPlatforms})...)
-	rep.add(in.name, w.run1(in, dir, scenario{name: "one line of main edited", goal: 1, change: w.editing(dir, in.main), against: ko, also: docker, args: bothPlatforms})...)
+	rep.add(in.name, w.run1(in, dir, scenario{name: "cold", goal: 1, fresh: true, against: ko, also: docker, args: onPlatforms(both)})...)
+	rep.add(in.name, w.run1(in, dir, scenario{name: "linux/arm64 added to linux/amd64", goal: 1, fresh: true, against: ko, also: docker, first: onPlatforms("linux/amd64"), args: onPlatforms(both)})...)
+	rep.add(in.name, w.run1(in, dir, scenario{name: "one line of main edited", goal: 1, change: w.editing(dir, in.main), against: ko, also: docker, args: onPlatforms(both)})...)
 }
 
 func (w *world) editing(dir, name string) func() { return func() { w.touch(filepath.Join(dir, name)) } }
 
-func bothPlatforms(p peer) []string {
-	if p.name == koBuild {
-		return []string{"--platform", "linux/amd64,linux/arm64"}
+// onPlatforms returns the arguments by which a peer builds for platforms.
+func onPlatforms(list string) func(p peer) []string {
+	return func(p peer) []string {
+		if p.name == koBuild {
+			return []string{"--platform", list}
+		}
+		return []string{"--opt", "platform=" + list}
 	}
-	return []string{"--opt", "platform=linux/amd64,linux/arm64"}
 }
 
 // warm returns the scenarios of a desk where the same was built before.
@@ -159,8 +165,10 @@ func (w *world) once(p peer, in input, dir string, s scenario) time.Duration {
 	switch {
 	case s.build != nil:
 		return w.time(func() { s.build(p) })
+	case s.first != nil:
+		return w.fresh(p, in, dir, s.first(p), args)
 	case s.fresh:
-		return w.fresh(p, in, dir, args...)
+		return w.fresh(p, in, dir, nil, args)
 	}
 	return w.time(func() { p.build(w, in, dir, w.desk, args) })
 }
