@@ -36,6 +36,7 @@ type rule struct {
 	path    string // of the URLs' beginning, "/" for all
 	source  source
 	header  http.Header
+	user    *url.Userinfo // of a netrc
 }
 
 type source int
@@ -105,6 +106,21 @@ func (s *Store) Header(u *url.URL) http.Header {
 	for _, r := range s.rules {
 		if r.scheme == scheme && (r.host == host || r.anyPort && r.host == strings.ToLower(u.Hostname())) && below(dir, r.path) {
 			return r.header.Clone()
+		}
+	}
+	return nil
+}
+
+// Proxy returns what a netrc has for an HTTP proxy, or nil. Unlike what it has for servers that goes over http, by which
+// proxies are reached.
+func (s *Store) Proxy(u *url.URL) *url.Userinfo {
+	if s == nil {
+		return nil
+	}
+	_, host, _ := place(u)
+	for _, r := range s.rules {
+		if r.user != nil && r.path == "/" && (r.host == host || r.anyPort && r.host == strings.ToLower(u.Hostname())) {
+			return r.user
 		}
 	}
 	return nil

@@ -112,6 +112,27 @@ machine after.example login u password p4ss
 	}
 }
 
+// What a netrc has for a machine opens an HTTP proxy on it, too; what else there is for its host doesn't.
+func TestProxy(t *testing.T) {
+	s, err := Parse(Files{
+		Netrc:     []byte("machine proxy.example login u password p@ss\nmachine port.example:3128 login v password w0rd\nmachine path.example/dir login u password p4ss\n"),
+		GoAuth:    []byte("https://goauth.example\n\nAuthorization: Bearer t0ken\n\n"),
+		GitConfig: []byte("[http \"http://git.example\"]\n\textraHeader = Authorization: Bearer plain\n"),
+	})
+	require.NoError(t, err)
+	for at, want := range map[string]string{
+		"http://proxy.example:3128": "u:p%40ss", "https://PROXY.example": "u:p%40ss", "socks5://proxy.example": "u:p%40ss",
+		"http://port.example:3128": "v:w0rd", "http://port.example:8080": "", "http://port.example": "",
+		"http://path.example": "", "http://goauth.example": "", "http://git.example": "", "http://other.example": "",
+	} {
+		u, err := url.Parse(at)
+		require.NoError(t, err)
+		require.Equal(t, want, s.Proxy(u).String(), at)
+	}
+	var none *Store
+	require.Nil(t, none.Proxy(&url.URL{Scheme: "http", Host: "proxy.example"}))
+}
+
 func TestRewrite(t *testing.T) {
 	s, err := Parse(Files{GitConfig: []byte(`
 [url "ssh://git@a.example/"]

@@ -59,7 +59,7 @@ func (s *Store) addMachine(machine, login, password string, seen map[string]bool
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("the machine is not a host's name")
 	}
-	r := rule{anyPort: u.Port() == "", source: fromNetrc, header: s.basic(login, password)}
+	r := rule{anyPort: u.Port() == "", source: fromNetrc, header: s.basic(login, password), user: url.UserPassword(login, password)}
 	r.scheme, r.host, r.path = place(u)
 	if id := fmt.Sprint(r.host, r.anyPort, r.path); !seen[id] {
 		seen[id] = true

@@ -12,14 +12,11 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/http/httpproxy"
 
 	"github.com/larder-build/larder/internal/retry"
 )
@@ -58,22 +55,19 @@ func NewClient(ca string, creds Credentials, say Remedies) (*Client, error) {
 	if creds == nil {
 		creds = none{}
 	}
-	proxy := httpproxy.FromEnvironment().ProxyFunc()
+	transport := &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
+		TLSClientConfig:     &tls.Config{RootCAs: roots},
+		TLSHandshakeTimeout: 15 * time.Second,
+		MaxIdleConnsPerHost: maxIdle,
+		DisableCompression:  true, // sizes and ranges are those of the file
+		ForceAttemptHTTP2:   true,
+	}
+	throughProxies(transport, creds)
 	return &Client{
-		say:   say,
-		creds: creds,
-		http: &http.Client{
-			CheckRedirect: (&redirects{creds}).check,
-			Transport: &http.Transport{
-				Proxy:               func(r *http.Request) (*url.URL, error) { return proxy(r.URL) },
-				DialContext:         (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
-				TLSClientConfig:     &tls.Config{RootCAs: roots},
-				TLSHandshakeTimeout: 15 * time.Second,
-				MaxIdleConnsPerHost: maxIdle,
-				DisableCompression:  true, // sizes and ranges are those of the file
-				ForceAttemptHTTP2:   true,
-			},
-		},
+		say:      say,
+		creds:    creds,
+		http:     &http.Client{CheckRedirect: (&redirects{creds}).check, Transport: transport},
 		policy:   retry.Policy{Tries: 5, Backoff: 500 * time.Millisecond, MaxWait: time.Minute},
 		headWait: 90 * time.Second,
 		stall:    30 * time.Second,

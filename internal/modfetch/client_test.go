@@ -360,6 +360,7 @@ func TestErrorsHideSecrets(t *testing.T) {
 type given map[string]http.Header
 
 func (g given) Header(u *url.URL) http.Header { return g[u.Host+u.Path] }
+func (given) Proxy(*url.URL) *url.Userinfo    { return nil }
 func (g given) Redact(text string) string     { return strings.ReplaceAll(text, "s3cret", "xxxxx") }
 
 // What was given for a host goes there, along redirects as long as they stay, and never comes back from elsewhere.

@@ -38,6 +38,8 @@ func (c *Client) networkError(ctx context.Context, err error) error {
 	var cert *tls.CertificateVerificationError
 	var dns *net.DNSError
 	switch {
+	case errors.Is(err, errProxyRefuses):
+		return c.proxyRefused()
 	case errors.As(err, &cert):
 		return fmt.Errorf("%w: %s", err, c.say.CA)
 	case errors.As(err, &dns) && dns.IsNotFound, errors.Is(err, errRedirect):
@@ -51,13 +53,14 @@ func (c *Client) networkError(ctx context.Context, err error) error {
 // statusError makes an error of an answer's status, and of its first line of text: proxies say there why they refuse.
 // user is that of the URL.
 func (c *Client) statusError(resp *http.Response, user *url.Userinfo) error {
+	if resp.StatusCode == http.StatusProxyAuthRequired {
+		return c.proxyRefused()
+	}
 	text := "it answered " + resp.Status
 	if line := firstLine(resp); line != "" && !quotes(line, user) {
 		text += fmt.Sprintf(" (%q)", c.creds.Redact(line))
 	}
 	switch code := resp.StatusCode; {
-	case code == http.StatusProxyAuthRequired:
-		return fmt.Errorf("%s: check the user and password in HTTPS_PROXY", text)
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
 		return &RefusedError{text: text, remedy: c.remedy(resp.Request, user)}
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:

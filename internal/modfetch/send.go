@@ -13,14 +13,16 @@ import (
 
 // Credentials know what a request to a URL is sent so that the server lets it in.
 type Credentials interface {
-	Header(u *url.URL) http.Header // nil for nothing
-	Redact(text string) string     // text without what is secret
+	Header(u *url.URL) http.Header  // nil for nothing
+	Proxy(u *url.URL) *url.Userinfo // what lets a request through the HTTP proxy at u; nil for nothing
+	Redact(text string) string      // text without what is secret
 }
 
 type none struct{}
 
-func (none) Header(*url.URL) http.Header { return nil }
-func (none) Redact(text string) string   { return text }
+func (none) Header(*url.URL) http.Header  { return nil }
+func (none) Proxy(*url.URL) *url.Userinfo { return nil }
+func (none) Redact(text string) string    { return text }
 
 // Do sends one request, with the credentials for its URL unless it has its own, and follows redirects. What the server is
 // silent about for too long fails, also while the body is read; the body must be closed. Errors that another try may

@@ -39,6 +39,7 @@ type Web struct {
 	mu    sync.Mutex
 	hosts map[string]http.Handler
 	asked []Asked
+	guard string // what the header Proxy-Authorization has to be; "" for anything
 }
 
 // Asked is a request that a Web got.
@@ -74,6 +75,14 @@ func (w *Web) Handle(host string, h http.Handler) {
 	w.hosts[host] = h
 }
 
+// Guard has the proxy let through only requests that have the header Proxy-Authorization, and answer others with 407, and
+// what they sent.
+func (w *Web) Guard(authorization string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.guard = authorization
+}
+
 // Asked returns the requests so far, in the order that they came in.
 func (w *Web) Asked() []Asked {
 	w.mu.Lock()
@@ -83,6 +92,14 @@ func (w *Web) Asked() []Asked {
 
 // proxy is an HTTP proxy that takes every host for the Web's own.
 func (w *Web) proxy(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	guard := w.guard
+	w.mu.Unlock()
+	if got := r.Header.Get("Proxy-Authorization"); guard != "" && got != guard {
+		rw.Header().Set("Proxy-Authenticate", `Basic realm="out"`)
+		http.Error(rw, "not with "+got, http.StatusProxyAuthRequired)
+		return
+	}
 	if r.Method != http.MethodConnect {
 		w.serve(rw, r)
 		return

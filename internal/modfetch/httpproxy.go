@@ -1,0 +1,41 @@
+package modfetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"golang.org/x/net/http/httpproxy"
+)
+
+// throughProxies has a transport use the HTTP proxies that the usual variables name. One without a user and password in
+// its URL is sent those that creds has for it.
+func throughProxies(t *http.Transport, creds Credentials) {
+	choose := httpproxy.FromEnvironment().ProxyFunc()
+	t.Proxy = func(r *http.Request) (*url.URL, error) {
+		u, err := choose(r.URL)
+		if err != nil || u == nil || u.User != nil {
+			return u, err
+		}
+		let := *u
+		let.User = creds.Proxy(u)
+		return &let, nil
+	}
+	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+		if resp.StatusCode == http.StatusProxyAuthRequired {
+			return errProxyRefuses
+		}
+		return nil
+	}
+}
+
+// errProxyRefuses is an HTTP proxy that lets nobody through without a user and password, or not with those that it was
+// sent. What else it says may repeat them.
+var errProxyRefuses = errors.New("the HTTP proxy answered 407 Proxy Authentication Required")
+
+// proxyRefused says what to do about it.
+func (c *Client) proxyRefused() error {
+	return fmt.Errorf("%w: it wants a user and password, or others than it was sent: %s", errProxyRefuses, c.say.Credentials)
+}
