@@ -98,8 +98,3 @@ func TestClientAddsItsInputs(t *testing.T) {
 	require.Contains(t, text, "FROM scratch")
 	require.Contains(t, text, "/Dockerfile.dockerignore")
 }
-
-func TestProxyEnv(t *testing.T) {
-	require.Nil(t, proxyEnv(map[string]string{"GOPROXY": "x"}))
-	require.Equal(t, &llb.ProxyEnv{HTTPProxy: "a", NoProxy: "b"}, proxyEnv(map[string]string{"HTTP_PROXY": "a", "http_proxy": "z", "no_proxy": "b"}))
-}

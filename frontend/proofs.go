@@ -56,6 +56,9 @@ func (b *build) proofs(plan *dialect.Plan) (wanted, error) {
 	case !plan.Go || caps.Supports(gwpb.CapAttestations) != nil:
 		return wanted{}, nil
 	}
+	if err := checkProxies(b.ui.BuildArgs, all); err != nil {
+		return wanted{}, err
+	}
 	a := wanted{all: all, sbom: bill && !scanned}
 	if a.sbom {
 		maps.DeleteFunc(opts, func(name, _ string) bool { return isSBOMOpt(name) })

@@ -262,23 +262,3 @@ func separator(s dialect.Source) string {
 	}
 	return ","
 }
-
-func proxyEnv(args map[string]string) *llb.ProxyEnv {
-	get := func(upper, lower string) string {
-		if v := args[upper]; v != "" {
-			return v
-		}
-		return args[lower]
-	}
-	p := llb.ProxyEnv{
-		HTTPProxy:  get("HTTP_PROXY", "http_proxy"),
-		HTTPSProxy: get("HTTPS_PROXY", "https_proxy"),
-		FTPProxy:   get("FTP_PROXY", "ftp_proxy"),
-		NoProxy:    get("NO_PROXY", "no_proxy"),
-		AllProxy:   get("ALL_PROXY", "all_proxy"),
-	}
-	if p == (llb.ProxyEnv{}) {
-		return nil
-	}
-	return &p
-}
