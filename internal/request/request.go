@@ -125,8 +125,28 @@ func (r *Request) setBuildArgs(_ context.Context, o Options, h Host) error {
 			}
 		}
 	}
+	if r.Call != nil {
+		hidePasswords(r.solve.FrontendAttrs)
+	}
 	r.solve.CacheImports, r.solve.CacheExports, err = caches(o, args)
 	return err
+}
+
+// hidePasswords takes users and passwords out of the URLs of HTTP proxies, for a request that runs no step: its answer may
+// tell them, as LLB does.
+func hidePasswords(attrs map[string]string) {
+	for name, value := range attrs {
+		arg, _ := strings.CutPrefix(strings.ToUpper(name), "BUILD-ARG:")
+		at := strings.LastIndexByte(value, '@')
+		if at < 0 || !slices.Contains([]string{"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY"}, arg) {
+			continue
+		}
+		from := 0
+		if i := strings.Index(value[:at], "://"); i >= 0 {
+			from = i + len("://")
+		}
+		attrs[name] = value[:from] + "xxxxx" + value[at:]
+	}
 }
 
 func (r *Request) setOutputs(_ context.Context, o Options, h Host) (err error) {

@@ -98,6 +98,18 @@ func TestProxiesOfDockerConfig(t *testing.T) {
 	require.Equal(t, map[string]string{"http_proxy": "http://mine:2", "NO_PROXY": "localhost", "no_proxy": "localhost"}, got)
 }
 
+// TestCallsHidePasswords checks that a question, whose answer may quote them,
+// is asked without the passwords of proxies.
+func TestCallsHidePasswords(t *testing.T) {
+	args := []string{"http_proxy=http://u:p@ss%@proxy:1", "HTTPS_PROXY=u:p@proxy:1", "ALL_PROXY=http://proxy:1", "X=u:p@x"}
+	r := newRequest(t, Options{Context: module(t), BuildArgs: args, Call: ConvertLLB}, testHost(t))
+	for name, want := range map[string]string{"http_proxy": "http://xxxxx@proxy:1", "HTTPS_PROXY": "xxxxx@proxy:1", "ALL_PROXY": "http://proxy:1", "X": "u:p@x"} {
+		require.Equal(t, want, r.solve.FrontendAttrs["build-arg:"+name])
+	}
+	r = newRequest(t, Options{Context: module(t), BuildArgs: args}, testHost(t))
+	require.Equal(t, "u:p@proxy:1", r.solve.FrontendAttrs["build-arg:HTTPS_PROXY"])
+}
+
 // TestRefusals checks that what makes no sense is refused, by a message that
 // names it.
 func TestRefusals(t *testing.T) {
