@@ -85,12 +85,18 @@ func (p *privateWorld) otherKey(pattern string) []string {
 func requireNoSecret(t *testing.T, what string, data []byte) {
 	t.Helper()
 	encoded := func(user, token string) string { return strings.TrimPrefix(testkit.Basic(user, token), "Basic ") }
-	for _, secret := range []string{gitToken, proxyToken, encoded("robot", gitToken), encoded("ci", proxyToken), url.QueryEscape(gitToken)} {
+	for _, secret := range []string{gitToken, proxyToken, gateWord, encoded("robot", gitToken), encoded("ci", proxyToken), encoded("gate", gateWord), url.QueryEscape(gitToken)} {
 		require.False(t, bytes.Contains(data, []byte(secret)), "%s has a secret", what)
 	}
 }
 
 func requireNoSecretIn(t *testing.T, dir string) {
+	t.Helper()
+	eachFile(t, dir, func(name string, data []byte) { requireNoSecret(t, name, data) })
+}
+
+// eachFile shows all files of a folder, and those that are compressed once more as what is in them.
+func eachFile(t *testing.T, dir string, show func(name string, data []byte)) {
 	t.Helper()
 	files := 0
 	require.NoError(t, filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
@@ -98,10 +104,10 @@ func requireNoSecretIn(t *testing.T, dir string) {
 			return err
 		}
 		data, err := os.ReadFile(name)
-		requireNoSecret(t, name, data)
+		show(name, data)
 		if r, gzerr := gzip.NewReader(bytes.NewReader(data)); gzerr == nil { // a layer
 			data, err = io.ReadAll(r)
-			requireNoSecret(t, name, data)
+			show(name, data)
 		}
 		files++
 		return err
