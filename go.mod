@@ -2,6 +2,8 @@ module github.com/larder-build/larder
 
 go 1.26.8
 
+ignore ./examples/private // its module is on a server that a test plays
+
 require (
 	github.com/CycloneDX/cyclonedx-go v0.12.0
 	github.com/containerd/console v1.0.5

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
+	"golang.org/x/mod/modfile"
 )
 
 // Needs is what the builds of a tree take from elsewhere.
@@ -26,18 +27,21 @@ type Needs struct {
 }
 
 // ReadNeeds reads all go.mod, go.work and Dockerfiles of a tree: whatever of them is built for the request's platforms and
-// arguments, that is all that it takes. Folders that the go command leaves out of patterns (vendor, testdata, and those
-// whose names begin with a dot or an underscore) are left out, and so is node_modules. A module without a go.sum that
+// arguments, that is all that it takes. Folders that the go command leaves out of patterns (vendor, testdata, those whose
+// names begin with a dot or an underscore, and those of ignore lines) are left out, and so is node_modules. A module without a go.sum that
 // requires others can't be built, and is an error. So is a Dockerfile that can't be read, unless it may be something else:
 // a template such as Dockerfile.tmpl is left out, as any is where images aren't asked for.
 func ReadNeeds(tree fs.FS, req Request, images bool) (Needs, error) {
 	var n Needs
+	var ignores gomod.Ignores
 	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && name != "." && leftOut(d.Name()):
+		case d.IsDir() && name != "." && (leftOut(d.Name()) || ignores.Has(name)):
 			return fs.SkipDir
+		case d.IsDir():
+			return addIgnores(&ignores, tree, name)
 		case !d.Type().IsRegular():
 			return nil
 		case d.Name() == "go.mod":
@@ -58,6 +62,21 @@ func ReadNeeds(tree fs.FS, req Request, images bool) (Needs, error) {
 	slices.Sort(n.Images)
 	n.Images = slices.Compact(n.Images)
 	return n, err
+}
+
+// addIgnores notes the ignore lines of a folder that has a go.mod. One that can't be parsed is told as a module's.
+func addIgnores(to *gomod.Ignores, tree fs.FS, dir string) error {
+	name := path.Join(dir, "go.mod")
+	data, err := fs.ReadFile(tree, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if mod, err := modfile.ParseLax(name, data, nil); err == nil {
+		to.Add(dir, mod.Ignore)
+	}
+	return nil
 }
 
 func leftOut(dir string) bool {

@@ -13,7 +13,8 @@ func TestReadNeeds(t *testing.T) {
 	add := func(name, text string) { tree[name] = &fstest.MapFile{Data: []byte(text), Mode: 0o644} }
 	add("api/go.mod", "module example.com/api\n\ngo 1.26\n\nrequire github.com/google/uuid v1.6.0\n")
 	add("api/go.sum", sum)
-	add("web/go.mod", "module example.com/web\n\ngo 1.25.14\n")
+	add("web/go.mod", "module example.com/web\n\ngo 1.25.14\n\nignore ./private\n")
+	add("web/private/tools/go.mod", "nonsense")
 	add("web/vendor/x.example/y/go.mod", "nonsense")
 	add("web/testdata/go.mod", "nonsense")
 	add("_old/go.mod", "nonsense")

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/larder-build/larder/internal/gomod"
 	"golang.org/x/mod/modfile"
 )
 
@@ -123,16 +124,14 @@ type slicer struct {
 	mu      sync.Mutex                        // guards listed
 	listed  map[string]map[string]fs.DirEntry // folders that were read; nil for what is none
 	modules []local
-	mains   []string // folders of main packages that are named
+	ignores gomod.Ignores // folders that "..." passes over
+	mains   []string      // folders of main packages that are named
 
 	files, globs, imports map[string]bool
 }
 
 // A local is a module of the tree whose packages count under its path.
-type local struct {
-	path, dir string
-	ignore    []string // folders that "..." passes over: see https://go.dev/ref/mod#go-mod-file-ignore
-}
+type local struct{ path, dir string }
 
 // readModules finds the main module, those of the workspace, and those that replace others.
 func (s *slicer) readModules() error {
@@ -187,11 +186,8 @@ func (s *slicer) addModule(dir string) error {
 		return whole("%s has no module line", name)
 	}
 	s.keep(name, path.Join(dir, "go.sum"))
-	m := local{path: mod.Module.Mod.Path, dir: dir}
-	for _, i := range mod.Ignore {
-		m.ignore = append(m.ignore, i.Path)
-	}
-	s.modules = append(s.modules, m)
+	s.modules = append(s.modules, local{path: mod.Module.Mod.Path, dir: dir})
+	s.ignores.Add(dir, mod.Ignore)
 	return s.addReplaced(dir, mod.Replace)
 }
 

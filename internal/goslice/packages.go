@@ -74,7 +74,7 @@ func (s *slicer) below(dir string, dirs []string) ([]string, error) {
 			continue
 		}
 		sub := path.Join(dir, name)
-		if s.ignored(sub) {
+		if s.ignores.Has(sub) {
 			continue
 		}
 		if s.entries(sub)["go.mod"] != nil && !slices.ContainsFunc(s.modules, func(m local) bool { return m.dir == sub }) {
@@ -86,24 +86,6 @@ func (s *slicer) below(dir string, dirs []string) ([]string, error) {
 		}
 	}
 	return dirs, nil
-}
-
-// ignored reports whether an ignore line of its module's go.mod names a folder: one with ./ in front from the module's
-// root, another anywhere.
-func (s *slicer) ignored(dir string) bool {
-	for _, m := range s.modules {
-		rel, ok := strings.CutPrefix(dir, m.dir+"/")
-		if m.dir == "." {
-			rel, ok = dir, true
-		}
-		for _, pattern := range m.ignore {
-			root, anchored := strings.CutPrefix(pattern, "./")
-			if ok && (anchored && strings.HasPrefix(rel+"/", root+"/") || !anchored && strings.Contains("/"+rel+"/", "/"+pattern+"/")) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func sortedNames(entries map[string]fs.DirEntry) []string {
