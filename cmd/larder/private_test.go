@@ -21,6 +21,7 @@ import (
 const (
 	gitToken   = "s3cret-git-t0ken"
 	proxyToken = "s3cret-proxy-t0ken"
+	gateWord   = "s3cret-gate-w0rd" // of an HTTP proxy
 )
 
 // A privateWorld is a module that requires one from a private proxy, one from a private git server and one that a fork on

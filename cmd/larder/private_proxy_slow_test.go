@@ -1,3 +1,5 @@
+//go:build slow
+
 package main
 
 import (
@@ -11,15 +13,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// gateWord is the password of an HTTP proxy in a netrc.
-const gateWord = "s3cret-gate-w0rd"
-
-// argWord is that of one in a build argument.
+// argWord is the password of an HTTP proxy in a build argument.
 const argWord = "s3cret-arg-w0rd"
 
-// An HTTP proxy that wants a password has it from the netrc, and then it is in nothing that a build leaves.
-func TestPrivateModulesThroughGuardedProxy(t *testing.T) {
+func TestSlowPrivateModulesThroughHTTPProxies(t *testing.T) {
 	p := newPrivateWorld(t)
+	p.write("Dockerfile", "# syntax=ghcr.io/larder-build/larder:1\nFROM go AS build\nGO build -o /out/usr/local/bin/app .\nFROM static\nCOPY --from=build /out/ /\n")
+	guardedProxy(p)
+	proxyWithPassword(p)
+}
+
+// An HTTP proxy that wants a password has it from the netrc, and then it is in nothing that a build leaves.
+func guardedProxy(p *privateWorld) {
+	t := p.t
 	p.web.Guard(testkit.Basic("gate", gateWord))
 	gate, err := url.Parse(p.web.ProxyURL)
 	require.NoError(t, err)
@@ -27,7 +33,6 @@ func TestPrivateModulesThroughGuardedProxy(t *testing.T) {
 		text := "machine git.acme.example login robot password " + gitToken + "\nmachine " + gate.Host + " login gate password " + word + "\n"
 		return append(p.secrets[:2:2], append([]string{"--secret", p.secret("netrc", text)}, p.secrets[4:]...)...)
 	}
-	p.write("Dockerfile", "# syntax=ghcr.io/larder-build/larder:1\nFROM go AS build\nGO build -o /out/usr/local/bin/app .\nFROM static\nCOPY --from=build /out/ /\n")
 	args := p.otherKey("guarded.example")
 
 	out, err := p.build(append(netrc("wr0ng-w0rd"), args...)...)
@@ -51,9 +56,8 @@ func TestPrivateModulesThroughGuardedProxy(t *testing.T) {
 
 // A password in the proxy's URL works, too, and is in no key: a build argument isn't secret, but it is in nothing that the
 // build makes, and where BuildKit would publish it the build is refused.
-func TestPrivateModulesThroughProxyWithPassword(t *testing.T) {
-	p := newPrivateWorld(t)
-	p.write("Dockerfile", "# syntax=ghcr.io/larder-build/larder:1\nFROM go AS build\nGO build -o /out/usr/local/bin/app .\nFROM static\nCOPY --from=build /out/ /\n")
+func proxyWithPassword(p *privateWorld) {
+	t := p.t
 	with := func(word string) []string {
 		at := strings.Replace(p.web.ProxyURL, "://", "://gate:"+word+"@", 1)
 		return append(p.otherKey("password.example"), "--build-arg", "HTTP_PROXY="+at, "--build-arg", "HTTPS_PROXY="+at)
