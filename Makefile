@@ -17,6 +17,9 @@ GO_BUILD := go build -ldflags="-s -w"
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo -E env PATH=$(PATH))
 # More flags for go test: -v, -run …
 TESTFLAGS ?=
+GO_TEST = go test -timeout 20m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS)
+# The packages whose tests run builders, which use all CPUs: one after the other.
+BUILDERS := ./cmd/larder ./docs ./frontend ./internal/inbuild
 
 larder:
 	$(GO_BUILD) -o bin/larder ./cmd/larder
@@ -43,14 +46,15 @@ demo: setup larder
 	$(AS_ROOT) bin/demo -image .cache/hello.tar -plan .cache/hello-plan.json -took $$took
 
 test: setup larder tools lint
-	go test -p 1 -timeout 20m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./...
+	$(GO_TEST) -p 1 $(BUILDERS)
+	$(GO_TEST) $$(go list ./... | grep -vxF "$$(go list $(BUILDERS))")
 	go -C examples/tests build -o "$(CURDIR)/.cache/dictionary" ./services/dictionary
 	export DICTIONARY="$(CURDIR)/.cache/dictionary"; for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
 
 # Tests that take longer than CI has: what needs C compilers or other releases of Go, the frontend's own image, builders
 # apart from each other, builds in surroundings that differ, a minute of many clients, and the commands of most documents.
 test-slow: setup setup-slow larder tools lint
-	go test -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./cmd/larder ./docs ./frontend ./internal/inbuild ./internal/serve
+	$(GO_TEST) -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m ./cmd/larder ./docs ./frontend ./internal/inbuild ./internal/serve
 
 # Larder beside its peers, into docs/benchmarks.md: takes over an hour on two cores.
 bench: setup larder tools
