@@ -35,6 +35,7 @@ missing_for_slow() {
 	command -v clang >/dev/null || missing+=(clang)
 	command -v ld.lld >/dev/null || missing+=(lld)
 	command -v qemu-loongarch64 >/dev/null || missing+=(qemu-user)
+	[ -x /usr/bin/qemu-aarch64-static ] || missing+=(qemu-user-static)
 	command -v skopeo >/dev/null || missing+=(skopeo)
 }
 
@@ -54,13 +55,17 @@ install_missing() {
 # Tests serve modules, and the toolchain that Larder chooses for the modules here, from the module cache. Larder fetches
 # all that go.sum lists; go mod download alone leaves out what only tests of dependencies need.
 download_modules() {
-	local dir toolchain
-	toolchain=v0.0.1-go1.26.10.linux-$(go env GOARCH)
+	local dir
 	go -C tools mod download
 	for dir in . examples/hello; do
 		(cd "$dir" && awk '$2 !~ /\/go\.mod$/ { print $1 "@" $2 }' go.sum | xargs go mod download)
 		go -C "$dir" mod download
 	done
+	download_toolchain "$(go env GOARCH)"
+}
+
+download_toolchain() {
+	local dir toolchain=v0.0.1-go1.26.10.linux-$1
 	[ -f "$(go env GOMODCACHE)/cache/download/golang.org/toolchain/@v/$toolchain.zip" ] && return
 	dir=$(mktemp -d)
 	trap 'rm -rf "$dir"' RETURN
@@ -73,6 +78,9 @@ if [ "${1-}" = slow ]; then
 	install_missing
 	for release in 1.21.13 1.23.12 1.24.13 1.25.14 1.27.3; do
 		GOTOOLCHAIN=go$release go version
+	done
+	for arch in amd64 arm64; do # a builder of the other one is emulated
+		download_toolchain $arch
 	done
 	exit
 fi

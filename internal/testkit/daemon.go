@@ -59,8 +59,9 @@ func tail(s string) string {
 	return s
 }
 
-// Buildkitd starts a real BuildKit daemon and returns its address. In a namespace, it sees only that namespace's network.
-func Buildkitd(t testing.TB, ns *Netns) string {
+// Buildkitd starts a real BuildKit daemon, with more flags if need be, and returns its address. In a namespace, it sees only
+// that namespace's network.
+func Buildkitd(t testing.TB, ns *Netns, flags ...string) string {
 	NeedRoot(t)
 	// A socket's path has to be short, whatever the test is called.
 	dir, err := os.MkdirTemp("", "larder-bk")
@@ -68,7 +69,7 @@ func Buildkitd(t testing.TB, ns *Netns) string {
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir), "the daemon left mounts behind") })
 	sock := filepath.Join(dir, "sock")
 	args := []string{"--root", filepath.Join(dir, "root"), "--addr", "unix://" + sock, "--oci-worker-net", "host"}
-	cmd := ns.Command(t, Tool(t, "buildkitd"), args...)
+	cmd := ns.Command(t, Tool(t, "buildkitd"), append(args, flags...)...)
 	start(t, cmd)
 	require.Eventually(t, func() bool {
 		c, err := net.Dial("unix", sock)

@@ -107,12 +107,15 @@ func Truncated(w http.ResponseWriter, r *http.Request) {
 }
 
 // Toolchain puts the zip of a Go toolchain for this machine into a folder that is laid out as a module proxy is.
-func Toolchain(t testing.TB, dir, version string) {
-	file := "golang.org/toolchain/@v/v0.0.1-" + version + "." + runtime.GOOS + "-" + runtime.GOARCH + ".zip"
+func Toolchain(t testing.TB, dir, version string) { ToolchainFor(t, dir, version, runtime.GOARCH) }
+
+// ToolchainFor is Toolchain for another architecture.
+func ToolchainFor(t testing.TB, dir, version, arch string) {
+	file := "golang.org/toolchain/@v/v0.0.1-" + version + "." + runtime.GOOS + "-" + arch + ".zip"
 	dst := filepath.Join(dir, file)
 	require.NoError(t, os.MkdirAll(filepath.Dir(dst), 0o755))
 	src := filepath.Join(ModuleCache(t), file)
-	require.True(t, isFile(src), "the module cache lacks %s: run 'make setup'", file)
+	require.True(t, isFile(src), "the module cache lacks %s: run 'make setup setup-slow'", file)
 	if os.Link(src, dst) != nil { // another file system
 		data, err := os.ReadFile(src)
 		require.NoError(t, err)
