@@ -206,14 +206,16 @@ func offlineSourcePolicy(a *airGap) {
 
 // A build by the command, whose frontend runs in the client, is checked as well.
 func offlineLarderBuild(a *airGap) {
+	env := append(os.Environ(), "GOPROXY="+a.proxy)
 	larder := func(args ...string) (string, error) {
 		cmd := exec.CommandContext(a.t.Context(), testkit.Larder(a.t, "larder"), append(append([]string{"build", "--builder", a.addr, "--build-arg", "LARDER_OFFLINE=1"}, args...), a.context)...)
-		cmd.Env = append(os.Environ(), "GOPROXY="+a.proxy)
+		cmd.Env = env
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
 	root := filepath.Join(a.t.TempDir(), "root")
-	log, err := larder("-o", root, "--provenance", "mode=min", "--build-context", "larder-modules="+a.modules, "--build-context", "larder-toolchain="+a.modules)
+	stocked := []string{"-o", root, "--provenance", "mode=min", "--build-context", "larder-modules=" + a.modules, "--build-context", "larder-toolchain=" + a.modules}
+	log, err := larder(stocked...)
 	require.NoError(a.t, err, "%s", log)
 	a.runApp(root)
 	require.Contains(a.t, read(a.t, root, "larder-offline.json"), `"predicateType": "https://larder.build/offline/v1"`)
@@ -223,4 +225,12 @@ func offlineLarderBuild(a *airGap) {
 	require.NotContains(a.t, log, "larder.internal/", "no line is shown that the user didn't write")
 	require.Contains(a.t, log, "the step runs with the builder's network: pass a folder that holds golang.org/toolchain with --build-context larder-toolchain=FOLDER")
 	require.Contains(a.t, log, "pass the modules with --build-context larder-modules=FOLDER, or commit a vendor folder")
+
+	env = append(env, "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY="+filepath.Join(testkit.Root(a.t), "docs", "offline-policy.json"))
+	log, err = larder(stocked...)
+	require.NoError(a.t, err, "%s", log)
+	a.file("FROM " + a.registry + "/alpine:3\n")
+	log, err = larder("-o", root, "--build-arg", "LARDER_OFFLINE_ALLOW="+a.registry)
+	require.Error(a.t, err)
+	require.Contains(a.t, log, "denied by policy")
 }

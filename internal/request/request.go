@@ -196,6 +196,9 @@ func (r *Request) setHost(_ context.Context, o Options, h Host) (err error) {
 	if err := addSession(&r.solve, o, h); err != nil {
 		return err
 	}
+	if err := addPolicy(&r.solve, h.Env); err != nil {
+		return err
+	}
 	r.platform, err = addInBuild(&r.solve, h.Executable)
 	return err
 }
