@@ -111,9 +111,10 @@ func (s *stock) goMod(proxy string, args ...string) {
 	s.run(cmd, append(s.goEnv(), "GOPROXY="+proxy, "GOMODCACHE="+s.scratch())...)
 }
 
-// toolchain downloads a toolchain's zip: go mod download would, too, but not without a checksum database.
+// toolchain downloads the zip of the toolchain that bundles have: go mod download would, too, but not without a checksum
+// database.
 func (s *stock) toolchain() {
-	res, err := http.Get(s.proxy + "/golang.org/toolchain/@v/v0.0.1-" + runtime.Version() + "." + runtime.GOOS + "-" + runtime.GOARCH + ".zip")
+	res, err := http.Get(s.proxy + "/golang.org/toolchain/@v/v0.0.1-go1.26.10." + runtime.GOOS + "-" + runtime.GOARCH + ".zip")
 	require.NoError(s.t, err)
 	defer res.Body.Close()
 	require.Equal(s.t, http.StatusOK, res.StatusCode)
