@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/larder-build/larder/internal/gocalls"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -77,8 +78,8 @@ func (w *planner) isDownload(cmd instructions.Command) bool {
 	return ok && slices.ContainsFunc(script.Calls, func(c gocalls.Call) bool { return classify(c) == callDownload })
 }
 
-// opaque says how a command may need modules without being seen to call go.
-func (w *planner) opaque(cmd instructions.Command) string {
+// unseen returns the name of a command that may call go where that isn't seen, of a RUN that doesn't ask for modules; or "".
+func (w *planner) unseen(cmd instructions.Command) string {
 	script, ok := w.seen(cmd)
 	if !ok || w.asksModules(cmd) {
 		return ""
@@ -87,29 +88,38 @@ func (w *planner) opaque(cmd instructions.Command) string {
 	if i < 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s in line %d may call go, unseen: ask for the modules there with RUN --mount=type=gomod, and this download goes", script.Others[i], cmd.Location()[0].Start.Line)
+	return script.Others[i]
+}
+
+// opaque says how a command may need modules without being seen to call go.
+func (w *planner) opaque(cmd instructions.Command) string {
+	name := w.unseen(cmd)
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s in line %d may call go, unseen: ask for the modules there with RUN --mount=type=gomod, and this download goes", name, cmd.Location()[0].Start.Line)
 }
 
 // noteUnseen notes the RUNs of stages of the golang image that may call go where it isn't seen: they get no modules. There
-// has to be a module at the root of the context that needs any.
+// has to be a module at the root of the context that needs any; it is read only if there is such a RUN.
 func (w *planner) noteUnseen() {
-	if w.Tree == nil {
-		return
-	}
-	if mod, err := readModule(w.Tree, ".", false); err != nil || mod.Vendored || len(mod.Set.Zips()) == 0 {
-		return
-	}
-	golang := map[string]bool{}
-	for _, st := range w.File.stages {
-		of := isGolang(st.BaseName) || golang[strings.ToLower(st.BaseName)]
-		golang[strings.ToLower(st.Name)] = of
+	needed := sync.OnceValue(func() bool {
+		if w.Tree == nil {
+			return false
+		}
+		mod, err := readModule(w.Tree, ".", false)
+		return err == nil && !mod.Vendored && len(mod.Set.Zips()) > 0
+	})
+	parents, _ := w.stageTree()
+	golang := make([]bool, len(parents))
+	for i, st := range w.File.stages {
+		golang[i] = isGolang(st.BaseName) || parents[i] >= 0 && golang[parents[i]]
+		if !golang[i] {
+			continue
+		}
 		for _, cmd := range st.Commands {
-			script, ok := w.seen(cmd)
-			if !of || !ok || w.asksModules(cmd) || slices.ContainsFunc(script.Calls, func(c gocalls.Call) bool { return classify(c) != callNothing }) {
-				continue
-			}
-			if i := slices.IndexFunc(script.Others, mayUseModules); i >= 0 {
-				w.note(w.File.nodes[cmd.Location()[0].Start.Line], "left as it is: %s may call go, unseen: ask for the modules with RUN --mount=type=gomod", script.Others[i])
+			if name := w.unseen(cmd); name != "" && !w.callsGo(cmd) && needed() {
+				w.note(w.File.nodes[cmd.Location()[0].Start.Line], "left as it is: %s may call go, unseen: ask for the modules with RUN --mount=type=gomod", name)
 			}
 		}
 	}

@@ -28,9 +28,9 @@ type Needs struct {
 
 // ReadNeeds reads all go.mod, go.work and Dockerfiles of a tree: whatever of them is built for the request's platforms and
 // arguments, that is all that it takes. Folders that the go command leaves out of patterns (vendor, testdata, those whose
-// names begin with a dot or an underscore, and those of ignore lines) are left out, and so is node_modules. A module without a go.sum that
-// requires others can't be built, and is an error. So is a Dockerfile that can't be read, unless it may be something else:
-// a template such as Dockerfile.tmpl is left out, as any is where images aren't asked for.
+// names begin with a dot or an underscore, and those of ignore lines) are left out, and so is node_modules. A module
+// without a go.sum that requires others can't be built, and is an error. So is a Dockerfile that can't be read, unless it
+// may be something else: a template such as Dockerfile.tmpl is left out, as any is where images aren't asked for.
 func ReadNeeds(tree fs.FS, req Request, images bool) (Needs, error) {
 	var n Needs
 	var ignores gomod.Ignores
