@@ -104,7 +104,7 @@ func (s *Store) Header(u *url.URL) http.Header {
 	}
 	scheme, host, dir := place(u)
 	for _, r := range s.rules {
-		if r.scheme == scheme && (r.host == host || r.anyPort && r.host == strings.ToLower(u.Hostname())) && below(dir, r.path) {
+		if r.scheme == scheme && r.isFor(host, u) && below(dir, r.path) {
 			return r.header.Clone()
 		}
 	}
@@ -119,11 +119,16 @@ func (s *Store) Proxy(u *url.URL) *url.Userinfo {
 	}
 	_, host, _ := place(u)
 	for _, r := range s.rules {
-		if r.user != nil && r.path == "/" && (r.host == host || r.anyPort && r.host == strings.ToLower(u.Hostname())) {
+		if r.user != nil && r.path == "/" && r.isFor(host, u) {
 			return r.user
 		}
 	}
 	return nil
+}
+
+// isFor reports whether a rule is for the host of a URL, which is given in the form of rules, too.
+func (r rule) isFor(host string, u *url.URL) bool {
+	return r.host == host || r.anyPort && r.host == strings.ToLower(u.Hostname())
 }
 
 // place returns a URL's scheme, host and path in the form that rules have them in.
