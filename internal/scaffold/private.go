@@ -62,8 +62,7 @@ func (t *survey) noteOutside(line gomod.Replace) {
 func (t *survey) notePrivate(goprivate string) {
 	var patterns, found, near []string
 	for _, mod := range t.fetched() {
-		looks := gomod.LooksPrivate(mod.Path, "") != ""
-		beside := false
+		looks, beside := false, false
 		for _, m := range t.modules {
 			looks = looks || gomod.LooksPrivate(mod.Path, m.path) != ""
 			beside = beside || gomod.Host(mod.Path) == gomod.Host(m.path)
