@@ -54,12 +54,12 @@ test: setup larder tools lint
 # Tests that take longer than CI has: what needs C compilers or other releases of Go, the frontend's own image, builders
 # apart from each other, builds in surroundings that differ, a minute of many clients, and the commands of most documents.
 test-slow: setup setup-slow larder tools lint
-	$(GO_TEST) -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m ./cmd/larder ./docs ./frontend ./internal/inbuild ./internal/serve
+	$(GO_TEST) -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m $(BUILDERS) ./internal/serve
 
 # Larder beside its peers, into docs/benchmarks.md: takes over an hour on two cores.
 bench: setup larder tools
 	GOBIN=$(CURDIR)/bin/tools go install github.com/google/ko@v0.19.1
-	go test -tags bench -count=1 -timeout 3h -v $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS) ./bench
+	$(GO_TEST) -tags bench -count=1 -timeout 3h -v ./bench
 
 lint:
 	unformatted=$$(gofmt -l bench cmd docs examples frontend internal llb); \
