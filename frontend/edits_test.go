@@ -76,18 +76,24 @@ func edits(g *gateway) {
 			require.ElementsMatch(t, edit.want, ran(log))
 		})
 	}
-	elsewhere(g, one)
-	seeds(g, []string{std, std, std, deps, deps, deps, test, one, two})
-	requirement(g, []string{deps, deps, deps, test, one, two})
-	otherProxy(g)
+	g.runAll(g.t, []goTest{
+		{"another builder", func(g *gateway) { elsewhere(g, one) }},
+		{"seeds", func(g *gateway) { seeds(g, []string{std, std, std, deps, deps, deps, test, one, two}) }},
+		{"a module", func(g *gateway) { requirement(g, []string{deps, deps, deps, test, one, two}) }},
+		{"another proxy", otherProxy},
+		{"whole", func(g *gateway) { whole(g, []string{test, one, two}) }},
+	})
+}
 
+// whole holds that without slices, all is compiled anew, to the same binaries.
+func whole(g *gateway, want []string) {
 	sub := *g
 	sub.context = filepath.Join(g.t.TempDir(), "whole")
 	require.NoError(g.t, os.CopyFS(sub.context, os.DirFS(g.context)))
 	sub.add("Dockerfile", strings.Replace(read(g.t, g.context, "Dockerfile"), "\n", "\n# larder:slice=off\n", 1))
 	whole, log := sub.export()
-	require.ElementsMatch(g.t, []string{test, one, two}, ran(log))
-	root, _ = g.export()
+	require.ElementsMatch(g.t, want, ran(log))
+	root, _ := g.export()
 	require.Equal(g.t, read(g.t, root, "usr/local/bin/app"), read(g.t, whole, "usr/local/bin/app"), "sliced and whole, the binaries differ")
 }
 

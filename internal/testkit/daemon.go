@@ -68,7 +68,8 @@ func Buildkitd(t testing.TB, ns *Netns, flags ...string) string {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir), "the daemon left mounts behind") })
 	sock := filepath.Join(dir, "sock")
-	args := []string{"--root", filepath.Join(dir, "root"), "--addr", "unix://" + sock, "--oci-worker-net", "host"}
+	// A daemon that clears up its cache, since the disk is nearly full, runs steps again that tests want cached.
+	args := []string{"--root", filepath.Join(dir, "root"), "--addr", "unix://" + sock, "--oci-worker-net", "host", "--oci-worker-gc=false"}
 	cmd := ns.Command(t, Tool(t, "buildkitd"), append(args, flags...)...)
 	start(t, cmd)
 	require.Eventually(t, func() bool {
