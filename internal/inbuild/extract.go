@@ -5,17 +5,14 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -42,13 +39,13 @@ func extract(ctx context.Context, out *os.Root, file, prefix string, mode func(n
 	made := map[string]bool{}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	sums := make([]entrySum, len(z.File))
+	sums := make([]modfetch.FileSum, len(z.File))
 	for i, f := range z.File {
 		if groupCtx.Err() != nil {
 			break
 		}
 		if strings.HasSuffix(f.Name, "/") {
-			sums[i] = entrySum{f.Name, sha256.New()}
+			sums[i] = modfetch.FileSum{Name: f.Name, Content: sha256.New().Sum(nil)}
 			continue
 		}
 		name, err := makeFolder(out, f, prefix, made)
@@ -62,30 +59,14 @@ func extract(ctx context.Context, out *os.Root, file, prefix string, mode func(n
 				return fmt.Errorf("entry %q: %w", f.Name, modfetch.OneLine(err))
 			}
 			left.Add(-n)
-			sums[i] = entrySum{f.Name, content}
+			sums[i] = modfetch.FileSum{Name: f.Name, Content: content.Sum(nil)}
 			return nil
 		})
 	}
 	if err := cmp.Or(group.Wait(), context.Cause(ctx)); err != nil {
 		return "", err
 	}
-	return sumOf(sums), nil
-}
-
-// An entrySum is an entry of a zip and the SHA-256 of its content.
-type entrySum struct {
-	name    string
-	content hash.Hash
-}
-
-// sumOf returns the h1 hash of a zip with some entries: golang.org/x/mod/sumdb/dirhash.Hash1 says how that is made.
-func sumOf(entries []entrySum) string {
-	slices.SortFunc(entries, func(a, b entrySum) int { return cmp.Compare(a.name, b.name) })
-	h := sha256.New()
-	for _, e := range entries {
-		fmt.Fprintf(h, "%x  %s\n", e.content.Sum(nil), e.name)
-	}
-	return "h1:" + base64.StdEncoding.EncodeToString(h.Sum(nil))
+	return modfetch.H1(sums), nil
 }
 
 // makeFolder checks the name of an entry and makes the folder that it lies in, unless that was made before. It returns

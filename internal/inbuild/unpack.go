@@ -202,7 +202,7 @@ func extractChecked(ctx context.Context, out *os.Root, dir string, m module.Vers
 	if got != want.Hash {
 		return want.Mismatch(m.String(), "zip", zip, got)
 	}
-	got, err = dirhash.HashDir(filepath.Join(out.Name(), dir), m.String(), dirhash.Hash1)
+	got, err = dirhash.HashDir(filepath.Join(out.Name(), dir), m.String(), modfetch.Hash1)
 	if err != nil {
 		return fmt.Errorf("%s: reading its unpacked tree: %w", m, err)
 	}

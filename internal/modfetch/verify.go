@@ -2,8 +2,6 @@ package modfetch
 
 import (
 	"archive/zip"
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -116,7 +114,7 @@ func VerifyZip(m module.Version, file, from string, want Expected) error {
 	if err := CheckZip(m, file); err != nil {
 		return err
 	}
-	got, err := dirhash.HashZip(file, dirhash.Hash1)
+	got, err := dirhash.HashZip(file, Hash1)
 	if err != nil {
 		return fmt.Errorf("%s: reading its zip from %s: %w", m, from, err)
 	}
@@ -124,29 +122,6 @@ func VerifyZip(m module.Version, file, from string, want Expected) error {
 		return want.Mismatch(m.String(), "zip", from, got)
 	}
 	return nil
-}
-
-// HashZip returns the h1 hash of a zip that lies within something else, as dirhash.HashZip does for one in a file.
-func HashZip(r io.ReaderAt, size int64) (string, error) {
-	z, err := zip.NewReader(r, size)
-	if err != nil {
-		return "", err
-	}
-	files := map[string]*zip.File{}
-	var names []string
-	for _, f := range z.File {
-		names = append(names, f.Name)
-		files[f.Name] = f
-	}
-	if len(files) < len(names) {
-		return "", errors.New("two entries of the zip have one name")
-	}
-	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return files[name].Open() })
-}
-
-// HashMod returns the h1 hash of a go.mod file.
-func HashMod(data []byte) (string, error) {
-	return dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
 }
 
 // VerifyMod compares the h1 hash of a go.mod file.
