@@ -191,7 +191,7 @@ func ran(log string) []string { return done(log, `\[[^\]]*\] (GO .*|compile .*)`
 func done(log, name string) []string {
 	names := map[string]string{} // by the vertex's number: a name is written again where lines of another come between
 	for _, m := range regexp.MustCompile(`(?m)^#(\d+) `+name+`$`).FindAllStringSubmatch(log, -1) {
-		if !strings.Contains(log, "\n#"+m[1]+" CACHED") {
+		if !testkit.Cached(log, m[1]) {
 			names[m[1]] = m[len(m)-1]
 		}
 	}

@@ -49,8 +49,7 @@ func ran(log, name string) string {
 		if !ok || !strings.HasPrefix(number, "#") || !strings.Contains(text, name) {
 			continue
 		}
-		// What is cached elsewhere is fetched where another step needs it.
-		if strings.Contains(log, "\n"+number+" CACHED\n") || strings.Contains(log, "\n"+number+" sha256:") {
+		if testkit.Cached(log, strings.TrimPrefix(number, "#")) {
 			return "cached"
 		}
 		return "ran"
