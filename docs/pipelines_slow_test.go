@@ -32,22 +32,19 @@ func TestSlowPipelines(t *testing.T) {
 	w := newPipelines(t)
 	documents, err := filepath.Glob(filepath.Join(testkit.Root(t), "docs", "*.md"))
 	require.NoError(t, err)
-	blocks := regexp.MustCompile("(?s)\n```(sh|yaml|groovy|hcl)\n(.*?)```")
 	skipped := 0
 	for _, file := range append(documents, filepath.Join(testkit.Root(t), "README.md")) {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, m := range blocks.FindAllStringSubmatch(string(text), -1) {
-			if slices.ContainsFunc(unrun, func(begin string) bool { return strings.HasPrefix(m[2], begin) }) {
-				skipped++
-				continue
+		for _, language := range []string{"sh", "yaml", "groovy", "hcl"} {
+			for _, block := range testkit.Blocks(string(text), language) {
+				if slices.ContainsFunc(unrun, func(begin string) bool { return strings.HasPrefix(block, begin) }) {
+					skipped++
+					continue
+				}
+				first, _, _ := strings.Cut(strings.TrimSpace(block), "\n")
+				t.Run(filepath.Base(file)+" "+first, func(t *testing.T) { w.block(t, language, block) })
 			}
-			first, _, _ := strings.Cut(strings.TrimSpace(m[2]), "\n")
-			t.Run(filepath.Base(file)+" "+first, func(t *testing.T) {
-				sub := *w
-				sub.t = t
-				sub.block(m[1], m[2])
-			})
 		}
 	}
 	require.Len(t, unrun, skipped, "each is in the documents once")
@@ -56,8 +53,6 @@ func TestSlowPipelines(t *testing.T) {
 // pipelines is a world with a tree that builds as most documents have it: in the folder of a service, beside a bundle.
 type pipelines struct {
 	*world
-	t        *testing.T
-	registry string
 	replaced *strings.Replacer
 }
 
@@ -98,18 +93,19 @@ larder bundle keygen -o release.key release.example.com
 larder bundle sign --key release.key tree/stock
 cp -r tree/stock tree/bundle && ln -s "$GOMODCACHE/cache/download" tree/modules
 crane pull --format oci IMAGE tree/larder
+cp offline-policy.json tree
 crane copy IMAGE "$CI_REGISTRY_IMAGE/larder:1"
 crane copy IMAGE "$CI_REGISTRY/larder:1"
 `
 
 func newPipelines(t *testing.T) *pipelines {
-	w := &pipelines{world: newWorld(t), t: t}
-	w.registry, _, _ = strings.Cut(w.image, "/")
+	w := &pipelines{world: newWorld(t)}
+	registry, _, _ := strings.Cut(w.image, "/")
 	w.files()
 	w.env = append(w.env, "PATH="+filepath.Join(w.dir, "bin")+":"+filepath.Dir(testkit.Tool(t, "crane"))+":"+strings.TrimSpace(w.run("echo $PATH")),
 		"HOME="+filepath.Join(w.dir, "home"), "DOCKER_CONFIG="+filepath.Join(w.dir, "home/.docker"), "KUBECONFIG="+filepath.Join(w.dir, "kubeconfig"),
 		"SSH_AUTH_SOCK="+filepath.Join(w.dir, "agent"), "TOKEN=secret", "GOMODCACHE="+strings.TrimSuffix(testkit.ModuleCache(t), "/cache/download"),
-		"CI_REGISTRY="+w.registry, "CI_REGISTRY_IMAGE="+w.registry+"/acme/app", "CI_REGISTRY_USER=ci", "CI_REGISTRY_PASSWORD=secret",
+		"CI_REGISTRY="+registry, "CI_REGISTRY_IMAGE="+registry+"/acme/app", "CI_REGISTRY_USER=ci", "CI_REGISTRY_PASSWORD=secret",
 		"CI_COMMIT_SHORT_SHA=abc1234", "CI_COMMIT_SHA=abc1234")
 	agent := exec.CommandContext(t.Context(), "ssh-agent", "-D", "-a", filepath.Join(w.dir, "agent"))
 	require.NoError(t, agent.Start())
@@ -117,7 +113,7 @@ func newPipelines(t *testing.T) *pipelines {
 
 	tools := testkit.Run(t, "go", "-C", testkit.Root(t), "list", "-m", "-f", "{{.Version}}", "golang.org/x/tools")
 	w.run(strings.NewReplacer("IMAGE ", w.image+" ", "TOOLS", strings.TrimSpace(tools)).Replace(prepare))
-	w.replaced = strings.NewReplacer("registry.internal", w.registry, "registry.example.com", w.registry, "${{ github.sha }}", "abc1234",
+	w.replaced = strings.NewReplacer("registry.internal", registry, "registry.example.com", registry, "${{ github.sha }}", "abc1234",
 		published, w.image, "sha256:…", strings.TrimSpace(w.run("crane digest "+w.image)),
 		"/stock/bundle", "stock", "/stock/release", filepath.Join(w.dir, "release"), "/etc/ssl/corp.pem", filepath.Join(w.dir, "corp.pem"),
 		"https://artifactory.internal/artifactory/api/go/go-virtual|https://proxy.golang.org,direct", w.proxy,
@@ -145,41 +141,43 @@ func (w *pipelines) files() {
 }
 
 // block runs what a block has to be run, in a copy of the tree.
-func (w *pipelines) block(language, text string) {
+func (w *pipelines) block(t *testing.T, language, text string) {
 	world := *w.world
-	world.t, world.dir = w.t, filepath.Join(w.t.TempDir(), "tree")
-	require.NoError(w.t, os.CopyFS(world.dir, os.DirFS(filepath.Join(w.dir, "tree"))))
-	world.run("cp " + filepath.Join(w.dir, "offline-policy.json") + " .")
+	world.t, world.dir = t, filepath.Join(t.TempDir(), "tree")
+	require.NoError(t, os.CopyFS(world.dir, os.DirFS(filepath.Join(w.dir, "tree"))))
 	for begin, command := range before {
 		if strings.HasPrefix(text, begin) {
 			world.run(command)
 		}
 	}
 	text = w.replaced.Replace(text)
-	switch language {
-	case "sh":
-		world.run(text)
-	case "hcl":
-		require.NoError(w.t, os.WriteFile(filepath.Join(world.dir, "docker-bake.hcl"), []byte(text), 0o644))
-		world.run("docker buildx bake --print api")
-	case "yaml":
-		var doc any
-		require.NoError(w.t, yaml.Unmarshal([]byte(text), &doc))
-		w.runAll(&world, commands(doc))
-	case "groovy":
-		var list []string
-		for _, m := range regexp.MustCompile(`\bsh '(.*)'`).FindAllStringSubmatch(text, -1) {
-			list = append(list, m[1])
-		}
-		w.runAll(&world, list)
+	if language == "hcl" {
+		require.NoError(t, os.WriteFile(filepath.Join(world.dir, "docker-bake.hcl"), []byte(text), 0o644))
+	}
+	list := script(t, language, text)
+	require.NotEmpty(t, list, "nothing to run")
+	for _, command := range list {
+		world.run(command)
 	}
 }
 
-func (w *pipelines) runAll(world *world, commands []string) {
-	require.NotEmpty(w.t, commands, "nothing to run")
-	for _, c := range commands {
-		world.run(c)
+// script returns the commands of a block, or for a bake file the one that reads it.
+func script(t *testing.T, language, text string) (list []string) {
+	switch language {
+	case "sh":
+		return []string{text}
+	case "hcl":
+		return []string{"docker buildx bake --print api"}
+	case "yaml":
+		var doc any
+		require.NoError(t, yaml.Unmarshal([]byte(text), &doc))
+		return commands(doc)
+	case "groovy":
+		for _, m := range regexp.MustCompile(`\bsh '(.*)'`).FindAllStringSubmatch(text, -1) {
+			list = append(list, m[1])
+		}
 	}
+	return list
 }
 
 // commands returns what a pipeline runs: GitLab's "script" lists, or a list alone, and GitHub's "run".
