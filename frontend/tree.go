@@ -19,6 +19,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	fstypes "github.com/tonistiigi/fsutil/types"
+	"golang.org/x/sync/singleflight"
 )
 
 // context returns a view of the build context. A file that has RUN alone is planned with the module's files, so that only
@@ -125,19 +126,20 @@ func (b *build) ignoreFile(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := fs.ReadFile(newRefFS(ctx, ref), path.Clean(b.src.Filename+".dockerignore"))
-	if err != nil {
+	tree, name := newRefFS(ctx, ref), path.Clean(b.src.Filename+".dockerignore")
+	if _, err := tree.Stat(name); err != nil {
 		return nil, nil
 	}
-	return data, nil
+	return tree.ReadFile(name)
 }
 
 // refFS is a solved reference as a read-only file system. It keeps the context of the build that it belongs to, since
 // fs.FS has no place for one, and what it has read: a reference doesn't change, a plan asks for the same files again and
 // again, and each call of the builder takes a while. Several goroutines may read it at once.
 type refFS struct {
-	ctx context.Context
-	ref gateway.Reference
+	ctx  context.Context
+	ref  gateway.Reference
+	once singleflight.Group // folders that are being read
 
 	mu    sync.Mutex // guards what follows; not held while the builder is asked
 	files map[string][]byte
@@ -176,6 +178,7 @@ func (f *refFS) stat(op, name string) (statInfo, error) {
 	if !fs.ValidPath(name) {
 		return statInfo{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
+	_, _ = f.readDir(".") // most of what a plan looks for isn't there, and this one call says so of nearly all of it
 	if st, known := f.listed(name); known && st == nil {
 		return statInfo{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 	} else if known && fs.FileMode(st.Mode)&fs.ModeSymlink == 0 {
@@ -192,13 +195,18 @@ func (f *refFS) stat(op, name string) (statInfo, error) {
 	return statInfo{st}, nil
 }
 
-// listed returns what the listing of its folder, if that was read, has of a file: nil where it isn't there.
+// listed returns what the listing of its folder, if that was read, has of a file: nil where it isn't there, as where a
+// listing lacks a folder above it.
 func (f *refFS) listed(name string) (st *fstypes.Stat, known bool) {
+	if name == "." {
+		return nil, false
+	}
 	f.mu.Lock()
 	dir, known := f.dirs[path.Dir(name)]
 	f.mu.Unlock()
-	if name == "." || !known {
-		return nil, false
+	if !known {
+		above, known := f.listed(path.Dir(name))
+		return nil, known && above == nil
 	}
 	return dir.byName[path.Base(name)], true
 }
@@ -213,6 +221,9 @@ func (f *refFS) ReadFile(name string) ([]byte, error) {
 	}
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	if st, known := f.listed(name); known && st == nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	data, err := f.ref.ReadFile(f.ctx, gateway.ReadRequest{Filename: name, Range: &gateway.FileRange{Length: maxFile + 1}})
 	if err != nil || len(data) > maxFile {
@@ -230,27 +241,45 @@ func (f *refFS) ReadFile(name string) ([]byte, error) {
 
 // ReadDir implements fs.ReadDirFS.
 func (f *refFS) ReadDir(name string) ([]fs.DirEntry, error) {
-	f.mu.Lock()
-	dir, ok := f.dirs[name]
-	f.mu.Unlock()
-	if ok {
-		return slices.Clone(dir.entries), nil
-	}
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
-	stats, err := f.ref.ReadDir(f.ctx, gateway.ReadDirRequest{Path: name})
-	if err != nil {
-		if _, err := f.stat("open", name); err != nil {
-			return nil, err
-		}
-		return nil, fmt.Errorf("reading folder %s of the build context: %w", name, err)
+	dir, err := f.readDir(name)
+	if err == nil {
+		return slices.Clone(dir.entries), nil
 	}
-	dir = newRefDir(stats)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.dirs[name] = dir
-	return slices.Clone(dir.entries), nil
+	if _, err := f.stat("open", name); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("reading folder %s of the build context: %w", name, err)
+}
+
+// readDir reads a folder once, however many ask for it at the same time.
+func (f *refFS) readDir(name string) (refDir, error) {
+	known := func() (refDir, bool) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		dir, ok := f.dirs[name]
+		return dir, ok
+	}
+	if dir, ok := known(); ok {
+		return dir, nil
+	}
+	v, err, _ := f.once.Do(name, func() (any, error) {
+		if dir, ok := known(); ok { // somebody was faster
+			return dir, nil
+		}
+		stats, err := f.ref.ReadDir(f.ctx, gateway.ReadDirRequest{Path: name})
+		if err != nil {
+			return refDir{}, err
+		}
+		dir := newRefDir(stats)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.dirs[name] = dir
+		return dir, nil
+	})
+	return v.(refDir), err
 }
 
 func newRefDir(stats []*fstypes.Stat) refDir {

@@ -1,0 +1,80 @@
+package frontend
+
+import (
+	"context"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/stretchr/testify/require"
+	fstypes "github.com/tonistiigi/fsutil/types"
+)
+
+// countedRef counts the calls of a reference.
+type countedRef struct {
+	fakeRef
+	calls atomic.Int32
+}
+
+func (r *countedRef) ReadFile(ctx context.Context, req gateway.ReadRequest) ([]byte, error) {
+	r.calls.Add(1)
+	return r.fakeRef.ReadFile(ctx, req)
+}
+
+func (r *countedRef) StatFile(ctx context.Context, req gateway.StatRequest) (*fstypes.Stat, error) {
+	r.calls.Add(1)
+	return r.fakeRef.StatFile(ctx, req)
+}
+
+func (r *countedRef) ReadDir(ctx context.Context, req gateway.ReadDirRequest) ([]*fstypes.Stat, error) {
+	r.calls.Add(1)
+	return r.fakeRef.ReadDir(ctx, req)
+}
+
+func newCountedFS(t *testing.T) (*refFS, *countedRef) {
+	ref := &countedRef{fakeRef: fakeRef{files: fstest.MapFS{"go.mod": {}, "cmd/api/main.go": {Data: []byte("package main\n")}}}}
+	return newRefFS(t.Context(), ref), ref
+}
+
+// TestRefFSCalls counts how often the builder is asked: each call takes a millisecond of every build.
+func TestRefFSCalls(t *testing.T) {
+	exists := func(name string) func(*testing.T, *refFS) {
+		return func(t *testing.T, tree *refFS) {
+			_, err := fs.Stat(tree, name)
+			require.NoError(t, err)
+		}
+	}
+	missing := func(name string) func(*testing.T, *refFS) {
+		return func(t *testing.T, tree *refFS) {
+			_, err := fs.Stat(tree, name)
+			require.ErrorIs(t, err, fs.ErrNotExist)
+		}
+	}
+	together := func(t *testing.T, tree *refFS) {
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() { _, err := fs.ReadDir(tree, "cmd"); require.NoError(t, err) })
+		}
+		all.Wait()
+	}
+	for name, c := range map[string]struct {
+		want int32
+		do   []func(*testing.T, *refFS)
+	}{
+		"missing at the top":       {1, []func(*testing.T, *refFS){missing("go.work"), missing("go.sum"), missing("go.work")}},
+		"missing folders":          {1, []func(*testing.T, *refFS){missing("vendor/modules.txt"), missing("vendor/a/b/c"), exists("go.mod")}},
+		"below a listed folder":    {2, []func(*testing.T, *refFS){together, exists("cmd/api"), missing("cmd/web/main.go")}},
+		"below an unlisted folder": {3, []func(*testing.T, *refFS){missing("cmd/web"), exists("cmd/api/main.go")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree, ref := newCountedFS(t)
+			for _, do := range c.do {
+				do(t, tree)
+			}
+			require.Equal(t, c.want, ref.calls.Load())
+		})
+	}
+}
