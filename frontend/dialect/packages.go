@@ -36,7 +36,7 @@ func findMains(tree fs.FS, mod Module, goos, goarch string) ([]Package, error) {
 	if members[0].Dir == mod.Dir {
 		members = members[:1]
 	}
-	ctxt := goslice.Context(tree, goos, goarch)
+	ctxt := goslice.WithoutTests(goslice.Context(tree, goos, goarch))
 	var mains []Package
 	for _, m := range members {
 		found, err := memberMains(tree, ctxt, mod.Dir, m)
@@ -77,9 +77,10 @@ func memberMains(tree fs.FS, ctxt *build.Context, root string, m Member) ([]Pack
 
 func mainsIn(ctxt *build.Context, root string, m Member, dirs []string) []Package {
 	var mains []Package
-	for _, dir := range dirs {
-		// An error other than "no Go files" is the compiler's to report, at its place: the package counts all the same.
-		p, _ := ctxt.ImportDir(dir, 0)
+	// An error other than "no Go files" is the compiler's to report, at its place: the package counts all the same.
+	packages, _ := goslice.ImportDirs(ctxt, dirs)
+	for i, dir := range dirs {
+		p := packages[i]
 		if p == nil || p.Name != "main" {
 			continue
 		}

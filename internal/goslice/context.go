@@ -5,6 +5,10 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Context returns a context for go/build that reads a tree in place of the disk, for an OS and architecture, without cgo
@@ -34,4 +38,38 @@ func Context(tree fs.FS, goos, goarch string) *build.Context {
 		return infos, nil
 	}
 	return &ctxt
+}
+
+// WithoutTests returns a context that sees no files of tests: to read them takes as long as to read the others.
+func WithoutTests(ctxt *build.Context) *build.Context {
+	built := *ctxt
+	built.ReadDir = func(dir string) ([]fs.FileInfo, error) {
+		infos, err := ctxt.ReadDir(dir)
+		return slices.DeleteFunc(infos, func(fi fs.FileInfo) bool { return strings.HasSuffix(fi.Name(), "_test.go") }), err
+	}
+	return &built
+}
+
+// readers is how many packages are read side by side.
+const readers = 16
+
+// ImportDirs reads the packages of some folders, each with its error as ImportDir of go/build has it. They are read side
+// by side, because reading a file of a tree that a builder holds is a call to it.
+func ImportDirs(ctxt *build.Context, dirs []string) ([]*build.Package, []error) {
+	packages, errs := make([]*build.Package, len(dirs)), make([]error, len(dirs))
+	sideBySide(len(dirs), func(i int) { packages[i], errs[i] = ctxt.ImportDir(dirs[i], 0) })
+	return packages, errs
+}
+
+// sideBySide calls f with 0 to n-1, some of these calls at once.
+func sideBySide(n int, f func(i int)) {
+	var group errgroup.Group
+	group.SetLimit(readers)
+	for i := range n {
+		group.Go(func() error {
+			f(i)
+			return nil
+		})
+	}
+	_ = group.Wait() // f reports for itself
 }

@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -194,6 +196,40 @@ func TestSlicesOfThisTree(t *testing.T) {
 			require.NoError(t, err)
 			requireSame(t, req, root, s)
 		})
+	}
+}
+
+// openedFS notes the files that are opened.
+type openedFS struct {
+	fs.FS
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+func (o *openedFS) Open(name string) (fs.File, error) {
+	o.mu.Lock()
+	o.names[path.Base(name)] = true
+	o.mu.Unlock()
+	return o.FS.Open(name)
+}
+
+// Files of tests are read where they are compiled: those of the packages that "go test" names.
+func TestTestsAreRead(t *testing.T) {
+	tree := fstest.MapFS{
+		"go.mod":          {Data: []byte("module example.com/m\n")},
+		"a.go":            {Data: []byte("package m\n\nimport _ \"example.com/m/lib\"\n")},
+		"a_test.go":       {Data: []byte("package m_test\n\nimport _ \"example.com/other\"\n")},
+		"lib/lib.go":      {Data: []byte("package lib\n")},
+		"lib/lib_test.go": {Data: []byte("package lib\n\nimport _ \"example.com/third\"\n")},
+	}
+	for tests, imports := range map[bool][]string{false: nil, true: {"example.com/other", "os", "reflect", "testing", "testing/internal/testdeps"}} {
+		opened := &openedFS{FS: tree, names: map[string]bool{}}
+		s, err := Of(Request{Tree: opened, Dir: ".", Tests: tests, GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"})
+		require.NoError(t, err)
+		require.Equal(t, imports, s.Imports)
+		require.Equal(t, tests, opened.names["a_test.go"])
+		require.False(t, opened.names["lib_test.go"])
+		require.True(t, opened.names["lib.go"])
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/gomod"
-	"golang.org/x/sync/errgroup"
 )
 
 // match returns the folders that a pattern names, as 'go help packages' has it.
@@ -99,8 +98,7 @@ func sortedNames(entries map[string]fs.DirEntry) []string {
 
 // addAll puts the packages of some folders into the slice, and what they import. Those that were named on the command line
 // come first: their tests may count, and they may have no files for the platform, since a pattern with "..." matches such.
-// Then comes in each round what the round before imports. A round's packages are read side by side, because reading a
-// file of a tree that a builder holds is a call to it.
+// Then comes in each round what the round before imports.
 func (s *slicer) addAll(named []string) error {
 	added := map[string]bool{}
 	for round, first := named, true; len(round) > 0; first = false {
@@ -122,13 +120,13 @@ func (s *slicer) addAll(named []string) error {
 	return nil
 }
 
-// readers is how many packages are read side by side.
-const readers = 16
-
 // addRound puts the packages of some folders into the slice, and returns what they import, each once.
 func (s *slicer) addRound(dirs []string, named bool) ([]string, error) {
-	packages, errs := make([]*build.Package, len(dirs)), make([]error, len(dirs))
-	sideBySide(len(dirs), func(i int) { packages[i], errs[i] = s.ctxt.ImportDir(dirs[i], 0) })
+	ctxt := s.ctxt
+	if !named || !s.Tests {
+		ctxt = WithoutTests(ctxt)
+	}
+	packages, errs := ImportDirs(ctxt, dirs)
 	seen := map[string]bool{}
 	for i, dir := range dirs {
 		if err := errs[i]; err != nil && (!noFiles(err) || !named) {
@@ -168,19 +166,6 @@ func (s *slicer) resolveAll(imports []string) ([]string, error) {
 		}
 	}
 	return dirs, nil
-}
-
-// sideBySide calls f with 0 to n-1, some of these calls at once.
-func sideBySide(n int, f func(i int)) {
-	var group errgroup.Group
-	group.SetLimit(readers)
-	for i := range n {
-		group.Go(func() error {
-			f(i)
-			return nil
-		})
-	}
-	_ = group.Wait() // f reports for itself
 }
 
 // testMain is what the main package of a test binary imports, which the go command writes.
