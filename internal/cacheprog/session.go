@@ -20,6 +20,10 @@ func (s *session) get(action []byte) response {
 	if !ok {
 		return response{Miss: true}
 	}
+	return e.response()
+}
+
+func (e Entry) response() response {
 	return response{OutputID: e.OutputID, Size: e.Size, Time: &e.Time, DiskPath: e.Path}
 }
 
@@ -57,13 +61,21 @@ func (s *session) pause(d time.Duration) bool {
 	}
 }
 
-// find returns the first entry of an action that is right, and keeps it unless a lower folder has it.
-func (s *session) find(action []byte) (Entry, bool) {
+// findLower returns the first entry that lower folders have of what a request wants to get.
+func (s *session) findLower(req request) (Entry, bool) {
+	if req.Command != "get" || req.BodySize != 0 {
+		return Entry{}, false
+	}
 	for _, d := range s.lower {
-		if e, ok := d.Get(action, false); ok {
+		if e, ok := d.Get(req.ActionID, false); ok {
 			return e, true
 		}
 	}
+	return Entry{}, false
+}
+
+// find returns the first entry of an action that isn't a lower folder's and is right, and keeps it.
+func (s *session) find(action []byte) (Entry, bool) {
 	if s.upper != "" {
 		if e, ok := s.upper.Get(action, true); ok && s.keepEntry(action, e) {
 			used(s.now(), s.upper.file(action, "a"), e.Path)
