@@ -178,7 +178,7 @@ func (w *world) cacheRef(p peer, in input) string {
 	if name == seeded {
 		name = gateway
 	}
-	return w.registry + "/cache/" + in.repository() + ":" + strings.NewReplacer(" ", "-", "/", "-", ",", "").Replace(name)
+	return w.registry + "/cache/" + in.repository() + ":" + strings.NewReplacer(" ", "-", "/", "-", ":", "-", ",", "").Replace(name)
 }
 
 // without returns the names of peers that an input isn't too slow for.
