@@ -126,11 +126,11 @@ func (b *build) ignoreFile(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree, name := newRefFS(ctx, ref), path.Clean(b.src.Filename+".dockerignore")
-	if _, err := tree.Stat(name); err != nil {
+	data, err := fs.ReadFile(newRefFS(ctx, ref), path.Clean(b.src.Filename+".dockerignore"))
+	if err != nil {
 		return nil, nil
 	}
-	return tree.ReadFile(name)
+	return data, nil
 }
 
 // refFS is a solved reference as a read-only file system. It keeps the context of the build that it belongs to, since
@@ -178,7 +178,6 @@ func (f *refFS) stat(op, name string) (statInfo, error) {
 	if !fs.ValidPath(name) {
 		return statInfo{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
-	_, _ = f.readDir(".") // most of what a plan looks for isn't there, and this one call says so of nearly all of it
 	if st, known := f.listed(name); known && st == nil {
 		return statInfo{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 	} else if known && fs.FileMode(st.Mode)&fs.ModeSymlink == 0 {
@@ -195,20 +194,33 @@ func (f *refFS) stat(op, name string) (statInfo, error) {
 	return statInfo{st}, nil
 }
 
-// listed returns what the listing of its folder, if that was read, has of a file: nil where it isn't there, as where a
-// listing lacks a folder above it.
+// listed returns what a listing has of a file: that of its folder, or of one above it that isn't there, if it was read. st
+// is nil where the file isn't there. The root is read for it: most of what a plan looks for isn't there, and this one call
+// says so of nearly all of it.
 func (f *refFS) listed(name string) (st *fstypes.Stat, known bool) {
 	if name == "." {
 		return nil, false
 	}
-	f.mu.Lock()
-	dir, known := f.dirs[path.Dir(name)]
-	f.mu.Unlock()
+	parent := path.Dir(name)
+	dir, known := f.known(parent)
+	if !known && parent == "." {
+		var err error
+		dir, err = f.readDir(parent)
+		known = err == nil
+	}
 	if !known {
-		above, known := f.listed(path.Dir(name))
+		above, known := f.listed(parent)
 		return nil, known && above == nil
 	}
 	return dir.byName[path.Base(name)], true
+}
+
+// known returns a folder that was read.
+func (f *refFS) known(name string) (refDir, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	dir, ok := f.dirs[name]
+	return dir, ok
 }
 
 // ReadFile implements fs.ReadFileFS.
@@ -256,17 +268,11 @@ func (f *refFS) ReadDir(name string) ([]fs.DirEntry, error) {
 
 // readDir reads a folder once, however many ask for it at the same time.
 func (f *refFS) readDir(name string) (refDir, error) {
-	known := func() (refDir, bool) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		dir, ok := f.dirs[name]
-		return dir, ok
-	}
-	if dir, ok := known(); ok {
+	if dir, ok := f.known(name); ok {
 		return dir, nil
 	}
 	v, err, _ := f.once.Do(name, func() (any, error) {
-		if dir, ok := known(); ok { // somebody was faster
+		if dir, ok := f.known(name); ok { // somebody was faster
 			return dir, nil
 		}
 		stats, err := f.ref.ReadDir(f.ctx, gateway.ReadDirRequest{Path: name})
