@@ -108,7 +108,7 @@ func (s *session) setDirs(server *Server) (err error) {
 
 // run reads requests and has them answered by several goroutines. Bodies are read here, as they come between requests.
 func (s *session) run() error {
-	if err := s.answer(response{KnownCommands: []string{"get", "put", "close"}}); err != nil {
+	if err := s.answer(0, response{KnownCommands: []string{"get", "put", "close"}}); err != nil {
 		return err
 	}
 	var work sync.WaitGroup
@@ -125,11 +125,11 @@ func (s *session) run() error {
 	}
 	err = s.finishKeep()
 	if closed {
-		res := response{ID: closeID}
+		var res response
 		if err != nil {
 			res.Err = err.Error()
 		}
-		err = errors.Join(err, s.answer(res))
+		err = errors.Join(err, s.answer(closeID, res))
 	}
 	return err
 }
@@ -144,15 +144,6 @@ func (s *session) readAll(work *sync.WaitGroup) (closeID int64, closed bool, err
 		if err != nil {
 			return 0, false, err
 		}
-		if e, ok := s.findLower(req); ok {
-			// Nearly all of a build's requests are of this kind. To pass one to a goroutine takes longer than to answer it.
-			res := e.response()
-			res.ID = req.ID
-			if err := s.answer(res); err != nil {
-				return 0, false, err
-			}
-			continue
-		}
 		b := newBody(s.ctx, s.in, req.BodySize)
 		finish := s.start(req, b)
 		// A body that can't be read to its end has also failed start: there is nothing to finish then.
@@ -162,12 +153,19 @@ func (s *session) readAll(work *sync.WaitGroup) (closeID int64, closed bool, err
 		if req.Command == "close" {
 			return req.ID, true, nil
 		}
+		if req.Command == "get" {
+			// Nearly all of a build's requests are of this kind. To pass one to a goroutine takes longer than to answer it.
+			if e, ok := s.findLower(req.ActionID); ok {
+				if err := s.answer(req.ID, e.response()); err != nil {
+					return 0, false, err
+				}
+				continue
+			}
+		}
 		s.busy <- struct{}{}
 		work.Go(func() {
 			defer func() { <-s.busy }()
-			res := finish()
-			res.ID = req.ID
-			if err := s.answer(res); err != nil {
+			if err := s.answer(req.ID, finish()); err != nil {
 				s.cancel(err)
 			}
 		})
@@ -186,7 +184,8 @@ func (s *session) start(req request, b *body) (finish func() response) {
 	return func() response { return response{Err: fmt.Sprintf("unknown command %q", req.Command)} }
 }
 
-func (s *session) answer(res response) error {
+func (s *session) answer(id int64, res response) error {
+	res.ID = id
 	s.outMu.Lock()
 	defer s.outMu.Unlock()
 	if err := s.out.Encode(res); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 )
 
+// get answers for what lower folders don't have.
 func (s *session) get(action []byte) response {
 	if len(action) != idSize {
 		return response{Err: fmt.Sprintf("the action ID has %d bytes: expected %d", len(action), idSize)}
@@ -61,13 +62,10 @@ func (s *session) pause(d time.Duration) bool {
 	}
 }
 
-// findLower returns the first entry that lower folders have of what a request wants to get.
-func (s *session) findLower(req request) (Entry, bool) {
-	if req.Command != "get" || req.BodySize != 0 {
-		return Entry{}, false
-	}
+// findLower returns the first entry of an action that lower folders have.
+func (s *session) findLower(action []byte) (Entry, bool) {
 	for _, d := range s.lower {
-		if e, ok := d.Get(req.ActionID, false); ok {
+		if e, ok := d.Get(action, false); ok {
 			return e, true
 		}
 	}
