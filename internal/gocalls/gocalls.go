@@ -10,7 +10,8 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// A Call is one call of the go command.
+// A Call is one call of the go command, or of xx-go, which is the go command for the platform of a Docker build:
+// https://github.com/tonistiigi/xx.
 type Call struct {
 	// Start and End are byte offsets in the source: from the first word of the simple command after its assignments,
 	// which is "go" or what runs it, such as "env", to the end of its last word or redirection. The body of a
@@ -51,8 +52,31 @@ type Script struct {
 	// source if it isn't literal. Builtins and functions are among them. What only runs another command, such as env,
 	// time or sudo, and a shell whose script is read, are not.
 	Others []string
+	// Commands are the calls of those other commands that aren't builtins which only change the shell, in the order of the
+	// source. Functions of the script are not among them: what they run is.
+	Commands []Command
 	// HasFuncs is true if the script declares functions.
 	HasFuncs bool
+}
+
+// A Command is one call of a command other than go.
+type Command struct {
+	Name       string // as in Script.Others
+	Args       []Argument
+	Start, End int // as those of a Call, without the body of a here-document
+	Dir        string
+	DirKnown   bool
+	// Bare is as that of a Call, and the command has no assignments in front of it: a list of commands can stand there.
+	Bare bool
+}
+
+// An Argument is a word of a command, and what it expands to.
+type Argument struct {
+	Word
+	Value string // if it is known
+	Known bool
+	// Outer is true for a word that isn't known for one reason alone: it has variables that the script doesn't set.
+	Outer bool
 }
 
 // Limits keep what any input costs small. Nesting that a source of that size can have fits a goroutine's stack.
@@ -60,6 +84,7 @@ const (
 	maxSource   = 32 << 10
 	maxDepth    = 200
 	maxCalls    = 1000
+	maxCommands = 5000
 	maxVars     = 500
 	maxWrappers = 20
 )
@@ -141,6 +166,14 @@ func (f *found) other(name string) {
 	}
 	f.seen[name] = true
 	f.Others = append(f.Others, name)
+}
+
+func (f *found) command(c Command) {
+	if len(f.Commands) == maxCommands {
+		f.err = errTooBig
+		return
+	}
+	f.Commands = append(f.Commands, c)
 }
 
 func (f *found) call(c Call) {

@@ -12,6 +12,7 @@ type command struct {
 	words      []word
 	start, end int
 	bare       bool
+	assigns    bool // there are assignments in front of it
 	external   bool // a program runs it, not the shell: its name is that of no builtin or function
 	replaces   bool // exec runs it: nothing follows
 }
@@ -30,7 +31,7 @@ func (w *walker) simple(c *syntax.CallExpr, redirs []*syntax.Redirect, st state,
 	if len(c.Args) == 0 {
 		return surely(env).forget(defaults(c.Assigns))
 	}
-	run := command{bare: bare, start: int(c.Args[0].Pos().Offset()), end: int(c.End().Offset())}
+	run := command{bare: bare, assigns: len(c.Assigns) > 0, start: int(c.Args[0].Pos().Offset()), end: int(c.End().Offset())}
 	for _, r := range redirs {
 		run.end = max(run.end, int(r.Word.End().Offset()))
 	}
@@ -69,16 +70,19 @@ func (w *walker) run(c command, st, env state) outcome {
 	c, env = unwrap(c, env)
 	name := c.words[0]
 	switch {
-	case isGo(name) && (c.external || !w.funcs.names[name.Text]):
+	case isGo(c.words) && (c.external || !w.funcs.names[name.Text]):
 		w.addCall(c, env)
 	case w.script(c, env):
 	case name.Literal && path.Base(name.Text) == "find":
-		w.other(name.Text)
+		w.addCommand(c, env)
 		w.find(c, env)
 	case c.external || !name.Literal:
+		w.addCommand(c, env)
+	case w.funcs.names[name.Text]:
 		w.other(name.Text)
+		return w.builtin(c, st, env)
 	default:
-		w.other(name.Text)
+		w.addCommand(c, env)
 		return w.builtin(c, st, env)
 	}
 	if c.replaces {
@@ -87,8 +91,23 @@ func (w *walker) run(c command, st, env state) outcome {
 	return either(st)
 }
 
-func isGo(name word) bool {
+// isGo reports whether the words of a command call go. xx-go does so, but for its own flags, which set it up.
+func isGo(words []word) bool {
+	name := words[0]
+	if name.Literal && path.Base(name.Text) == "xx-go" {
+		return len(words) > 1 && !strings.HasPrefix(words[1].head, "-")
+	}
 	return name.Literal && name.Text == "go" || strings.HasSuffix(name.tail, "/go")
+}
+
+// addCommand adds the call of another command.
+func (w *walker) addCommand(c command, env state) {
+	w.other(c.words[0].Text)
+	cmd := Command{Name: c.words[0].Text, Start: c.start, End: c.end, Bare: c.bare && !c.assigns && w.within == nil, Dir: env.dir, DirKnown: !env.lostDir}
+	for _, a := range c.words[1:] {
+		cmd.Args = append(cmd.Args, Argument{Word: a.Word, Value: a.value, Known: a.known, Outer: a.outer})
+	}
+	w.command(cmd)
 }
 
 // addCall adds a call of go.

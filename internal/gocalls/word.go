@@ -12,6 +12,7 @@ type word struct {
 	head, tail string // the literal text before its first expansion, and after its last one
 	value      string // what it expands to, if that is known
 	known      bool
+	outer      bool   // see Argument
 	from       string // the variable, which the script doesn't set, whose value is all that follows head
 }
 
@@ -50,6 +51,7 @@ type wordReader struct {
 	bare       strings.Builder // the text outside of quotes
 	expansions int
 	unknown    bool
+	inner      bool   // not all that is unknown are variables that the script doesn't set
 	from       string // the last variable that the script doesn't set
 }
 
@@ -63,6 +65,7 @@ func (w *walker) readWord(sw *syntax.Word, vars map[string]variable, assigns boo
 		assigns && strings.Contains(bare, ":~") ||
 		!assigns && (isPattern(bare) || !w.posix && hasBraces(bare))
 	out := word{head: r.head.String(), tail: r.tail.String(), value: r.value.String(), known: !r.unknown && !pattern}
+	out.outer = r.unknown && !r.inner && !pattern
 	if r.expansions == 1 && out.tail == "" {
 		out.from = r.from
 	}
@@ -85,6 +88,7 @@ func (r *wordReader) parts(parts []syntax.WordPart, quoted bool) {
 			r.lit(p.Value, quoted)
 		case *syntax.SglQuoted:
 			if p.Dollar && strings.Contains(p.Value, `\`) {
+				r.inner = true
 				r.expansion("", false)
 			} else {
 				r.text(p.Value)
@@ -97,8 +101,10 @@ func (r *wordReader) parts(parts []syntax.WordPart, quoted bool) {
 			if !set {
 				r.from = name
 			}
+			r.inner = r.inner || set || name == ""
 			r.expansion(v.text, v.known && (quoted || isPlain(v.text)))
 		default:
+			r.inner = true
 			r.expansion("", false)
 		}
 	}
