@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,10 +125,24 @@ func unpackSet(ctx context.Context, out *os.Root, set gomod.Set, src folders) er
 			return fmt.Errorf("%s: writing its .info: %w", m, err)
 		}
 	}
-	if err := errors.Join(out.RemoveAll(unpacking), seal(out)); err != nil {
+	if err := errors.Join(out.RemoveAll(unpacking), seal(out), letUsersAdd(out)); err != nil {
 		return fmt.Errorf("finishing the module cache: %w", err)
 	}
 	return nil
+}
+
+// letUsersAdd lets any user add modules to a cache that is mounted to take writes, which are dropped after the step: the
+// folders above the trees of modules, and those of the download cache, are open to all.
+func letUsersAdd(out *os.Root) error {
+	return fs.WalkDir(out.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || !d.IsDir():
+			return err
+		case strings.Contains(name, "@") && !strings.HasPrefix(name, cacheDownload+"/"):
+			return fs.SkipDir
+		}
+		return out.Chmod(name, 0o777)
+	})
 }
 
 // versions are those that need an .info: the set's, and all that its go.mod files require. Of the latter a pruned build
