@@ -46,19 +46,23 @@ func wrap(c gateway.Client) *client {
 	return &client{Client: c, opts: opts, states: map[string]llb.State{}}
 }
 
-// follows reports whether a syntax line, or its build argument, names a frontend to hand the build to. It has done its
-// work if BuildKit has started this one for it, and is not for a client that runs the frontend itself. In what is left,
-// a client that named the frontend in its request, docker/dockerfile follows it, and so does Larder.
-func (c *client) follows(file []byte) bool {
+// follows reports whether another frontend is to build the file. For a client that runs the frontend itself that is one
+// which is neither Larder nor docker/dockerfile, whose own conversion is at hand. In a gateway a syntax line has done its
+// work if BuildKit has started this one for it; in what is left, a client that named the frontend in its request,
+// docker/dockerfile follows it, and so does Larder.
+func (c *client) follows(file []byte, wants syntax) bool {
 	if _, ok := c.opts["cmdline"]; ok {
 		return false
 	}
 	if c.opts[inbuildOpt] != "" {
+		if wants.kind == syntaxOther {
+			return true
+		}
 		// BuildKit's frontend mustn't follow it either.
 		c.opts["cmdline"] = c.opts["source"]
 		return false
 	}
-	_, arg := c.opts["build-arg:BUILDKIT_SYNTAX"]
+	_, arg := c.opts[argOpt+syntaxArg]
 	_, _, _, line := parser.DetectSyntax(file)
 	return arg || line
 }

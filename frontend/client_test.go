@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/moby/buildkit/client/llb"
@@ -40,28 +41,60 @@ func (r *recorder) Warn(_ context.Context, _ digest.Digest, _ string, opts gatew
 	return nil
 }
 
-// A syntax line is followed by who was named in the request, not by who was started for it or runs in the client.
+// A syntax line is followed by who was named in the request, not by who was started for it. A client that runs the
+// frontend itself follows it to frontends that it hasn't.
 func TestClientFollowsTheSyntaxLine(t *testing.T) {
-	file, plain := []byte("# syntax=other:1\nFROM scratch\n"), []byte("FROM scratch\n")
+	file, plain := "# syntax=other:1\nFROM scratch\n", "FROM scratch\n"
 	for name, tt := range map[string]struct {
 		opts        map[string]string
-		file        []byte
+		file        string
 		want, ofOwn bool // ofOwn: BuildKit's frontend is told that the line was followed
 	}{
 		"named in the request":            {map[string]string{"source": "larder:1"}, file, true, false},
 		"without a line":                  {map[string]string{"source": "larder:1"}, plain, false, false},
 		"with an argument in its place":   {map[string]string{"source": "larder:1", "build-arg:BUILDKIT_SYNTAX": "other:1"}, plain, true, false},
 		"started for the line":            {map[string]string{"source": "larder:1", "cmdline": "larder:1"}, file, false, true},
-		"in the client":                   {map[string]string{inbuildOpt: "larder"}, file, false, true},
-		"in the client, with an argument": {map[string]string{inbuildOpt: "larder", "build-arg:BUILDKIT_SYNTAX": "other:1"}, file, false, true},
+		"in the client":                   {map[string]string{inbuildOpt: "larder"}, file, true, false},
+		"in the client, with an argument": {map[string]string{inbuildOpt: "larder", "build-arg:BUILDKIT_SYNTAX": "other:1"}, plain, true, false},
+		"in the client, Larder's":         {map[string]string{inbuildOpt: "larder"}, "# syntax=registry.example/larder:1\n", false, true},
+		"in the client, docker's":         {map[string]string{inbuildOpt: "larder"}, "# syntax=docker/dockerfile:1\nFROM scratch\n", false, true},
+		"in the client, without a line":   {map[string]string{inbuildOpt: "larder"}, plain, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := wrap(newRecorder(tt.opts))
-			require.Equal(t, tt.want, c.follows(tt.file))
+			args := map[string]string{}
+			if arg, ok := tt.opts["build-arg:BUILDKIT_SYNTAX"]; ok {
+				args["BUILDKIT_SYNTAX"] = arg
+			}
+			require.Equal(t, tt.want, c.follows([]byte(tt.file), syntaxOf([]byte(tt.file), args)))
 			_, told := c.BuildOpts().Opts["cmdline"]
 			require.Equal(t, tt.ofOwn, told)
 		})
 	}
+}
+
+// Which frontend a file asks for.
+func TestSyntaxOf(t *testing.T) {
+	for ref, want := range map[string]syntaxKind{
+		"ghcr.io/larder-build/larder:1":                                          syntaxLarder,
+		"registry.internal:5000/mirror/larder@sha256:" + strings.Repeat("a", 64): syntaxLarder,
+		"larder:1":                                    syntaxLarder,
+		"docker/dockerfile":                           syntaxDocker,
+		"docker/dockerfile:1.7-labs":                  syntaxDocker,
+		"docker.io/docker/dockerfile:1":               syntaxDocker,
+		"mirror.gcr.io/docker/dockerfile:1":           syntaxDocker,
+		"docker/dockerfile-upstream:master":           syntaxDocker,
+		"dockerfile:1":                                syntaxOther,
+		"ghcr.io/project-dalec/dalec/frontend:latest": syntaxOther,
+		"ghcr.io/larder-build/larder/other:1":         syntaxOther,
+		"not a name":                                  syntaxOther,
+	} {
+		require.Equal(t, want, syntaxOf([]byte("FROM scratch\n"), map[string]string{"BUILDKIT_SYNTAX": ref}).kind, ref)
+		if !strings.Contains(ref, " ") {
+			require.Equal(t, syntax{want, ref}, syntaxOf([]byte("# syntax="+ref+"\nFROM scratch\n"), nil))
+		}
+	}
+	require.Equal(t, syntax{}, syntaxOf([]byte("FROM scratch\n"), nil))
 }
 
 func TestClientShowsTheUsersFile(t *testing.T) {

@@ -48,6 +48,34 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 }
 
 func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+	b, err := f.open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	wants := b.syntax()
+	if b.client.follows(b.src.Data, wants) {
+		return builder.Build(ctx, c)
+	}
+	file := dialect.Parse(b.src.Filename, b.src.Data).ForTarget(b.ui.Target)
+	if wants.kind == syntaxDocker && b.client.opts[inbuildOpt] != "" {
+		return builder.Build(ctx, b.client.untouched())
+	}
+	res, err := b.run(ctx, file)
+	var guess *guessError
+	if !errors.As(err, &guess) || b.offline() {
+		return res, err
+	}
+	// What Larder gives to RUN lines of its own accord can't be had. docker/dockerfile builds the file without it.
+	if b, err = f.open(ctx, c); err != nil {
+		return nil, err
+	}
+	b.client.follows(b.src.Data, wants)
+	b.src.Warn(ctx, "Larder left all RUN lines as they are: "+guess.Error(), gateway.WarnOpts{Level: 1, SourceInfo: sourceInfo(b.src)})
+	return b.run(ctx, file.WithoutInjection())
+}
+
+// open reads the file that a request names.
+func (f *Frontend) open(ctx context.Context, c gateway.Client) (*build, error) {
 	w := wrap(c)
 	ui, err := dockerui.NewClient(w)
 	if err != nil {
@@ -57,26 +85,30 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if err != nil {
 		return nil, err
 	}
-	if w.follows(src.Data) {
-		return builder.Build(ctx, c)
-	}
-	b := &build{client: w, ui: ui, src: src, remedies: f.remedies}
-	plan, err := b.serve(ctx)
+	return &build{client: w, ui: ui, src: src, remedies: f.remedies}, nil
+}
+
+// run plans and builds a file. The error is a guessError if it is the fault of what the file didn't ask for.
+func (b *build) run(ctx context.Context, file dialect.File) (*gateway.Result, error) {
+	plan, err := b.serve(ctx, file)
 	if err != nil {
-		return b.fail(err)
+		return b.fail(b.blameGuess(ctx, file, err))
 	}
 	proofs, err := b.proofs(plan)
 	if err != nil {
 		return nil, err
 	}
 	if !plan.Go && len(plan.Warnings) == 0 {
-		return builder.Build(ctx, w.untouched())
+		return builder.Build(ctx, b.client.untouched())
 	}
 	if err := b.warn(ctx, plan); err != nil {
 		return nil, err
 	}
-	res, err := builder.Build(ctx, w)
+	res, err := builder.Build(ctx, b.client)
 	if err = lintError(err, plan); err != nil {
+		return nil, err
+	}
+	if err := b.tryInjected(ctx, res, plan); err != nil {
 		return nil, err
 	}
 	if err := b.checkLibraries(ctx, res, plan); err != nil {
@@ -111,8 +143,7 @@ type build struct {
 }
 
 // serve plans the build and, if it has anything of Go's, gives the client what the plan needs.
-func (b *build) serve(ctx context.Context) (*dialect.Plan, error) {
-	file := dialect.Parse(b.src.Filename, b.src.Data).ForTarget(b.ui.Target)
+func (b *build) serve(ctx context.Context, file dialect.File) (*dialect.Plan, error) {
 	req := b.request(file)
 	if !file.HeaderOnly() {
 		// Most Dockerfiles ask nothing of Larder: then they cost nothing but this.

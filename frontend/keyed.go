@@ -46,8 +46,8 @@ func (b *build) keyed(ctx context.Context, plan *dialect.Plan) (map[digest.Diges
 	return vertices, nil
 }
 
-// keyBySteps changes a definition so, that a step which mounts the output of one of some vertices, and can't change it, is
-// keyed by that vertex alone, not by the content of what it makes. To read all of that takes seconds wherever a step is
+// keyBySteps changes a definition so, that a step which mounts the output of one of some vertices, and drops what it
+// changes there, is keyed by that vertex alone, not by the content of what it makes. To read all of that takes seconds wherever a step is
 // run anew, and finds nothing: equal modules are found where they are unpacked. An instruction has no way to ask for that;
 // Larder's own steps do (llb.Builder.ByVertex).
 func keyBySteps(def *pb.Definition, vertices map[digest.Digest]bool) error {
@@ -60,7 +60,7 @@ func keyBySteps(def *pb.Definition, vertices map[digest.Digest]bool) error {
 		}
 		changed := false
 		for _, m := range op.GetExec().GetMounts() {
-			unchanged := m.Readonly && m.Output == int64(pb.SkipOutput) && m.ContentCache == pb.MountContentCache_DEFAULT
+			unchanged := m.Output == int64(pb.SkipOutput) && m.ContentCache == pb.MountContentCache_DEFAULT
 			if unchanged && m.Input >= 0 && vertices[digest.Digest(op.Inputs[m.Input].Digest)] {
 				m.ContentCache, changed = pb.MountContentCache_OFF, true
 			}

@@ -29,12 +29,20 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	platforms := opt.Platforms
+	if len(platforms) == 0 {
+		platforms = []string{opt.BuildPlatform}
+	}
+	wants := syntaxOf(opt.Dockerfile, opt.BuildArgs)
+	if err := wants.checkPlanned(opt.Filename); err != nil {
+		return nil, err
+	}
+	if wants.kind == syntaxDocker {
+		return dialect.Untouched(opt.Filename, opt.Dockerfile, wants.ref, platforms, opt.BuildPlatform), nil
+	}
 	req := dialect.Request{
 		File: dialect.Parse(opt.Filename, opt.Dockerfile).ForTarget(opt.Target), Tree: ignoringFS{context, hidden}, Hidden: hidden, Target: opt.Target,
-		Platforms: opt.Platforms, BuildPlatform: opt.BuildPlatform, BuildArgs: opt.BuildArgs, VCS: opt.VCS, Contexts: map[string]bool{},
-	}
-	if len(req.Platforms) == 0 {
-		req.Platforms = []string{opt.BuildPlatform}
+		Platforms: platforms, BuildPlatform: opt.BuildPlatform, BuildArgs: opt.BuildArgs, VCS: opt.VCS, Contexts: map[string]bool{},
 	}
 	folders := map[string]string{}
 	for name, value := range opt.Contexts {

@@ -38,8 +38,6 @@ func classify(c gocalls.Call) int {
 		return callWrites
 	case "work":
 		return orWrites(callNothing, len(args) > 0 && (args[0].Text == "sync" || args[0].Text == "vendor"))
-	case "clean":
-		return orWrites(callNothing, hasFlag(args, "-modcache", "-cache", "-testcache", "-fuzzcache"))
 	}
 	return callNothing
 }
@@ -64,6 +62,29 @@ func classifyMod(args []gocalls.Word) int {
 	return callWrites
 }
 
+// changesModule reports whether a call may write go.mod, go.sum, go.work or vendor/, or make other calls do so.
+func changesModule(c gocalls.Call) bool {
+	if len(c.Args) == 0 {
+		return false
+	}
+	args := c.Args[1:]
+	if !c.Args[0].Literal || hasFlag(args, "-mod=mod") {
+		return true
+	}
+	switch c.Args[0].Text {
+	case "get", "work":
+		return true
+	case "mod":
+		return len(args) > 0 && !slices.Contains([]string{"download", "graph", "verify", "why"}, args[0].Text)
+	}
+	return strings.Contains(c.Env["GOFLAGS"], "-mod=mod")
+}
+
+// cleans reports whether a call is 'go clean' with one of some flags.
+func cleans(c gocalls.Call, flags ...string) bool {
+	return len(c.Args) > 1 && c.Args[0].Text == "clean" && hasFlag(c.Args[1:], flags...)
+}
+
 func orWrites(kind int, writes bool) int {
 	if writes {
 		return callWrites
@@ -85,39 +106,6 @@ func hasFlag(args []gocalls.Word, flags ...string) bool {
 // compiles reports whether a call compiles, tests or lists and has no business in a network.
 func compiles(c gocalls.Call) bool {
 	return len(c.Args) == 0 || slices.Contains([]string{"build", "install", "test", "vet", "list", "run", "mod", "version", "env", "doc"}, c.Args[0].Text)
-}
-
-// local are commands that have no use for a network.
-var local = wordSet(`. : [ [[ basename break cat cd chmod chown command continue cp cut date df dirname du echo env eval
-	exit export expr false file find gofmt grep gunzip gzip head hostname id install ldd let ln local ls md5sum mkdir mktemp
-	mv nproc od pwd printf read readelf readlink readonly realpath return rm rmdir sed seq set sha256sum sha512sum shift
-	shopt size sleep sort source stat strings strip sync tail tar tee test time touch tr trap true tty type ulimit umask
-	uname uniq unset unxz upx wait wc which whoami xargs xz yes`)
-
-// mayCallGo are commands that are known to call go, or whatever they are told to.
-var mayCallGo = wordSet(`air ash bash bazel buf busybox cmake counterfeiter dash dlv earthly entr garble gofumpt goimports
-	golangci-lint golint gomock gopls gore goreleaser gosec gotestsum govulncheck gox just ko mage make meson mise mockery
-	mockgen ninja nilaway oapi-codegen perl protoc python python3 reflex revive rye sh sqlc staticcheck stringer su sudo
-	swag task templ wails wire xcaddy zsh`)
-
-func wordSet(words string) map[string]bool {
-	set := map[string]bool{}
-	for _, w := range strings.Fields(words) {
-		set[w] = true
-	}
-	return set
-}
-
-// mayUseModules reports whether a command may call go where the planner doesn't see it: a build tool, or a script.
-func mayUseModules(name string) bool {
-	switch {
-	case strings.ContainsAny(name, "$`{"):
-		return true
-	case strings.Contains(name, "/"):
-		dir := path.Dir(name)
-		return !slices.Contains([]string{"/bin", "/usr/bin", "/sbin", "/usr/sbin"}, dir) || mayCallGo[path.Base(name)]
-	}
-	return mayCallGo[name] || strings.HasSuffix(name, ".sh")
 }
 
 // goEnv is the file that 'go env -w' writes, as far as it is known.
@@ -151,6 +139,9 @@ func (s *scope) noteGoEnv(script gocalls.Script) {
 func (s *scope) value(c *gocalls.Call, name string) (value string, set, known bool) {
 	if c != nil {
 		if c.Unknown[name] {
+			if from := c.From[name]; from != "" {
+				return s.env[from], true, true
+			}
 			return "", true, false
 		}
 		if v, ok := c.Env[name]; ok {

@@ -27,10 +27,11 @@ type File struct {
 	escape  rune
 	lines   []int // where each line starts; the last is the end of the file
 
-	inject bool  // RUN commands that call go get what they need
-	slice  bool  // GO is given the part of the build context that it compiles
-	err    error // the first error that is Larder's own
-	broken bool  // BuildKit's parser has an error to report
+	inject    bool  // RUN commands that call go get what they need
+	noNetwork bool  // those that do nothing else have no network
+	slice     bool  // GO is given the part of the build context that it compiles
+	err       error // the first error that is Larder's own
+	broken    bool  // BuildKit's parser has an error to report
 }
 
 // Parse reads a Go Dockerfile. What is wrong with the instructions that BuildKit knows is left to BuildKit's converter
@@ -110,8 +111,12 @@ func (f *File) readDirectives() {
 		name, value := string(m[1]), string(m[2])
 		setting := map[string]*bool{"inject": &f.inject, "slice": &f.slice}[name]
 		switch {
+		case name == "network" && (value == "none" || value == "default"):
+			f.noNetwork = value == "none"
+		case name == "network":
+			f.keep(parser.WithLocation(fmt.Errorf("larder:network=%s: expected none or default", value), at))
 		case setting == nil:
-			f.keep(parser.WithLocation(fmt.Errorf("unknown directive larder:%s: there are larder:inject and larder:slice", name), at))
+			f.keep(parser.WithLocation(fmt.Errorf("unknown directive larder:%s: there are larder:inject, larder:network and larder:slice", name), at))
 		case value == "on" || value == "off":
 			*setting = value == "on"
 		default:

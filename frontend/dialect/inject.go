@@ -3,142 +3,129 @@ package dialect
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/larder-build/larder/internal/gocalls"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// inject gives a RUN that calls go what it needs, and reports whether nothing of the RUN is left to be run.
-func (w *planner) inject(s *scope, r *ran, script gocalls.Script) (gone bool) {
-	var uses, downloads []gocalls.Call
-	for _, c := range script.Calls {
-		switch classify(c) {
-		case callUses:
-			uses = append(uses, c)
-		case callDownload:
-			downloads = append(downloads, c)
-		case callWrites:
-			w.note(r.node, "left as it is: go %s writes the module cache", words(c))
-			return false
-		}
-	}
-	calls := append(slices.Clone(uses), downloads...)
-	if len(calls) == 0 {
-		return false
-	}
-	mods, why := w.modulesFor(s, r, calls)
-	if why != "" {
-		w.note(r.node, "left as it is: %s", why)
-		return false
-	}
-	if len(downloads) > 0 && !mods.has() {
-		w.note(r.node, "left as it is: there are no modules to mount in its place")
-		return false
-	}
-	if len(downloads) > 0 {
-		edits, ok := w.answerDownloads(r, script, downloads)
-		if !ok {
-			return false
-		}
-		if edits == nil {
-			return w.dropRun(r)
-		}
-		r.change("true for go mod download", edits...)
-	}
-	w.mountFor(s, r, uses, mods)
-	w.noteArgs(s, r, uses)
-	if r.network == "" && isLocal(script) && (mods.has() || mods.vendored || mods.empty) {
-		r.network = instructions.NetworkNone
-		r.added = append(r.added, "--network="+r.network)
-		r.change("no network")
-	}
-	return false
+// askByName is what to do where a RUN could use modules, and Larder doesn't know whether that is harmless.
+const askByName = "ask for the modules with RUN --mount=type=gomod"
+
+// A moduleNeed is the module that a call of go in a RUN is for, and where the call's module cache is.
+type moduleNeed struct {
+	call   gocalls.Call
+	target string
+	module Module
 }
 
-// noteArgs notes the go command's settings among the build arguments that a RUN doesn't see, though a line of GO would.
-func (w *planner) noteArgs(s *scope, r *ran, uses []gocalls.Call) {
-	for _, name := range append([]string{"GOWORK"}, settings...) {
-		unseen := slices.ContainsFunc(uses, func(c gocalls.Call) bool {
-			_, set, known := s.value(&c, name)
-			return known && !set
-		})
-		if unseen && w.BuildArgs[name] != "" {
-			w.note(r.node, "the build argument %s has no effect on it: declare it with ARG %[1]s in its stage", name)
+// consider finds what a RUN could be given for calling go, or says why nothing.
+func (w *planner) consider(r *runLine) error {
+	fetches := ""
+	for _, c := range r.script.Calls {
+		switch kind := classify(c); {
+		case kind == callUses:
+			r.uses = append(r.uses, c)
+		case kind == callDownload:
+			r.downloads = append(r.downloads, c)
+		case kind == callWrites && (changesModule(c) || !ofVersion(c)):
+			r.left = fmt.Sprintf("go %s writes the module cache", words(c))
+		case kind == callWrites:
+			fetches = fmt.Sprintf("go %s writes the module cache", words(c))
 		}
 	}
-}
-
-// A found is the module caches that calls of a RUN need.
-type found struct {
-	targets  map[string]*Modules // by where the call's GOMODCACHE is
-	vendored bool
-	empty    bool // the modules need no others
-	path     string
-}
-
-func (f found) has() bool { return len(f.targets) > 0 }
-
-// modulesFor finds the modules for the calls of a RUN, or says why it gets none.
-func (w *planner) modulesFor(s *scope, r *ran, calls []gocalls.Call) (found, string) {
-	out := found{targets: map[string]*Modules{}}
-	if why := w.hands(s, r, calls); why != "" {
-		return out, why
+	off, err := w.optsOut(r)
+	switch {
+	case err != nil:
+		return err
+	case !r.callsForModules():
+		if r.left == "" {
+			r.left = fetches
+		}
+	case off:
+		r.left = "larder:inject=off"
+	case r.left == "":
+		r.left = w.obstacle(r)
 	}
-	for _, c := range calls {
-		target, ok := s.goModCache(&c)
-		if !ok {
-			return out, "where its GOMODCACHE is isn't known"
+	return nil
+}
+
+// callsForModules reports whether a RUN calls go for what needs modules, or fetches them.
+func (r *runLine) callsForModules() bool { return len(r.uses)+len(r.downloads) > 0 }
+
+// calls returns the calls of go that need modules, or fetch them.
+func (r *runLine) calls() []gocalls.Call { return slices.Concat(r.uses, r.downloads) }
+
+var lineDirective = regexp.MustCompile(`^\s*larder:(\S+?)\s*=\s*(\S*)\s*$`)
+
+// optsOut reports whether the file, or a comment above the RUN, says that it is to be left alone.
+func (w *planner) optsOut(r *runLine) (bool, error) {
+	off := !w.File.inject
+	for _, comment := range r.cmd.Comments() {
+		m := lineDirective.FindStringSubmatch(comment)
+		switch {
+		case m == nil:
+		case m[1] != "inject" || m[2] != "on" && m[2] != "off":
+			return false, parser.WithLocation(fmt.Errorf("larder:%s=%s: above an instruction there is larder:inject=on or off", m[1], m[2]), r.node.Location())
+		default:
+			off = m[2] == "off"
 		}
-		if slices.ContainsFunc(r.mounts, func(m mount) bool { return overlaps(s.abs(m.target), target) }) {
-			return out, fmt.Sprintf("it has a mount of its own at %s", target)
-		}
-		mods, why := w.callModules(s, r, &c)
+	}
+	return off, nil
+}
+
+// obstacle says why a RUN is given nothing, as far as it and what comes before it show that, or notes what it needs.
+func (w *planner) obstacle(r *runLine) string {
+	s := r.scope
+	switch {
+	case r.network == instructions.NetworkDefault || r.network == instructions.NetworkHost:
+		return "it has --network=" + r.network
+	case s.unread:
+		return "the environment of its base image isn't known"
+	}
+	if why := w.settingsObstacle(r); why != "" {
+		return why
+	}
+	for _, c := range r.calls() {
+		need, why := w.need(r, c)
 		if why != "" {
-			return out, why
+			return why
 		}
-		if mods == nil {
-			return out, "no go.mod of the build context belongs to it"
-		}
-		if out.path == "" {
-			out.path = mods[0].Path
-		}
-		m, err := w.needModules(mods, s, &c)
-		if err != nil {
-			return out, err.Error()
-		}
-		if m != nil && m.Private > 0 && s.credentials > 0 {
-			return out, fmt.Sprintf("line %d sets up credentials for its private modules: pass them as the secret netrc, goauth or gitconfig, or with --ssh default, leave that line out, and Larder fetches them", s.credentials)
-		}
-		if m == nil {
-			out.vendored = out.vendored || mods[0].Vendored
-			out.empty = out.empty || !mods[0].Vendored
-			continue
-		}
-		if have := out.targets[target]; have != nil && have != m {
-			return out, "its calls of go belong to different modules: ask for what it needs with --mount=type=gomod"
-		}
-		if !r.asked {
-			out.targets[target] = m
+		r.needs = append(r.needs, need)
+	}
+	p := pathReader{w.lex, s}
+	for _, c := range r.script.Commands {
+		if why := p.reads(c, r.caches()); why != "" {
+			return why
 		}
 	}
-	return out, ""
+	for _, c := range r.removals(w.lex) {
+		placed := false
+		if c.Bare && r.cmd.PrependShell {
+			_, _, placed = w.File.sourceAt(r, c.Start, c.Start+1)
+		}
+		if !placed {
+			return c.Name + " removes the module cache in a place where that can't be taken out: write it as a command of its own"
+		}
+	}
+	return ""
 }
 
-// hands says why a RUN is better left to itself, as far as its settings show that.
-func (w *planner) hands(s *scope, r *ran, calls []gocalls.Call) string {
-	if w.kept[r.node.StartLine] != "" {
-		return w.kept[r.node.StartLine]
-	}
+// settingsObstacle says why a RUN is better left to itself, as far as its settings show that.
+func (w *planner) settingsObstacle(r *runLine) string {
+	s := r.scope
 	if s.ownSecrets == "" {
 		s.ownSecrets = r.bringsOwn()
 	}
 	if s.ownSecrets != "" {
 		return s.ownSecrets
 	}
-	for _, c := range calls {
+	for _, c := range r.calls() {
 		flags, _, known := s.value(&c, "GOFLAGS")
 		switch mod, _, _ := s.value(&c, "GO111MODULE"); {
 		case !known:
@@ -149,10 +136,96 @@ func (w *planner) hands(s *scope, r *ran, calls []gocalls.Call) string {
 			return "GO111MODULE is off"
 		}
 		if v, _, _ := s.value(&c, "GOFIPS140"); v != "" && v != "off" && v != "latest" {
-			return "GOFIPS140=" + v + " is unpacked into the module cache, and ours is read-only: write GO in a FROM go stage"
+			return "GOFIPS140=" + v + " is unpacked into the module cache: write GO in a FROM go stage"
 		}
 	}
 	return ""
+}
+
+// need finds the module that a call is for, or says why that isn't known for sure.
+func (w *planner) need(r *runLine, c gocalls.Call) (moduleNeed, string) {
+	s := r.scope
+	target, ok := s.goModCache(&c)
+	if !ok {
+		return moduleNeed{}, "where its GOMODCACHE is isn't known"
+	}
+	if slices.ContainsFunc(r.mounts, func(m mount) bool { return overlaps(s.abs(m.target), target) }) {
+		return moduleNeed{}, fmt.Sprintf("it has a mount of its own at %s", target)
+	}
+	if r.elsewhere = true; !c.DirKnown {
+		return moduleNeed{}, "the folder in which it calls go isn't known: " + askByName
+	}
+	dir, why := r.mounted().moduleDir(w.Tree, s.abs(c.Dir))
+	if why != "" {
+		return moduleNeed{}, why + ": " + askByName
+	}
+	r.elsewhere = false
+	work, _, _ := s.value(&c, "GOWORK")
+	m, err := readModule(w.Tree, dir, work == "off")
+	var missing *MissingSumError
+	switch {
+	case errors.As(err, &missing):
+		w.lintAt(ruleGoSum, r.node, r.cmd.Comments(), missing.GoMod, missing.Requires)
+		return moduleNeed{}, missing.Error()
+	case err != nil:
+		return moduleNeed{}, err.Error()
+	}
+	return moduleNeed{c, target, m}, ""
+}
+
+// mounted returns the scope of a RUN with what its own mounts bring.
+func (r *runLine) mounted() *scope {
+	here := r.scope.clone()
+	for _, m := range r.mounts {
+		target := here.abs(m.target)
+		source := strings.TrimPrefix(path.Clean("/"+m.source), "/")
+		switch {
+		case m.target == "" || m.kind == kindSecret || m.kind == kindSSH:
+		case m.kind != kindBind || m.from != "":
+			here.copies = append(here.copies, copied{dest: target, why: "the mount at " + target})
+		case path.Base(source) == "go.mod":
+			here.copies = append(here.copies, copied{dest: path.Dir(target), src: path.Dir(source)})
+		default:
+			here.copies = append(here.copies, copied{dest: target, src: path.Clean("./" + source)})
+		}
+	}
+	return here
+}
+
+// caches returns the folders where the calls of a RUN have their module cache and their compile cache.
+func (r *runLine) caches() (dirs []string) {
+	for _, c := range r.calls() {
+		if dir, ok := r.scope.goModCache(&c); ok {
+			dirs = append(dirs, dir)
+		}
+		if dir, ok := r.scope.goCache(&c); ok {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// removals returns the commands of a RUN that may remove the module cache. A mount can't be removed.
+func (r *runLine) removals(lex lexer) (list []gocalls.Command) {
+	p := pathReader{lex, r.scope}
+	for _, c := range r.script.Commands {
+		if slices.ContainsFunc(r.needs, func(n moduleNeed) bool { return p.mayRemove(c, n.target) }) {
+			list = append(list, c)
+		}
+	}
+	for _, c := range r.script.Calls {
+		if cleans(c, "-modcache") {
+			list = append(list, gocalls.Command{Name: "go clean", Start: c.Start, End: c.End, Bare: c.Bare})
+		}
+	}
+	return list
+}
+
+// keepsCache reports whether no command of a RUN removes a compile cache, or may.
+func (r *runLine) keepsCache(lex lexer, cache string) bool {
+	p := pathReader{lex, r.scope}
+	return !slices.ContainsFunc(r.script.Commands, func(c gocalls.Command) bool { return p.mayRemove(c, cache) }) &&
+		!slices.ContainsFunc(r.script.Calls, func(c gocalls.Call) bool { return cleans(c, "-cache", "-testcache", "-fuzzcache") })
 }
 
 // overlaps reports whether one folder is the other, or in it.
@@ -162,105 +235,9 @@ func overlaps(a, b string) bool {
 	return in || out
 }
 
-// callModules returns the modules that a call is for: that of the folder it runs in, as far as COPY and bind mounts show
-// where that comes from; else the one at the root of the build context, else all there are.
-func (w *planner) callModules(s *scope, r *ran, c *gocalls.Call) ([]Module, string) {
-	here := s.clone()
-	for _, m := range r.mounts {
-		if m.kind == kindBind && m.from == "" && m.target != "" {
-			source := strings.TrimPrefix(path.Clean("/"+m.source), "/")
-			if path.Base(source) == "go.mod" {
-				here.copies = append(here.copies, copied{path.Dir(s.abs(m.target)), path.Dir(source)})
-			} else {
-				here.copies = append(here.copies, copied{s.abs(m.target), path.Clean("./" + source)})
-			}
-		}
-	}
-	var dirs []string
-	if dir, ok := here.contextDir(w.Tree, s.abs(c.Dir)); ok && c.DirKnown {
-		dirs = []string{dir}
-	} else if c.DirKnown && isModule(w.Tree, ".") || len(w.modules()) == 0 {
-		dirs = []string{"."}
-	} else {
-		dirs = w.modules()
-	}
-	var mods []Module
-	work, _, _ := s.value(c, "GOWORK")
-	for _, dir := range dirs {
-		m, err := readModule(w.Tree, dir, work == "off")
-		var missing *MissingSumError
-		switch {
-		case errors.Is(err, ErrNoModule):
-			return nil, ""
-		case errors.As(err, &missing):
-			w.lintAt(ruleGoSum, r.node, r.cmd.Comments(), missing.GoMod, missing.Requires)
-			return nil, missing.Error()
-		case err != nil:
-			return nil, err.Error()
-		}
-		mods = append(mods, m)
-	}
-	return mods, ""
-}
-
-// answerDownloads returns the edits that make each 'go mod download' succeed at once, or none if nothing else is run.
-func (w *planner) answerDownloads(r *ran, script gocalls.Script, downloads []gocalls.Call) ([]edit, bool) {
-	rest := slices.ContainsFunc(script.Others, func(name string) bool { return !slices.Contains([]string{"set", "cd", "true", ":"}, name) })
-	if !rest && len(downloads) == len(script.Calls) && !slices.ContainsFunc(downloads, func(c gocalls.Call) bool { return !c.Bare }) && !slices.ContainsFunc(r.mounts, mount.keeps) {
-		return nil, true
-	}
-	var edits []edit
-	for _, c := range downloads {
-		from, to, ok := w.File.sourceAt(r, c.Start, c.End)
-		if !r.cmd.PrependShell || !ok {
-			w.note(r.node, "left as it is: its go mod download can't be taken out: write it as an instruction of its own")
-			return nil, false
-		}
-		edits = append(edits, edit{from, to, "true"})
-	}
-	return edits, true
-}
-
-// dropRun takes out a RUN that does nothing but download.
-func (w *planner) dropRun(r *ran) bool {
-	w.rewrote(r.node, "go mod download is left out: the modules are mounted where they are needed",
-		w.File.replaceLines(r.node, func(int, int) string { return "#" })...)
-	return true
-}
-
-// mountFor adds the mounts that calls need.
-func (w *planner) mountFor(s *scope, r *ran, uses []gocalls.Call, mods found) {
-	for _, target := range sortedTargets(mods.targets) {
-		m := mods.targets[target]
-		r.added = append(r.added, w.quoteFlag("--mount=type=bind,from="+m.Context+",target="+target))
-		r.change(modules(m.Zips))
-	}
-	done := map[string]bool{}
-	for _, c := range uses {
-		target, ok := s.goCache(&c)
-		own := slices.ContainsFunc(r.mounts, func(m mount) bool { return overlaps(s.abs(m.target), target) })
-		if !ok || own || r.asksCache || done[target] {
-			continue
-		}
-		done[target] = true
-		r.added = append(r.added, w.quoteFlag("--mount="+cacheMount("larder-run", mods.path, s, target, "")))
-		r.change("a compile cache")
-	}
-}
-
-func sortedTargets(m map[string]*Modules) []string {
-	set := map[string]bool{}
-	for k := range m {
-		set[k] = true
-	}
-	return sortedKeys(set)
-}
-
-// isLocal reports whether nothing that a script runs has a use for a network.
-func isLocal(script gocalls.Script) bool {
-	return !script.HasFuncs &&
-		!slices.ContainsFunc(script.Calls, func(c gocalls.Call) bool { return !compiles(c) }) &&
-		!slices.ContainsFunc(script.Others, func(name string) bool { return !local[name] })
+// ofVersion reports whether a call installs or runs a package of a version, which it fetches whatever go.mod says.
+func ofVersion(c gocalls.Call) bool {
+	return (c.Args[0].Text == "install" || c.Args[0].Text == "run") && slices.ContainsFunc(c.Args[1:], versioned)
 }
 
 func words(c gocalls.Call) string {
@@ -270,3 +247,26 @@ func words(c gocalls.Call) string {
 	}
 	return abbreviate(strings.Join(list, " "))
 }
+
+// noteArgs notes the go command's settings among the build arguments that a RUN doesn't see, though a line of GO would.
+func (w *planner) noteArgs(r *runLine) {
+	for _, name := range append([]string{"GOWORK"}, settings...) {
+		unseen := slices.ContainsFunc(r.uses, func(c gocalls.Call) bool {
+			_, set, known := r.scope.value(&c, name)
+			return known && !set
+		})
+		if unseen && w.BuildArgs[name] != "" {
+			w.note(r.node, "the build argument %s has no effect on it: declare it with ARG %[1]s in its stage", name)
+		}
+	}
+}
+
+// isLocal reports whether nothing that a script runs has a use for a network.
+func isLocal(script gocalls.Script) bool {
+	return !script.HasFuncs &&
+		!slices.ContainsFunc(script.Calls, func(c gocalls.Call) bool { return !compiles(c) }) &&
+		!slices.ContainsFunc(script.Others, func(name string) bool { return !local[name] })
+}
+
+// sortedTargets returns the folders at which a RUN is given modules.
+func (r *runLine) sortedTargets() []string { return slices.Sorted(maps.Keys(r.modules)) }

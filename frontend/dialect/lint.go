@@ -106,19 +106,15 @@ func (w *planner) lintGoLine(s *scope, g *goLine, comments []string) {
 func makesBinary(subcommand string) bool { return subcommand == "build" || subcommand == "install" }
 
 // lintRun checks a RUN that calls go.
-func (w *planner) lintRun(s *scope, r *ran, script gocalls.Script) {
-	w.lintCacheMounts(s, r, script)
-	for _, c := range script.Calls {
+func (w *planner) lintRun(s *scope, r *runLine) {
+	w.lintCacheMounts(s, r)
+	for _, c := range r.script.Calls {
 		kind := classify(c)
 		switch {
-		case kind == callWrites && w.goesOn(&c):
+		case kind == callWrites:
 			w.lintAt(ruleWrites, r.node, r.cmd.Comments(), words(c), adviceFor(c))
 		case kind == callUses && (r.network == instructions.NetworkDefault || r.network == instructions.NetworkHost):
 			w.lintAt(ruleNetwork, r.node, r.cmd.Comments(), words(c), r.network)
-		case kind == callDownload && w.kept[r.node.StartLine] != "":
-			w.lintAt(ruleDownload, r.node, r.cmd.Comments(), w.kept[r.node.StartLine])
-		case kind == callDownload && (r.network != "" || !w.File.inject):
-			w.lintAt(ruleDownload, r.node, r.cmd.Comments(), "leave --network and larder:inject=off out, and it costs nothing")
 		}
 		w.lintPort(s, r, &c)
 		if len(c.Args) > 0 && makesBinary(c.Args[0].Text) && w.cgo(s, &c) {
@@ -128,9 +124,9 @@ func (w *planner) lintRun(s *scope, r *ran, script gocalls.Script) {
 }
 
 // lintCacheMounts finds mounts that stand in for modules of Larder's. A RUN that writes the module cache has a use for one.
-func (w *planner) lintCacheMounts(s *scope, r *ran, script gocalls.Script) {
+func (w *planner) lintCacheMounts(s *scope, r *runLine) {
 	var targets []string
-	for _, c := range script.Calls {
+	for _, c := range r.script.Calls {
 		switch target, ok := s.goModCache(&c); classify(c) {
 		case callWrites:
 			return
@@ -146,9 +142,6 @@ func (w *planner) lintCacheMounts(s *scope, r *ran, script gocalls.Script) {
 		}
 	}
 }
-
-// goesOn reports whether a call resolves modules, and doesn't just clean up.
-func (w *planner) goesOn(c *gocalls.Call) bool { return c.Args[0].Text != "clean" }
 
 func adviceFor(c gocalls.Call) string {
 	switch c.Args[0].Text {

@@ -82,7 +82,8 @@ type Plan struct {
 	Rewrites      []Rewrite      `json:"rewrites,omitempty"`
 	Notes         []Note         `json:"notes,omitempty"`
 	Warnings      []Warning      `json:"warnings,omitempty"`
-	Dockerfile    string         `json:"dockerfile"` // what BuildKit's converter is given
+	Dockerfile    string         `json:"dockerfile"`       // what BuildKit's converter is given
+	Syntax        string         `json:"syntax,omitempty"` // the frontend that the file names, if that is docker/dockerfile
 
 	user string // the file as the user has it
 
@@ -124,6 +125,11 @@ type Note struct {
 	Text string `json:"text"`
 }
 
+// Injects reports whether a RUN is given something that it doesn't ask for by name.
+func (p *Plan) Injects() bool {
+	return slices.ContainsFunc(p.Rewrites, func(r Rewrite) bool { return r.Injected })
+}
+
 // A Step is one thing that the builder does, and whether it may use a network for it.
 type Step struct {
 	Name     string `json:"name"`
@@ -157,6 +163,11 @@ func New(req Request) (*Plan, error) {
 		return p, nil
 	}
 	return p, req.explain(p.dockerfile(req))
+}
+
+// Untouched is the plan of a file that names docker/dockerfile as its frontend.
+func Untouched(filename string, data []byte, syntax string, platforms []string, buildPlatform string) *Plan {
+	return &Plan{Level: 2, Filename: filename, Platforms: platforms, BuildPlatform: buildPlatform, Dockerfile: string(data), Syntax: syntax}
 }
 
 // explain adds to an error about a file that isn't there that .dockerignore hides it.

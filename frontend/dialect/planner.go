@@ -27,8 +27,9 @@ type planner struct {
 	scopes  []*scope      // of the stages so far, as they are at their end
 	edits   []edit
 	sets    map[string]*Modules
-	kept    map[int]string // RUN lines whose 'go mod download' stays, and why
-	found   []string       // see modules
+	runs    map[int]*runLine // by their first line
+	taken   []taken
+	found   []string // see modules
 	looked  bool
 	lint    *linter.Linter
 	tests   tests
@@ -40,7 +41,7 @@ func (p *Plan) dockerfile(req Request) error {
 	if err != nil {
 		return err
 	}
-	w := &planner{Request: req, plan: p, lex: shell.NewLex(req.File.escape), bases: map[int]*Base{}, sets: map[string]*Modules{}, globals: env{}}
+	w := &planner{Request: req, plan: p, lex: shell.NewLex(req.File.escape), bases: map[int]*Base{}, sets: map[string]*Modules{}, runs: map[int]*runLine{}, globals: env{}}
 	args := req.File.globalArgs(req)
 	for _, name := range args.Keys() {
 		w.globals[name], _ = args.Get(name)
@@ -54,12 +55,14 @@ func (p *Plan) dockerfile(req Request) error {
 	if err := w.prepare(bases); err != nil {
 		return err
 	}
-	w.findKept()
 	w.findTests()
 	for i, st := range req.File.stages {
 		if err := w.stage(i, st); err != nil {
 			return err
 		}
+	}
+	if len(w.scopes) > 0 {
+		w.settle()
 	}
 	w.checkFinal()
 	w.lintPrivate()
@@ -189,6 +192,7 @@ func (w *planner) stage(i int, st instructions.Stage) error {
 		case ok:
 			err = w.run(s, run)
 		default:
+			w.noteTaken(s, cmd)
 			s.step(w.lex, cmd, w.globals, w.BuildArgs, w.Tree)
 			w.noteCgo(s, cmd)
 		}
@@ -198,6 +202,33 @@ func (w *planner) stage(i int, st instructions.Stage) error {
 	}
 	w.scopes = append(w.scopes, s)
 	return nil
+}
+
+// noteTaken notes what COPY takes from an earlier stage.
+func (w *planner) noteTaken(s *scope, cmd instructions.Command) {
+	c, ok := cmd.(*instructions.CopyCommand)
+	if !ok || c.From == "" {
+		return
+	}
+	from := w.stageNamed(s.expand(w.lex, c.From), true)
+	if from == nil {
+		return
+	}
+	for _, p := range c.SourcePaths {
+		w.taken = append(w.taken, taken{from.index, takenPath(s.expand(w.lex, p)), fmt.Sprintf("COPY in line %d", c.Location()[0].Start.Line)})
+	}
+}
+
+// takenPath returns the folder, or file, that a path of COPY --from or of a mount names in its stage: of a pattern, the
+// folder that the pattern is in; "" if that isn't known.
+func takenPath(p string) string {
+	if strings.Contains(p, "$") {
+		return ""
+	}
+	if i := strings.IndexAny(p, "*?["); i >= 0 {
+		p = path.Dir(p[:i] + "x")
+	}
+	return path.Join("/", p)
 }
 
 // enter makes the scope that a stage starts with.
@@ -229,7 +260,14 @@ func (w *planner) enter(i int, st instructions.Stage) (*scope, error) {
 			w.lintBase(s, st)
 		}
 	}
-	s.index, s.name = i, st.Name
+	s.index, s.name, s.parent = i, st.Name, -1
+	if from := w.stageNamed(base, false); from != nil {
+		s.parent = from.index
+	}
+	if s.onbuild > 0 {
+		s.copies = append(s.copies, copied{dest: "/", why: fmt.Sprintf("ONBUILD in line %d", s.onbuild)})
+		s.onbuild = 0
+	}
 	return s, nil
 }
 
@@ -264,6 +302,7 @@ func (w *planner) image(s *scope, base string, st instructions.Stage) {
 	}
 	img, ok := w.Image(base, platform)
 	if !ok {
+		s.unread = true
 		return
 	}
 	s.known, s.user, s.shell = true, img.User, img.Shell

@@ -15,7 +15,7 @@ import (
 var fetchSecrets = []string{"netrc", "goauth", "gitconfig", "known_hosts", "ca"}
 
 // bringsOwn says which credentials a RUN has that Larder's steps don't.
-func (r *ran) bringsOwn() string {
+func (r *runLine) bringsOwn() string {
 	for _, m := range r.mounts {
 		switch {
 		case m.kind == kindSecret && !slices.Contains(fetchSecrets, m.id):

@@ -10,12 +10,15 @@ import (
 	"github.com/larder-build/larder/internal/gocalls"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
-// A ran is a RUN instruction on its way through the planner.
-type ran struct {
+// A runLine is a RUN instruction under planning.
+type runLine struct {
 	node   *parser.Node
 	cmd    *instructions.RunCommand
+	stage  int
+	scope  *scope // of the stage before it
 	joined joined
 	mounts []mount // its own, but for Larder's
 	flags  []string
@@ -23,51 +26,106 @@ type ran struct {
 	edits  []edit
 	what   []string // what they are for
 
+	script gocalls.Script
+	known  bool // the script can be read
+
 	network   string // as --network has it, or ""
 	asked     bool   // it asks for a mount of Larder's by name
 	asksCache bool
+
+	uses, downloads []gocalls.Call      // what its calls of go do: see classify
+	needs           []moduleNeed        // of these
+	modules         map[string]*Modules // what they are given, by where it is mounted
+	left            string              // why it is left as it is; "" if it isn't, or calls nothing that uses modules
+	exposed         bool                // that is for what comes after it
+	filled          bool                // the stage before it has a module cache that is not to be covered
+	elsewhere       bool                // it is for a module that isn't known to be the build context's
 }
 
-// run plans a RUN instruction: the mounts that it asks for, and those that it gets for calling go.
+// run plans a RUN instruction as far as it can be without those that follow: the mounts that it asks for, and whether it
+// could be given any.
 func (w *planner) run(s *scope, cmd *instructions.RunCommand) error {
 	n := w.File.nodes[cmd.Location()[0].Start.Line]
 	j, ok := w.File.join(n)
+	r := &runLine{node: n, cmd: cmd, stage: s.index, scope: s.clone(), joined: j, flags: n.Flags}
+	w.runs[n.StartLine] = r
 	if !ok {
+		s.noteRun(w.lex, r)
 		return nil // not as BuildKit reads it: then it isn't ours to change
 	}
-	r := &ran{node: n, cmd: cmd, joined: j, flags: n.Flags}
 	if err := w.readFlags(s, r); err != nil {
 		return err
 	}
-	script, known := w.File.script(r, s.shell)
-	if known {
-		s.noteGoEnv(script)
-		w.lintRun(s, r, script)
-	}
-	if known && w.File.inject && r.network == "" {
-		if done := w.inject(s, r, script); done {
-			return nil
+	if r.script, r.known = w.File.script(r, s.shell); r.known {
+		s.noteGoEnv(r.script)
+		w.lintRun(s, r)
+		if err := w.consider(r); err != nil {
+			return err
 		}
+		s.ownSecrets = r.scope.ownSecrets
 	}
-	if len(r.added) > 0 {
-		end := j.keywordEnd()
-		r.edits = append(r.edits, edit{end, end, " " + strings.Join(r.added, " ")})
-	}
-	if len(r.edits) > 0 {
-		done := w.rewrote(n, strings.Join(r.what, ", "), r.edits...)
-		done.Runs, done.Network = true, r.network != instructions.NetworkNone
-	}
+	s.noteRun(w.lex, r)
 	return nil
 }
 
+// finish notes what becomes of a RUN.
+func (w *planner) finish(r *runLine) {
+	if len(r.added) > 0 {
+		end := r.joined.keywordEnd()
+		r.edits = append(r.edits, edit{end, end, " " + strings.Join(r.added, " ")})
+	}
+	if len(r.edits) > 0 {
+		done := w.rewrote(r.node, strings.Join(r.what, ", "), r.edits...)
+		done.Runs, done.Network = true, r.network != instructions.NetworkNone && !w.offline()
+		done.Injected = len(r.added) > 0
+	}
+}
+
 // change notes an edit and what it is for.
-func (r *ran) change(what string, edits ...edit) {
+func (r *runLine) change(what string, edits ...edit) {
 	r.edits = append(r.edits, edits...)
 	r.what = append(r.what, what)
 }
 
+// text returns all that the instruction says, here-documents included.
+func (r *runLine) text() string {
+	var b strings.Builder
+	b.WriteString(r.node.Original)
+	for _, doc := range r.node.Heredocs {
+		b.WriteString("\n" + doc.Content)
+	}
+	return b.String()
+}
+
+// noteRun notes where a RUN may have changed the modules that lie in a stage.
+func (s *scope) noteRun(lex *shell.Lex, r *runLine) {
+	line := r.node.StartLine
+	note := func(dir, what string) {
+		s.copies = append(s.copies, copied{dest: dir, why: fmt.Sprintf("%s in line %d", what, line)})
+	}
+	if !r.known || writesToMod.MatchString(r.text()) {
+		note("/", "RUN")
+		return
+	}
+	for _, c := range r.script.Calls {
+		if changesModule(c) {
+			note("/", "go "+words(c))
+		}
+	}
+	flags, _, known := s.value(nil, "GOFLAGS")
+	if len(r.script.Calls) > 0 && (!known || strings.Contains(flags, "-mod=mod")) {
+		note("/", "go with GOFLAGS="+flags)
+	}
+	p := pathReader{lex, r.scope}
+	for _, c := range r.script.Commands {
+		for _, dir := range p.changes(c) {
+			note(dir, c.Name)
+		}
+	}
+}
+
 // readFlags reads a RUN's flags and rewrites the mounts that are Larder's own.
-func (w *planner) readFlags(s *scope, r *ran) error {
+func (w *planner) readFlags(s *scope, r *runLine) error {
 	spans := r.joined.flags(w.File.escape)
 	for i, flag := range r.flags {
 		if v, ok := strings.CutPrefix(flag, "--network="); ok {
@@ -78,6 +136,7 @@ func (w *planner) readFlags(s *scope, r *ran) error {
 			continue
 		}
 		m, err := parseMount(value)
+		m.source, m.target, m.id = s.expand(w.lex, m.source), s.expand(w.lex, m.target), s.expand(w.lex, m.id)
 		if err != nil {
 			if !strings.Contains(value, "type=go") {
 				continue // BuildKit's converter says it
@@ -86,6 +145,9 @@ func (w *planner) readFlags(s *scope, r *ran) error {
 		}
 		if m.kind != mountModules && m.kind != mountCache {
 			r.mounts = append(r.mounts, m)
+			if from := w.stageNamed(m.from, true); from != nil && m.from != "" {
+				w.taken = append(w.taken, taken{from.index, takenPath(m.source), fmt.Sprintf("RUN in line %d", r.node.StartLine)})
+			}
 			continue
 		}
 		text, err := w.ownMount(s, r, m)
@@ -105,7 +167,7 @@ func (w *planner) readFlags(s *scope, r *ran) error {
 }
 
 // ownMount writes a mount of Larder's as one that BuildKit knows.
-func (w *planner) ownMount(s *scope, r *ran, m mount) (string, error) {
+func (w *planner) ownMount(s *scope, r *runLine, m mount) (string, error) {
 	module := "."
 	if m.module != "" {
 		module = path.Clean(m.module)
@@ -150,7 +212,7 @@ func (w *planner) ownMount(s *scope, r *ran, m mount) (string, error) {
 }
 
 // script reads what a RUN instruction runs. It is not known for a shell that isn't like sh, or what sh can't read.
-func (f File) script(r *ran, shell []string) (gocalls.Script, bool) {
+func (f File) script(r *runLine, shell []string) (gocalls.Script, bool) {
 	cmd := r.cmd
 	if !cmd.PrependShell {
 		return gocalls.Exec(cmd.CmdLine), true
@@ -204,7 +266,7 @@ func shellKind(shell []string) (posix, ok bool) {
 }
 
 // sourceAt returns the place in the file of a part of what the shell reads, if it is on one line there.
-func (f File) sourceAt(r *ran, start, end int) (from, to int, ok bool) {
+func (f File) sourceAt(r *runLine, start, end int) (from, to int, ok bool) {
 	text := r.cmd.CmdLine[0]
 	if len(r.cmd.Files) > 0 && parser.MustParseHeredoc(text) != nil {
 		if r.cmd.Files[0].Chomp {

@@ -9,7 +9,7 @@ import (
 
 // lintPort checks the platforms that a RUN's call of go compiles for, as far as they are known: what the line and its
 // stage set, for each target platform. It is a warning, since a release of Go that Larder doesn't know may know more.
-func (w *planner) lintPort(s *scope, r *ran, c *gocalls.Call) {
+func (w *planner) lintPort(s *scope, r *runLine, c *gocalls.Call) {
 	if len(c.Args) == 0 || !slices.Contains([]string{"build", "install", "run", "test", "vet"}, c.Args[0].Text) {
 		return
 	}
@@ -41,15 +41,14 @@ func (w *planner) portPart(s *scope, c *gocalls.Call, name, platform string) (st
 		}
 		return goarch
 	}
-	value, set, known := s.value(c, name)
-	if set && known {
-		return value, true
-	}
-	if from := c.From[name]; !known {
-		value, known = s.env[from]
+	if from := c.From[name]; c.Unknown[name] {
+		value, known := s.env[from]
 		if predefined := from == "TARGETOS" || from == "TARGETARCH"; predefined && value == target(from, w.Platforms[0]) {
 			value = target(from, platform)
 		}
+		return value, known
+	}
+	if value, set, known := s.value(c, name); set || !known {
 		return value, known
 	}
 	if _, emptied := s.env[name]; s.virtual == baseGo && !emptied {

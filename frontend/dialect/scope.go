@@ -1,9 +1,11 @@
 package dialect
 
 import (
+	"fmt"
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -34,6 +36,9 @@ type scope struct {
 	dir     string
 	shell   []string
 	copies  []copied
+	parent  int  // the index of the stage that it is made of, or -1
+	onbuild int  // the line of an ONBUILD that triggers in stages made of it, or 0
+	unread  bool // the config of its base image can't be had
 	adds    bool // something was copied or added to it, of whatever kind
 	cgo     int  // the line of a build with cgo, or 0
 
@@ -58,8 +63,9 @@ func (e env) Get(name string) (string, bool) {
 // Keys implements shell.EnvGetter.
 func (e env) Keys() []string { return slices.Sorted(maps.Keys(e)) }
 
-// copied says that a folder of a stage holds what a folder of the build context does.
-type copied struct{ dest, src string }
+// copied says that a folder of a stage holds what a folder of the build context does or, if why is set, that something
+// else may have come into it, or have changed in it.
+type copied struct{ dest, src, why string }
 
 func (s *scope) clone() *scope {
 	c := *s
@@ -105,13 +111,81 @@ func (s *scope) step(lex *shell.Lex, cmd instructions.Command, globals env, buil
 		s.shell = c.Shell
 	case *instructions.CopyCommand:
 		s.adds = true
-		if c.From == "" {
-			s.copy(lex, tree, c.SourcePaths, c.DestPath, c.Parents)
-		}
+		s.copyCommand(lex, tree, c)
 	case *instructions.AddCommand:
 		s.adds = true
-		s.copy(lex, tree, c.SourcePaths, c.DestPath, false)
+		s.addCommand(lex, tree, c)
+	case *instructions.OnbuildCommand:
+		s.onbuild = c.Location()[0].Start.Line
 	}
+}
+
+// copyCommand notes what COPY brings.
+func (s *scope) copyCommand(lex *shell.Lex, tree fs.FS, c *instructions.CopyCommand) {
+	at := fmt.Sprintf("COPY in line %d", c.Location()[0].Start.Line)
+	for _, doc := range c.SourceContents {
+		s.other(lex, doc.Path, c.DestPath, at)
+	}
+	if c.From != "" {
+		for _, source := range c.SourcePaths {
+			s.other(lex, source, c.DestPath, at)
+		}
+		return
+	}
+	s.copy(lex, tree, c.SourcePaths, c.DestPath, c.Parents)
+	s.exclude(lex, c.ExcludePatterns, c.DestPath, at)
+}
+
+// notPlain matches what ADD may fetch or unpack, and what isn't known.
+var notPlain = regexp.MustCompile(`\.(tar|tgz|txz|tbz2?|zip|gz|xz|bz2|zst)$|://|^[\w.-]+@[\w.-]+:|\$`)
+
+// addCommand notes what ADD brings.
+func (s *scope) addCommand(lex *shell.Lex, tree fs.FS, c *instructions.AddCommand) {
+	at := fmt.Sprintf("ADD in line %d", c.Location()[0].Start.Line)
+	for _, doc := range c.SourceContents {
+		s.other(lex, doc.Path, c.DestPath, at)
+	}
+	var local []string
+	for _, source := range c.SourcePaths {
+		if expanded := s.expand(lex, source); notPlain.MatchString(expanded) {
+			s.copies = append(s.copies, copied{dest: s.abs(s.expand(lex, c.DestPath)), why: at})
+			continue
+		}
+		local = append(local, source)
+	}
+	s.copy(lex, tree, local, c.DestPath, false)
+	s.exclude(lex, c.ExcludePatterns, c.DestPath, at)
+}
+
+// other notes that a file or folder, which isn't one of the build context, was copied into the stage. What has an
+// extension is taken for a file.
+func (s *scope) other(lex *shell.Lex, source, dest, at string) {
+	source, dest = s.expand(lex, source), s.expand(lex, dest)
+	name := path.Base(source)
+	into := strings.HasSuffix(dest, "/") || dest == "."
+	dest = s.abs(dest)
+	if into && path.Ext(name) != "" {
+		dest = path.Join(dest, name)
+	}
+	if isModuleFile(path.Base(dest)) {
+		dest = path.Dir(dest)
+	}
+	s.copies = append(s.copies, copied{dest: dest, why: at})
+}
+
+// exclude notes that not all of a folder was copied, where that may have left out what says what a module is.
+func (s *scope) exclude(lex *shell.Lex, patterns []string, dest, at string) {
+	for _, p := range patterns {
+		if base := path.Base(s.expand(lex, p)); strings.Contains(base, "go.") || strings.HasPrefix(base, "*") || base == "vendor" {
+			s.copies = append(s.copies, copied{dest: s.abs(s.expand(lex, dest)), why: at})
+			return
+		}
+	}
+}
+
+// isModuleFile reports whether a name is that of a file which says what a module or a workspace is.
+func isModuleFile(name string) bool {
+	return slices.Contains([]string{"go.mod", "go.sum", "go.work", "go.work.sum"}, name)
 }
 
 func (s *scope) arg(lex *shell.Lex, kv instructions.KeyValuePairOptional, globals env, buildArgs map[string]string) {
@@ -145,9 +219,13 @@ func (s *scope) copy(lex *shell.Lex, tree fs.FS, sources []string, dest string, 
 }
 
 func (s *scope) copyOne(tree fs.FS, source, dest string, into, parents bool) {
+	if base := path.Base(dest); !into && isModuleFile(base) && base != path.Base(source) {
+		s.copies = append(s.copies, copied{dest: path.Dir(dest), why: "the file " + source})
+		return
+	}
 	fi, err := fs.Stat(tree, source)
 	switch {
-	case err != nil:
+	case err != nil: // it has no file of a module
 		return
 	case parents:
 		dest = path.Join(dest, source)
@@ -163,7 +241,7 @@ func (s *scope) copyOne(tree fs.FS, source, dest string, into, parents bool) {
 		}
 		source = path.Dir(source)
 	}
-	s.copies = append(s.copies, copied{dest, source})
+	s.copies = append(s.copies, copied{dest: dest, src: source})
 }
 
 func (s *scope) abs(p string) string {
@@ -179,7 +257,7 @@ func (s *scope) contextDir(tree fs.FS, dir string) (string, bool) {
 	for {
 		for _, c := range slices.Backward(s.copies) {
 			rel, ok := below(c.dest, dir)
-			if !ok {
+			if !ok || c.why != "" {
 				continue
 			}
 			src := path.Join(c.src, rel)
@@ -192,6 +270,37 @@ func (s *scope) contextDir(tree fs.FS, dir string) (string, bool) {
 		}
 		dir = path.Dir(dir)
 	}
+}
+
+// moduleDir is contextDir for where a wrong answer is worse than none: why says what makes the module uncertain, or that
+// there is none.
+func (s *scope) moduleDir(tree fs.FS, start string) (dir, why string) {
+	root, by := "", -1 // the module's folder in the stage, and the copy that brought its go.mod
+	for at := start; by < 0; at = path.Dir(at) {
+		for i, c := range slices.Backward(s.copies) {
+			rel, ok := below(c.dest, at)
+			if src := path.Join(c.src, rel); ok && c.why == "" && isModule(tree, src) {
+				root, by, dir = at, i, src
+				break
+			}
+		}
+		if at == "/" {
+			break
+		}
+	}
+	for i, c := range slices.Backward(s.copies) {
+		if _, covers := below(c.dest, start); !covers || c.why == "" {
+			continue
+		}
+		// What came before the go.mod may have put another one into a folder below it.
+		if rel, ok := below(root, c.dest); i > by || ok && rel != "." {
+			return "", c.why + " may have changed the module in " + start
+		}
+	}
+	if by < 0 {
+		return "", "no instruction copies a module of the build context to " + start
+	}
+	return dir, ""
 }
 
 // below returns dir relative to root, if it is root or in it.

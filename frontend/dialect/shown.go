@@ -16,6 +16,9 @@ type Rewrite struct {
 	Runs    bool   `json:"runs"`    // it is a step that is run
 	Network bool   `json:"network"` // the step may use a network
 
+	// Injected says that it was given something without being asked: see Note for how to leave it alone.
+	Injected bool `json:"injected,omitempty"`
+
 	swaps  [][2]string // what is given in place of what; none for a GO line, which is replaced whole
 	escape rune
 }

@@ -92,6 +92,8 @@ func (s Step) String() string {
 
 func levelText(p *Plan) string {
 	switch {
+	case p.Syntax != "":
+		return "its syntax line asks for " + p.Syntax
 	case p.Level == 0:
 		return "no instructions: an image of the main package"
 	case p.Level == 1:

@@ -1,0 +1,104 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/moby/buildkit/client/llb"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+)
+
+// A guessError is the error of something that Larder does of its own accord, for RUN lines that call go, and that a build
+// by docker/dockerfile does without.
+type guessError struct{ err error }
+
+func (e *guessError) Error() string { return e.err.Error() }
+func (e *guessError) Unwrap() error { return e.err }
+
+// blameGuess makes an error of planning a guessError where the file asks for nothing of Larder's.
+func (b *build) blameGuess(ctx context.Context, file dialect.File, err error) error {
+	if asks, _ := file.Asks(b.request(file)); asks || ctx.Err() != nil {
+		return err
+	}
+	return &guessError{err}
+}
+
+// tryInjected builds what RUN lines were given of Larder's own accord, and all else, before the result is exported: an
+// error of Larder's own steps is a guessError, and one of such a RUN says how to leave that alone.
+func (b *build) tryInjected(ctx context.Context, res *gateway.Result, plan *dialect.Plan) error {
+	if res == nil || b.client.opts["requestid"] != "" || !plan.Injects() {
+		return nil
+	}
+	guessed, err := b.guessed(ctx, plan)
+	if err != nil {
+		return err
+	}
+	eg, ctx := errgroup.WithContext(ctx)
+	_ = res.EachRef(func(ref gateway.Reference) error {
+		eg.Go(func() error { return ref.Evaluate(ctx) })
+		return nil
+	})
+	err = eg.Wait()
+	var vertex *errdefs.VertexError
+	if errors.As(err, &vertex) && guessed[digest.Digest(vertex.Digest)] {
+		return &guessError{err}
+	}
+	return hintInjected(err, plan)
+}
+
+// guessed returns the vertices that make the modules which RUN lines are given of Larder's own accord.
+func (b *build) guessed(ctx context.Context, plan *dialect.Plan) (map[digest.Digest]bool, error) {
+	vertices := map[digest.Digest]bool{}
+	for _, m := range plan.Modules {
+		st, ok := b.made.modules[m.Context]
+		if !ok {
+			continue
+		}
+		for _, p := range b.targets() {
+			def, err := st.Marshal(ctx, llb.Platform(p))
+			if err != nil {
+				return nil, err
+			}
+			for _, data := range def.Def {
+				vertices[digest.FromBytes(data)] = true
+			}
+		}
+	}
+	return vertices, nil
+}
+
+// hintInjected adds to the error of a RUN which was given something how to leave that RUN alone.
+func hintInjected(err error, plan *dialect.Plan) error {
+	for _, src := range errdefs.Sources(err) {
+		for _, r := range plan.Rewrites {
+			if r.Injected && inLines(src.Ranges, r.Line, r.EndLine) {
+				return fmt.Errorf("%w\nLarder gave this RUN %s: if that is what fails, leave it alone with the line \"# larder:inject=off\" above it", err, r.What)
+			}
+		}
+	}
+	return err
+}
+
+func inLines(ranges []*pb.Range, first, last int) bool {
+	for _, r := range ranges {
+		if line := int(r.GetStart().GetLine()); first <= line && line <= last {
+			return true
+		}
+	}
+	return false
+}
+
+// offline reports whether the build is held to LARDER_OFFLINE=1. What fails there fails without Larder as well.
+func (b *build) offline() bool {
+	_, guarded := b.client.Client.(*guard)
+	return guarded
+}
+
+// syntax returns the frontend that the file asks for.
+func (b *build) syntax() syntax { return syntaxOf(b.src.Data, b.ui.BuildArgs) }
