@@ -99,6 +99,8 @@ func TestGoDockerfiles(t *testing.T) {
 	g.runAll(t, []goTest{
 		{"GO", goLines}, {"GO fails", goLineFails}, {"GO elsewhere", goElsewhere}, {"GO in an image", func(g *gateway) { goInAnImage(g, golang) }},
 		{"RUN", func(g *gateway) { runGo(g, golang) }}, {"RUN as a user", func(g *gateway) { runAsUser(g, golang) }},
+		{"RUN writes", func(g *gateway) { runWrites(g, golang) }}, {"RUN fetches in vain", func(g *gateway) { runFetchesInVain(g, golang) }},
+		{"RUN fails", func(g *gateway) { runFails(g, golang) }},
 		{"RUN left alone", func(g *gateway) { runLeftAlone(g, golang) }}, {"check", func(g *gateway) { check(g, golang) }},
 		{"edits", edits}, {"shards", shards}, {"tests", testTargets}, {"cancelled", cancelled},
 	})

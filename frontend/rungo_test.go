@@ -1,6 +1,7 @@
 package frontend_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,7 @@ go build -o /out/tool .
 EOT
 RUN ["go", "vet", "./..."]
 RUN --mount=type=gomod --mount=type=gocache sh ./build.sh /out/script
-RUN test -z "$(ls /go/pkg/mod)"
+RUN test -z "$(ls -R /go | grep greet)"
 FROM static
 COPY --from=build /out/app /usr/local/bin/app
 COPY --from=build /out/tool /out/script /usr/local/bin/
@@ -54,6 +55,63 @@ COPY --from=build /home/app/out/app /usr/local/bin/app
 	root, log := g.export()
 	g.runApp(root)
 	require.Contains(g.t, log, "/home/app/.cache/go-build")
+}
+
+// The mount of modules takes writes, and drops them: what go finds missing it fetches, a removal of the cache is no error,
+// and a network that a RUN has it keeps.
+func runWrites(g *gateway, golang string) {
+	g.file("FROM " + golang + ` AS build
+WORKDIR /work
+COPY . .
+ENV GONOSUMDB=* GOPROXY=` + g.proxy + `
+RUN go build -o /out/app . && chmod -R u+w /go/pkg/mod/a.example && rm -rf /go/pkg/mod/a.example && go build -o /out/again . && rm -rf /go/pkg /root/.cache
+RUN go build -o /out/third . && go clean -modcache
+RUN wget -q -O /out/list ` + g.proxy + `/a.example/greet/@v/v1.2.0.info && go vet .
+FROM scratch
+COPY --from=build /out/ /usr/local/bin/
+`)
+	root, log := g.export()
+	g.runApp(root)
+	require.Equal(g.t, "hello\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/third")))
+	require.Contains(g.t, log, "go: downloading a.example/greet v1.2.0", "it was removed before the second go build")
+	require.Contains(g.t, read(g.t, root, "usr/local/bin/list"), "v1.2.0")
+}
+
+// What Larder would give to a RUN of its own accord, and can't have, fails no build.
+func runFetchesInVain(g *gateway, golang string) {
+	sum := read(g.t, g.context, "go.sum")
+	g.add("go.sum", sum+"gone.example/x v1.0.0 h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n")
+	defer g.add("go.sum", sum)
+	text := "FROM " + golang + " AS build\nWORKDIR /work\nCOPY . .\nENV GONOSUMDB=* GOPROXY=" + g.proxy +
+		"\nRUN go mod download\nRUN go build -o /out/app .\nFROM scratch\nCOPY --from=build /out/app /usr/local/bin/app\n"
+	g.file(text)
+	root, log := g.export()
+	g.runApp(root)
+	require.Contains(g.t, log, "Larder left all RUN lines as they are")
+	require.Contains(g.t, log, "gone.example/x@v1.0.0")
+	require.Contains(g.t, log, "] RUN go mod download\n")
+
+	g.file(strings.Replace(text, "RUN go build", "RUN --mount=type=gomod go build", 1))
+	require.Contains(g.t, g.fails(), "gone.example/x@v1.0.0", "it asks for them by name")
+}
+
+// A RUN that was given something says how to leave it alone, if it fails.
+func runFails(g *gateway, golang string) {
+	text := "FROM " + golang + " AS build\nWORKDIR /work\nCOPY . .\n%sRUN go build -o /out/app ./nowhere\nFROM scratch\nCOPY --from=build /out/app /app\n"
+	g.file(fmt.Sprintf(text, ""))
+	log := g.fails()
+	require.Contains(g.t, log, ">>> RUN go build -o /out/app ./nowhere")
+	require.Contains(g.t, lastLine(log), `leave it alone with the line "# larder:inject=off" above it`)
+
+	g.file(fmt.Sprintf(text, "# larder:inject=off\n"))
+	log = g.fails()
+	require.Contains(g.t, log, ">>> RUN go build -o /out/app ./nowhere")
+	require.NotContains(g.t, lastLine(log), "larder:inject")
+}
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 // What a RUN of the user's own making needs is not taken from it.
