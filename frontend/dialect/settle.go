@@ -233,7 +233,7 @@ func (w *planner) mountModules(r *runLine) {
 		from, _, ok := w.File.sourceAt(r, c.Start, c.Start+1)
 		_, to, also := w.File.sourceAt(r, c.End-1, c.End)
 		if ok && also {
-			r.edits = append(r.edits, edit{from, from, "{ "}, edit{to, to, " || true; }"})
+			r.change("a removal that may fail", edit{from, from, "{ "}, edit{to, to, " || true; }"})
 		}
 	}
 }
