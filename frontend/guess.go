@@ -10,8 +10,10 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/status"
 )
 
 // A guessError is the error of something that Larder does of its own accord, for RUN lines that call go, and that a build
@@ -78,11 +80,26 @@ func hintInjected(err error, plan *dialect.Plan) error {
 	for _, src := range errdefs.Sources(err) {
 		for _, r := range plan.Rewrites {
 			if r.Injected && inLines(src.Ranges, r.Line, r.EndLine) {
-				return fmt.Errorf("%w\nLarder gave this RUN %s: if that is what fails, leave it alone with the line \"# larder:inject=off\" above it", err, r.What)
+				return &hintedError{err, fmt.Sprintf("Larder gave this RUN %s: if that is what fails, leave it alone with the line \"# larder:inject=off\" above it", r.What)}
 			}
 		}
 	}
 	return err
+}
+
+// A hintedError is an error of the builder with one more line, what to do about it.
+type hintedError struct {
+	err  error
+	hint string
+}
+
+func (e *hintedError) Error() string { return e.err.Error() + "\n" + e.hint }
+func (e *hintedError) Unwrap() error { return e.err }
+
+// GRPCStatus makes the text survive the way to the client: BuildKit takes the text of the error that came from the builder
+// for that of all that is around it.
+func (e *hintedError) GRPCStatus() *status.Status {
+	return status.New(grpcerrors.Code(e.err), e.Error())
 }
 
 func inLines(ranges []*pb.Range, first, last int) bool {
