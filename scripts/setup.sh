@@ -64,13 +64,16 @@ download_modules() {
 	download_toolchain "$(go env GOARCH)"
 }
 
-download_toolchain() {
-	local dir toolchain=v0.0.1-go1.26.10.linux-$1
-	[ -f "$(go env GOMODCACHE)/cache/download/golang.org/toolchain/@v/$toolchain.zip" ] && return
-	dir=$(mktemp -d)
-	trap 'rm -rf "$dir"' RETURN
-	(cd "$dir" && go mod init setup 2>/dev/null && GOFLAGS=-mod=mod go mod download "golang.org/toolchain@$toolchain")
-}
+# In a shell of its own, whose end removes the folder that it made.
+download_toolchain() (
+	toolchain=v0.0.1-go1.26.10.linux-$1
+	[ ! -f "$(go env GOMODCACHE)/cache/download/golang.org/toolchain/@v/$toolchain.zip" ] || exit 0
+	made=$(mktemp -d)
+	trap 'rm -rf "$made"' EXIT
+	cd "$made"
+	go mod init setup 2>/dev/null
+	GOFLAGS=-mod=mod go mod download "golang.org/toolchain@$toolchain"
+)
 
 command -v go >/dev/null || fail "install Go from https://go.dev/dl first"
 if [ "${1-}" = slow ]; then
