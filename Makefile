@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := larder
-.PHONY: larder tools setup setup-slow demo test test-slow bench lint clean
+.PHONY: larder tools setup setup-demo setup-slow setup-fresh demo test test-setup test-slow test-fresh bench lint clean
 
 # The same settings for every go command, whatever the environment says: one build cache then serves them all.
 export CGO_ENABLED := 0
@@ -12,42 +12,52 @@ export GOWORK := off
 # Where runc and ip are, for users who don't have these on their PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-GO_BUILD := go build -ldflags="-s -w"
 # Containers and network namespaces need root.
-AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo -E env PATH=$(PATH))
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),$(CURDIR)/scripts/as-root.sh)
 # More flags for go test: -v, -run …
 TESTFLAGS ?=
-GO_TEST = go test -timeout 20m $(if $(AS_ROOT),-exec "$(AS_ROOT) HOME=$(HOME)") $(TESTFLAGS)
+# What go test vets is a part of what lint vets.
+GO_TEST = go test -vet=off -timeout 20m $(if $(AS_ROOT),-exec $(AS_ROOT)) $(TESTFLAGS)
 # The packages whose tests run builders, which use all CPUs: one after the other.
 BUILDERS := ./cmd/larder ./docs ./frontend ./internal/inbuild
 
+# One go command for all: what they share is compiled once, and they are linked at the same time.
 larder:
-	$(GO_BUILD) -o bin/larder ./cmd/larder
-	$(GO_BUILD) -o bin/larder-frontend ./cmd/larder-frontend
+	@echo 'make: compiling larder: nothing to do, or minutes if it is the first time'
+	scripts/build.sh -o bin/ ./cmd/larder ./cmd/larder-frontend ./examples/demo
 
 # The real things that tests run: buildkitd, buildctl, buildx, registry, crane.
 tools:
+	@echo 'make: compiling the tools that tests run: nothing to do, or minutes if it is the first time'
 	mkdir -p bin/tools
-	cd tools && $(GO_BUILD) -o ../bin/tools/ tool
+	cd tools && ../scripts/build.sh -o ../bin/tools/ tool
 
 setup:
-	scripts/setup.sh
+	scripts/setup.sh test
+
+setup-demo:
+	scripts/setup.sh demo
 
 setup-slow:
 	scripts/setup.sh slow
 
-demo: setup larder
-	$(GO_BUILD) -o bin/demo ./examples/demo
+setup-fresh:
+	scripts/setup.sh fresh
+
+demo: setup-demo larder
 	mkdir -p .cache
 	bin/larder plan --json examples/hello > .cache/hello-plan.json
+	@echo 'make: building examples/hello with larder: a second, or a minute or two if it is the first time'
 	start=$$(date +%s%3N); \
 	$(AS_ROOT) bin/larder build --builder embedded -o type=oci,dest=.cache/hello.tar examples/hello; \
 	took=$$(($$(date +%s%3N) - start))ms; \
 	$(AS_ROOT) bin/demo -image .cache/hello.tar -plan .cache/hello-plan.json -took $$took
 
-test: setup larder tools lint
+test-setup: setup larder tools
+
+test: test-setup lint
 	$(GO_TEST) -p 1 $(BUILDERS)
-	$(GO_TEST) $$(go list ./... | grep -vxF "$$(go list $(BUILDERS))")
+	go list ./... | grep -vxF "$$(go list $(BUILDERS))" | xargs $(GO_TEST)
 	go -C examples/tests build -o "$(CURDIR)/.cache/dictionary" ./services/dictionary
 	export DICTIONARY="$(CURDIR)/.cache/dictionary"; for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
 
@@ -56,6 +66,10 @@ test: setup larder tools lint
 test-slow: setup setup-slow larder tools lint
 	$(GO_TEST) -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m $(BUILDERS) ./internal/serve
 
+# The README's commands in a bare Debian that has nothing cached, as root and as a user with sudo.
+test-fresh: setup-fresh
+	$(AS_ROOT) scripts/test-fresh.sh
+
 # Larder beside its peers, into docs/benchmarks.md: takes over an hour on two cores.
 bench: setup larder tools
 	GOBIN=$(CURDIR)/bin/tools go install github.com/google/ko@v0.19.1
@@ -63,11 +77,11 @@ bench: setup larder tools
 
 lint:
 	unformatted=$$(gofmt -l bench cmd docs examples frontend internal llb); \
-	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted >&2; exit 1; fi
-	go vet ./...
-	go vet -tags bench,slow ./bench ./internal/serve ./cmd/larder ./docs ./frontend ./internal/inbuild
+	if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi
+	scripts/lint-shell.sh
+	go vet -tags bench,slow ./...
 	for module in hello alpine bake dialect existing runtime static tests version; do go -C examples/$$module vet ./...; done
-	GOWORK= go -C examples/workspace vet ./api ./worker
+	GOWORK='' go -C examples/workspace vet ./api ./worker
 
 clean:
 	rm -rf bin .cache

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Gets what the demo and the tests need on a Debian-like machine that has Go and git: packages of the distribution, and
-# the modules that are built here. What is there already is left as it is. "setup.sh slow" gets what only "make test-slow" needs.
+# Gets what is needed on a Debian-like machine that has Go and git: packages of the distribution, and Go modules. What is
+# there already is left as it is. "setup.sh demo" gets what "make demo" needs, "test" what "make test" does, "slow" and
+# "fresh" what only "make test-slow" and "make test-fresh" do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -11,14 +12,24 @@ fail() {
 	exit 1
 }
 
-missing_packages() {
-	missing=()
+say() { echo "setup: $*"; }
+
+missing_for_demo() {
 	command -v runc >/dev/null || missing+=(runc)
-	command -v ip >/dev/null || missing+=(iproute2)
 	command -v git >/dev/null || missing+=(git)
+}
+
+missing_for_test() {
+	missing_for_demo
+	command -v ip >/dev/null || missing+=(iproute2)
 	command -v ssh >/dev/null || missing+=(openssh-client) # what git, as the go command runs it, comes by
 	command -v busybox >/dev/null || missing+=(busybox-static) # the shell of images that tests make
-	[ -s /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+	command -v shellcheck >/dev/null || missing+=(shellcheck)
+}
+
+missing_for_fresh() {
+	command -v debootstrap >/dev/null || missing+=(debootstrap)
+	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
 }
 
 # A C compiler, one for another architecture, clang, which compiles for any, and what runs the programs that they make:
@@ -26,7 +37,6 @@ missing_packages() {
 missing_for_slow() {
 	local triple=aarch64-linux-gnu libc=arm64
 	[ "$(uname -m)" = x86_64 ] || triple=x86_64-linux-gnu libc=amd64
-	missing=()
 	command -v gcc >/dev/null || missing+=(gcc)
 	[ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
 	[ -e /usr/include/crypt.h ] || missing+=(libcrypt-dev)
@@ -45,16 +55,21 @@ install_missing() {
 	command -v apt-get >/dev/null || fail "install ${missing[*]}: there is no apt-get here to do it"
 	if [ "$(id -u)" -ne 0 ]; then
 		command -v sudo >/dev/null || fail "install ${missing[*]} as root: there is no sudo here to do it"
-		as_root=(sudo)
+		as_root=(sudo -E) # with the environment, which may name proxies
 	fi
-	echo "setup: installing ${missing[*]}"
+	say "installing ${missing[*]}"
 	"${as_root[@]}" apt-get update -qq
 	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# What is compiled for the demo, and no more.
+download_for_demo() {
+	go list -deps ./cmd/larder ./cmd/larder-frontend ./examples/demo >/dev/null
+}
+
 # Tests serve modules, and the toolchain that Larder chooses for the modules here, from the module cache. Larder fetches
 # all that go.sum lists; go mod download alone leaves out what only tests of dependencies need.
-download_modules() {
+download_for_test() {
 	local dir
 	go -C tools mod download
 	for dir in . examples/hello; do
@@ -75,18 +90,35 @@ download_toolchain() (
 	GOFLAGS=-mod=mod go mod download "golang.org/toolchain@$toolchain"
 )
 
-command -v go >/dev/null || fail "install Go from https://go.dev/dl first"
-if [ "${1-}" = slow ]; then
-	missing_for_slow
-	install_missing
+download_for_slow() {
+	local release arch
 	for release in 1.21.13 1.23.12 1.24.13 1.25.14 1.27.3; do
 		GOTOOLCHAIN=go$release go version
 	done
 	for arch in amd64 arm64; do # a builder of the other one is emulated
 		download_toolchain $arch
 	done
-	exit
+}
+
+download_for_fresh() { :; } # on this machine
+
+what=${1-}
+case $what in
+demo | test | slow | fresh) ;;
+*) fail "for what: demo, test, slow or fresh?" ;;
+esac
+command -v go >/dev/null || fail "install Go from https://go.dev/dl first"
+say "getting what $what needs: nothing to do, or a minute if it is the first time"
+if [ ! -s /etc/ssl/certs/ca-certificates.crt ]; then # which downloads need
+	missing=(ca-certificates)
+	install_missing
 fi
-missing_packages
+missing=()
+"missing_for_$what"
+# Modules are downloaded while packages are installed.
+"download_for_$what" &
+downloads=$!
+trap 'kill "$downloads" 2>/dev/null || true' EXIT
 install_missing
-download_modules
+wait "$downloads" || fail "go didn't download all modules: see above"
+trap - EXIT
