@@ -114,7 +114,7 @@ enter() {
 
 # Follows the README in the bare machine, as the user who is named: runs the commands in the clone.
 follow() {
-	local user=$1 command start changes
+	local user=$1 command start changes foreign
 	shift
 	if [ "$user" != root ] && [ "$(id -u)" -eq 0 ]; then
 		apt-get update -qq
@@ -136,6 +136,8 @@ follow() {
 		say "$user: $command took $((SECONDS - start)) s"
 		changes=$(git status --porcelain)
 		[ -z "$changes" ] || fail "as $user, \"$command\" changed the tree:"$'\n'"$changes"
+		foreign=$(find "$HOME" ! -user "$user" -print -quit)
+		[ -z "$foreign" ] || fail "as $user, \"$command\" left another user's file: $foreign"
 	done
 }
 
