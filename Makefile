@@ -23,32 +23,32 @@ BUILDERS := ./cmd/larder ./docs ./frontend ./internal/inbuild
 
 # One go command for all: what they share is compiled once, and they are linked at the same time.
 larder:
-	@echo 'make: compiling larder: nothing to do, or minutes if it is the first time'
-	scripts/build.sh -o bin/ ./cmd/larder ./cmd/larder-frontend ./examples/demo
+	@echo 'make: compiling larder: nothing to do, or about four minutes on two cores if it is the first time'
+	@scripts/build.sh -o bin/ ./cmd/larder ./cmd/larder-frontend ./examples/demo
 
 # The real things that tests run: buildkitd, buildctl, buildx, registry, crane.
 tools:
-	@echo 'make: compiling the tools that tests run: nothing to do, or minutes if it is the first time'
-	mkdir -p bin/tools
-	cd tools && ../scripts/build.sh -o ../bin/tools/ tool
+	@echo 'make: compiling the tools that tests run: nothing to do, or a few minutes if it is the first time'
+	@mkdir -p bin/tools
+	@cd tools && ../scripts/build.sh -o ../bin/tools/ tool
 
 setup:
-	scripts/setup.sh test
+	@scripts/setup.sh test
 
 setup-demo:
-	scripts/setup.sh demo
+	@scripts/setup.sh demo
 
 setup-slow:
-	scripts/setup.sh slow
+	@scripts/setup.sh slow
 
 setup-fresh:
-	scripts/setup.sh fresh
+	@scripts/setup.sh fresh
 
 demo: setup-demo larder
-	mkdir -p .cache
-	bin/larder plan --json examples/hello > .cache/hello-plan.json
-	@echo 'make: building examples/hello with larder: a second, or a minute or two if it is the first time'
-	start=$$(date +%s%3N); \
+	@mkdir -p .cache
+	@bin/larder plan --json examples/hello > .cache/hello-plan.json
+	@echo 'make: building examples/hello with larder: a second, or two minutes on two cores if it is the first time'
+	@start=$$(date +%s%3N); \
 	$(AS_ROOT) bin/larder build --builder embedded -o type=oci,dest=.cache/hello.tar examples/hello; \
 	took=$$(($$(date +%s%3N) - start))ms; \
 	$(AS_ROOT) bin/demo -image .cache/hello.tar -plan .cache/hello-plan.json -took $$took
