@@ -145,7 +145,8 @@ follow() {
 cleanup() {
 	[ -z "$child" ] || kill -KILL "$child" 2>/dev/null || true
 	wait
-	rm -rf --one-file-system "$work"
+	# What ran in a namespace ends a moment after its first process.
+	rm -rf --one-file-system "$work" 2>/dev/null || { sleep 2 && rm -rf --one-file-system "$work"; }
 }
 
 case ${1-} in
