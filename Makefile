@@ -23,7 +23,7 @@ BUILDERS := ./cmd/larder ./docs ./frontend ./internal/inbuild
 
 # One go command for all: what they share is compiled once, and they are linked at the same time.
 larder:
-	@echo 'make: compiling larder: nothing to do, or about four minutes on two cores if it is the first time'
+	@echo 'make: compiling larder: nothing to do, or three to four minutes on two cores if it is the first time'
 	@scripts/build.sh -o bin/ ./cmd/larder ./cmd/larder-frontend ./examples/demo
 
 # The real things that tests run: buildkitd, buildctl, buildx, registry, crane.
