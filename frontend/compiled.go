@@ -33,6 +33,9 @@ func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps la
 		}
 		c.seed = &seed
 	}
+	if plan.Level == 0 && b.ui.Target != "" && !plan.Exports {
+		b.client.opts["target"] = plan.Packages[len(plan.Packages)-1].Stage // the target may be a folder
+	}
 	var none dockerspec.DockerOCIImage
 	for _, target := range b.targets() {
 		states := map[string]llb.State{}

@@ -29,6 +29,9 @@ func Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 
 // A Frontend is for one build by a client that runs the frontend itself.
 type Frontend struct {
+	// Again writes the client's command for another folder of the build context. It may be nil: it isn't known.
+	Again func(folder string) string
+
 	// remedies says, for a vertex whose own error doesn't, what failed and what to do.
 	remedies map[digest.Digest]string
 }
@@ -85,7 +88,7 @@ func (f *Frontend) open(ctx context.Context, c gateway.Client) (*build, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &build{client: w, ui: ui, src: src, remedies: f.remedies}, nil
+	return &build{client: w, ui: ui, src: src, remedies: f.remedies, again: f.Again}, nil
 }
 
 // run plans and builds a file. The error is a guessError if it is the fault of what the file didn't ask for.
@@ -138,7 +141,8 @@ type build struct {
 	ui     *dockerui.Client
 	src    *dockerui.Source
 
-	remedies map[digest.Digest]string // see Frontend
+	remedies map[digest.Digest]string   // see Frontend
+	again    func(folder string) string // see Frontend
 	made     supplied
 }
 
@@ -158,7 +162,7 @@ func (b *build) serve(ctx context.Context, file dialect.File) (*dialect.Plan, er
 	if err != nil {
 		return nil, err
 	}
-	req.Tree = tree
+	req.Tree, req.Again = tree, b.again
 	req.Toolchains = func(name, version string) bool {
 		return b.holdsAny(ctx, name, dialect.ToolchainPaths(version, req.BuildPlatform)) != ""
 	}

@@ -21,6 +21,8 @@ type PlanOptions struct {
 	BuildArgs     map[string]string
 	VCS           dialect.VCS
 	Contexts      map[string]string // named contexts, as --build-context gives them: NAME to FOLDER or URL
+
+	Again func(folder string) string // the command, for another folder of the context; nil if it isn't known
 }
 
 // LoadPlan makes the plan of a build from a context on disk, without a builder: what Build would do.
@@ -42,7 +44,7 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 	}
 	req := dialect.Request{
 		File: dialect.Parse(opt.Filename, opt.Dockerfile).ForTarget(opt.Target), Tree: ignoringFS{context, hidden}, Hidden: hidden, Target: opt.Target,
-		Platforms: platforms, BuildPlatform: opt.BuildPlatform, BuildArgs: opt.BuildArgs, VCS: opt.VCS, Contexts: map[string]bool{},
+		Platforms: platforms, BuildPlatform: opt.BuildPlatform, BuildArgs: opt.BuildArgs, VCS: opt.VCS, Contexts: map[string]bool{}, Again: opt.Again,
 	}
 	folders := map[string]string{}
 	for name, value := range opt.Contexts {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/larder-build/larder/frontend"
 	"github.com/larder-build/larder/internal/builder"
 	"github.com/larder-build/larder/internal/request"
 	"github.com/moby/buildkit/util/progress/progressui"
@@ -123,7 +124,7 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 			return fmt.Errorf("removing image ID file: %w", err)
 		}
 	}
-	res, err := c.solve(req, f.builder, mode)
+	res, err := c.solve(&frontend.Frontend{Again: again("larder build", f.Context)}, req, f.builder, mode)
 	if err != nil {
 		return err
 	}

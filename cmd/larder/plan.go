@@ -67,7 +67,7 @@ func (c *command) runPlan(f *planFlags) error {
 	plan, err := frontend.LoadPlan(root.FS(), frontend.PlanOptions{
 		Dockerfile: in.Dockerfile, Filename: in.Filename, Ignore: in.Ignore,
 		Target: f.Target, Platforms: in.Platforms, BuildPlatform: in.BuildPlatform,
-		BuildArgs: in.BuildArgs, Contexts: in.Contexts,
+		BuildArgs: in.BuildArgs, Contexts: in.Contexts, Again: again("larder plan", f.Context),
 		VCS: dialect.VCS{Source: in.VCS["source"], Revision: in.VCS["revision"], Version: in.VCS["version"]},
 	})
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *command) planLLB(f *planFlags) error {
 	if err != nil {
 		return err
 	}
-	res, err := c.solve(req, f.builder, progressui.QuietMode)
+	res, err := c.solve(&frontend.Frontend{Again: again("larder plan", f.Context)}, req, f.builder, progressui.QuietMode)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (c *command) host() request.Host {
 }
 
 // solve runs a request on the builder that o finds and shows the progress.
-func (c *command) solve(req *request.Request, o builder.Options, mode progressui.DisplayMode) (res *result, err error) {
+func (c *command) solve(fe *frontend.Frontend, req *request.Request, o builder.Options, mode progressui.DisplayMode) (res *result, err error) {
 	b, facts, err := c.connect(c.ctx, o)
 	if err != nil {
 		return nil, err
@@ -53,11 +53,11 @@ func (c *command) solve(req *request.Request, o builder.Options, mode progressui
 	if err != nil {
 		return nil, fmt.Errorf("--progress %s: %w", mode, err)
 	}
-	return c.run(b.Client, opt, display, mode)
+	return c.run(fe, b.Client, opt, display, mode)
 }
 
 // run solves on a connected builder, the frontend running in this process.
-func (c *command) run(bk *client.Client, opt client.SolveOpt, display progressui.Display, mode progressui.DisplayMode) (*result, error) {
+func (c *command) run(fe *frontend.Frontend, bk *client.Client, opt client.SolveOpt, display progressui.Display, mode progressui.DisplayMode) (*result, error) {
 	res := &result{}
 	status := make(chan *client.SolveStatus)
 	var steps request.StepLog
@@ -68,7 +68,6 @@ func (c *command) run(bk *client.Client, opt client.SolveOpt, display progressui
 		warnings, _ := display.UpdateFrom(context.WithoutCancel(c.ctx), watched(status, &steps))
 		shown <- warnings
 	}()
-	fe := &frontend.Frontend{}
 	build := func(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
 		r, err := fe.Build(ctx, gw)
 		if r != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 
 	"github.com/larder-build/larder/internal/gomod"
 	"golang.org/x/mod/modfile"
@@ -32,6 +33,31 @@ type Member struct {
 
 // ErrNoModule is returned by ReadModule for a tree without a go.mod, or a go.work, at its root.
 var ErrNoModule = errors.New("there is no go.mod at the root of the build context: name the folder that holds it as the context, or make one with 'go mod init'")
+
+// maxNamed bounds how many modules an error names.
+const maxNamed = 8
+
+// noRootModule says which folders could be the build context in place of one that has no module at its root.
+func (r Request) noRootModule() error {
+	dirs, _ := findModules(r.Tree) // those that could be found
+	if len(dirs) == 0 || r.Hidden != nil && r.Hidden("go.mod") {
+		return ErrNoModule
+	}
+	var list []string
+	for _, dir := range dirs[:min(len(dirs), maxNamed)] {
+		if r.Again != nil {
+			dir = r.Again(dir)
+		}
+		list = append(list, dir)
+	}
+	if len(dirs) > maxNamed {
+		list = append(list, fmt.Sprintf("one of %d more", len(dirs)-maxNamed))
+	}
+	return fmt.Errorf("%w: %s", errNoRootModule, strings.Join(list, ", or "))
+}
+
+// errNoRootModule is ErrNoModule of a tree that has modules in folders of it.
+var errNoRootModule = errors.New("there is no go.mod at the root of the build context: name a folder that has one as the context")
 
 // A MissingSumError says that a module needs others and has no go.sum.
 type MissingSumError struct {
@@ -208,14 +234,16 @@ func (m *Module) replaces() *gomod.Replaces {
 	return lines
 }
 
-// findModules returns the folders of a tree that hold a go.mod, sorted, but for those that belong to others: vendored
-// modules and test data.
+// findModules returns the folders of a tree that hold a module, sorted, but for those that belong to others: vendored
+// modules and test data. What can't be read is passed over.
 func findModules(tree fs.FS) ([]string, error) {
 	var dirs []string
 	seen := 0
 	err := fs.WalkDir(tree, ".", func(p string, d fs.DirEntry, err error) error {
 		base := path.Base(p)
 		switch seen++; {
+		case errors.Is(err, fs.ErrPermission):
+			return fs.SkipDir
 		case err != nil:
 			return fmt.Errorf("looking for modules: %w", err)
 		case !d.IsDir():
@@ -224,10 +252,16 @@ func findModules(tree fs.FS) ([]string, error) {
 			return fs.SkipDir
 		case seen > maxDirs:
 			return fs.SkipAll
-		case exists(tree, path.Join(p, "go.mod")):
+		case exists(tree, path.Join(p, "go.mod")) && !keepsOut(tree, p):
 			dirs = append(dirs, p)
 		}
 		return nil
 	})
 	return dirs, err
+}
+
+// keepsOut reports whether the go.mod of a folder says nothing: it is there to keep the folder out of the module above.
+func keepsOut(tree fs.FS, dir string) bool {
+	data, err := fs.ReadFile(tree, path.Join(dir, "go.mod"))
+	return err == nil && gomod.IsBlank(data)
 }

@@ -44,6 +44,8 @@ func ReadNeeds(tree fs.FS, req Request, images bool) (Needs, error) {
 			return addIgnores(&ignores, tree, name)
 		case !d.Type().IsRegular():
 			return nil
+		case d.Name() == "go.mod" && keepsOut(tree, path.Dir(name)):
+			return nil
 		case d.Name() == "go.mod":
 			return n.addModule(tree, path.Dir(name), req)
 		case isDockerfile(d.Name()):

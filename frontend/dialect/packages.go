@@ -6,10 +6,10 @@ import (
 	"go/build"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/internal/commit"
 	"github.com/larder-build/larder/internal/goslice"
 	"golang.org/x/mod/module"
 )
@@ -23,84 +23,133 @@ type Package struct {
 	// Slice is what of the build context it is compiled of; nil for all of it.
 	Slice *SourceSlice `json:"-"`
 	Deps  *Deps        `json:"-"` // nil for none
+
+	// Compiled is what is linked, compiled without what is stamped, and Commit what is stamped; nil for none.
+	Compiled *Compile       `json:"-"`
+	Commit   *commit.Commit `json:"-"`
+
+	module string // the folder of its module
 }
 
 // maxDirs bounds the folders that are looked at for main packages.
 const maxDirs = 10000
 
-// findMains returns the main packages of a module, for an OS and architecture without cgo: the one in its root and those
-// in cmd/NAME; where there are none, any in the module. Of a workspace that has no module in its root, it returns those of
-// each of its modules.
-func findMains(tree fs.FS, mod Module, goos, goarch string) ([]Package, error) {
-	members := mod.Members
-	if members[0].Dir == mod.Dir {
-		members = members[:1]
-	}
-	ctxt := goslice.WithoutTests(goslice.Context(tree, goos, goarch))
-	var mains []Package
-	for _, m := range members {
-		found, err := memberMains(tree, ctxt, mod.Dir, m)
+// programs finds the main packages of a module, or of the workspace that it is in.
+type programs struct {
+	tree fs.FS
+	ctxt *build.Context // of the target platform, without cgo
+	mod  Module
+}
+
+func newPrograms(tree fs.FS, mod Module, goos, goarch string) programs {
+	return programs{tree, goslice.WithoutTests(goslice.Context(tree, goos, goarch)), mod}
+}
+
+// root returns the main packages of the module in the root of the tree: the one in its root and those in cmd/NAME; where
+// there are none, any in the module. A workspace may have no module there.
+func (p programs) root() ([]Package, error) { return p.of(p.isRoot) }
+
+// others returns those of the other modules of the workspace, found in the same way.
+func (p programs) others() ([]Package, error) {
+	return p.of(func(m Member) bool { return !p.isRoot(m) })
+}
+
+func (p programs) isRoot(m Member) bool { return m.Dir == p.mod.Dir }
+
+func (p programs) of(wanted func(Member) bool) (mains []Package, err error) {
+	for _, m := range p.mod.Members {
+		if !wanted(m) {
+			continue
+		}
+		found, err := p.ofMember(m)
 		if err != nil {
 			return nil, err
 		}
 		mains = append(mains, found...)
 	}
 	slices.SortFunc(mains, func(a, b Package) int { return strings.Compare(a.Dir, b.Dir) })
-	for i, p := range mains {
-		if j := slices.IndexFunc(mains[:i], func(q Package) bool { return q.Stage == p.Stage }); j >= 0 {
-			return nil, fmt.Errorf("the main packages %s and %s have one name, %s: rename a folder, or write a Dockerfile that names the package", mains[j].Dir, p.Dir, p.Stage)
-		}
-	}
 	return mains, nil
 }
 
-func memberMains(tree fs.FS, ctxt *build.Context, root string, m Member) ([]Package, error) {
+func (p programs) ofMember(m Member) ([]Package, error) {
 	dirs, cmd := []string{m.Dir}, path.Join(m.Dir, "cmd")
-	entries, err := fs.ReadDir(tree, cmd)
+	entries, err := fs.ReadDir(p.tree, cmd)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading %s: %w", cmd, err)
 	}
 	for _, e := range entries {
-		if dir := path.Join(cmd, e.Name()); e.IsDir() && !ignoredDir(tree, dir) {
+		if dir := path.Join(cmd, e.Name()); e.IsDir() && !ignoredDir(p.tree, dir) {
 			dirs = append(dirs, dir)
 		}
 	}
-	mains := mainsIn(ctxt, root, m, dirs)
+	mains := p.in(m, dirs)
 	if len(mains) == 0 {
-		if dirs, err = allDirs(tree, m.Dir); err != nil {
+		if dirs, err = allDirs(p.tree, m.Dir); err != nil {
 			return nil, err
 		}
-		mains = mainsIn(ctxt, root, m, dirs)
+		mains = p.in(m, dirs)
 	}
 	return mains, nil
 }
 
-func mainsIn(ctxt *build.Context, root string, m Member, dirs []string) []Package {
+// in returns the main packages in some folders of a module.
+func (p programs) in(m Member, dirs []string) []Package {
 	var mains []Package
 	// An error other than "no Go files" is the compiler's to report, at its place: the package counts all the same.
-	packages, _ := goslice.ImportDirs(ctxt, dirs)
+	packages, _ := goslice.ImportDirs(p.ctxt, dirs)
 	for i, dir := range dirs {
-		p := packages[i]
-		if p == nil || p.Name != "main" {
+		if !goslice.IsProgram(p.tree, packages[i]) {
 			continue
 		}
 		name := path.Base(dir)
 		if dir == m.Dir {
 			name = binaryName(m.Path)
 		}
-		arg := "."
-		if dir != root {
-			arg = "./" + strings.TrimPrefix(dir, root+"/")
-		}
-		mains = append(mains, Package{Name: name, Dir: arg, Stage: strings.ToLower(name)})
+		mains = append(mains, Package{Name: name, Dir: p.argument(dir), module: m.Dir})
 	}
 	return mains
+}
+
+// argument writes a folder of the tree as go build takes it in the module's folder.
+func (p programs) argument(dir string) string {
+	if dir == p.mod.Dir {
+		return "."
+	}
+	return "./" + strings.TrimPrefix(dir, p.mod.Dir+"/")
+}
+
+// at returns the main package in a folder, which is named from the module's.
+func (p programs) at(folder string) (Package, error) {
+	dir := path.Join(p.mod.Dir, folder)
+	if path.IsAbs(folder) || !fs.ValidPath(dir) {
+		return Package{}, fmt.Errorf("--target %s: expected the name of a program, or its folder in the build context, such as ./cmd/api", folder)
+	}
+	var of *Member
+	for i, m := range p.mod.Members {
+		if _, ok := below(m.Dir, dir); (ok || m.Dir == ".") && (of == nil || len(m.Dir) > len(of.Dir) || of.Dir == ".") {
+			of = &p.mod.Members[i]
+		}
+	}
+	for above := dir; of != nil && above != of.Dir; above = path.Dir(above) {
+		if exists(p.tree, path.Join(above, "go.mod")) {
+			of = nil
+		}
+	}
+	if of == nil {
+		return Package{}, fmt.Errorf("--target %s: that folder isn't in the module at the root of the build context, nor in one that its go.work uses: name the folder that has its go.mod as the context", folder)
+	}
+	if found := p.in(*of, []string{dir}); len(found) > 0 {
+		return found[0], nil
+	}
+	return Package{}, fmt.Errorf("--target %s: there is no program in that folder: no Go files of package main with a func main for %s/%s", folder, p.ctxt.GOOS, p.ctxt.GOARCH)
 }
 
 func allDirs(tree fs.FS, root string) ([]string, error) {
 	var dirs []string
 	err := fs.WalkDir(tree, root, func(p string, d fs.DirEntry, err error) error {
 		switch {
+		case errors.Is(err, fs.ErrPermission):
+			return fs.SkipDir // what can't be read can't be built
 		case err != nil:
 			return fmt.Errorf("looking for main packages: %w", err)
 		case !d.IsDir():
@@ -124,40 +173,6 @@ func ignoredDir(tree fs.FS, dir string) bool {
 	}
 	_, err := fs.Stat(tree, path.Join(dir, "go.mod"))
 	return err == nil
-}
-
-var stageName = regexp.MustCompile(`^[a-z][a-z0-9-_.]*$`)
-
-// pickPackages returns the packages that a build without instructions makes images of, the one asked for last, since a
-// Dockerfile's last stage is the one that is built when none is named.
-func pickPackages(mains []Package, target string, describe bool) ([]Package, error) {
-	if len(mains) == 0 {
-		return nil, errors.New("there is no main package in the module: Larder makes an image of the package main in the module's root, or of cmd/NAME; for a library, write a Dockerfile that says what to build")
-	}
-	for _, p := range mains {
-		if !stageName.MatchString(p.Stage) {
-			return nil, fmt.Errorf("the main package %s can't be an image of its own: its name is no stage name (letters, digits, - _ .): rename the folder, or write a Dockerfile", p.Dir)
-		}
-	}
-	if target == "" {
-		if len(mains) > 1 && !describe {
-			return nil, fmt.Errorf("there are several main packages: pick one with --target %s", names(mains))
-		}
-		return mains, nil
-	}
-	i := slices.IndexFunc(mains, func(p Package) bool { return p.Stage == strings.ToLower(target) })
-	if i < 0 {
-		return nil, fmt.Errorf("no main package is called %q: the targets are %s", target, names(mains))
-	}
-	return append(slices.Delete(slices.Clone(mains), i, i+1), mains[i]), nil
-}
-
-func names(mains []Package) string {
-	var list []string
-	for _, p := range mains {
-		list = append(list, p.Stage)
-	}
-	return strings.Join(list, ", ")
 }
 
 // binaryName is the name the go command gives to the command in the root of a module.

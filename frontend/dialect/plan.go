@@ -46,6 +46,9 @@ type Request struct {
 	Hidden func(file string) bool
 
 	Images bool // the outcome is known to be written as an image
+
+	// Again writes the command that the user gave, for another folder of the build context. It may be nil: it isn't known.
+	Again func(folder string) string
 }
 
 // VCS is what is known of the revision that is built. Empty fields are unknown.
@@ -202,7 +205,9 @@ func (p *Plan) levelZero(req Request) error {
 		return err
 	}
 	mod, err := wide.readModule(req.Tree, ".", alone)
-	if err != nil {
+	if errors.Is(err, ErrNoModule) {
+		return req.noRootModule()
+	} else if err != nil {
 		return err
 	}
 	p.Wide, p.Dir, req.Tree = wide, wide.Base, wide.tree
@@ -210,15 +215,11 @@ func (p *Plan) levelZero(req Request) error {
 		return err
 	}
 	goos, goarch := splitPlatform(req.Platforms[0])
-	mains, err := findMains(req.Tree, mod, goos, goarch)
-	if err != nil {
-		return err
-	}
 	target, describe := req.Target, req.Describe
 	if req.exports() {
 		target, describe = "", true
 	}
-	if p.Packages, err = pickPackages(mains, target, describe); err != nil {
+	if p.Packages, err = newPrograms(req.Tree, mod, goos, goarch).pick(target, describe); err != nil {
 		return err
 	}
 	p.Static = true

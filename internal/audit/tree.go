@@ -145,6 +145,7 @@ func (t *Tree) find() (mods, works []string, err error) {
 		case d.IsDir() && name != "." && (base == "vendor" || base == "testdata" || base == "node_modules" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")):
 			return fs.SkipDir
 		case d.IsDir():
+		case base == "go.mod" && name != base && t.keepsOut(name):
 		case base == "go.mod":
 			mods = append(mods, path.Dir(name))
 		case base == "go.work":
@@ -153,6 +154,12 @@ func (t *Tree) find() (mods, works []string, err error) {
 		return nil
 	})
 	return mods, works, err
+}
+
+// keepsOut reports whether a go.mod says nothing, which keeps its folder out of the module above.
+func (t *Tree) keepsOut(name string) bool {
+	data, err := t.read(name)
+	return err == nil && gomod.IsBlank(data)
 }
 
 func (t *Tree) service(dir string) (*service, error) {
