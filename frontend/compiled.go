@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -40,7 +41,11 @@ func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps la
 	for _, target := range b.targets() {
 		states := map[string]llb.State{}
 		for _, pkg := range plan.Packages {
-			states[dialect.BinaryContext(pkg)] = c.binary(pkg, target)
+			st, err := c.binary(pkg, target)
+			if err != nil {
+				return err
+			}
+			states[dialect.BinaryContext(pkg)] = st
 		}
 		if plan.Level != 0 {
 			c.forLines(states, target)
@@ -161,20 +166,31 @@ func (c *compiled) caches(targets []ocispecs.Platform) []string {
 }
 
 // binary returns the binary of a main package of a build without instructions.
-func (c *compiled) binary(pkg dialect.Package, target ocispecs.Platform) llb.State {
+func (c *compiled) binary(pkg dialect.Package, target ocispecs.Platform) (llb.State, error) {
 	version := c.plan.Toolchains[0].Version
 	req := larder.BinaryRequest{
 		Name: pkg.Name, Package: pkg.Dir, Toolchain: c.toolchains[version], Version: version,
 		Source: c.slice(pkg.Slice, target), Dir: c.plan.Dir, Main: c.plan.Module, Vendored: c.plan.Vendored, Work: c.plan.Work, Flags: c.plan.Flags, Env: c.plan.Env, Target: target,
 		Label: fmt.Sprintf("[%s] go build %s", platforms.Format(target), pkg.Dir),
 	}
+	if pkg.Commit != nil {
+		facts, err := json.Marshal(pkg.Commit)
+		if err != nil {
+			return llb.State{}, err
+		}
+		req.Commit = string(facts)
+	}
 	if st, ok := c.modules[c.plan.Modules[0].Context]; ok {
 		req.Modules = &st
+	}
+	if pkg.Compiled != nil {
+		st := c.linked(pkg.Compiled, target)
+		req.Compiled = &st
 	}
 	if pkg.Deps != nil {
 		deps := c.deps(pkg.Deps, target)
 		st := c.steps.Deps(deps)
 		req.Deps, req.Seeded = &st, deps.Seeded
 	}
-	return c.steps.Binary(req)
+	return c.steps.Binary(req), nil
 }

@@ -21,6 +21,8 @@ type BinaryRequest struct {
 	Dir       string     // the module's folder in Source
 	Modules   *llb.State // from Builder.Modules; nil where the build needs none
 	Deps      *llb.State // from Builder.Deps; nil for none
+	Compiled  *llb.State // from Builder.Compile; nil for none
+	Commit    string     // what is stamped, as the step go's git reads it; "" for nothing
 	Seeded    *llb.State // from Builder.Seed; nil for none
 	Main      string     // the main module's path: part of the compile cache's name
 	Vendored  bool       // take packages from vendor/
@@ -34,7 +36,14 @@ type BinaryRequest struct {
 // Binary returns a tree with one static binary, at BinaryPath, every time stamp of which is the same fixed one. The
 // sources and the module cache are read-only there, and there is no network.
 func (b Builder) Binary(req BinaryRequest) llb.State {
-	args := append([]string{"in-build", "go", "--stamp", outDir, "--deps", depsDir, "--", "build"}, req.Flags...)
+	args := []string{"in-build", "go", "--stamp", outDir, "--deps", depsDir}
+	if req.Compiled != nil {
+		args = append(args, "--deps", compiledDir)
+	}
+	if req.Commit != "" {
+		args = append(args, "--git", gitDir)
+	}
+	args = append(append(args, "--", "build"), req.Flags...)
 	if req.Vendored {
 		args = append(args, "-mod=vendor")
 	}
@@ -52,6 +61,12 @@ func (b Builder) Binary(req BinaryRequest) llb.State {
 	opts = append(opts, seeded(req.Seeded))
 	if req.Deps != nil {
 		opts = append(opts, b.made(depsDir, *req.Deps))
+	}
+	if req.Compiled != nil {
+		opts = append(opts, b.made(compiledDir, *req.Compiled))
+	}
+	if req.Commit != "" {
+		opts = append(opts, llb.AddMount(path.Join(gitDir, "git"), b.Helper, llb.Readonly, llb.SourcePath(b.HelperPath)), llb.AddEnv(commitEnv, req.Commit))
 	}
 	opts = append(opts, goEnvironment(req.Target, append([]string{"GOWORK=" + workFile(req.Work)}, req.Env...)))
 	return b.run(req.Toolchain, req.Label, args, opts...)

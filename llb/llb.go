@@ -26,6 +26,11 @@ const (
 	outDir    = "/out"     // what a step makes
 	inDir     = "/in"      // what a step is given
 	depsDir   = "/deps"    // packages that are compiled already
+
+	compiledDir = "/compiled" // those of the module, for a step that only links
+	gitDir      = "/git"      // where Larder's binary is mounted as git
+
+	commitEnv = "LARDER_COMMIT" // what that git is told of a commit
 )
 
 // A Builder is what all steps of a build share.

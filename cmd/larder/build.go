@@ -114,6 +114,7 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 	case f.registry.ca != "" || len(f.registry.plain) > 0:
 		return usageError{errors.New("--ca and --plain-http are for the registry of --bundle: what the build is to trust is --secret id=ca,src=FILE")}
 	}
+	f.Again = again("larder build", f.Context)
 	req, err := request.New(c.ctx, f.Options, c.host())
 	if err != nil {
 		return err
@@ -124,7 +125,7 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 			return fmt.Errorf("removing image ID file: %w", err)
 		}
 	}
-	res, err := c.solve(&frontend.Frontend{Again: again("larder build", f.Context)}, req, f.builder, mode)
+	res, err := c.solve(&frontend.Frontend{Again: f.Again}, req, f.builder, mode)
 	if err != nil {
 		return err
 	}

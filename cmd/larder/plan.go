@@ -31,7 +31,7 @@ func (c *command) plan() *cobra.Command {
 			"and the steps, with those that may use a network. Nothing is built.",
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			f.Context = args[0]
+			f.Context, f.Again = args[0], again("larder plan", args[0])
 			if f.llb != "" {
 				return c.planLLB(f)
 			}
@@ -67,7 +67,7 @@ func (c *command) runPlan(f *planFlags) error {
 	plan, err := frontend.LoadPlan(root.FS(), frontend.PlanOptions{
 		Dockerfile: in.Dockerfile, Filename: in.Filename, Ignore: in.Ignore,
 		Target: f.Target, Platforms: in.Platforms, BuildPlatform: in.BuildPlatform,
-		BuildArgs: in.BuildArgs, Contexts: in.Contexts, Again: again("larder plan", f.Context),
+		BuildArgs: in.BuildArgs, Contexts: in.Contexts, Again: f.Again,
 		VCS: dialect.VCS{Source: in.VCS["source"], Revision: in.VCS["revision"], Version: in.VCS["version"]},
 	})
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *command) planLLB(f *planFlags) error {
 	if err != nil {
 		return err
 	}
-	res, err := c.solve(&frontend.Frontend{Again: again("larder plan", f.Context)}, req, f.builder, progressui.QuietMode)
+	res, err := c.solve(&frontend.Frontend{Again: f.Again}, req, f.builder, progressui.QuietMode)
 	if err != nil {
 		return err
 	}

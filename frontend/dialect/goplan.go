@@ -80,7 +80,7 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 		return err
 	}
 	if stamp != nil {
-		slice = w.repository(slice, g.node.StartLine)
+		slice = w.plan.repository(w.Tree, slice, fmt.Sprintf("source-%d", g.node.StartLine))
 	}
 	if slice != nil {
 		src.from = slice.Context

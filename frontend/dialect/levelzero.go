@@ -2,10 +2,12 @@ package dialect
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/larder-build/larder/internal/commit"
 	"github.com/larder-build/larder/internal/gowords"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
@@ -34,15 +36,51 @@ func (p *Plan) levelZeroFile(req Request) string {
 	return b.String()
 }
 
+// levelZeroCommit returns what a build without instructions stamps its program with: as go build does it, what is known of
+// the commit, and nothing if GOFLAGS says so.
+func (r Request) levelZeroCommit(wide Wide) (*commit.Commit, error) {
+	words, err := gowords.Quoted(r.BuildArgs["GOFLAGS"])
+	if err != nil {
+		return nil, nil // which is told with the other flags
+	}
+	flag := vcsFlag(words)
+	if flag == "false" {
+		return nil, nil
+	}
+	c, err := r.commit()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("which commit is built: %w", err)
+	case c == nil && flag == "true" && !r.Describe:
+		return nil, fmt.Errorf("GOFLAGS has -buildvcs: %s, or leave it out", unknownCommit)
+	case c != nil && len(wide.Outside) > 0:
+		c.Inner = true // the root of what is mounted isn't the repository's
+	}
+	return c, nil
+}
+
+// stamp has a package stamped with what is known of a commit. What is linked is compiled in a step of its own, which the
+// commit isn't in the key of.
+func (p *Plan) stamp(req Request, pkg *Package, c *commit.Commit) {
+	pkg.Commit, pkg.Slice = c, p.repository(req.Tree, pkg.Slice, "source-"+pkg.Stage)
+	if pkg.Deps == nil || !pkg.Deps.CacheProg() {
+		return
+	}
+	args, _ := compileArgs(append(slices.Clone(p.Flags), pkg.Dir))
+	flags, _ := compileArgs(strings.Fields(req.BuildArgs["GOFLAGS"]))
+	pkg.Compiled = &Compile{Context: ContextPrefix + "compiled-" + pkg.Stage, For: pkg.Deps.For, Deps: pkg.Deps, Args: args}
+	if len(flags) > 0 {
+		pkg.Compiled.Env = []string{"GOFLAGS=-mod=readonly " + strings.Join(flags, " ")}
+	}
+	p.Compiled = append(p.Compiled, pkg.Compiled)
+}
+
 // levelZeroFlags returns the flags of go build that a file without instructions stands for, but for what GOFLAGS says
 // itself: flags given to go would outdo it.
-func levelZeroFlags(goflags string) (flags []string, err error) {
+func levelZeroFlags(goflags string, stamped bool) (flags []string, err error) {
 	words, err := gowords.Quoted(goflags)
 	if err != nil {
 		return nil, fmt.Errorf("GOFLAGS=%s: %w", goflags, err)
-	}
-	if asksVCS(words) {
-		return nil, errors.New("GOFLAGS has -buildvcs, and a build without instructions stamps no commit: write a Dockerfile with FROM go and GO build -buildvcs, or leave it out")
 	}
 	given := map[string]bool{}
 	for _, word := range words {
@@ -52,7 +90,7 @@ func levelZeroFlags(goflags string) (flags []string, err error) {
 	if !given["trimpath"] {
 		flags = append(flags, "-trimpath")
 	}
-	flags = append(flags, "-buildvcs=false")
+	flags = append(flags, "-buildvcs="+strconv.FormatBool(stamped))
 	if !given["ldflags"] {
 		flags = append(flags, "-ldflags=-s -w")
 	}

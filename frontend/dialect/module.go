@@ -39,21 +39,28 @@ const maxNamed = 8
 
 // noRootModule says which folders could be the build context in place of one that has no module at its root.
 func (r Request) noRootModule() error {
-	dirs, _ := findModules(r.Tree) // those that could be found
-	if len(dirs) == 0 || r.Hidden != nil && r.Hidden("go.mod") {
+	others := OtherContexts(r.Tree, r.Again)
+	if others == "" || r.Hidden != nil && r.Hidden("go.mod") {
 		return ErrNoModule
 	}
+	return fmt.Errorf("%w: %s", errNoRootModule, others)
+}
+
+// OtherContexts lists the folders of a tree that have a module, as again writes them if it isn't nil. It is "" if there
+// are none.
+func OtherContexts(tree fs.FS, again func(folder string) string) string {
+	dirs, _ := findModules(tree) // those that could be found
 	var list []string
 	for _, dir := range dirs[:min(len(dirs), maxNamed)] {
-		if r.Again != nil {
-			dir = r.Again(dir)
+		if again != nil {
+			dir = again(dir)
 		}
 		list = append(list, dir)
 	}
 	if len(dirs) > maxNamed {
 		list = append(list, fmt.Sprintf("one of %d more", len(dirs)-maxNamed))
 	}
-	return fmt.Errorf("%w: %s", errNoRootModule, strings.Join(list, ", or "))
+	return strings.Join(list, ", or ")
 }
 
 // errNoRootModule is ErrNoModule of a tree that has modules in folders of it.

@@ -230,7 +230,11 @@ func (p *Plan) levelZero(req Request) error {
 			p.Env = append(p.Env, name+"="+v)
 		}
 	}
-	if p.Flags, err = levelZeroFlags(req.BuildArgs["GOFLAGS"]); err != nil {
+	stamped, err := req.levelZeroCommit(wide)
+	if err != nil {
+		return err
+	}
+	if p.Flags, err = levelZeroFlags(req.BuildArgs["GOFLAGS"], stamped != nil); err != nil {
 		return err
 	}
 	sources, err := ModuleSources(req)
@@ -252,6 +256,11 @@ func (p *Plan) levelZero(req Request) error {
 	if req.File.slice {
 		if err := p.slicePackages(req, mod); err != nil {
 			return err
+		}
+	}
+	for i := range p.Packages {
+		if stamped != nil {
+			p.stamp(req, &p.Packages[i], stamped)
 		}
 	}
 	w := &planner{Request: req, plan: p}

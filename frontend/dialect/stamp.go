@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"fmt"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,21 +25,30 @@ func (w *planner) stampLine(s *scope, g *goLine) (*commit.Commit, error) {
 	if g.from != "" {
 		return nil, fail("what is known of a commit is of the build context, and --from=" + g.from + " has other sources: set a variable with -ldflags=-X instead")
 	}
-	var c commit.Commit
-	known := false
-	if w.Commit != nil {
-		var err error
-		if c, known, err = w.Commit(); err != nil {
-			return nil, parser.WithLocation(fmt.Errorf("GO %s -buildvcs: %w", g.words[0], err), g.node.Location())
-		}
+	c, err := w.commit()
+	if err != nil {
+		return nil, parser.WithLocation(fmt.Errorf("GO %s -buildvcs: %w", g.words[0], err), g.node.Location())
 	}
-	if !known && w.Describe {
+	if c == nil && !w.Describe {
+		return nil, fail(unknownCommit)
+	}
+	return c, nil
+}
+
+const unknownCommit = "which commit is built isn't known: build a folder of a git working tree that has a commit, with git on PATH (and BUILDX_GIT_INFO not false), or a git URL"
+
+// commit returns what is known of the commit that is built, or nil.
+func (r Request) commit() (*commit.Commit, error) {
+	if r.Commit == nil {
 		return nil, nil
 	}
-	if !known {
-		return nil, fail("which commit is built isn't known: build a folder of a git working tree that has a commit, with git on PATH (and BUILDX_GIT_INFO not false), or a git URL")
+	c, known, err := r.Commit()
+	if err != nil || !known {
+		return nil, err
 	}
-	c.SetTime(w.BuildArgs["SOURCE_DATE_EPOCH"])
+	if c.Time == 0 {
+		c.SetTime(r.BuildArgs["SOURCE_DATE_EPOCH"])
+	}
 	return &c, nil
 }
 
@@ -48,29 +58,39 @@ func (w *planner) wantsVCS(s *scope, g *goLine) bool {
 	return asksVCS(slices.Concat(strings.Fields(s.env["GOFLAGS"]), strings.Fields(w.BuildArgs["GOFLAGS"]), w.expandKnown(s, g.words[1:])))
 }
 
-// asksVCS reports whether flags of the go command have -buildvcs or -buildvcs=true; the last of them counts.
-func asksVCS(words []string) (wants bool) {
+// asksVCS reports whether flags of the go command have -buildvcs or -buildvcs=true.
+func asksVCS(words []string) bool { return vcsFlag(words) == "true" }
+
+// vcsFlag returns what flags of the go command say of -buildvcs: true, false or auto, which is go's own default. The last
+// of them counts.
+func vcsFlag(words []string) string {
+	flag := "auto"
 	for _, word := range words {
 		name, value, _ := strings.Cut(strings.TrimPrefix(word, "-"), "=")
 		if name != "-buildvcs" && name != "buildvcs" || !strings.HasPrefix(word, "-") {
 			continue
 		}
 		on, err := strconv.ParseBool(value)
-		wants = value == "" || err == nil && on
+		switch flag = strconv.FormatBool(on); {
+		case value == "":
+			flag = "true"
+		case err != nil:
+			flag = "auto"
+		}
 	}
-	return wants
+	return flag
 }
 
 // repository makes of a slice, or of the whole context if that is nil, one that the go command takes for the root of a
 // working tree. The root's go.mod says what the repository's modules are called.
-func (w *planner) repository(slice *SourceSlice, line int) *SourceSlice {
+func (p *Plan) repository(tree fs.FS, slice *SourceSlice, name string) *SourceSlice {
 	if slice == nil {
-		slice = &SourceSlice{Context: fmt.Sprintf("%ssource-%d", ContextPrefix, line), Whole: true}
-		w.plan.Slices = append(w.plan.Slices, slice)
+		slice = &SourceSlice{Context: ContextPrefix + name, Whole: true}
+		p.Slices = append(p.Slices, slice)
 	}
 	slice.Repository = true
 	for platform, of := range slice.Of {
-		if exists(w.Tree, "go.mod") && !slices.Contains(of.Files, "go.mod") {
+		if exists(tree, "go.mod") && !slices.Contains(of.Files, "go.mod") {
 			of.Files = append([]string{"go.mod"}, of.Files...)
 			slice.Of[platform] = of
 		}

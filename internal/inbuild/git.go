@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// gitDir is on PATH where a step stamps: Larder's binary is there by the name of git.
+	// gitDir is on PATH where a GO line stamps: Larder's binary is there by the name of git.
 	gitDir = "/.larder/git"
 	// commitEnv has what is known of the commit, a commit.Commit as JSON, for that git.
 	commitEnv = "LARDER_COMMIT"
@@ -20,9 +20,11 @@ const (
 
 // stampEnv has the go command find Larder's git before any other.
 func stampEnv(env map[string]string, facts string) {
-	env["PATH"] = strings.TrimSuffix(gitDir+":"+env["PATH"], ":")
+	env["PATH"] = firstInPath(gitDir, env["PATH"])
 	env[commitEnv] = facts
 }
+
+func firstInPath(dir, rest string) string { return strings.TrimSuffix(dir+":"+rest, ":") }
 
 // runGit is git to the go command, which runs it in the root of the sources: see commit.Commit.Answer.
 func runGit(args []string, stdout io.Writer) error {

@@ -22,11 +22,14 @@ func (e *exitError) Error() string {
 }
 
 // runGo runs the go command with the arguments after "--" and gives all that it wrote below the folder --stamp one
-// fixed time, so that equal sources give equal layers. Its build cache is GOCACHE, below that of the folder --deps.
+// fixed time, so that equal sources give equal layers. Its build cache is GOCACHE, below those of the folders --deps. Its
+// git is the one in the folder --git, which is told of a commit by the environment: see runGit.
 func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("go")
 	stamp := flags.String("stamp", "", "folder whose files get a fixed time")
-	deps := flags.String("deps", "", "packages that are compiled already")
+	git := flags.String("git", "", "folder that has git")
+	var deps stringList
+	flags.Var(&deps, "deps", "packages that are compiled already")
 	if err := parseCommand(flags, args); err != nil {
 		return err
 	}
@@ -39,13 +42,16 @@ func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	cmd := exec.CommandContext(ctx, "go", flags.Args()...)
 	cmd.Env = append(os.Environ(), "GOFLAGS="+goflags)
+	if *git != "" {
+		cmd.Env = append(cmd.Env, "PATH="+firstInPath(*git, os.Getenv("PATH")))
+	}
 	if cache := os.Getenv("GOCACHE"); cache != "" {
-		prog, err := goCacheProg(cache, "", *deps)
+		prog, err := goCacheProg(cache, "", deps...)
 		if err != nil {
 			return err
 		}
 		cmd.Env = append(cmd.Env, "GOCACHEPROG="+prog)
-		if err := copyDeps(ctx, "go", cache, *deps); err != nil {
+		if err := copyDeps(ctx, "go", cache, deps...); err != nil {
 			return err
 		}
 	}

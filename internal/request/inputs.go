@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session/upload/uploadprovider"
 )
@@ -55,7 +56,21 @@ func FindDockerfile(dir, file string) (Dockerfile, error) {
 			return Dockerfile{Name: "Dockerfile", Data: []byte(Header)}, nil
 		}
 	}
-	return Dockerfile{}, fmt.Errorf("failed to read dockerfile: %s has neither a Dockerfile nor a go.mod: give the folder of a Go module, or a Dockerfile with -f", dir)
+	return Dockerfile{}, fmt.Errorf("failed to read dockerfile: %s %w: give the folder of a Go module, or a Dockerfile with -f", dir, errNothing)
+}
+
+var errNothing = errors.New("has neither a Dockerfile nor a go.mod")
+
+// findDockerfile is FindDockerfile in the context that is a folder. Where there
+// is nothing to build it names the folders below that have a module.
+func findDockerfile(o Options) (Dockerfile, error) {
+	df, err := FindDockerfile(o.Context, o.File)
+	if errors.Is(err, errNothing) {
+		if others := dialect.OtherContexts(os.DirFS(o.Context), o.Again); others != "" {
+			err = fmt.Errorf("failed to read dockerfile: %s %w: name the folder of a Go module: %s", o.Context, errNothing, others)
+		}
+	}
+	return df, err
 }
 
 // addInputs sets the build context and the Dockerfile.
@@ -91,7 +106,7 @@ func addDirContext(so *client.SolveOpt, o Options, h Host) error {
 	if o.File == "-" {
 		return addStdinDockerfile(so, h.Stdin)
 	}
-	df, err := FindDockerfile(o.Context, o.File)
+	df, err := findDockerfile(o)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,8 @@ type Options struct {
 	AddHosts      []string // HOST:IP or HOST=IP
 	Network       string
 	Call          string
+
+	Again func(folder string) string // the command, for another folder of Context; nil if it isn't known
 }
 
 // Host is what a request takes from the machine beside the flags. The command

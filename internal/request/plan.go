@@ -73,7 +73,7 @@ func readDockerfile(o Options, h Host) (df Dockerfile, err error) {
 		data, err := io.ReadAll(io.LimitReader(h.Stdin, maxDockerfile))
 		return Dockerfile{Name: "Dockerfile", Data: data}, err
 	}
-	if df, err = FindDockerfile(o.Context, o.File); err != nil || df.Dir == "" {
+	if df, err = findDockerfile(o); err != nil || df.Dir == "" {
 		return df, err
 	}
 	if df.Data, err = os.ReadFile(filepath.Join(df.Dir, df.Name)); err != nil {

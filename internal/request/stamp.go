@@ -11,13 +11,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/client"
 	"golang.org/x/mod/semver"
 )
 
 // stamps reports whether a build may stamp what is known of the commit, which
-// takes git a while to find out: its Dockerfile, or GOFLAGS, has -buildvcs.
+// takes git a while to find out: its Dockerfile, or GOFLAGS, has -buildvcs, or
+// the file has no instructions, which stamps as go build does.
 func stamps(so client.SolveOpt) bool {
 	const flag = "buildvcs"
 	if strings.Contains(so.FrontendAttrs["build-arg:GOFLAGS"], flag) {
@@ -33,7 +35,7 @@ func stamps(so client.SolveOpt) bool {
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxDockerfile))
-	return err == nil && strings.Contains(string(text), flag)
+	return err == nil && (strings.Contains(string(text), flag) || dialect.Parse("", text).HeaderOnly())
 }
 
 // stampFacts returns what package commit reads of the git working tree that dir

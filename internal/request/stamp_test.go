@@ -59,9 +59,11 @@ func TestStamps(t *testing.T) {
 		want          bool
 	}{
 		{"", "GO build .\n", false},
-		{"-tags=x", "", false},
+		{"-tags=x", "FROM x\n", false},
 		{"-buildvcs=true", "", true},
 		{"", "FROM go\nGO build -buildvcs .\n", true},
+		{"", "# syntax=ghcr.io/larder-build/larder:1\n", true},
+		{"-buildvcs=false", "", true}, // which costs no more than a moment
 	} {
 		so := client.SolveOpt{FrontendAttrs: map[string]string{"build-arg:GOFLAGS": tt.goflags, "filename": "f"}, LocalMounts: local(tt.text)}
 		require.Equal(t, tt.want, stamps(so), tt)
