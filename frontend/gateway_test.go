@@ -107,6 +107,7 @@ target "app" {
 	require.Contains(t, g.buildx("build", "--call", "targets", "--build-arg", arg, g.context), "app")
 	require.Contains(t, g.buildx("build", "--call", "check", "--build-arg", arg, g.context), "no warnings")
 	outsideModule(g)
+	levelZeroStamps(g)
 }
 
 // What a replace line puts in the place of a module comes by a named context, through buildx and bake as through larder.

@@ -3,7 +3,6 @@
 package frontend_test
 
 import (
-	"debug/buildinfo"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -35,16 +34,6 @@ func stamped(g *gateway, line string) *testkit.Repo {
 	repo := testkit.NewRepo(g.t, dir)
 	repo.Commit(nil, "v1.2.0")
 	return repo
-}
-
-// larder builds by the command, which tells all of the commit, and returns the binary and the log.
-func (g *gateway) larderBuild(args ...string) (bin, log string) {
-	out := g.t.TempDir()
-	cmd := exec.CommandContext(g.t.Context(), testkit.Larder(g.t, "larder"), append([]string{"build", "--builder", g.addr, "--progress=plain", "-o", out}, append(args, g.context)...)...)
-	cmd.Env = append(os.Environ(), "GOPROXY="+g.proxy)
-	text, err := cmd.CombinedOutput()
-	require.NoError(g.t, err, "%s", text)
-	return filepath.Join(out, "app"), string(text)
 }
 
 // compiles returns the packages of the module that a log says are compiled.
@@ -93,33 +82,33 @@ func stamps(g *gateway) {
 // that of the step that links.
 func stampsCommits(g *gateway) {
 	repo := stamped(g, stampVCS)
-	bin, log := g.larderBuild()
+	root, log := g.larderBuild()
 	require.Subset(g.t, []string{stepStd, stepDeps, stepCompile, "GO " + stampVCS}, ran(log))
 	require.Equal(g.t, []string{"example.com/stamped"}, compiles(log), "go has the commit in the main package, too")
-	host := hostBuild(g)
+	host := hostBuild(g, ".")
 	require.Equal(g.t, "v1.2.0", host.Main.Version)
-	require.Equal(g.t, host, buildInfo(g.t, bin))
+	require.Equal(g.t, host, buildInfo(g.t, filepath.Join(root, "app")))
 	tagged := host
 
 	repo.CommitIndex()
-	bin, log = g.larderBuild()
+	root, log = g.larderBuild()
 	require.Equal(g.t, []string{"GO " + stampVCS}, ran(log), "a new commit")
-	host = hostBuild(g)
+	host = hostBuild(g, ".")
 	require.Contains(g.t, host.Main.Version, "v1.2.1-0.")
-	require.Equal(g.t, host, buildInfo(g.t, bin))
+	require.Equal(g.t, host, buildInfo(g.t, filepath.Join(root, "app")))
 
 	g.add("untracked", "")
-	bin, log = g.larderBuild()
+	root, log = g.larderBuild()
 	require.Equal(g.t, []string{"GO " + stampVCS}, ran(log), "an edit of what isn't compiled")
-	host = hostBuild(g)
+	host = hostBuild(g, ".")
 	require.Contains(g.t, host.Main.Version, "+dirty")
-	require.Equal(g.t, host, buildInfo(g.t, bin))
+	require.Equal(g.t, host, buildInfo(g.t, filepath.Join(root, "app")))
 	require.NoError(g.t, os.Remove(filepath.Join(g.context, "untracked")))
 
 	g.add("Dockerfile", strings.Replace(read(g.t, g.context, "Dockerfile"), "\n", "\n# larder:slice=off\n", 1))
 	repo.Commit(nil)
-	bin, _ = g.larderBuild()
-	require.Equal(g.t, hostBuild(g), buildInfo(g.t, bin), "given the whole context, without its .git")
+	root, _ = g.larderBuild()
+	require.Equal(g.t, hostBuild(g, "."), buildInfo(g.t, filepath.Join(root, "app")), "given the whole context, without its .git")
 
 	docker := g.t.TempDir()
 	g.buildx("build", "--build-arg", "GOPROXY="+g.proxy, "--output", docker, g.context)
@@ -137,32 +126,12 @@ func stampsCommits(g *gateway) {
 
 	web := httptest.NewServer(testkit.GitHandler(g.t, filepath.Dir(g.context)))
 	g.t.Cleanup(web.Close)
-	root, _ := g.export("--opt", "context="+web.URL+"/"+filepath.Base(g.context)+"/.git#v1.2.0")
+	root, _ = g.export("--opt", "context="+web.URL+"/"+filepath.Base(g.context)+"/.git#v1.2.0")
 	require.Equal(g.t, tagged, buildInfo(g.t, filepath.Join(root, "app")), "a git URL")
 
 	log = g.fails()
 	require.Contains(g.t, log, ">>> GO "+stampVCS)
 	require.Contains(g.t, log, "GO build -buildvcs: which commit is built isn't known: build a folder of a git working tree")
-}
-
-// hostBuild returns what go stamps where the repository is.
-func hostBuild(g *gateway) *debug.BuildInfo {
-	bin := filepath.Join(g.t.TempDir(), "app")
-	cmd := exec.CommandContext(g.t.Context(), "go", "build", "-trimpath", "-buildvcs", "-o", bin, ".")
-	cmd.Dir = g.context
-	// A module cache of its own, since go keeps there which version a commit is.
-	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=local", "GOPROXY="+g.proxy, "GOMODCACHE="+g.t.TempDir(), "GOSUMDB=off", "GOFLAGS=-modcacherw", "CGO_ENABLED=0")
-	out, err := cmd.CombinedOutput()
-	require.NoError(g.t, err, "%s", out)
-	info := buildInfo(g.t, bin)
-	info.GoVersion = toolchain // this machine's is another release
-	return info
-}
-
-func buildInfo(t *testing.T, bin string) *debug.BuildInfo {
-	info, err := buildinfo.ReadFile(bin)
-	require.NoError(t, err)
-	return info
 }
 
 func vcsOf(info *debug.BuildInfo) map[string]string {

@@ -80,6 +80,7 @@ func TestStates(t *testing.T) {
 		"seed-export":     b.ExportCache([]string{"one", "two"}, "a session"),
 		"slice-empty":     b.Slice(llb.Image("context"), goslice.Slice{}, "take none"),
 		"binary":          b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w"}, Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Deps: &folder, Seeded: &folder, Main: "x.example/api", Target: armv7, Label: "go build"}),
+		"binary-stamped":  b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=true"}, Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: b.Repository(folder), Deps: &folder, Compiled: &modules, Commit: `{"revision":"abc"}`, Main: "x.example/api", Target: armv7, Label: "go build"}),
 		"binary-vendored": b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w"}, Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Main: "x.example/api", Vendored: true, Work: "go.work", Target: Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, Label: "go build"}),
 	} {
 		t.Run(name, func(t *testing.T) {

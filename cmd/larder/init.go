@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/larder-build/larder/internal/atomicfile"
 	"github.com/larder-build/larder/internal/scaffold"
@@ -72,7 +74,7 @@ func (c *command) runInit(f *initFlags, dir string) error {
 	if err != nil {
 		return err
 	}
-	result, err := scaffold.New(root.FS(), scaffold.Options{Name: filepath.Base(abs), GOPRIVATE: c.env["GOPRIVATE"]})
+	result, err := scaffold.New(root.FS(), scaffold.Options{Name: filepath.Base(abs), GOPRIVATE: c.env["GOPRIVATE"], Progress: eachSecond(c.stderr, "reading "+dir)})
 	if err != nil {
 		return err
 	}
@@ -93,6 +95,17 @@ func (c *command) runInit(f *initFlags, dir string) error {
 		fmt.Fprintln(c.stdout, "note:", note)
 	}
 	return nil
+}
+
+// eachSecond returns what tells how far something has come, at most once in a second: what takes less tells nothing.
+func eachSecond(w io.Writer, what string) func(text string) {
+	last := time.Now()
+	return func(text string) {
+		if now := time.Now(); now.Sub(last) >= time.Second {
+			last = now
+			fmt.Fprintf(w, "%s: %s\n", what, text)
+		}
+	}
 }
 
 // describe says what was seen of a program.

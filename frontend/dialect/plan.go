@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/goslice"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 )
 
@@ -88,7 +89,8 @@ type Plan struct {
 	Dockerfile    string         `json:"dockerfile"`       // what BuildKit's converter is given
 	Syntax        string         `json:"syntax,omitempty"` // the frontend that the file names, if that is docker/dockerfile
 
-	user string // the file as the user has it
+	user string        // the file as the user has it
+	read goslice.Cache // of the tree that GO lines and main packages are compiled of
 
 	// LintError is set if there are warnings and the file asks for them to be errors.
 	LintError error `json:"-"`

@@ -97,6 +97,7 @@ func (w *planner) expandKnown(s *scope, words []string) []string {
 // slice adds a slice to the plan. What is run, is compiled for the builder.
 func (p *Plan) slice(name string, req goslice.Request, runs bool) (*SourceSlice, error) {
 	s := &SourceSlice{Context: ContextPrefix + name, Runs: runs, Of: map[string]goslice.Slice{}}
+	req.Cache = &p.read
 	for i, platform := range p.Platforms {
 		compiled := platform
 		if runs {

@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/larder-build/larder/internal/gomod"
 	"golang.org/x/mod/modfile"
@@ -36,6 +35,8 @@ type Request struct {
 	Tags         []string
 	Version      string // of the toolchain, such as go1.26.8; "" if it isn't known
 	Profile      string // of -pgo: auto (or ""), off, or a file, relative to Dir
+
+	Cache *Cache // of Tree; nil for one of this request alone
 }
 
 // A Slice is the part of a tree that a go command reads.
@@ -56,7 +57,10 @@ func whole(format string, args ...any) error { return &WholeError{fmt.Sprintf(fo
 
 // Of returns the slice that a request needs, or a WholeError.
 func Of(req Request) (Slice, error) {
-	s := &slicer{Request: req, ctxt: req.context(), listed: map[string]map[string]fs.DirEntry{},
+	if req.Cache == nil {
+		req.Cache = new(Cache)
+	}
+	s := &slicer{Request: req, ctxt: req.context(),
 		files: map[string]bool{}, globs: map[string]bool{}, imports: map[string]bool{}}
 	if err := s.readModules(); err != nil {
 		return Slice{}, err
@@ -121,8 +125,6 @@ func sorted(set map[string]bool) []string { return slices.Sorted(maps.Keys(set))
 type slicer struct {
 	Request
 	ctxt    *build.Context
-	mu      sync.Mutex                        // guards listed
-	listed  map[string]map[string]fs.DirEntry // folders that were read; nil for what is none
 	modules []local
 	ignores gomod.Ignores // folders that "..." passes over
 	mains   []string      // folders of main packages that are named
@@ -218,25 +220,7 @@ func (s *slicer) keep(names ...string) {
 }
 
 // entries reads a folder, once.
-func (s *slicer) entries(dir string) map[string]fs.DirEntry {
-	s.mu.Lock()
-	known, ok := s.listed[dir]
-	s.mu.Unlock()
-	if ok {
-		return known
-	}
-	var byName map[string]fs.DirEntry
-	if list, err := fs.ReadDir(s.Tree, dir); err == nil {
-		byName = make(map[string]fs.DirEntry, len(list))
-		for _, e := range list {
-			byName[e.Name()] = e
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.listed[dir] = byName
-	return byName
-}
+func (s *slicer) entries(dir string) map[string]fs.DirEntry { return s.Cache.entries(s.Tree, dir) }
 
 // isDir reports whether a folder is there. One behind a symbolic link is refused: the link would have to be in the slice.
 func (s *slicer) isDir(dir string) (bool, error) {

@@ -122,11 +122,7 @@ func (s *slicer) addAll(named []string) error {
 
 // addRound puts the packages of some folders into the slice, and returns what they import, each once.
 func (s *slicer) addRound(dirs []string, named bool) ([]string, error) {
-	ctxt := s.ctxt
-	if !named || !s.Tests {
-		ctxt = WithoutTests(ctxt)
-	}
-	packages, errs := ImportDirs(ctxt, dirs)
+	packages, errs := s.Cache.ImportDirs(s.ctxt, named && s.Tests, dirs)
 	seen := map[string]bool{}
 	for i, dir := range dirs {
 		if err := errs[i]; err != nil && (!noFiles(err) || !named) {

@@ -50,7 +50,7 @@ func (t *survey) needed() (files []string, known bool) {
 	known = true
 	for _, m := range t.modules {
 		slice, err := goslice.Of(goslice.Request{Tree: t, Dir: m.dir, Work: m.work, Vendored: m.vendored,
-			Patterns: []string{"./..."}, Tests: true, GOOS: "linux", GOARCH: "amd64"})
+			Patterns: []string{"./..."}, Tests: true, GOOS: "linux", GOARCH: "amd64", Cache: &t.packages})
 		known = known && err == nil
 		files, globs = append(files, slice.Files...), append(globs, slice.Globs...)
 	}
@@ -59,7 +59,7 @@ func (t *survey) needed() (files []string, known bool) {
 			globs = append(globs, path.Join(p.Dir, "kodata"))
 		}
 	}
-	m, err := patternmatcher.New(globs)
+	embedded, err := newGlobs(globs)
 	if err != nil {
 		return files, false
 	}
@@ -68,10 +68,43 @@ func (t *survey) needed() (files []string, known bool) {
 		if err != nil || p == ".git" {
 			return fs.SkipDir
 		}
-		if hit, err := m.MatchesOrParentMatches(p); err == nil && hit && !d.IsDir() {
+		if !d.IsDir() && embedded.has(p) {
 			files = append(files, p)
 		}
 		return nil
 	})
 	return files, known
+}
+
+// globs are patterns of .dockerignore's. Most of them name a folder or a file, and are looked up: to compare each file of a
+// tree with each of many patterns takes many seconds.
+type globs struct {
+	names    map[string]bool
+	patterns *patternmatcher.PatternMatcher
+}
+
+func newGlobs(list []string) (g globs, err error) {
+	g.names = map[string]bool{}
+	var patterns []string
+	for _, glob := range list {
+		if strings.ContainsAny(glob, `*?[\!`) || strings.TrimSpace(glob) != glob {
+			patterns = append(patterns, glob)
+		} else {
+			g.names[path.Clean(glob)] = true
+		}
+	}
+	slices.Sort(patterns)
+	g.patterns, err = patternmatcher.New(slices.Compact(patterns))
+	return g, err
+}
+
+// has reports whether a file, or a folder that it is in, is one of those named.
+func (g globs) has(file string) bool {
+	for p := file; p != "."; p = path.Dir(p) {
+		if g.names[p] {
+			return true
+		}
+	}
+	hit, err := g.patterns.MatchesOrParentMatches(file)
+	return hit || err != nil
 }

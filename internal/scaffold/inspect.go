@@ -1,7 +1,9 @@
 package scaffold
 
 import (
+	"bytes"
 	"go/ast"
+	"go/build"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -28,7 +30,7 @@ var cgoModules = []string{
 // inspect reads what a program is compiled of, for what it listens on and whether it needs cgo.
 func (t *survey) inspect(m *goModule, p *Program) {
 	slice, err := goslice.Of(goslice.Request{Tree: t, Dir: m.dir, Work: m.work, Vendored: m.vendored, Patterns: []string{p.Package},
-		GOOS: "linux", GOARCH: "amd64", Cgo: true})
+		GOOS: "linux", GOARCH: "amd64", Cgo: true, Cache: &t.packages})
 	if err != nil { // then its own package has to do
 		entries, _ := fs.ReadDir(t, p.Dir)
 		for _, e := range entries {
@@ -46,10 +48,14 @@ func (t *survey) inspect(m *goModule, p *Program) {
 		if path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		if dir := path.Dir(name); !slices.Contains(dirs, dir) {
+		if dir := path.Dir(name); len(dirs) == 0 || dirs[len(dirs)-1] != dir { // files are sorted, and a folder may come twice
 			dirs = append(dirs, dir)
 		}
-		t.readSource(name, p, ports)
+		facts := t.source(name)
+		p.Listens = p.Listens || facts.listens
+		for _, port := range facts.ports {
+			ports[port] = true
+		}
 	}
 	for _, dir := range dirs {
 		if p.Cgo == "" && t.needsCgo(dir) {
@@ -66,13 +72,18 @@ func (t *survey) inspect(m *goModule, p *Program) {
 
 // needsCgo reports whether a package has files with import "C", and none in their place where cgo is off.
 func (t *survey) needsCgo(dir string) bool {
-	ctxt := goslice.Context(t, "linux", "amd64")
-	off, _ := ctxt.ImportDir(dir, 0)
-	ctxt.CgoEnabled = true
-	on, err := ctxt.ImportDir(dir, 0)
-	if err != nil || len(on.CgoFiles) == 0 {
+	with, without := goslice.Context(t, "linux", "amd64"), goslice.Context(t, "linux", "amd64")
+	with.CgoEnabled = true
+	on, errs := t.packages.ImportDirs(with, false, []string{dir})
+	if errs[0] != nil || len(on[0].CgoFiles) == 0 {
 		return false
 	}
+	packages, _ := t.packages.ImportDirs(without, false, []string{dir})
+	return cgoOnly(on[0], packages[0])
+}
+
+// cgoOnly reports whether a package has nothing to take the place of its files with import "C".
+func cgoOnly(on, off *build.Package) bool {
 	return off == nil || !slices.ContainsFunc(off.GoFiles, func(f string) bool { return !slices.Contains(on.GoFiles, f) })
 }
 
@@ -88,38 +99,101 @@ var listening = map[string]bool{
 // address is an address to listen on, of all interfaces: one of a single interface is for the machine itself.
 var address = regexp.MustCompile(`^(0\.0\.0\.0|\[::\])?:([1-9][0-9]{0,4})$`)
 
-// readSource looks for calls that listen, and for addresses. What doesn't parse is the compiler's to report.
-func (t *survey) readSource(name string, p *Program, ports map[string]bool) {
+// sourceFacts are what a source file says of the program that it is compiled into.
+type sourceFacts struct {
+	listens bool
+	ports   []string
+}
+
+// source looks for calls that listen, and for addresses, once in each file. What doesn't parse is the compiler's to report.
+func (t *survey) source(name string) sourceFacts {
+	facts, known := t.facts[name]
+	if !known {
+		facts = t.readSource(name)
+		t.facts[name] = facts
+	}
+	return facts
+}
+
+func (t *survey) readSource(name string) (facts sourceFacts) {
 	if fi, err := fs.Stat(t, name); err != nil || fi.Size() > maxSource {
-		return
+		return facts
 	}
 	data, err := fs.ReadFile(t, name)
-	if err != nil {
-		return
+	if err != nil || !worthParsing(data) {
+		return facts
 	}
 	file, err := parser.ParseFile(token.NewFileSet(), name, data, parser.SkipObjectResolution)
 	if err != nil {
-		return
+		return facts
+	}
+	add := func(port string) {
+		if validPort(port) {
+			facts.ports = append(facts.ports, port)
+		}
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.SelectorExpr:
-			p.Listens = p.Listens || listening[n.Sel.Name]
+			facts.listens = facts.listens || listening[n.Sel.Name]
 		case *ast.BasicLit:
 			if m := address.FindStringSubmatch(literal(n)); m != nil {
-				add(ports, m[2])
+				add(m[2])
 			}
 		case *ast.AssignStmt: // port = "8080"
 			if name, ok := n.Lhs[0].(*ast.Ident); ok && strings.EqualFold(name.Name, "port") {
-				add(ports, literal(n.Rhs[0]))
+				add(literal(n.Rhs[0]))
 			}
 		case *ast.CallExpr: // flag.Int("port", 8080, …)
 			if len(n.Args) > 1 && strings.EqualFold(literal(n.Args[0]), "port") {
-				add(ports, literal(n.Args[1]))
+				add(literal(n.Args[1]))
 			}
 		}
 		return true
 	})
+	return facts
+}
+
+// worthParsing reports whether a source file may have anything that readSource looks for: few have, and to parse all of
+// them is most of the time that there is to lose.
+func worthParsing(data []byte) bool {
+	if bytes.Contains(data, []byte("Listen")) {
+		return true
+	}
+	for _, quote := range []string{`":`, "`:", `"0.0.0.0:`, "`0.0.0.0:", `"[::]:`, "`[::]:"} {
+		for rest := data; ; {
+			_, after, found := bytes.Cut(rest, []byte(quote))
+			if !found {
+				break
+			}
+			if len(after) > 0 && after[0] >= '1' && after[0] <= '9' {
+				return true
+			}
+			rest = after
+		}
+	}
+	for _, word := range []string{"port", "Port", "PORT"} {
+		for rest := data; ; {
+			before, after, found := bytes.Cut(rest, []byte(word))
+			if !found {
+				break
+			}
+			if !inWord(before, len(before)-1) && !inWord(after, 0) {
+				return true
+			}
+			rest = after
+		}
+	}
+	return false
+}
+
+// inWord reports whether the byte at i is of a longer word.
+func inWord(data []byte, i int) bool {
+	if i < 0 || i >= len(data) {
+		return false
+	}
+	c := data[i]
+	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
 // literal returns the text of a string or of a number, or "".
@@ -132,13 +206,6 @@ func literal(e ast.Expr) string {
 		return text
 	}
 	return lit.Value
-}
-
-// add adds a port, if it is one.
-func add(ports map[string]bool, port string) {
-	if validPort(port) {
-		ports[port] = true
-	}
 }
 
 // validPort reports whether a text is the number of a port.

@@ -166,11 +166,11 @@ func (t *survey) apply(k *koConfig) error {
 	t.platforms = k.platforms
 	found := map[string]settings{}
 	for _, b := range k.builds {
-		dir, err := t.buildDir(b)
-		if err != nil {
-			return err
+		if dir, ok := t.buildDir(b); ok {
+			found[dir] = b.settings
+		} else {
+			t.note("%s:%d: left out: there is no main package in %s: builds[].dir and main name a folder of this tree", koFile, b.line, dir)
 		}
-		found[dir] = b.settings
 	}
 	for i := range t.programs {
 		p := &t.programs[i]
@@ -191,16 +191,13 @@ func (t *survey) apply(k *koConfig) error {
 	return nil
 }
 
-// buildDir returns the folder that an entry of builds is about.
-func (t *survey) buildDir(b koBuild) (string, error) {
+// buildDir returns the folder that an entry of builds is about, and whether there is a program in it.
+func (t *survey) buildDir(b koBuild) (string, bool) {
 	dir := path.Join(b.dir, b.main)
 	if fi, err := fs.Stat(t, dir); err == nil && fi.Mode().IsRegular() {
 		dir = path.Dir(dir)
 	}
-	if !fs.ValidPath(dir) || !slices.ContainsFunc(t.programs, func(p Program) bool { return p.Dir == dir }) {
-		return "", koError(b.line, "there is no main package in %s: builds[].dir and main name a folder of this tree", dir)
-	}
-	return dir, nil
+	return dir, slices.ContainsFunc(t.programs, func(p Program) bool { return p.Dir == dir })
 }
 
 // applyEnv takes out of a build's environment what is said in another way.

@@ -8,6 +8,7 @@ package scaffold
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 )
 
 // Image is the frontend that the written Dockerfile names in its first line.
@@ -24,6 +25,8 @@ const (
 type Options struct {
 	Name      string // what the images are named after where the module path gives no name
 	GOPRIVATE string // the go command's setting: patterns of module paths that aren't public
+
+	Progress func(text string) // is told how far the reading has come, often; nil for nobody
 }
 
 // A File is one of the files, whole.
@@ -60,12 +63,15 @@ type Program struct {
 
 // New looks at a tree and writes its files. An error names the file, with its line where there is one, and says what to
 // do.
+//
+// What a tree has that can't be read, or that nothing can be made of, is left out, and a note names it.
 func New(tree fs.FS, o Options) (*Result, error) {
-	t := &survey{FS: tree}
+	t := newSurvey(tree)
+	t.progress = o.Progress
 	if err := t.look(); err != nil {
 		return nil, err
 	}
-	ko, err := readKo(tree)
+	ko, err := readKo(t)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +95,9 @@ func New(tree fs.FS, o Options) (*Result, error) {
 	}, nil
 }
 
+// note tells a thing, once.
 func (t *survey) note(format string, args ...any) {
-	t.notes = append(t.notes, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); !slices.Contains(t.notes, text) {
+		t.notes = append(t.notes, text)
+	}
 }

@@ -67,6 +67,8 @@ func TestErrors(t *testing.T) {
 		"no module":          {"-- main.go --\npackage main\n", "there is no go.mod in this folder, nor in one below it: name the folder of a Go module, or make one with 'go mod init'"},
 		"no program":         {library + "-- x.go --\npackage x\n", "there is no main package in this tree"},
 		"broken go.mod":      {"-- go.mod --\nmodule example.com/app\nrequires x\n", "go.mod:2: unknown directive: requires"},
+		"blank go.mod":       {"-- go.mod --\n\n-- main.go --\npackage main\n\nfunc main() {}\n", "there is no go.mod in this folder, nor in one below it"},
+		"no func main":       {library + "-- x.go --\npackage main\n", "there is no main package in this tree"},
 		"no module line":     {"-- go.mod --\ngo 1.26\n", "go.mod has no module line"},
 		"broken go.work":     {program + "-- go.work --\nuses x\n", "go.work:1: unknown directive: uses"},
 		"missing in go.work": {program + "-- go.work --\ngo 1.26\nuse ./x\n", "go.work:2: use ./x: there is no x/go.mod: take the line out with 'go work edit -dropuse=./x', or add the module"},
@@ -83,8 +85,6 @@ func TestErrors(t *testing.T) {
 		"builds":           {ko("builds: x\n"), ".ko.yaml:1: builds: expected a list"},
 		"flags":            {ko("builds:\n- flags: {a: b}\n"), ".ko.yaml:2: builds[0].flags: expected a list of texts"},
 		"a flag":           {ko("builds:\n- flags:\n  - [a]\n"), ".ko.yaml:3: builds[0].flags: expected a text"},
-		"main":             {ko("builds:\n- id: a\n  main: ./nope\n"), ".ko.yaml:3: there is no main package in nope"},
-		"main outside":     {ko("builds:\n- id: a\n  dir: ../x\n"), ".ko.yaml:2: there is no main package in ../x"},
 		"env":              {ko("defaultEnv:\n- A=b\n- nonsense\n"), `.ko.yaml:3: env: "nonsense": expected NAME=VALUE`},
 		"template":         {ko("defaultLdflags:\n- -X main.v={{if .Env.A}}b{{end}}\n"), ".ko.yaml:2: the template {{if .Env.A}} has no counterpart: use {{.Env.NAME}}, which becomes the build argument NAME"},
 		"open template":    {ko("defaultFlags: ['{{.Env.A']\n"), ".ko.yaml:1: \"{{.Env.A\": a {{ has no }}"},
@@ -135,14 +135,14 @@ func TestPrivate(t *testing.T) {
 		"":                          "git.example.com,lib.corp",
 		"github.com/acme,*.example": "*.example,git.example.com,github.com/acme,lib.corp",
 	} {
-		s := &survey{FS: tree(strings.Replace(require2, "\tgo.corp/x v1.0.0\n", "", 1))}
+		s := newSurvey(tree(strings.Replace(require2, "\tgo.corp/x v1.0.0\n", "", 1)))
 		require.NoError(t, s.look())
 		s.notePrivate(goprivate)
 		require.Equal(t, want, s.private)
 	}
 
 	// Many projects have a host of their own that is open to all.
-	s := &survey{FS: tree(program + "-- go.mod --\nmodule go.example.com/app\n\nrequire (\n\tgo.example.com/lib v1.0.0\n\tgo.example.com/other v1.0.0\n)\n")}
+	s := newSurvey(tree(program + "-- go.mod --\nmodule go.example.com/app\n\nrequire (\n\tgo.example.com/lib v1.0.0\n\tgo.example.com/other v1.0.0\n)\n"))
 	require.NoError(t, s.look())
 	s.notePrivate("")
 	require.Empty(t, s.private)

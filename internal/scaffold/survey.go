@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/goslice"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
@@ -16,7 +17,11 @@ import (
 
 // A survey is what was found in a tree.
 type survey struct {
-	fs.FS
+	*cachedTree
+	packages goslice.Cache
+	facts    map[string]sourceFacts // of source files
+	progress func(text string)      // may be nil
+
 	modules   []goModule
 	work      []*modfile.Replace // of go.work
 	programs  []Program
@@ -41,6 +46,10 @@ type goModule struct {
 // maxDirs bounds the folders that are looked at.
 const maxDirs = 10000
 
+func newSurvey(tree fs.FS) *survey {
+	return &survey{cachedTree: newTree(tree), facts: map[string]sourceFacts{}}
+}
+
 // look finds the modules and their main packages.
 func (t *survey) look() error {
 	dirs, work, err := t.moduleDirs()
@@ -49,7 +58,10 @@ func (t *survey) look() error {
 	}
 	for _, dir := range dirs {
 		m, err := t.readModule(dir, work)
-		if err != nil {
+		if err != nil && dir != "." && work == "" {
+			t.note("left out: %v", err) // it may be a template, or a test's
+			continue
+		} else if err != nil {
 			return err
 		}
 		if err := t.findMains(&m); err != nil {
@@ -57,8 +69,13 @@ func (t *survey) look() error {
 		}
 		t.modules = append(t.modules, m)
 	}
+	if len(t.modules) == 0 {
+		return errNoModule
+	}
 	return nil
 }
+
+var errNoModule = errors.New("there is no go.mod in this folder, nor in one below it: name the folder of a Go module, or make one with 'go mod init'")
 
 // moduleDirs returns the folders of modules, sorted, and the go.work that lists them, if one does.
 func (t *survey) moduleDirs() (dirs []string, work string, err error) {
@@ -71,14 +88,18 @@ func (t *survey) moduleDirs() (dirs []string, work string, err error) {
 		return nil, "", err
 	}
 	err = t.walk(".", func(dir string) error {
-		if t.exists(path.Join(dir, "go.mod")) {
+		name := path.Join(dir, "go.mod")
+		if !t.exists(name) {
+			return nil
+		}
+		switch data, err := fs.ReadFile(t, name); {
+		case err == nil && gomod.IsBlank(data):
+			t.note("%s says nothing: nothing is built of its folder", name)
+		default:
 			dirs = append(dirs, dir)
 		}
 		return nil
 	})
-	if err == nil && len(dirs) == 0 {
-		err = errors.New("there is no go.mod in this folder, nor in one below it: name the folder of a Go module, or make one with 'go mod init'")
-	}
 	return dirs, "", err
 }
 
@@ -113,6 +134,9 @@ func (t *survey) walk(root string, visit func(dir string) error) error {
 	return fs.WalkDir(t, root, func(p string, d fs.DirEntry, err error) error {
 		base := path.Base(p)
 		switch seen++; {
+		case errors.Is(err, fs.ErrPermission):
+			t.note("left out: %s can't be read: permission denied", p)
+			return fs.SkipDir
 		case err != nil:
 			return err
 		case !d.IsDir():
@@ -157,29 +181,63 @@ func (t *survey) readModule(dir, work string) (goModule, error) {
 
 // findMains finds the main packages of a module, and whether it has tests.
 func (t *survey) findMains(m *goModule) error {
-	with, without := goslice.Context(t, "linux", "amd64"), goslice.Context(t, "linux", "amd64")
-	with.CgoEnabled = true
-	return t.walk(m.dir, func(dir string) error {
+	var dirs []string
+	err := t.walk(m.dir, func(dir string) error {
 		if dir != m.dir && t.exists(path.Join(dir, "go.mod")) {
 			return fs.SkipDir
 		}
-		// An error other than "no Go files" is the compiler's to report.
-		p, _ := with.ImportDir(dir, 0)
-		if p == nil || p.Name == "" {
-			p, _ = without.ImportDir(dir, 0)
-		}
-		if p == nil {
-			return nil
-		}
-		m.tests = m.tests || len(p.TestGoFiles)+len(p.XTestGoFiles) > 0
-		if p.Name == "main" && len(p.GoFiles)+len(p.CgoFiles) > 0 {
-			t.programs = append(t.programs, t.program(m, dir, p))
-			if last := len(t.programs) - 1; module.CheckImportPath(t.programs[last].Import) != nil {
-				t.programs = t.programs[:last] // go can't build it
-			}
-		}
+		dirs = append(dirs, dir)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	done := 0
+	for some := range slices.Chunk(dirs, chunk) {
+		t.tell("read %d of the %d folders of %s", done, len(dirs), m.path)
+		for i, p := range t.importDirs(some) {
+			if p == nil {
+				continue
+			}
+			m.tests = m.tests || len(p.TestGoFiles)+len(p.XTestGoFiles) > 0
+			if goslice.IsProgram(t, p) {
+				t.addProgram(m, some[i], p)
+			}
+		}
+		done += len(some)
+	}
+	return nil
+}
+
+// chunk is how many folders are read between two words about it.
+const chunk = 200
+
+func (t *survey) tell(format string, args ...any) {
+	if t.progress != nil {
+		t.progress(fmt.Sprintf(format, args...))
+	}
+}
+
+// importDirs reads packages, with cgo or, where that has none, without. An error other than "no Go files" is the compiler's
+// to report.
+func (t *survey) importDirs(dirs []string) []*build.Package {
+	with, without := goslice.Context(t, "linux", "amd64"), goslice.Context(t, "linux", "amd64")
+	with.CgoEnabled = true
+	packages, _ := t.packages.ImportDirs(with, true, dirs)
+	for i, p := range packages {
+		if p == nil || p.Name == "" {
+			other, _ := t.packages.ImportDirs(without, true, dirs[i:i+1])
+			packages[i] = other[0]
+		}
+	}
+	return packages
+}
+
+func (t *survey) addProgram(m *goModule, dir string, p *build.Package) {
+	if program := t.program(m, dir, p); module.CheckImportPath(program.Import) == nil { // else go can't build it
+		t.tell("found the program %s", dir)
+		t.programs = append(t.programs, program)
+	}
 }
 
 func (t *survey) program(m *goModule, dir string, p *build.Package) Program {

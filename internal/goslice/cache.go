@@ -1,0 +1,75 @@
+package goslice
+
+import (
+	"fmt"
+	"go/build"
+	"io/fs"
+	"sync"
+)
+
+// A Cache keeps what was read of a tree, for several requests that are about that tree. Its zero value is empty.
+type Cache struct {
+	mu       sync.Mutex                        // guards the maps
+	listed   map[string]map[string]fs.DirEntry // folders; nil for what is none
+	packages map[string]*imported
+}
+
+// An imported is a package as go/build has read it.
+type imported struct {
+	once sync.Once
+	pkg  *build.Package
+	err  error
+}
+
+// entries reads a folder, once.
+func (c *Cache) entries(tree fs.FS, dir string) map[string]fs.DirEntry {
+	c.mu.Lock()
+	known, ok := c.listed[dir]
+	c.mu.Unlock()
+	if ok {
+		return known
+	}
+	var byName map[string]fs.DirEntry
+	if list, err := fs.ReadDir(tree, dir); err == nil {
+		byName = make(map[string]fs.DirEntry, len(list))
+		for _, e := range list {
+			byName[e.Name()] = e
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.listed == nil {
+		c.listed = map[string]map[string]fs.DirEntry{}
+	}
+	c.listed[dir] = byName
+	return byName
+}
+
+// ImportDirs reads the packages of some folders, as the function ImportDirs does, each once in the same way.
+func (c *Cache) ImportDirs(ctxt *build.Context, tests bool, dirs []string) ([]*build.Package, []error) {
+	if !tests {
+		ctxt = WithoutTests(ctxt)
+	}
+	way := fmt.Sprintf("%s %s %v %v %q %q ", ctxt.GOOS, ctxt.GOARCH, ctxt.CgoEnabled, tests, ctxt.BuildTags, ctxt.ReleaseTags)
+	packages, errs := make([]*build.Package, len(dirs)), make([]error, len(dirs))
+	sideBySide(len(dirs), func(i int) {
+		p := c.imported(way + dirs[i])
+		p.once.Do(func() { p.pkg, p.err = ctxt.ImportDir(dirs[i], 0) })
+		packages[i], errs[i] = p.pkg, p.err
+	})
+	return packages, errs
+}
+
+func (c *Cache) imported(key string) *imported {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.packages == nil {
+		c.packages = map[string]*imported{}
+	}
+	p := c.packages[key]
+	if p == nil {
+		p = new(imported)
+		c.packages[key] = p
+	}
+	return p
+}
