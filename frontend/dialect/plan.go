@@ -178,15 +178,18 @@ func Untouched(filename string, data []byte, syntax string, platforms []string, 
 // explain adds to an error about a file that isn't there that .dockerignore hides it.
 func (r Request) explain(err error) error {
 	var (
-		sum  *MissingSumError
-		use  *missingUseError
-		file string
+		sum   *MissingSumError
+		use   *missingUseError
+		embed *embedError
+		file  string
 	)
 	switch {
 	case errors.As(err, &sum):
 		file = path.Join(path.Dir(sum.GoMod), "go.sum")
 	case errors.As(err, &use):
 		file = path.Join(use.dir, "go.mod")
+	case errors.As(err, &embed):
+		file = embed.named()
 	case errors.Is(err, ErrNoModule):
 		file = "go.mod"
 	}
@@ -256,7 +259,7 @@ func (p *Plan) levelZero(req Request) error {
 		return err
 	}
 	if req.File.slice {
-		if err := p.slicePackages(req, mod); err != nil {
+		if err := p.slicePackages(req, mod, !describe); err != nil {
 			return err
 		}
 	}

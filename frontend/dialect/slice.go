@@ -69,7 +69,7 @@ func (w *planner) sliceLine(s *scope, g *goLine, mod Module) (*SourceSlice, erro
 		return nil, err
 	}
 	slice.flags = args.flags
-	return slice, nil
+	return slice, w.checkEmbeds(s, g, slice)
 }
 
 // expandKnown expands the variables that the step will see as they are here: none that differs by platform.
@@ -159,8 +159,8 @@ func (s *scope) goVersion() string {
 	return ""
 }
 
-// slicePackages plans the slice of each main package of a build without instructions.
-func (p *Plan) slicePackages(req Request, mod Module) error {
+// slicePackages plans the slice of each main package of a build without instructions, and whether all of them are built.
+func (p *Plan) slicePackages(req Request, mod Module, built bool) error {
 	args, why := readGoFlags(req.BuildArgs["GOFLAGS"])
 	if why != "" {
 		p.Notes = append(p.Notes, Note{Line: 1, Text: "go build is given the whole build context: " + why})
@@ -178,6 +178,9 @@ func (p *Plan) slicePackages(req Request, mod Module) error {
 			continue
 		}
 		if err != nil {
+			return err
+		}
+		if err := slice.missing(p.Platforms, p.Wide.shown, "make it before the build, or write a Dockerfile with a stage that makes it, and GO --from=STAGE"); err != nil && built {
 			return err
 		}
 		p.Packages[i].Slice = slice

@@ -45,6 +45,7 @@ type Slice struct {
 	Globs   []string // patterns, as in .dockerignore, of files and whole folders besides these: what is embedded, say; sorted
 	Imports []string // packages of other modules and of the standard library that those of the slice import, sorted
 	Profile string   // the one profile that all is compiled with, those imports too; or ""
+	Missing []Embed  // what packages of the slice embed, and the tree hasn't
 }
 
 // A WholeError says why a go command has to be given the whole tree.
@@ -81,7 +82,7 @@ func Of(req Request) (Slice, error) {
 		return Slice{}, err
 	}
 	profile, err := s.profile()
-	return Slice{Files: sorted(s.files), Globs: sorted(s.globs), Imports: sorted(s.imports), Profile: profile}, err
+	return Slice{Files: sorted(s.files), Globs: sorted(s.globs), Imports: sorted(s.imports), Profile: profile, Missing: s.missing}, err
 }
 
 // profile returns the profile that all packages are compiled with: that of -pgo, or that of the one main package that is
@@ -128,6 +129,7 @@ type slicer struct {
 	modules []local
 	ignores gomod.Ignores // folders that "..." passes over
 	mains   []string      // folders of main packages that are named
+	missing []Embed
 
 	files, globs, imports map[string]bool
 }

@@ -176,6 +176,7 @@ func (s *slicer) addFiles(p *build.Package, dir string, tests bool) error {
 	}
 	lists := [][]string{p.GoFiles, p.CgoFiles, p.SFiles, p.HFiles, p.SysoFiles, p.InvalidGoFiles}
 	embeds := p.EmbedPatterns
+	s.noteMissing(dir, p.EmbedPatterns, p.EmbedPatternPos)
 	if len(p.CgoFiles) > 0 {
 		lists = append(lists, p.CFiles, p.CXXFiles, p.MFiles, p.FFiles, p.SwigFiles, p.SwigCXXFiles)
 		s.addForeign(dir, cgoFiles)
@@ -188,6 +189,8 @@ func (s *slicer) addFiles(p *build.Package, dir string, tests bool) error {
 	if tests {
 		lists = append(lists, p.TestGoFiles, p.XTestGoFiles)
 		embeds = slices.Concat(embeds, p.TestEmbedPatterns, p.XTestEmbedPatterns)
+		s.noteMissing(dir, p.TestEmbedPatterns, p.TestEmbedPatternPos)
+		s.noteMissing(dir, p.XTestEmbedPatterns, p.XTestEmbedPatternPos)
 		s.globs[path.Join(dir, "testdata")] = true
 	}
 	for _, name := range slices.Concat(lists...) {

@@ -44,8 +44,6 @@ var goHints = []struct {
 	{regexp.MustCompile(`(?:cannot find|unable to find library) -l([^\s:]+)`),
 		"the C library $1 is not in this stage, or not for the target platform: install the package that has it; -static needs the archive lib$1.a"},
 	{regexp.MustCompile(`"pkg-config": executable file not found`), "a package asks pkg-config for the flags of a C library: install pkg-config in this stage"},
-	{regexp.MustCompile(`pattern (\S+): no matching files found`),
-		"no file of the build context is $1: see that .dockerignore doesn't leave it out"},
 	{regexp.MustCompile(`unpacking GOFIPS140=(\S+):`),
 		"the module cache is read-only: start the stage with FROM go, where $1 is in it already"},
 	{regexp.MustCompile(`inconsistent vendoring`),
