@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/solver/pb"
 )
 
@@ -20,6 +21,7 @@ type PlanOptions struct {
 	BuildPlatform string
 	BuildArgs     map[string]string
 	VCS           dialect.VCS
+	Commit        map[string]string // what is known of the commit: see commit.Parse
 	Contexts      map[string]string // named contexts, as --build-context gives them: NAME to FOLDER or URL
 
 	Again func(folder string) string // the command, for another folder of the context; nil if it isn't known
@@ -67,6 +69,10 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 			}
 		}
 		return false
+	}
+	req.Commit = func() (commit.Commit, bool, error) {
+		c, known := commit.Parse(opt.Commit)
+		return c, known, nil
 	}
 	plan, err := dialect.New(req)
 	return plan, locate(err, &pb.SourceInfo{Data: opt.Dockerfile, Filename: opt.Filename, Language: "Dockerfile"})

@@ -68,7 +68,8 @@ func (c *command) runPlan(f *planFlags) error {
 		Dockerfile: in.Dockerfile, Filename: in.Filename, Ignore: in.Ignore,
 		Target: f.Target, Platforms: in.Platforms, BuildPlatform: in.BuildPlatform,
 		BuildArgs: in.BuildArgs, Contexts: in.Contexts, Again: f.Again,
-		VCS: dialect.VCS{Source: in.VCS["source"], Revision: in.VCS["revision"], Version: in.VCS["version"]},
+		VCS:    dialect.VCS{Source: in.VCS["source"], Revision: in.VCS["revision"], Version: in.VCS["version"]},
+		Commit: in.VCS,
 	})
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,7 +23,7 @@ type Inputs struct {
 	BuildPlatform string
 	BuildArgs     map[string]string
 	Contexts      map[string]string // named contexts: a folder's path, or a URL
-	VCS           map[string]string // source, revision and version, each if it is known
+	VCS           map[string]string // source, revision and version, each if it is known, and what package commit reads if it counts
 }
 
 // PlanInputs reads what larder plan needs of the options and the machine: the
@@ -54,6 +55,9 @@ func PlanInputs(ctx context.Context, o Options, h Host) (in Inputs, err error) {
 	in.BuildPlatform = platforms.Format(builder)
 	if in.BuildArgs, err = BuildArgs(o.BuildArgs, h.Env); err != nil {
 		return in, err
+	}
+	if in.VCS != nil && mayStamp(in.BuildArgs["GOFLAGS"], string(in.Dockerfile)) {
+		maps.Copy(in.VCS, stampFacts(ctx, o.Context))
 	}
 	if in.Contexts, err = ParseContexts(o.BuildContexts); err != nil {
 		return in, err

@@ -17,25 +17,30 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// stamps reports whether a build may stamp what is known of the commit, which
-// takes git a while to find out: its Dockerfile, or GOFLAGS, has -buildvcs, or
-// the file has no instructions, which stamps as go build does.
+// stamps reports whether a build may stamp what is known of the commit: see
+// mayStamp.
 func stamps(so client.SolveOpt) bool {
-	const flag = "buildvcs"
-	if strings.Contains(so.FrontendAttrs["build-arg:GOFLAGS"], flag) {
-		return true
-	}
+	goflags := so.FrontendAttrs["build-arg:GOFLAGS"]
 	dir, ok := so.LocalMounts["dockerfile"]
 	if !ok {
-		return false
+		return strings.Contains(goflags, buildVCS)
 	}
 	f, err := dir.Open(so.FrontendAttrs["filename"])
 	if err != nil {
-		return false // the builder says what is wrong with it
+		return strings.Contains(goflags, buildVCS) // the builder says what is wrong with it
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxDockerfile))
-	return err == nil && (strings.Contains(string(text), flag) || dialect.Parse("", text).HeaderOnly())
+	return err == nil && mayStamp(goflags, string(text))
+}
+
+const buildVCS = "buildvcs"
+
+// mayStamp reports whether a commit may be stamped, which takes git a while to
+// find out about: the Dockerfile, or GOFLAGS, has -buildvcs, or the file has no
+// instructions, which stamps as go build does.
+func mayStamp(goflags, file string) bool {
+	return strings.Contains(goflags, buildVCS) || strings.Contains(file, buildVCS) || dialect.Parse("", []byte(file)).HeaderOnly()
 }
 
 // stampFacts returns what package commit reads of the git working tree that dir
