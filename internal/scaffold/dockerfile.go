@@ -1,6 +1,8 @@
 package scaffold
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -237,22 +239,51 @@ func (t *survey) writeImage(b *strings.Builder, build string, p *Program) {
 		base = "debian:" + debian + "-slim"
 	}
 	fmt.Fprintf(b, "\nFROM %s AS %s\n", base, p.Stage)
+	user := p.user
 	if base != "static" && p.settings.base == "" {
 		b.WriteString("COPY --from=roots /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/\n" +
-			"COPY --from=roots /usr/share/zoneinfo /usr/share/zoneinfo\nUSER 65532:65532\n")
+			"COPY --from=roots /usr/share/zoneinfo /usr/share/zoneinfo\n")
+		user = orElse(user, "65532:65532")
+	}
+	if user != "" {
+		fmt.Fprintf(b, "USER %s\n", user)
 	}
 	if p.Data {
-		from := path.Join(p.Dir, "kodata")
-		if to := "/var/run/ko"; plainWord.MatchString(from) {
-			fmt.Fprintf(b, "COPY %s %s\n", from, to)
-		} else {
-			fmt.Fprintf(b, "COPY [%q, %q]\n", from, to)
-		}
+		fmt.Fprintf(b, "COPY %s\n", paths(path.Join(p.Dir, "kodata"), "/var/run/ko"))
 		b.WriteString("ENV KO_DATA_PATH=/var/run/ko\n")
 	}
-	fmt.Fprintf(b, "COPY --from=%s /out/%s /usr/local/bin/%s\n", build, p.Name, p.Name)
+	place := orElse(p.place, "/usr/local/bin/"+p.Name)
+	fmt.Fprintf(b, "COPY --from=%s %s\n", build, paths("/out/"+p.Name, place))
+	for _, l := range p.labels {
+		fmt.Fprintf(b, "LABEL %s=%s\n", word{l.name}.quote(), word{l.value}.quote())
+	}
 	if len(p.Ports) > 0 {
 		fmt.Fprintf(b, "EXPOSE %s\n", strings.Join(p.Ports, " "))
 	}
-	fmt.Fprintf(b, "ENTRYPOINT [\"/usr/local/bin/%s\"]\n", p.Name)
+	if len(p.entry) == 0 && len(p.cmd) == 0 {
+		fmt.Fprintf(b, "ENTRYPOINT %s\n", words([]string{place}))
+	}
+	if len(p.entry) > 0 {
+		fmt.Fprintf(b, "ENTRYPOINT %s\n", words(p.entry))
+	}
+	if len(p.cmd) > 0 {
+		fmt.Fprintf(b, "CMD %s\n", words(p.cmd))
+	}
+}
+
+// paths writes the arguments of a COPY.
+func paths(from, to string) string {
+	if plainWord.MatchString(from) && plainWord.MatchString(to) {
+		return from + " " + to
+	}
+	return words([]string{from, to})
+}
+
+// words writes a list of words as JSON.
+func words(list []string) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(list) // a list of texts has no error
+	return strings.ReplaceAll(strings.TrimSpace(b.String()), `","`, `", "`)
 }

@@ -5,15 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/moby/buildkit/frontend/dockerfile/command"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// readExisting takes the ports from the Dockerfile that is there: those of the stage of a program's name, or of the last
-// stage if there is one program.
+// readExisting takes over what the Dockerfile that is there says of the image of each program: the last stage that starts
+// it, else the stage of its name, or the last stage if there is one program.
 func (t *survey) readExisting() error {
 	data, err := fs.ReadFile(t, Dockerfile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -25,32 +26,88 @@ func (t *survey) readExisting() error {
 	if err != nil {
 		return nil // one that is broken says nothing
 	}
-	byStage := map[string][]string{}
-	name := ""
-	for _, n := range ast.AST.Children {
-		var words []string
-		for w := n.Next; w != nil; w = w.Next {
-			words = append(words, w.Value)
-		}
-		switch strings.ToLower(n.Value) {
-		case command.From:
-			name = ""
-			if len(words) == 3 {
-				name = strings.ToLower(words[2])
-			}
-		case command.Expose:
-			byStage[name] = append(byStage[name], words...)
-		}
-	}
+	images, unread := readImages(ast)
+	own := IsGoDockerfile(data)
+	used := false
 	for i := range t.programs {
 		p := &t.programs[i]
-		ports, ok := byStage[p.Stage]
-		if !ok && len(t.programs) == 1 {
-			ports = byStage[name]
+		only := len(t.programs) == 1
+		if image := imageOf(images, p, only); image != nil {
+			t.keep(p, image, only, own)
+			used = true
 		}
-		p.addPorts(ports)
+	}
+	if used && !own {
+		for _, text := range unread {
+			t.note("%s", text)
+		}
 	}
 	return nil
+}
+
+// imageOf returns the image of a program, or nil.
+func imageOf(images []*oldImage, p *Program, only bool) *oldImage {
+	for _, image := range slices.Backward(images) {
+		if image.starts(p) {
+			return image
+		}
+	}
+	for _, image := range images {
+		if image.name == p.Stage {
+			return image
+		}
+	}
+	if only && len(images) > 0 {
+		return images[len(images)-1]
+	}
+	return nil
+}
+
+// keep takes over what an image says. What can't be is noted, but of a Dockerfile that is Larder's own already.
+func (t *survey) keep(p *Program, image *oldImage, only, own bool) {
+	p.addPorts(image.ports)
+	p.labels = image.labels
+	if words := image.user.words; len(words) == 1 && knownUser.MatchString(words[0]) {
+		p.user = words[0]
+	} else if image.user.line > 0 && !isNonroot(words) {
+		t.note("%s:%d: USER %s isn't kept: the new base has no such user, and runs as nonroot (65532)", Dockerfile, image.user.line, strings.Join(image.user.words, " "))
+	}
+	entry, cmd := image.entry.command(), image.cmd.command()
+	if at, place, ok := image.program(entry, p, only); ok {
+		if at > 0 {
+			t.note("%s:%d: ENTRYPOINT starts %s first, which the new base hasn't: it is left out", Dockerfile, image.entry.line, entry[0])
+		}
+		p.place, p.entry, p.cmd = place, started(entry[at:], place), cmd
+	} else if image.entry.line > 0 {
+		t.note("%s:%d: ENTRYPOINT isn't kept: it isn't seen to start %s", Dockerfile, image.entry.line, p.Name)
+	} else if at, place, ok := image.program(cmd, p, only); ok {
+		p.place, p.cmd = place, started(cmd[at:], place)
+	} else if image.cmd.line > 0 {
+		t.note("%s:%d: CMD isn't kept: it isn't seen to start %s", Dockerfile, image.cmd.line, p.Name)
+	}
+	if own {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(image.others)) {
+		t.note("%s:%d: %s isn't kept: write it into the stage %s if the program needs it", Dockerfile, image.others[name], name, p.Stage)
+	}
+}
+
+// knownUser are users that each base has, and numbers, which are of none.
+var knownUser = regexp.MustCompile(`^(root|nobody|\d+(:\d+)?|root:root)$`)
+
+// isNonroot reports whether a USER is the one that the new base has of itself.
+func isNonroot(words []string) bool {
+	return len(words) == 1 && (words[0] == "nonroot" || words[0] == "nonroot:nonroot")
+}
+
+// started returns a command with the whole path of its program where that was named from the working folder.
+func started(words []string, place string) []string {
+	words = slices.Clone(words)
+	if strings.Contains(words[0], "/") {
+		words[0] = place
+	}
+	return words
 }
 
 // addPorts adds ports, but for those that aren't numbers.

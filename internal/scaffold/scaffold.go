@@ -59,6 +59,12 @@ type Program struct {
 	tool    bool     // nothing that runs in a container: a generator, an example
 
 	settings settings // of .ko.yaml
+
+	// What the Dockerfile that is there says of its image.
+	user       string
+	labels     []label
+	place      string   // where the program is in it; "" for Larder's own place
+	entry, cmd []string // ENTRYPOINT and CMD; neither for the program alone
 }
 
 // New looks at a tree and writes its files. An error names the file, with its line where there is one, and says what to
