@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/larder-build/larder/internal/gomod"
@@ -46,10 +47,11 @@ func (r Request) noRootModule() error {
 	return fmt.Errorf("%w: %s", errNoRootModule, others)
 }
 
-// OtherContexts lists the folders of a tree that have a module, as again writes them if it isn't nil. It is "" if there
+// OtherContexts lists the folders below the root of a tree that have a module, as again writes them if it isn't nil. It is "" if there
 // are none.
 func OtherContexts(tree fs.FS, again func(folder string) string) string {
 	dirs, _ := findModules(tree) // those that could be found
+	dirs = slices.DeleteFunc(dirs, func(dir string) bool { return dir == "." })
 	var list []string
 	for _, dir := range dirs[:min(len(dirs), maxNamed)] {
 		if again != nil {

@@ -39,10 +39,12 @@ type programs struct {
 	tree fs.FS
 	ctxt *build.Context // of the target platform, without cgo
 	mod  Module
+
+	again func(folder string) string // see Request
 }
 
-func newPrograms(tree fs.FS, mod Module, goos, goarch string) programs {
-	return programs{tree, goslice.WithoutTests(goslice.Context(tree, goos, goarch)), mod}
+func newPrograms(req Request, mod Module, goos, goarch string) programs {
+	return programs{req.Tree, goslice.WithoutTests(goslice.Context(req.Tree, goos, goarch)), mod, req.Again}
 }
 
 // root returns the main packages of the module in the root of the tree: the one in its root and those in cmd/NAME; where
@@ -132,16 +134,25 @@ func (p programs) at(folder string) (Package, error) {
 	}
 	for above := dir; of != nil && above != of.Dir; above = path.Dir(above) {
 		if exists(p.tree, path.Join(above, "go.mod")) {
-			of = nil
+			return Package{}, p.notHere(folder, above)
 		}
 	}
 	if of == nil {
-		return Package{}, fmt.Errorf("--target %s: that folder isn't in the module at the root of the build context, nor in one that its go.work uses: name the folder that has its go.mod as the context", folder)
+		return Package{}, p.notHere(folder, "")
 	}
 	if found := p.in(*of, []string{dir}); len(found) > 0 {
 		return found[0], nil
 	}
 	return Package{}, fmt.Errorf("--target %s: there is no program in that folder: no Go files of package main with a func main for %s/%s", folder, p.ctxt.GOOS, p.ctxt.GOARCH)
+}
+
+// notHere says that a folder is of another module, which is in a folder of the tree if that is known.
+func (p programs) notHere(folder, module string) error {
+	as := "name the folder that has its go.mod as the context"
+	if module != "" && p.again != nil {
+		as += ": " + p.again(strings.TrimPrefix(p.argument(module), "./"))
+	}
+	return fmt.Errorf("--target %s: that folder isn't in the module at the root of the build context, nor in one that its go.work uses: %s", folder, as)
 }
 
 func allDirs(tree fs.FS, root string) ([]string, error) {

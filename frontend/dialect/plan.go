@@ -224,7 +224,7 @@ func (p *Plan) levelZero(req Request) error {
 	if req.exports() {
 		target, describe = "", true
 	}
-	if p.Packages, err = newPrograms(req.Tree, mod, goos, goarch).pick(target, describe); err != nil {
+	if p.Packages, err = newPrograms(req, mod, goos, goarch).pick(target, describe); err != nil {
 		return err
 	}
 	p.Static = true

@@ -34,7 +34,7 @@ func (p programs) pick(target string, describe bool) ([]Package, error) {
 	p.nameStages(mains)
 	switch {
 	case len(mains) == 0:
-		return nil, errors.New("there is no main package in the module: Larder makes an image of the package main in the module's root, or of cmd/NAME; for a library, write a Dockerfile that says what to build")
+		return nil, p.noProgram()
 	case target == "" && len(mains) > 1 && !describe:
 		return nil, fmt.Errorf("there are several main packages: pick one with --target %s", p.names(mains))
 	case target != "" && !folder:
@@ -50,6 +50,15 @@ func (p programs) pick(target string, describe bool) ([]Package, error) {
 		return append(slices.Delete(mains, picked, picked+1), one), nil
 	}
 	return mains[picked : picked+1], nil
+}
+
+// noProgram says that a module has none, and which other modules there are below it.
+func (p programs) noProgram() error {
+	err := errors.New("there is no main package in the module: Larder makes an image of the package main in the module's root, or of cmd/NAME; for a library, write a Dockerfile that says what to build")
+	if others := OtherContexts(p.tree, p.again); others != "" && p.mod.Dir == "." {
+		return fmt.Errorf("%w; or name the folder of another module as the context: %s", err, others)
+	}
+	return err
 }
 
 // pickFolder finds the package in a folder, and adds it if it isn't among those that are known.
