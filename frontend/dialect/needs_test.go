@@ -17,6 +17,7 @@ func TestReadNeeds(t *testing.T) {
 	add("web/private/tools/go.mod", "nonsense")
 	add("web/vendor/x.example/y/go.mod", "nonsense")
 	add("web/testdata/go.mod", "nonsense")
+	add("web/front/go.mod", "// No Go in here.\n") // which keeps the folder out of the module above
 	add("_old/go.mod", "nonsense")
 	add("Dockerfile", `# syntax=registry.internal/larder:1
 ARG BASE=alpine

@@ -259,3 +259,11 @@ func TestParseAge(t *testing.T) {
 		require.ErrorContains(t, err, "as 2y or 90d", text)
 	}
 }
+
+// A go.mod that says nothing keeps its folder out of the module above, and is no module.
+func TestBlankGoMod(t *testing.T) {
+	w := newWorld(t)
+	w.tree("t", "-- go.mod --\nmodule example.com/a\n\ngo 1.26\n-- web/go.mod --\n\n")
+	_, err := Run(t.Context(), w.options)
+	require.NoError(t, err)
+}
