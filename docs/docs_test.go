@@ -113,6 +113,7 @@ func newWorld(t *testing.T) *world {
 	text, err := os.ReadFile(filepath.Join(examples, "hello", "Dockerfile"))
 	require.NoError(t, err)
 	w.write("examples/hello/Dockerfile", string(text))
+	testkit.NewRepo(t, w.dir).Commit(nil) // readers have a clone, of which a build stamps the commit
 
 	tools := t.TempDir()
 	docker := strings.NewReplacer("@PROXY", w.proxy, "BUILDX", testkit.Tool(t, "buildx")).Replace(docker)

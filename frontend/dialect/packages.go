@@ -18,7 +18,7 @@ import (
 type Package struct {
 	Name  string `json:"name"`  // the binary's name, as the go command would call it
 	Dir   string `json:"dir"`   // as an argument of go build: . or ./cmd/api
-	Stage string `json:"stage"` // the stage that holds its image, for --target
+	Stage string `json:"stage"` // the stage that holds its image
 
 	// Slice is what of the build context it is compiled of; nil for all of it.
 	Slice *SourceSlice `json:"-"`
@@ -29,6 +29,7 @@ type Package struct {
 	Commit   *commit.Commit `json:"-"`
 
 	module string // the folder of its module
+	target string // what --target takes for it
 }
 
 // maxDirs bounds the folders that are looked at for main packages.
@@ -49,21 +50,22 @@ func newPrograms(req Request, mod Module, goos, goarch string) programs {
 
 // root returns the main packages of the module in the root of the tree: the one in its root and those in cmd/NAME; where
 // there are none, any in the module. A workspace may have no module there.
-func (p programs) root() ([]Package, error) { return p.of(p.isRoot) }
+func (p programs) root() ([]Package, error) { return p.of(p.isRoot, true) }
 
-// others returns those of the other modules of the workspace, found in the same way.
-func (p programs) others() ([]Package, error) {
-	return p.of(func(m Member) bool { return !p.isRoot(m) })
+// others returns those of the other modules of the workspace, found in the same way or, to read less, without looking
+// anywhere in a module.
+func (p programs) others(anywhere bool) ([]Package, error) {
+	return p.of(func(m Member) bool { return !p.isRoot(m) }, anywhere)
 }
 
 func (p programs) isRoot(m Member) bool { return m.Dir == p.mod.Dir }
 
-func (p programs) of(wanted func(Member) bool) (mains []Package, err error) {
+func (p programs) of(wanted func(Member) bool, anywhere bool) (mains []Package, err error) {
 	for _, m := range p.mod.Members {
 		if !wanted(m) {
 			continue
 		}
-		found, err := p.ofMember(m)
+		found, err := p.ofMember(m, anywhere)
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +75,7 @@ func (p programs) of(wanted func(Member) bool) (mains []Package, err error) {
 	return mains, nil
 }
 
-func (p programs) ofMember(m Member) ([]Package, error) {
+func (p programs) ofMember(m Member, anywhere bool) ([]Package, error) {
 	dirs, cmd := []string{m.Dir}, path.Join(m.Dir, "cmd")
 	entries, err := fs.ReadDir(p.tree, cmd)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -85,7 +87,7 @@ func (p programs) ofMember(m Member) ([]Package, error) {
 		}
 	}
 	mains := p.in(m, dirs)
-	if len(mains) == 0 {
+	if len(mains) == 0 && anywhere {
 		if dirs, err = allDirs(p.tree, m.Dir); err != nil {
 			return nil, err
 		}

@@ -13,18 +13,11 @@ import (
 // Dockerfile's last stage is the one that is built when none is named. A request that only asks what there is gets all.
 // A target is the name of a program, or its folder.
 func (p programs) pick(target string, describe bool) ([]Package, error) {
-	mains, err := p.root()
+	folder := target == "." || strings.Contains(target, "/")
+	mains, err := p.candidates(target, folder, describe)
 	if err != nil {
 		return nil, err
 	}
-	if len(mains) != 1 || target != "" || describe {
-		others, err := p.others()
-		if err != nil {
-			return nil, err
-		}
-		mains = append(mains, others...)
-	}
-	folder := target == "." || strings.Contains(target, "/")
 	picked := -1
 	if folder {
 		if mains, picked, err = p.pickFolder(mains, target); err != nil {
@@ -52,6 +45,26 @@ func (p programs) pick(target string, describe bool) ([]Package, error) {
 	return mains[picked : picked+1], nil
 }
 
+// candidates returns the packages among which there is to pick, with those of other modules than the root's only where they
+// may be meant: to look for them takes a while.
+func (p programs) candidates(target string, folder, describe bool) ([]Package, error) {
+	mains, err := p.root()
+	called := func(q Package) bool { return strings.EqualFold(q.Name, target) }
+	switch {
+	case err != nil:
+		return nil, err
+	case describe:
+	case folder, target == "" && len(mains) == 1, target != "" && slices.ContainsFunc(mains, called):
+		return mains, nil
+	case target != "":
+		if others, err := p.others(false); err != nil || slices.ContainsFunc(others, called) {
+			return append(mains, others...), err
+		}
+	}
+	others, err := p.others(true)
+	return append(mains, others...), err
+}
+
 // noProgram says that a module has none, and which other modules there are below it.
 func (p programs) noProgram() error {
 	err := errors.New("there is no main package in the module: Larder makes an image of the package main in the module's root, or of cmd/NAME; for a library, write a Dockerfile that says what to build")
@@ -70,6 +83,7 @@ func (p programs) pickFolder(mains []Package, folder string) ([]Package, int, er
 	if i := slices.IndexFunc(mains, func(q Package) bool { return q.Dir == pkg.Dir }); i >= 0 {
 		return mains, i, nil
 	}
+	pkg.target = pkg.Dir // its name may be another's, of those that weren't looked for
 	return append(mains, pkg), len(mains), nil
 }
 
@@ -120,6 +134,12 @@ func (p programs) nameStages(mains []Package) {
 			pkg.Stage = stage
 			used[stage] = true
 		}
+		if pkg := &mains[i]; pkg.target == "" {
+			pkg.target = pkg.Dir
+			if pkg.Stage == strings.ToLower(pkg.Name) {
+				pkg.target = pkg.Stage
+			}
+		}
 	}
 }
 
@@ -156,11 +176,7 @@ func folderStage(pkg Package) string {
 func (p programs) names(mains []Package) string {
 	var list []string
 	for _, pkg := range mains {
-		if pkg.Stage == strings.ToLower(pkg.Name) {
-			list = append(list, pkg.Stage)
-		} else {
-			list = append(list, pkg.Dir)
-		}
+		list = append(list, pkg.target)
 	}
 	return strings.Join(list, ", ")
 }

@@ -22,7 +22,7 @@ func (p *Plan) WriteText(w io.Writer) error {
 		if i == len(p.Packages)-1 && len(p.Packages) > 1 {
 			mark = ", the one that is built"
 		}
-		row("package", "%s (target %s%s)", pkg.Dir, pkg.Stage, mark)
+		row("package", "%s (target %s%s)", pkg.Dir, pkg.target, mark)
 	}
 	row("platforms", "%s, built on %s", strings.Join(p.Platforms, ", "), p.BuildPlatform)
 	for _, t := range p.Toolchains {
