@@ -186,7 +186,9 @@ func (t *survey) findMains(m *goModule) error {
 		if dir != m.dir && t.exists(path.Join(dir, "go.mod")) {
 			return fs.SkipDir
 		}
-		dirs = append(dirs, dir)
+		if t.hasGo(dir) {
+			dirs = append(dirs, dir)
+		}
 		return nil
 	})
 	if err != nil {
@@ -207,6 +209,12 @@ func (t *survey) findMains(m *goModule) error {
 		done += len(some)
 	}
 	return nil
+}
+
+// hasGo reports whether a folder has files that may be of a package.
+func (t *survey) hasGo(dir string) bool {
+	entries, _ := fs.ReadDir(t, dir) // what can't be read was told
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return path.Ext(e.Name()) == ".go" })
 }
 
 // chunk is how many folders are read between two words about it.
