@@ -68,12 +68,15 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if !errors.As(err, &guess) || b.offline() {
 		return res, err
 	}
-	// What Larder gives to RUN lines of its own accord can't be had. docker/dockerfile builds the file without it.
+	// What Larder gives to RUN lines of its own accord can't be had: docker/dockerfile builds the file without it.
 	if b, err = f.open(ctx, c); err != nil {
 		return nil, err
 	}
 	b.client.follows(b.src.Data, wants)
 	b.src.Warn(ctx, "Larder left all RUN lines as they are: "+guess.Error(), gateway.WarnOpts{Level: 1, SourceInfo: sourceInfo(b.src)})
+	if asks, err := file.Asks(b.request(file)); err == nil && !asks {
+		return builder.Build(ctx, b.client.untouched())
+	}
 	return b.run(ctx, file.WithoutInjection())
 }
 

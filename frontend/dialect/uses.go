@@ -95,9 +95,9 @@ func (f File) Uses(req Request) (bool, error) {
 }
 
 // Asks reports whether the file asks for something that BuildKit's frontend doesn't have: a virtual base, GO, or a mount
-// of Larder's. Such a file can't be built without Larder. An error is one of a line that is Larder's.
+// of Larder's, or has no instruction at all. Such a file can't be built without Larder. An error is one of a line that is Larder's.
 func (f File) Asks(req Request) (bool, error) {
-	if f.err != nil {
+	if f.err != nil || f.HeaderOnly() {
 		return true, f.err
 	}
 	if f.broken {
