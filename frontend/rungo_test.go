@@ -60,11 +60,12 @@ COPY --from=build /home/app/out/app /usr/local/bin/app
 // The mount of modules takes writes, and drops them: what go finds missing it fetches, a removal of the cache is no error,
 // and a network that a RUN has it keeps.
 func runWrites(g *gateway, golang string) {
+	testkit.Module{Path: "a.example/again", Version: "v1.0.0", Files: map[string]string{"main.go": "package main\n\nfunc main() {}\n"}}.Write(g.t, g.modules)
 	g.file("FROM " + golang + ` AS build
 WORKDIR /work
 COPY . .
 ENV GONOSUMDB=* GOPROXY=` + g.proxy + `
-RUN go build -o /out/app . && chmod -R u+w /go/pkg/mod/a.example && rm -rf /go/pkg/mod/a.example && go build -o /out/again . && rm -rf /go/pkg /root/.cache
+RUN go build -o /out/app . && GOBIN=/out go install a.example/again@v1.0.0 && rm -rf /go/pkg /root/.cache
 RUN go build -o /out/third . && go clean -modcache
 RUN wget -q -O /out/list ` + g.proxy + `/a.example/greet/@v/v1.2.0.info && go vet .
 FROM scratch
@@ -73,7 +74,9 @@ COPY --from=build /out/ /usr/local/bin/
 	root, log := g.export()
 	g.runApp(root)
 	require.Equal(g.t, "hello\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/third")))
-	require.Contains(g.t, log, "go: downloading a.example/greet v1.2.0", "it was removed before the second go build")
+	require.Contains(g.t, log, "go: downloading a.example/again v1.0.0", "into the mount")
+	require.NotContains(g.t, log, "go: downloading a.example/greet")
+	testkit.Run(g.t, filepath.Join(root, "usr/local/bin/again"))
 	require.Contains(g.t, read(g.t, root, "usr/local/bin/list"), "v1.2.0")
 }
 

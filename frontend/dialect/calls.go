@@ -92,9 +92,10 @@ func orWrites(kind int, writes bool) int {
 	return kind
 }
 
-// versioned reports whether an argument may name a package of a version, such as x@latest.
+// versioned reports whether an argument names a package of a version, such as x@latest. What a program puts in place of $@,
+// as xargs does, may be any package.
 func versioned(a gocalls.Word) bool {
-	return strings.Contains(a.Text, "@") && !strings.HasPrefix(a.Text, "-")
+	return strings.Contains(strings.ReplaceAll(a.Text, "$@", ""), "@") && !strings.HasPrefix(a.Text, "-")
 }
 
 func hasFlag(args []gocalls.Word, flags ...string) bool {

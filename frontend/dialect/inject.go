@@ -105,6 +105,9 @@ func (w *planner) obstacle(r *runLine) string {
 		}
 	}
 	for _, c := range r.removals(w.lex) {
+		if slices.ContainsFunc(r.calls(), func(call gocalls.Call) bool { return call.Start > c.Start }) {
+			return c.Name + " removes the module cache before go needs it again"
+		}
 		placed := false
 		if c.Bare && r.cmd.PrependShell {
 			_, _, placed = w.File.sourceAt(r, c.Start, c.Start+1)

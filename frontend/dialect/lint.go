@@ -45,7 +45,7 @@ var (
 	ruleUseless  = newRule("GoUselessCacheMount", "A cache mount on the module cache is not needed where modules are mounted", "the cache mount at %s keeps Larder's modules out: remove it, and they are mounted there")
 	ruleLeak     = newRule("GoPrivateModule", "A public proxy is told the paths and versions of what it is asked for", "%s is asked of %s, and looks private: %s: pass --build-arg GOPRIVATE=%s to take it from version control, or GONOPROXY=none if a proxy may be asked")
 	rulePort     = newRule("GoUnknownPlatform", "The go command refuses a platform that it doesn't know", "go %s is to compile for %s: %s")
-	ruleWrites   = newRule("GoModCacheWrite", "A command that resolves modules at build time needs a network and isn't checked by go.sum", "go %s writes the module cache, so this RUN is left as it is: %s")
+	ruleWrites   = newRule("GoModCacheWrite", "A command that resolves modules at build time needs a network and isn't checked by go.sum", "go %s resolves modules at build time, which needs a network: %s")
 )
 
 // startLint reads the check directive, as BuildKit's frontend does.
