@@ -7,6 +7,7 @@ import (
 
 	"github.com/larder-build/larder/internal/gocalls"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
 // stageParents returns for each stage the one that it is made of by its name, or -1.
@@ -59,8 +60,13 @@ func (w *planner) noteUnseen() {
 	})
 	parents := w.File.stageParents()
 	golang := make([]bool, len(parents))
+	args, lex := w.File.globalArgs(w.Request), shell.NewLex(w.File.escape)
 	for i, st := range w.File.stages {
-		golang[i] = isGolang(st.BaseName) || parents[i] >= 0 && golang[parents[i]]
+		base := st.BaseName
+		if word, err := lex.ProcessWordWithMatches(base, args); err == nil {
+			base = word.Result
+		}
+		golang[i] = isGolang(base) || parents[i] >= 0 && golang[parents[i]]
 		if !golang[i] {
 			continue
 		}
