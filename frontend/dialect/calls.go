@@ -75,9 +75,14 @@ func changesModule(c gocalls.Call) bool {
 	case "get", "work":
 		return true
 	case "mod":
-		return len(args) > 0 && !slices.Contains([]string{"download", "graph", "verify", "why"}, args[0].Text)
+		return len(args) > 0 && !slices.Contains([]string{"download", "graph", "verify", "why"}, args[0].Text) && !shows(args)
 	}
 	return strings.Contains(c.Env["GOFLAGS"], "-mod=mod")
+}
+
+// shows reports whether a 'go mod tidy' shows what it would change, and changes nothing.
+func shows(args []gocalls.Word) bool {
+	return args[0].Text == "tidy" && hasFlag(args[1:], "-diff")
 }
 
 // cleans reports whether a call is 'go clean' with one of some flags.
