@@ -152,8 +152,8 @@ func (w *planner) need(r *runLine, c gocalls.Call) (moduleNeed, string) {
 	if !ok {
 		return moduleNeed{}, "where its GOMODCACHE is isn't known"
 	}
-	if slices.ContainsFunc(r.mounts, func(m mount) bool { return overlaps(s.abs(m.target), target) }) {
-		return moduleNeed{}, fmt.Sprintf("it has a mount of its own at %s", target)
+	if i := slices.IndexFunc(r.mounts, func(m mount) bool { return overlaps(s.abs(m.target), target) }); i >= 0 {
+		return moduleNeed{}, fmt.Sprintf("it has a mount of its own at %s", s.abs(r.mounts[i].target))
 	}
 	if r.elsewhere = true; !c.DirKnown {
 		return moduleNeed{}, "the folder in which it calls go isn't known: " + askByName

@@ -137,8 +137,9 @@ func (w *planner) lintCacheMounts(s *scope, r *runLine) {
 		}
 	}
 	for _, target := range targets {
-		if slices.ContainsFunc(r.mounts, func(m mount) bool { return m.kind == kindCache && overlaps(s.abs(m.target), target) }) {
-			w.lintAt(ruleUseless, r.node, r.cmd.Comments(), target)
+		i := slices.IndexFunc(r.mounts, func(m mount) bool { return m.kind == kindCache && overlaps(s.abs(m.target), target) })
+		if i >= 0 {
+			w.lintAt(ruleUseless, r.node, r.cmd.Comments(), s.abs(r.mounts[i].target))
 		}
 	}
 }
