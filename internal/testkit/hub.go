@@ -3,9 +3,6 @@ package testkit
 import (
 	"fmt"
 	"testing"
-	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
 // A Hub is a network namespace that others are linked to: they reach it, and neither each other nor anything else.
@@ -42,9 +39,6 @@ func (h *Hub) Spoke(t testing.TB) *Netns {
 // Registry starts a real registry in the hub, without TLS, and returns its host and port.
 func (h *Hub) Registry(t testing.TB) string {
 	addr := hubAddr + ":5000"
-	start(t, h.Command(t, Tool(t, "registry"), "serve", registryConfig(t, addr)))
-	require.Eventually(t, func() bool {
-		return h.Command(t, "busybox", "wget", "-q", "-O", "-", "http://"+addr+"/v2/").Run() == nil
-	}, startLimit, 50*time.Millisecond, "the registry doesn't answer")
+	h.Netns.Registry(t, addr)
 	return addr
 }

@@ -4,8 +4,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // A Netns is a network namespace with a loopback interface and nothing else. A nil one stands for the machine's own.
@@ -34,4 +39,36 @@ func (ns *Netns) Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	}
 	// Not "ip netns exec": that mounts a new /sys, without the cgroups that containers need.
 	return exec.CommandContext(t.Context(), "nsenter", append([]string{"--net=/run/netns/" + ns.name, "--", name}, args...)...)
+}
+
+// Do calls f on a thread that is in the namespace. What f listens on or connects to is there, also when f is done.
+func (ns *Netns) Do(f func()) error {
+	done := make(chan error)
+	go func() {
+		// Without an unlock the thread ends with the goroutine, and no other one gets into the namespace.
+		runtime.LockOSThread()
+		err := ns.enter()
+		if err == nil {
+			f()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+func (ns *Netns) enter() error {
+	file, err := os.Open("/run/netns/" + ns.name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return os.NewSyscallError("setns", unix.Setns(int(file.Fd()), unix.CLONE_NEWNET))
+}
+
+// Registry starts a real registry in the namespace, without TLS, at an address.
+func (ns *Netns) Registry(t testing.TB, addr string) {
+	start(t, ns.Command(t, Tool(t, "registry"), "serve", registryConfig(t, addr)))
+	require.Eventually(t, func() bool {
+		return ns.Command(t, "busybox", "wget", "-q", "-O", "-", "http://"+addr+"/v2/").Run() == nil
+	}, startLimit, 50*time.Millisecond, "the registry doesn't answer")
 }
