@@ -16,10 +16,10 @@ export PATH := $(PATH):/usr/sbin:/sbin
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),$(CURDIR)/scripts/as-root.sh)
 # More flags for go test: -v, -run …
 TESTFLAGS ?=
-# What go test vets is a part of what lint vets.
-GO_TEST = go test -vet=off -timeout 20m $(if $(AS_ROOT),-exec $(AS_ROOT)) $(TESTFLAGS)
+# What go test vets is a part of what lint vets. The limit is for what hangs, on machines of any speed.
+GO_TEST = go test -vet=off -timeout 60m $(if $(AS_ROOT),-exec $(AS_ROOT)) $(TESTFLAGS)
 # The packages whose tests run builders, which use all CPUs: one after the other.
-BUILDERS := ./cmd/larder ./docs ./frontend ./internal/inbuild
+BUILDERS := ./cmd/larder ./docs ./frontend ./frontend/harm ./internal/inbuild
 
 # One go command for all: what they share is compiled once, and they are linked at the same time.
 larder:
@@ -64,7 +64,7 @@ test: test-setup lint
 # Tests that take longer than CI has: what needs C compilers or other releases of Go, the frontend's own image, builders
 # apart from each other, builds in surroundings that differ, a minute of many clients, and the commands of most documents.
 test-slow: setup setup-slow larder tools lint
-	$(GO_TEST) -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 60m $(BUILDERS) ./internal/serve
+	$(GO_TEST) -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 3h $(BUILDERS) ./internal/serve
 
 # The README's commands in a bare Debian that has nothing cached, as root and as a user with sudo.
 test-fresh: setup-fresh
