@@ -211,7 +211,7 @@ var fuzzSeeds = []string{
 	"# larder:inject=off\nFROM golang\nRUN go build\nRUN --mount=type=gomod go build\n",
 	"FROM golang AS a\nRUN go mod download\nRUN make\nFROM a\nRUN go mod download\nCOPY --from=a /go/pkg/mod /m\n",
 	"FROM go\nGO build\nFOO bar\n",
-	"FROM golang AS a\nCOPY . .\nRUN go mod download\nRUN go build -o /x . && rm -rf /go/pkg \\\n /root/.cache; go clean -modcache\nFROM scratch\nCOPY --from=a /x /\n",
+	"FROM golang AS a\nCOPY . .\nRUN go mod download\nRUN go build -o /x . && rm -rf /go/pkg /root/.cache; go clean -modcache\nFROM scratch\nCOPY --from=a /x /\n",
 	"FROM golang AS a\nCOPY . .\nRUN <<E\ngo build -o /x .\nrm -rf \"$GOPATH/pkg/mod\"\nE\n# larder:inject=off\nRUN go vet\nFROM scratch\nCOPY --from=a /x /\n",
 	"# larder:network=none\nFROM golang AS a\nADD https://x/y.git /w\nCOPY --from=b /w/x.txt /w\nCOPY --exclude=go.* . .\nRUN cd /w && git clone x y && go build\nONBUILD RUN go vet\nFROM a AS c\nRUN --mount=from=a,target=/m xx-go build\nFROM scratch\nCOPY --from=c / /\n",
 	"FROM go\nGO build \\\n  ./...\nCOPY x\n",

@@ -110,10 +110,10 @@ func (w *planner) obstacle(r *runLine) string {
 		}
 		placed := false
 		if c.Bare && r.cmd.PrependShell {
-			_, _, placed = w.File.sourceAt(r, c.Start, c.Start+1)
+			_, _, placed = w.File.sourceAt(r, c.Start, c.End)
 		}
 		if !placed {
-			return c.Name + " removes the module cache in a place where that can't be taken out: write it as a command of its own"
+			return c.Name + " removes the module cache, and may not fail there: write it as a command of its own, on one line"
 		}
 	}
 	return ""

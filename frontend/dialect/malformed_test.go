@@ -30,7 +30,7 @@ import (
 )
 
 // hangs is far more than any file takes on any machine. It tells a slow machine from a loop.
-const hangs = 5 * time.Minute
+const hangs = 30 * time.Minute
 
 // TestMalformed runs each archive of testdata/malformed: its comment holds settings, as in TestPlan, and pieces of a
 // Dockerfile that a text can't hold; its files are the build context; and its file WANT is the error that a user sees,

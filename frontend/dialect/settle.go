@@ -230,10 +230,8 @@ func (w *planner) mountModules(r *runLine) {
 		return
 	}
 	for _, c := range r.removals(w.lex) {
-		from, _, ok := w.File.sourceAt(r, c.Start, c.Start+1)
-		_, to, also := w.File.sourceAt(r, c.End-1, c.End)
-		if ok && also {
-			r.change("a removal that may fail", edit{from, from, "{ "}, edit{to, to, " || true; }"})
+		if from, to, ok := w.File.sourceAt(r, c.Start, c.End); ok {
+			r.change("a removal that may fail", edit{from, to, "{ " + string(w.File.Data[from:to]) + " || true; }"})
 		}
 	}
 }
@@ -253,8 +251,8 @@ func (w *planner) mountCaches(r *runLine) {
 	}
 }
 
-// answerDownloads returns the edits that make each 'go mod download' succeed at once, or none if nothing else is run. It
-// fails where that can't be written.
+// answerDownloads returns the edits that make each 'go mod download' succeed at once, as arguments of the command true, or
+// none if nothing else is run. It fails where that can't be written.
 func (w *planner) answerDownloads(r *runLine) ([]edit, bool) {
 	rest := slices.ContainsFunc(r.script.Others, func(name string) bool { return !slices.Contains([]string{"set", "cd", "true", ":"}, name) })
 	if !rest && len(r.downloads) == len(r.script.Calls) && !slices.ContainsFunc(r.downloads, func(c gocalls.Call) bool { return !c.Bare }) && !slices.ContainsFunc(r.mounts, mount.keeps) {
@@ -266,7 +264,7 @@ func (w *planner) answerDownloads(r *runLine) ([]edit, bool) {
 		if !r.cmd.PrependShell || !ok {
 			return nil, false
 		}
-		edits = append(edits, edit{from, to, "true"})
+		edits = append(edits, edit{from, to, "true " + string(w.File.Data[from:to])})
 	}
 	return edits, true
 }
