@@ -22,18 +22,21 @@ const published = "ghcr.io/larder-build/larder:1"
 // build with nothing cached. Those of all others take longer, and are run by TestSlowCommands.
 var first = []string{"README.md", "docs/audit.md", "docs/command.md"}
 
-func TestCommands(t *testing.T) { runDocuments(t, first) }
+func TestCommands(t *testing.T) {
+	w := newWorld(t)
+	w.warm = true
+	w.documents(first)
+}
 
-// runDocuments runs the lines of console blocks that begin with "$ ", in order, in a copy of the examples, and wants
-// what is shown below them in the output. Replaced are: the frontend's image, by one on loopback; the module proxy, by
+// documents runs the lines of console blocks that begin with "$ ", in order, in a copy of the examples, and wants what is
+// shown below them in the output. Replaced are: the frontend's image, by one on loopback; the module proxy, by
 // one over this machine's module cache; docker, of which only "docker buildx" is used, by buildx on a BuildKit daemon;
 // and larder's builder, by that daemon: with its own, make demo builds what the README does. The Dockerfile that README.md
 // shows is in tour.Dockerfile.
-func runDocuments(t *testing.T, names []string) {
-	w := newWorld(t)
+func (w *world) documents(names []string) {
 	for _, name := range names {
-		text, err := os.ReadFile(filepath.Join(testkit.Root(t), filepath.FromSlash(name)))
-		require.NoError(t, err)
+		text, err := os.ReadFile(filepath.Join(testkit.Root(w.t), filepath.FromSlash(name)))
+		require.NoError(w.t, err)
 		for _, block := range testkit.Blocks(string(text), "dockerfile") {
 			w.write("tour.Dockerfile", block)
 		}
@@ -53,6 +56,9 @@ func (w *world) console(block string) {
 		switch {
 		case ok:
 			output = w.run(command)
+			if w.warm && strings.HasPrefix(command, "larder build ") {
+				w.keepCompiled()
+			}
 		case line == "…" || strings.Contains(line, " DONE "):
 		default:
 			line = regexp.MustCompile(`https://proxy\.golang\.org(,( then)? direct)?`).ReplaceAllLiteralString(line, w.proxy)
@@ -98,6 +104,8 @@ type world struct {
 	env   []string
 	proxy string // the module proxy in the place of proxy.golang.org
 	image string // the frontend's image in the place of the published one
+	seed  string // a folder: what was compiled, when that is kept
+	warm  bool   // the first build's is to be kept, for the next ones to take
 }
 
 func newWorld(t *testing.T) *world {
@@ -106,7 +114,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, dir: t.TempDir(),
 		proxy: testkit.ServeProxy(t, testkit.ModuleCache(t)).URL,
-		image: testkit.Registry(t) + "/larder:1",
+		image: testkit.Registry(t) + "/larder:1", seed: filepath.Join(t.TempDir(), "seed"),
 	}
 	examples := filepath.Join(testkit.Root(t), "examples")
 	require.NoError(t, os.CopyFS(filepath.Join(w.dir, "examples"), os.DirFS(examples)))
@@ -118,8 +126,10 @@ func newWorld(t *testing.T) *world {
 	tools := t.TempDir()
 	docker := strings.NewReplacer("@PROXY", w.proxy, "BUILDX", testkit.Tool(t, "buildx")).Replace(docker)
 	require.NoError(t, os.WriteFile(filepath.Join(tools, "docker"), []byte(docker), 0o755))
+	larder := strings.NewReplacer("SEED", w.seed, "LARDER", testkit.Larder(t, "larder")).Replace(larder)
+	require.NoError(t, os.WriteFile(filepath.Join(tools, "larder"), []byte(larder), 0o755))
 	w.env = append(os.Environ(),
-		"PATH="+tools+":"+filepath.Dir(testkit.Larder(t, "larder"))+":"+os.Getenv("PATH"),
+		"PATH="+tools+":"+os.Getenv("PATH"),
 		"XDG_DATA_HOME="+t.TempDir(), "DOCKER_HOST=unix:///nonexistent/docker.sock", "BUILDKIT_HOST="+addr, "GOPROXY="+w.proxy, "GOSUMDB=off",
 		"BUILDX_CONFIG="+t.TempDir(), "BUILDX_BUILDER=docs", "BUILDX_NO_DEFAULT_ATTESTATIONS=1", "BUILDKIT_PROGRESS=plain")
 	w.run("docker buildx create --name docs --driver remote " + addr)
@@ -134,6 +144,19 @@ shift
 [ "$1" = build ] && shift && set -- build --build-arg GOPROXY=@PROXY "$@"
 exec BUILDX "$@"
 `
+
+// larder is the command larder. What a build compiled that was kept, the next ones take: other platforms, other flags and
+// other sources of the modules have builds of their own, in which only the first one's packages are not compiled again.
+const larder = `#!/bin/sh
+[ "$1" = build ] && [ -e SEED ] && shift && set -- build --build-context larder-gocache=SEED "$@"
+exec LARDER "$@"
+`
+
+// keepCompiled keeps what the first build of the README compiled, as docs/how-it-works.md shows it.
+func (w *world) keepCompiled() {
+	w.warm = false
+	w.run("larder build --target larder-gocache -o " + w.seed + " examples/hello")
+}
 
 // write writes a Dockerfile, with the frontend's image replaced.
 func (w *world) write(name, text string) {

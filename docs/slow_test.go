@@ -24,5 +24,5 @@ func TestSlowCommands(t *testing.T) {
 		}
 	}
 	require.NotEmpty(t, names)
-	runDocuments(t, names)
+	newWorld(t).documents(names)
 }

@@ -203,7 +203,7 @@ func (e *example) serve(image *ociimage.Image, use func(url string)) {
 			conn.Close()
 		}
 		return err == nil
-	}, 20*time.Second, 50*time.Millisecond, "the service doesn't answer")
+	}, testkit.Patience, 50*time.Millisecond, "the service doesn't answer")
 	use("http://" + addr)
 }
 

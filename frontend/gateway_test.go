@@ -20,6 +20,7 @@ type gateway struct {
 	addr, registry, larder, proxy, state string
 	context                              string
 	modules                              string // the folder of the module proxy
+	sums                                 string // the go.sum of the module
 }
 
 func newGateway(t *testing.T) *gateway {
@@ -28,15 +29,20 @@ func newGateway(t *testing.T) *gateway {
 	folder := t.TempDir()
 	g.modules = folder
 	testkit.Toolchain(t, folder, toolchain)
-	sums := testkit.Module{Path: "a.example/greet", Version: "v1.2.0", Files: map[string]string{
+	g.sums = testkit.Module{Path: "a.example/greet", Version: "v1.2.0", Files: map[string]string{
 		"greet.go": "package greet\n\nconst Hello = \"hello\"\n",
 	}}.Write(t, folder)
 	g.proxy = testkit.ServeProxy(t, folder, testkit.ModuleCache(t)).URL
 	testkit.PushFrontend(t, g.addr, g.larder)
-	g.context = testkit.Tree(t, "-- Dockerfile --\n# syntax="+g.larder+"\n"+
-		"-- go.mod --\nmodule example.com/app\n\ngo 1.26\n\nrequire a.example/greet v1.2.0\n-- go.sum --\n"+sums+
-		"-- main.go --\npackage main\n\nimport (\n\t\"fmt\"\n\n\t\"a.example/greet\"\n)\n\nfunc main() { fmt.Println(greet.Hello) }\n")
+	g.anew()
 	return g
+}
+
+// anew has the gateway build the module in a folder of its own, with a Dockerfile that has no instructions.
+func (g *gateway) anew() {
+	g.context = testkit.Tree(g.t, "-- Dockerfile --\n# syntax="+g.larder+"\n"+
+		"-- go.mod --\nmodule example.com/app\n\ngo 1.26\n\nrequire a.example/greet v1.2.0\n-- go.sum --\n"+g.sums+
+		"-- main.go --\npackage main\n\nimport (\n\t\"fmt\"\n\n\t\"a.example/greet\"\n)\n\nfunc main() { fmt.Println(greet.Hello) }\n")
 }
 
 func (g *gateway) buildctlCommand(context string, args ...string) *exec.Cmd {
@@ -68,10 +74,9 @@ func (g *gateway) runApp(root string) {
 }
 
 // The same module by every door that has a "# syntax=" line: one image.
-func TestGateway(t *testing.T) {
-	g := newGateway(t)
-	g.createBuilder()
-	arg := "GOPROXY=" + g.proxy
+func doors(g *gateway) {
+	g.anew()
+	t, arg := g.t, "GOPROXY="+g.proxy
 
 	root := t.TempDir()
 	g.buildctl(g.context, "--opt", "build-arg:"+arg, "--output", "type=local,dest="+root)
@@ -126,8 +131,9 @@ func outsideModule(g *gateway) {
 }
 
 // The images that a gateway and a client-side build make of one module are the same.
-func TestGatewayAndClientAgree(t *testing.T) {
-	g := newGateway(t)
+func clientAgrees(g *gateway) {
+	g.anew()
+	t := g.t
 	digest := func(ref string) string {
 		return strings.TrimSpace(testkit.Run(t, testkit.Tool(t, "crane"), "digest", ref))
 	}
@@ -142,8 +148,9 @@ func TestGatewayAndClientAgree(t *testing.T) {
 }
 
 // An error shows the user's own line, and what is wrong with it.
-func TestGatewayErrorsPointAtTheLine(t *testing.T) {
-	g := newGateway(t)
+func errorsPointAtTheLine(g *gateway) {
+	g.anew()
+	t := g.t
 	require.NoError(t, os.WriteFile(filepath.Join(g.context, "Dockerfile"), []byte("# syntax="+g.larder+"\n\nFROM go:1.25 AS build\n"), 0o644))
 	out, err := g.buildctlCommand(g.context, "--opt", "build-arg:GOPROXY="+g.proxy).CombinedOutput()
 	require.Error(t, err)
@@ -158,8 +165,9 @@ func TestGatewayErrorsPointAtTheLine(t *testing.T) {
 }
 
 // A build context that is fetched, here an archive, works as a folder does.
-func TestGatewayRemoteContext(t *testing.T) {
-	g := newGateway(t)
+func remoteContext(g *gateway) {
+	g.anew()
+	t := g.t
 	served := t.TempDir()
 	archive := func(name string) string {
 		testkit.Run(t, "tar", "-C", g.context, "-cf", filepath.Join(served, name), ".")
@@ -178,8 +186,9 @@ func TestGatewayRemoteContext(t *testing.T) {
 }
 
 // A Dockerfile that asks nothing of Larder is built as docker/dockerfile builds it.
-func TestGatewayLeavesDockerfilesAlone(t *testing.T) {
-	g := newGateway(t)
+func leavesDockerfilesAlone(g *gateway) {
+	g.anew()
+	t := g.t
 	text := "FROM scratch AS base\nCOPY main.go /x\nFROM base\nLABEL a=b\n"
 	digests := map[string]bool{}
 	for _, header := range []string{"# not a header\n", "# syntax=" + g.larder + "\n"} {

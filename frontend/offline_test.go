@@ -19,10 +19,10 @@ type airGap struct {
 	args []string // that put the folders in the place of what would be fetched
 }
 
-func newAirGap(t *testing.T) *airGap {
-	g := newGateway(t)
+func newAirGap(g *gateway) *airGap {
+	g.anew()
 	alpine := g.registry + "/alpine:3"
-	testkit.PushAlpine(t, g.addr, alpine)
+	testkit.PushAlpine(g.t, g.addr, alpine)
 	a := &airGap{gateway: g}
 	a.layout("frontend", g.larder, g.larder)
 	a.layout("base", "alpine", alpine)
@@ -69,9 +69,8 @@ func (a *airGap) refuses(args []string, texts ...string) string {
 }
 
 // What LARDER_OFFLINE=1 lets be built and what it refuses, by a real builder.
-func TestOffline(t *testing.T) {
-	a := newAirGap(t)
-	a.createBuilder()
+func offline(g *gateway) {
+	a := newAirGap(g)
 	for _, test := range []struct {
 		name string
 		run  func(*airGap)
@@ -81,7 +80,7 @@ func TestOffline(t *testing.T) {
 		{"subrequests", offlineSubrequests},
 		{"source policy", offlineSourcePolicy}, {"larder build", offlineLarderBuild},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		g.t.Run(test.name, func(t *testing.T) {
 			gateway := *a.gateway
 			gateway.t, gateway.context = t, t.TempDir()
 			require.NoError(t, os.CopyFS(gateway.context, os.DirFS(a.context)))

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSlowDockerfiles is what TestGoDockerfiles leaves out: the examples, what needs C compilers, every image that
+// TestSlowDockerfiles is what TestDockerfiles leaves out: the examples, what needs C compilers, every image that
 // docs/runtime.md shows, and commits beside those that the go command stamps.
 func TestSlowDockerfiles(t *testing.T) {
 	g, golang := goGateway(t)

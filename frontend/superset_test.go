@@ -45,6 +45,7 @@ func TestSuperset(t *testing.T) {
 		all := c.variations()
 		builds += len(all)
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			for _, v := range all {
 				c.compare(t, v)
 			}

@@ -104,7 +104,7 @@ func cancelled(g *gateway) {
 	require.NotEmpty(g.t, running(g.t, "/neverends.test"))
 	require.NoError(g.t, cmd.Process.Signal(os.Interrupt))
 	require.Error(g.t, <-ended)
-	require.Eventually(g.t, func() bool { return len(running(g.t, "/neverends.test")) == 0 }, time.Minute, 20*time.Millisecond, "the test runs on")
+	require.Eventually(g.t, func() bool { return len(running(g.t, "/neverends.test")) == 0 }, testkit.Patience, 20*time.Millisecond, "the test runs on")
 }
 
 // awaited is an output that tells when it has a text. Its buffer isn't embedded: that would be read into past Write.

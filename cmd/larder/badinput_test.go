@@ -14,6 +14,7 @@ import (
 
 // Each case breaks a good world in one way. The build must fail with every text of want, and leave no output.
 func TestBadInput(t *testing.T) {
+	newWorld(t).image() // the good one: what it compiles, no build that fails compiles on the side
 	for name, tt := range map[string]struct {
 		breakIt func(w *world) (flags []string)
 		want    []string

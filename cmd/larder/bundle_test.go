@@ -183,7 +183,7 @@ func TestBundleInRegistry(t *testing.T) {
 	require.Contains(t, w.fails("bundle", "pull", "-o", filepath.Join(dir, "c"), repo+":2"), repo+":2")
 
 	builder := *w
-	builder.state, builder.env = t.TempDir(), []string{"GOPROXY=off"}
+	builder.env = []string{"GOPROXY=off"}
 	out, err := builder.build("--build-arg", "LARDER_MODULES="+repo, "-o", filepath.Join(dir, "root"))
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, out, "take modules from "+repo+":gosum-")

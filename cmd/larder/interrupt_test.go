@@ -15,23 +15,23 @@ import (
 )
 
 // Ctrl-C in the middle of a fetch stops the build and the embedded builder: no output, no mounts, and the next build
-// on the same state works.
+// on the same state works, as do those of the other tests that share it.
 func TestInterrupt(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			w := newWorld(t)
-			w.state = t.TempDir()
+			once := "GOPRIVATE=" + strings.ReplaceAll(sig.String(), " ", "-") + ".example" // what is fetched for it is in no cache
 			proxy := testkit.ServeProxy(t, w.proxy)
 			proxy.Fail(".zip", testkit.Stalled)
 			w.env = append(w.env, "GOPROXY="+proxy.URL)
 			out := filepath.Join(t.TempDir(), "image.tar")
-			cmd := w.command("build", "--builder", "embedded", "--state", w.state, "--build-context", "larder-toolchain="+w.proxy, "-o", "type=oci,dest="+out, w.context)
+			cmd := w.command("build", "--builder", "embedded", "--state", w.state, "--build-arg", once, "--build-context", "larder-toolchain="+w.proxy, "-o", "type=oci,dest="+out, w.context)
 			var text strings.Builder
 			cmd.Stdout, cmd.Stderr = &text, &text
 			require.NoError(t, cmd.Start())
 			require.Eventually(t, func() bool {
 				return strings.Contains(strings.Join(proxy.Requests(), " "), "a.example/greet/@v/v1.2.0.zip")
-			}, time.Minute, 20*time.Millisecond, "the build asked for no module")
+			}, testkit.Patience, 20*time.Millisecond, "the build asked for no module")
 			require.NoError(t, cmd.Process.Signal(sig))
 			err := cmd.Wait()
 			require.IsType(t, &exec.ExitError{}, err, "%s", &text)
@@ -41,7 +41,7 @@ func TestInterrupt(t *testing.T) {
 
 			again := *w
 			again.env = []string{"GOPROXY=file://" + w.proxy}
-			again.image()
+			again.image("--build-arg", once)
 			requireNoMounts(t, w.state)
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -67,7 +68,7 @@ func TestClaimOfKilled(t *testing.T) {
 			claims.release(id("killed"))
 		}
 		return !free
-	}, time.Minute, time.Millisecond, "it is claimed")
+	}, testkit.Patience, time.Millisecond, "it is claimed")
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())
 	require.True(t, claims.take(id("killed")))

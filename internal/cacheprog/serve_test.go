@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -322,11 +323,11 @@ func TestServeStopsWhenCancelled(t *testing.T) {
 			c := start(t, ctx, &Server{Upper: upper})
 			c.send(input)
 			begun := func() bool { return (len(leftover(t, upper)) > 0) == (input != "") }
-			require.Eventually(t, begun, time.Minute, time.Millisecond)
+			require.Eventually(t, begun, testkit.Patience, time.Millisecond)
 			cancel()
 			require.ErrorIs(t, <-c.done, context.Canceled)
 			// The reader goes on until its input is closed, which start does.
-			require.Eventually(t, func() bool { return len(leftover(t, upper)) == 0 }, time.Minute, time.Millisecond)
+			require.Eventually(t, func() bool { return len(leftover(t, upper)) == 0 }, testkit.Patience, time.Millisecond)
 		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -174,7 +174,8 @@ func TestGoLineOtherPlatformsGo(t *testing.T) {
 
 // What go prints is passed on while it runs, and an end of the build ends it.
 func TestGoLineIsCancelled(t *testing.T) {
-	src := makeTree(t, "main.go", "package main\n\nimport \"time\"\n\nfunc main() { println(\"up\"); time.Sleep(2 * time.Second) }\n")
+	// It ends when the go command that runs it has, and not before.
+	src := makeTree(t, "main.go", "package main\n\nimport (\n\t\"os\"\n\t\"time\"\n)\n\nfunc main() {\n\tparent := os.Getppid()\n\tfor println(\"up\"); os.Getppid() == parent; {\n\t\ttime.Sleep(time.Millisecond)\n\t}\n}\n")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var stderr bytes.Buffer

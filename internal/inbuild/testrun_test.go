@@ -117,9 +117,9 @@ func TestResultsWithoutTests(t *testing.T) {
 // A test that hangs is killed at its timeout, and its goroutines are shown, under record and not.
 func TestResultsOfHang(t *testing.T) {
 	src, record := makeTree(t, "y_test.go", "package y\n\nimport \"testing\"\n\nfunc TestHang(t *testing.T) { select {} }\n"), t.TempDir()
-	code, stdout, _ := goLineIn(t, src, "test -timeout=50ms .", "--record="+record)
+	code, stdout, _ := goLineIn(t, src, "test -timeout=1s .", "--record="+record)
 	require.Zero(t, code)
-	require.Contains(t, stdout, "panic: test timed out after 50ms")
+	require.Contains(t, stdout, "panic: test timed out after 1s")
 	require.Contains(t, stdout, "y.TestHang(")
 	require.Equal(t, stdout, readFile(t, record, "test.txt"))
 }

@@ -44,6 +44,9 @@ func impatient(t testing.TB, logins map[string]string, o Options) *Client {
 	return c
 }
 
+// silence is what is taken for a stall: long enough for an answer from a machine that is busy.
+const silence = 5 * time.Second
+
 // An image of one layer.
 type image struct {
 	desc  ocispec.Descriptor
@@ -140,7 +143,7 @@ func TestFetchAfterFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := impatient(t, nil, Options{})
 			if name == "stalls" || name == "answers nothing" {
-				c.Stall, c.HeadWait = time.Second, time.Second
+				c.Stall, c.HeadWait = silence, silence
 			}
 			before := p.Fetched()
 			p.Fail(f)
@@ -260,7 +263,7 @@ func TestPushAfterFaults(t *testing.T) {
 			defer p.Fail(nil)
 			c := impatient(t, nil, Options{})
 			if name == "stalls" {
-				c.Stall, c.HeadWait = time.Second, time.Second
+				c.Stall, c.HeadWait = silence, silence
 			}
 			ref := p.Host + "/team/push:" + strings.ReplaceAll(name, " ", "-")
 			img := pushImage(t, c, ref, 8<<20)

@@ -37,5 +37,5 @@ func pushWithBusybox(t testing.TB, addr, image, dockerfile string, opts ...strin
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "busybox"), data, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644))
 	Run(t, Tool(t, "buildctl"), append([]string{"--addr", addr, "build", "--frontend", "dockerfile.v0",
-		"--local", "context=" + dir, "--local", "dockerfile=" + dir, "--output", "type=image,push=true,name=" + image}, opts...)...)
+		"--local", "context=" + dir, "--local", "dockerfile=" + dir, "--output", "type=image,push=true,compression=uncompressed,name=" + image}, opts...)...)
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -100,13 +101,14 @@ func ModuleCache(t testing.TB) string {
 	return filepath.Join(strings.TrimSpace(out), "cache", "download")
 }
 
-// stop ends a process that a test started, politely, then not, and waits for it.
+// stop ends a process that a test started, politely, then not, and waits for it. The signal isn't the one of Ctrl-C: a
+// process that a script started in the background ignores that one, and so do those that it starts.
 func stop(cmd *exec.Cmd) {
 	done := make(chan struct{})
-	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	go func() { _ = cmd.Wait(); close(done) }()
-	_ = cmd.Process.Signal(os.Interrupt)
+	_ = cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-done:
 	case <-ctx.Done():
