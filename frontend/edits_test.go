@@ -17,9 +17,9 @@ import (
 // services is a tree of two services that share packages, and its Dockerfile.
 func services(g *gateway) {
 	main := func(text string) string {
-		return "package main\n\nimport (\n\t\"fmt\"\n\n\t\"a.example/greet\"\n\n\t\"example.com/services/shared\"\n)\n\nfunc main() { fmt.Println(greet.Hello, shared.Name, \"" + text + "\") }\n"
+		return "package main\n\nimport (\n\t\"fmt\"\n\n\t\"a.example/greet\"\n\n\t\"example.com/app/shared\"\n)\n\nfunc main() { fmt.Println(greet.Hello, shared.Name, \"" + text + "\") }\n"
 	}
-	g.add("services/go.mod", "module example.com/services\n\ngo 1.26\n\nrequire a.example/greet v1.2.0\n", "services/go.sum", read(g.t, g.context, "go.sum"),
+	g.add("services/go.mod", "module example.com/app\n\ngo 1.26\n\nrequire a.example/greet v1.2.0\n", "services/go.sum", read(g.t, g.context, "go.sum"),
 		"services/cmd/one/main.go", main("one"), "services/cmd/two/main.go", main("two"), "services/shared/shared.go", "package shared\n\nconst Name = \"shared\"\n",
 		"services/shared/shared_windows.go", "package shared\n", "services/shared/shared_test.go", "package shared\n\nimport \"testing\"\n\nfunc TestName(t *testing.T) {\n\tif Name == \"\" {\n\t\tt.Fatal()\n\t}\n}\n",
 		"services/shared/odd name [1].go", "package shared\n",
@@ -166,7 +166,7 @@ func shards(g *gateway) {
 	tree := *g
 	tree.context = g.t.TempDir()
 	build := func(requires, sums, imports string) (fetched, unpacked int) {
-		tree.add("go.mod", "module example.com/many\n\ngo 1.26\n\n"+requires, "go.sum", sums, "main.go", "package main\n\n"+imports+"\nfunc main() {}\n")
+		tree.add("go.mod", "module example.com/app\n\ngo 1.26\n\n"+requires, "go.sum", sums, "main.go", "package main\n\n"+imports+"\nfunc main() {}\n")
 		tree.file("FROM go AS build\nGO build -o /out/many .\nFROM scratch\nCOPY --from=build /out/many /many\n")
 		_, log := tree.export()
 		return len(done(log, `\[modules \d/\d\] fetch .*`)), len(done(log, `\[modules \d/\d\] check and unpack .*`))

@@ -18,7 +18,7 @@ func testTargets(g *gateway) {
 	sub := *g
 	sub.context = g.t.TempDir()
 	g = &sub
-	g.add("go.mod", "module example.com/lib\n\ngo 1.26\n", "README.md", "A library.\n", "sum/sum.go", "package sum\n\nfunc Of(a, b int) int { return a + b }\n",
+	g.add("go.mod", "module example.com/app\n\ngo 1.26\n", "README.md", "A library.\n", "sum/sum.go", "package sum\n\nfunc Of(a, b int) int { return a + b }\n",
 		"sum/sum_test.go", "package sum\n\nimport \"testing\"\n\nfunc TestOf(t *testing.T) {\n\tif Of(1, 2) != 3 {\n\t\tt.Fatal(\"wrong sum\")\n\t}\n}\n\nfunc FuzzOf(f *testing.F) {\n\tf.Fuzz(func(t *testing.T, a int) {\n\t\tif Of(a, 0) != a {\n\t\t\tt.Fatal(\"wrong\")\n\t\t}\n\t})\n}\n",
 		"sum/testdata/fuzz/FuzzOf/seed", "go test fuzz v1\nint(42)\n")
 	results, fail := []string{"--opt", "target=larder-test-results"}, []string{"--opt", "target=larder-test"}
@@ -29,8 +29,8 @@ func testTargets(g *gateway) {
 	require.Contains(g.t, log, "[larder-test-run 1/2] GO test ./...")
 	require.Equal(g.t, "0\n", read(g.t, root, "exit-code"))
 	xml := read(g.t, root, "junit.xml")
-	require.Contains(g.t, xml, `<testcase classname="example.com/lib/sum" name="FuzzOf/seed"`, "seeds are tests")
-	require.Contains(g.t, read(g.t, root, "cover.out"), "example.com/lib/sum/sum.go:3.23,3.39 1 1\n")
+	require.Contains(g.t, xml, `<testcase classname="example.com/app/sum" name="FuzzOf/seed"`, "seeds are tests")
+	require.Contains(g.t, read(g.t, root, "cover.out"), "example.com/app/sum/sum.go:3.23,3.39 1 1\n")
 	g.add("README.md", "Another text.\n")
 	_, log = g.export(results...)
 	require.Empty(g.t, done(log, `\[.*\] GO test.*`), "an unrelated edit runs no test, and both targets share their steps")
@@ -63,7 +63,7 @@ func hangs(g *gateway, target []string) {
 		log := g.fails(args...)
 		require.Contains(g.t, log, "panic: test timed out after 3s")
 		require.Contains(g.t, log, "sum.neverDone(")
-		require.Regexp(g.t, `FAIL\s+example.com/lib/sum`, log, "the end is shown, however much goroutines fill")
+		require.Regexp(g.t, `FAIL\s+example.com/app/sum`, log, "the end is shown, however much goroutines fill")
 	}
 }
 
@@ -88,8 +88,8 @@ func byOtherDoors(g *gateway) {
 func cancelled(g *gateway) {
 	sub := *g
 	sub.context = g.t.TempDir()
-	sub.add("go.mod", "module example.com/neverends\n\ngo 1.26\n", "hang_test.go", "package neverends\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\nfunc TestHang(t *testing.T) {\n\tos.Stdout.WriteString(\"it hangs\\n\")\n\tselect {}\n}\n")
-	sub.file("FROM go AS test\nGO test -v .\n")
+	sub.add("go.mod", "module example.com/app\n\ngo 1.26\n", "neverends/hang_test.go", "package neverends\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\nfunc TestHang(t *testing.T) {\n\tos.Stdout.WriteString(\"it hangs\\n\")\n\tselect {}\n}\n")
+	sub.file("FROM go AS test\nGO test -v ./neverends\n")
 	cmd := sub.buildctlCommand(sub.context, "--opt", "build-arg:GOPROXY="+g.proxy)
 	log := &awaited{text: "it hangs", there: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = log, log
