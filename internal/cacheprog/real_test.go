@@ -79,12 +79,9 @@ func TestGoBuild(t *testing.T) {
 	}
 	module := goModule(t, `package main
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
-func main() { fmt.Println(strings.ToUpper("tiny")) }
+func main() { println(strings.ToUpper("tiny")) }
 `)
 	build := func(s *Server) []byte {
 		t.Helper()

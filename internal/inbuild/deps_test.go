@@ -29,7 +29,7 @@ func TestDeps(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(src, name), []byte(text), 0o644))
 	}
 	write("go.mod", "module x.example/y\n\ngo 1.25\n")
-	write("imports", "fmt\nstrings\nx.example/nowhere\n")
+	write("imports", "errors\nstrings\nx.example/nowhere\n")
 	deps, bin := t.TempDir(), filepath.Join(t.TempDir(), "y")
 	t.Chdir(src)
 	t.Setenv("GOCACHE", t.TempDir())
@@ -38,7 +38,7 @@ func TestDeps(t *testing.T) {
 	require.Zero(t, code, stderr.String())
 	require.Regexp(t, `compiled \d\d+ packages`, stdout.String())
 
-	write("main.go", "package main\n\nimport (\n\t\"fmt\"\n\t\"strings\"\n)\n\nfunc main() { fmt.Println(strings.ToUpper(\"x\")) }\n")
+	write("main.go", "package main\n\nimport (\n\t\"errors\"\n\t\"strings\"\n)\n\nfunc main() { println(errors.New(strings.ToUpper(\"x\"))) }\n")
 	cache := t.TempDir()
 	t.Setenv("GOCACHE", cache)
 	before := count(t, deps)
