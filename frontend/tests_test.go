@@ -35,7 +35,7 @@ func testTargets(g *gateway) {
 	_, log = g.export(results...)
 	require.Empty(g.t, done(log, `\[.*\] GO test.*`), "an unrelated edit runs no test, and both targets share their steps")
 
-	g.file("FROM go AS build\nGO test -timeout=3s ./sum\nGO build -o /out/ ./...\nFROM static\nCOPY --from=build /out/ /\n")
+	g.file("FROM go AS build\nGO test ./sum\nGO build -o /out/ ./...\nFROM static\nCOPY --from=build /out/ /\n")
 	_, log = g.export(results...)
 	require.NotContains(g.t, log, "GO build", "what comes after the tests isn't built")
 	broken := strings.NewReplacer("a + b", "a - b").Replace(read(g.t, g.context, "sum/sum.go"))
@@ -50,7 +50,7 @@ func testTargets(g *gateway) {
 	require.Contains(g.t, read(g.t, root, "junit.xml"), `<failure message="failed" type="failure">    sum_test.go:7: wrong sum`)
 	require.Contains(g.t, read(g.t, root, "test.txt"), "--- FAIL: TestOf")
 	_, log = g.export(append(results, "--opt", "no-cache=build")...)
-	require.Contains(g.t, done(log, `\[.*\] (GO test.*)`), "GO test -timeout=3s ./sum")
+	require.Contains(g.t, done(log, `\[.*\] (GO test.*)`), "GO test ./sum")
 
 	hangs(g, fail)
 	byOtherDoors(g)
@@ -58,6 +58,7 @@ func testTargets(g *gateway) {
 
 // hangs holds that a test that hangs is killed at its timeout, and its goroutines are shown.
 func hangs(g *gateway, target []string) {
+	g.add("Dockerfile", strings.Replace(read(g.t, g.context, "Dockerfile"), "GO test ", "GO test -timeout=3s ", 1))
 	g.add("sum/sum_test.go", "package sum\n\nimport \"testing\"\n\nfunc TestHang(t *testing.T) {\n\tdone := make(chan int)\n\tfor range 2000 {\n\t\tgo waits(done)\n\t}\n\tneverDone()\n}\n\nfunc waits(done chan int) { <-done }\n\nfunc neverDone() { select {} }\n")
 	for _, args := range [][]string{target, {"--opt", "target=build"}} {
 		log := g.fails(args...)
