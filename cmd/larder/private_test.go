@@ -129,7 +129,7 @@ func TestPrivateModules(t *testing.T) {
 			p.write("Dockerfile", file)
 			out := t.TempDir()
 			args := append([]string{"-o", "type=local,dest=" + filepath.Join(out, "tree"), "--attest", "type=provenance,mode=max",
-				"--cache-to", "type=local,mode=max,dest=" + filepath.Join(out, "cache")}, append(p.args, p.secrets...)...)
+				"--cache-to", "type=local,mode=max,compression=uncompressed,dest=" + filepath.Join(out, "cache")}, append(p.args, p.secrets...)...)
 			text, err := p.build(args...)
 			require.NoError(t, err, "%s", text)
 			requireNoSecret(t, "the log", []byte(text))
