@@ -70,5 +70,5 @@ func (ns *Netns) Registry(t testing.TB, addr string) {
 	start(t, ns.Command(t, Tool(t, "registry"), "serve", registryConfig(t, addr)))
 	require.Eventually(t, func() bool {
 		return ns.Command(t, "busybox", "wget", "-q", "-O", "-", "http://"+addr+"/v2/").Run() == nil
-	}, startLimit, 50*time.Millisecond, "the registry doesn't answer")
+	}, Patience, 50*time.Millisecond, "the registry doesn't answer")
 }
