@@ -195,27 +195,28 @@ func (p pathReader) byGit(c gocalls.Command, operands []gocalls.Argument) []stri
 	return []string{p.scope.abs(c.Dir)}
 }
 
+// setsUpOnly are commands that read no file which their arguments name.
+var setsUpOnly = wordSet(`declare export local mkdir readonly rm set typeset unset`)
+
 // reads says how a command may read one of some folders, or "" if it doesn't.
 func (p pathReader) reads(c gocalls.Command, caches []string) string {
 	name := commandName(c)
-	switch {
-	case name == "rm":
-		return ""
-	case slices.ContainsFunc(c.Args, func(a gocalls.Argument) bool { return namesCaches.MatchString(a.Text) }):
-		return c.Name + " names a cache of the go command"
-	case !copying[name] || name == "git":
+	if setsUpOnly[name] {
 		return ""
 	}
 	for _, a := range c.Args {
-		if strings.HasPrefix(a.Text, "-") || strings.Contains(a.Text, "://") {
+		if namesCaches.MatchString(a.Text) {
+			return c.Name + " names a cache of the go command"
+		}
+		if name == "git" || strings.HasPrefix(a.Text, "-") || strings.Contains(a.Text, "://") {
 			continue
 		}
 		at, ok := p.path(c, a)
-		if !ok {
+		if !ok && copying[name] {
 			return c.Name + " may read a cache of the go command"
 		}
 		for _, cache := range caches {
-			if overlaps(at, cache) {
+			if _, in := below(cache, at); ok && in || copying[name] && overlaps(at, cache) {
 				return c.Name + " may read " + cache
 			}
 		}

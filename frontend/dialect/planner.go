@@ -29,7 +29,8 @@ type planner struct {
 	sets    map[string]*Modules
 	runs    map[int]*runLine // by their first line
 	taken   []taken
-	found   []string // see modules
+	caches  [][]string // of each stage: see findCaches
+	found   []string   // see modules
 	looked  bool
 	lint    *linter.Linter
 	tests   tests
@@ -202,33 +203,6 @@ func (w *planner) stage(i int, st instructions.Stage) error {
 	}
 	w.scopes = append(w.scopes, s)
 	return nil
-}
-
-// noteTaken notes what COPY takes from an earlier stage.
-func (w *planner) noteTaken(s *scope, cmd instructions.Command) {
-	c, ok := cmd.(*instructions.CopyCommand)
-	if !ok || c.From == "" {
-		return
-	}
-	from := w.stageNamed(s.expand(w.lex, c.From), true)
-	if from == nil {
-		return
-	}
-	for _, p := range c.SourcePaths {
-		w.taken = append(w.taken, taken{from.index, takenPath(s.expand(w.lex, p)), fmt.Sprintf("COPY in line %d", c.Location()[0].Start.Line)})
-	}
-}
-
-// takenPath returns the folder, or file, that a path of COPY --from or of a mount names in its stage: of a pattern, the
-// folder that the pattern is in; "" if that isn't known.
-func takenPath(p string) string {
-	if strings.Contains(p, "$") {
-		return ""
-	}
-	if i := strings.IndexAny(p, "*?["); i >= 0 {
-		p = path.Dir(p[:i] + "x")
-	}
-	return path.Join("/", p)
 }
 
 // enter makes the scope that a stage starts with.

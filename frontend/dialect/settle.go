@@ -12,18 +12,12 @@ import (
 
 type lexer = *shell.Lex
 
-// A taken path is one that an instruction takes from a stage.
-type taken struct {
-	stage int
-	path  string // "" if it isn't known
-	by    string // the instruction
-}
-
 // settle decides for each RUN whether it is given what it could be, and does so. What go would leave in the caches of a
 // stage is missing where modules are mounted, since what is written to a mount is dropped. So a RUN is left alone if
 // anything that comes later may have a use for that; a RUN that is left alone has such a use itself.
 func (w *planner) settle() {
 	lines := sortedLines(w.runs)
+	w.findCaches(lines)
 	before := cloneModules(w.plan.Modules)
 	for again := true; again; {
 		w.leaveExposed()
@@ -102,12 +96,8 @@ func (w *planner) leaveExposed() {
 func (w *planner) exposed() []string {
 	why := make([]string, len(w.scopes))
 	for _, t := range w.taken {
-		for i := t.stage; i >= 0; i = w.scopes[i].parent {
-			for _, r := range w.runs {
-				if r.stage == i && slices.ContainsFunc(r.caches(), func(dir string) bool { return t.path == "" || overlaps(t.path, dir) }) {
-					why[t.stage] = t.by + " takes from its stage what go leaves there"
-				}
-			}
+		if slices.ContainsFunc(w.caches[t.stage], func(dir string) bool { return t.path == "" || overlaps(t.path, dir) }) {
+			why[t.stage] = t.by + " takes from its stage what go leaves there"
 		}
 	}
 	why[w.target().index] = "its stage is of the image that is built, and with it what go leaves there: " + askByName
@@ -134,24 +124,27 @@ func (w *planner) leansOn(r *runLine) string {
 		if !harmless[name] && !copying[name] {
 			return fmt.Sprintf("%s in line %d may call go, unseen: ask for the modules there with RUN --mount=type=gomod", c.Name, line)
 		}
-		if why := p.reads(c, w.cachesOf(r.stage)); why != "" {
+		if why := p.reads(c, w.caches[r.stage]); why != "" {
 			return fmt.Sprintf("%s in line %d", why, line)
 		}
 	}
 	return ""
 }
 
-// cachesOf returns the folders that calls of go in a stage, and in those that it is made of, have as caches.
-func (w *planner) cachesOf(stage int) (dirs []string) {
-	for i := stage; i >= 0; i = w.scopes[i].parent {
-		for _, r := range w.runs {
-			if r.stage == i {
-				dirs = append(dirs, r.caches()...)
-			}
-		}
+// findCaches finds the folders that calls of go in each stage, and in those that it is made of, have as caches.
+func (w *planner) findCaches(lines []int) {
+	w.caches = make([][]string, len(w.scopes))
+	for _, line := range lines {
+		r := w.runs[line]
+		w.caches[r.stage] = append(w.caches[r.stage], r.caches()...)
 	}
-	slices.Sort(dirs)
-	return slices.Compact(dirs)
+	for i, s := range w.scopes {
+		if s.parent >= 0 {
+			w.caches[i] = append(w.caches[i], w.caches[s.parent]...)
+		}
+		slices.Sort(w.caches[i])
+		w.caches[i] = slices.Compact(w.caches[i])
+	}
 }
 
 // takeModules adds the modules that a RUN needs to the plan, or says why it gets none.
