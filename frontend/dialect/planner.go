@@ -34,6 +34,7 @@ type planner struct {
 	looked  bool
 	lint    *linter.Linter
 	tests   tests
+	needed  []bool // the stages that the target needs
 }
 
 // dockerfile plans a file that has instructions of its own.
@@ -57,6 +58,7 @@ func (p *Plan) dockerfile(req Request) error {
 		return err
 	}
 	w.findTests()
+	w.needed = w.reached()
 	for i, st := range req.File.stages {
 		if err := w.stage(i, st); err != nil {
 			return err
@@ -224,7 +226,7 @@ func (w *planner) enter(i int, st instructions.Stage) (*scope, error) {
 			s.dir, s.toolchain = "/go", b.toolchain
 		}
 	} else if base != "scratch" {
-		w.image(s, base, st)
+		w.image(i, s, base, st)
 	}
 	w.noteOrdinary(base, st)
 	s.fromScratch = s.fromScratch || base == "scratch"
@@ -257,8 +259,8 @@ func (w *planner) noteOrdinary(base string, st instructions.Stage) {
 	}
 }
 
-// image takes over what is known of a base image, or of the named context that takes the place of the stage.
-func (w *planner) image(s *scope, base string, st instructions.Stage) {
+// image takes over what is known of the base image of a stage, or of the named context that takes the place of the stage.
+func (w *planner) image(i int, s *scope, base string, st instructions.Stage) {
 	if st.Name != "" && w.hasContext(st.Name) {
 		base = st.Name
 	}
@@ -269,6 +271,10 @@ func (w *planner) image(s *scope, base string, st instructions.Stage) {
 	}
 	if w.Image == nil || len(w.File.goLines) == 0 && len(w.modules()) == 0 {
 		return // nothing depends on it
+	}
+	if !w.needed[i] {
+		s.unread = true
+		return
 	}
 	platform := (&scope{env: w.globals}).expand(w.lex, st.Platform)
 	if platform == "" {
