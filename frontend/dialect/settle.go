@@ -151,7 +151,8 @@ func (w *planner) findCaches(lines []int) {
 func (w *planner) takeModules(r *runLine) string {
 	r.modules = map[string]*Modules{}
 	for _, n := range r.needs {
-		m, err := w.needModules([]Module{n.module}, r.scope, &n.call)
+		scope, call := w.fetchedBy(r, n)
+		m, err := w.needModules([]Module{n.module}, scope, call)
 		if err != nil {
 			return err.Error()
 		}
@@ -176,6 +177,31 @@ func (w *planner) takeModules(r *runLine) string {
 		return "its go mod download can't be taken out: write it as an instruction of its own"
 	}
 	return ""
+}
+
+// fetchedBy returns the call whose settings say where modules come from, and its scope: a go mod download that is taken out
+// had fetched them by its own, and the calls after it asked nobody.
+func (w *planner) fetchedBy(r *runLine, n moduleNeed) (*scope, *gocalls.Call) {
+	for _, line := range sortedLines(w.runs) {
+		before := w.runs[line]
+		if line > r.node.StartLine || before.left != "" || before.filled || !w.madeOf(r.stage, before.stage) {
+			continue
+		}
+		for _, have := range before.needs {
+			if have.module.Dir == n.module.Dir && have.target == n.target && classify(have.call) == callDownload && (before != r || have.call.Start < n.call.Start) {
+				return before.scope, &have.call
+			}
+		}
+	}
+	return r.scope, &n.call
+}
+
+// madeOf reports whether a stage is another, or comes FROM it.
+func (w *planner) madeOf(stage, other int) bool {
+	for stage > other {
+		stage = w.scopes[stage].parent
+	}
+	return stage == other
 }
 
 // leave notes why a RUN is left as it is.
