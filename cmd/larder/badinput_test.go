@@ -41,8 +41,8 @@ func TestBadInput(t *testing.T) {
 		"no main package": {func(w *world) []string { w.write("main.go", "package app\n"); return nil },
 			[]string{"no main package in the module", "cmd/NAME"}},
 		"several main packages": {func(w *world) []string {
-			w.write("cmd/one/main.go", "package main\n")
-			w.write("cmd/two/main.go", "package main\n")
+			w.write("cmd/one/main.go", "package main\n\nfunc main() {}\n")
+			w.write("cmd/two/main.go", "package main\n\nfunc main() {}\n")
 			return nil
 		}, []string{"several main packages", "--target app, one, two"}},
 		"no such target": {func(w *world) []string { return []string{"--target", "nope"} },
