@@ -34,7 +34,7 @@ type planner struct {
 	looked  bool
 	lint    *linter.Linter
 	tests   tests
-	needed  []bool // the stages that the target needs
+	reached []bool // the stages that the target may need
 }
 
 // dockerfile plans a file that has instructions of its own.
@@ -58,7 +58,7 @@ func (p *Plan) dockerfile(req Request) error {
 		return err
 	}
 	w.findTests()
-	w.needed = w.reached()
+	w.reached = w.reachable()
 	for i, st := range req.File.stages {
 		if err := w.stage(i, st); err != nil {
 			return err
@@ -272,7 +272,7 @@ func (w *planner) image(i int, s *scope, base string, st instructions.Stage) {
 	if w.Image == nil || len(w.File.goLines) == 0 && len(w.modules()) == 0 {
 		return // nothing depends on it
 	}
-	if !w.needed[i] {
+	if !w.reached[i] {
 		s.unread = true
 		return
 	}
