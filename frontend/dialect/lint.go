@@ -145,6 +145,9 @@ func (w *planner) lintCacheMounts(s *scope, r *runLine) {
 }
 
 func adviceFor(c gocalls.Call) string {
+	if hasFlag(c.Args, "-mod=mod") {
+		return "commit go.mod and go.sum as 'go mod tidy' leaves them, and leave -mod=mod out"
+	}
 	switch c.Args[0].Text {
 	case "get", "mod", "work":
 		return fmt.Sprintf("run 'go %s' where the sources are kept, and commit go.mod and go.sum", words(c))
