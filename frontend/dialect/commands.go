@@ -64,6 +64,11 @@ func mayUseModules(name string) bool {
 	return mayCallGo[name] || strings.HasSuffix(name, ".sh")
 }
 
+// showsItself reports whether a command is only asked for its version or its usage, as a program is after it was built.
+func showsItself(c gocalls.Command) bool {
+	return len(c.Args) == 1 && slices.Contains([]string{"--version", "-version", "--help", "-help"}, c.Args[0].Text)
+}
+
 // inSystem reports whether a command is named by a folder that holds the system's own.
 func inSystem(name string) bool {
 	return slices.Contains([]string{"/bin", "/usr/bin", "/sbin", "/usr/sbin"}, path.Dir(name))
@@ -122,6 +127,8 @@ func (p pathReader) changes(c gocalls.Command) (dirs []string) {
 	switch {
 	case name == "rm" || name == "ln" || copying[name]:
 		return p.destinations(name, c)
+	case showsItself(c):
+		return nil
 	case !harmless[name] && !generators[name]:
 		return []string{"/"}
 	case readsOnly[name] || name == "sed" && !slices.ContainsFunc(c.Args, func(a gocalls.Argument) bool {

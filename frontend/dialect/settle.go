@@ -121,7 +121,7 @@ func (w *planner) leansOn(r *runLine) string {
 	p := pathReader{w.lex, r.scope}
 	for _, c := range r.script.Commands {
 		name := commandName(c)
-		if !harmless[name] && !copying[name] {
+		if !harmless[name] && !copying[name] && !showsItself(c) {
 			return fmt.Sprintf("%s in line %d may call go, unseen: ask for the modules there with RUN --mount=type=gomod", c.Name, line)
 		}
 		if why := p.reads(c, w.caches[r.stage]); why != "" {

@@ -41,11 +41,11 @@ func (w *planner) unseen(cmd instructions.Command) string {
 	if !ok || w.asksModules(cmd) {
 		return ""
 	}
-	i := slices.IndexFunc(script.Others, mayUseModules)
+	i := slices.IndexFunc(script.Commands, func(c gocalls.Command) bool { return mayUseModules(c.Name) && !showsItself(c) })
 	if i < 0 {
 		return ""
 	}
-	return script.Others[i]
+	return script.Commands[i].Name
 }
 
 // noteUnseen notes the RUNs of stages of the golang image that may call go where it isn't seen: they get no modules. There
