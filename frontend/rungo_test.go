@@ -61,6 +61,7 @@ COPY --from=build /home/app/out/app /usr/local/bin/app
 // and a network that a RUN has it keeps.
 func runWrites(g *gateway, golang string) {
 	testkit.Module{Path: "a.example/again", Version: "v1.0.0", Files: map[string]string{"main.go": "package main\n\nfunc main() {}\n"}}.Write(g.t, g.modules)
+	require.NoError(g.t, os.WriteFile(filepath.Join(g.modules, "a.example/again/@v/list"), []byte("v1.0.0\n"), 0o644))
 	g.file("FROM " + golang + ` AS build
 WORKDIR /work
 COPY . .
