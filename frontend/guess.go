@@ -2,16 +2,14 @@ package frontend
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/larder-build/larder/frontend/dialect"
-	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/status"
 )
@@ -31,48 +29,26 @@ func (b *build) blameGuess(ctx context.Context, file dialect.File, err error) er
 	return &guessError{err}
 }
 
+// ownStep matches the error of a step of Larder's that gets modules. The builder tells no more of it that can be relied on:
+// it runs a step that two builds have in common once, and names it as one of them does.
+var ownStep = regexp.MustCompile(`process "/\.larder/\S+ in-build (fetch|unpack) `)
+
 // tryInjected builds what RUN lines were given of Larder's own accord, and all else, before the result is exported: an
 // error of Larder's own steps is a guessError, and one of such a RUN says how to leave that alone.
 func (b *build) tryInjected(ctx context.Context, res *gateway.Result, plan *dialect.Plan) error {
 	if res == nil || b.client.opts["requestid"] != "" || !plan.Injects() {
 		return nil
 	}
-	guessed, err := b.guessed(ctx, plan)
-	if err != nil {
-		return err
-	}
 	eg, ctx := errgroup.WithContext(ctx)
 	_ = res.EachRef(func(ref gateway.Reference) error {
 		eg.Go(func() error { return ref.Evaluate(ctx) })
 		return nil
 	})
-	err = eg.Wait()
-	var vertex *errdefs.VertexError
-	if errors.As(err, &vertex) && guessed[digest.Digest(vertex.Digest)] {
+	err := eg.Wait()
+	if err != nil && ownStep.MatchString(err.Error()) {
 		return &guessError{err}
 	}
 	return hintInjected(err, plan)
-}
-
-// guessed returns the vertices that make the modules which RUN lines are given of Larder's own accord.
-func (b *build) guessed(ctx context.Context, plan *dialect.Plan) (map[digest.Digest]bool, error) {
-	vertices := map[digest.Digest]bool{}
-	for _, m := range plan.Modules {
-		st, ok := b.made.modules[m.Context]
-		if !ok {
-			continue
-		}
-		for _, p := range b.targets() {
-			def, err := st.Marshal(ctx, llb.Platform(p))
-			if err != nil {
-				return nil, err
-			}
-			for _, data := range def.Def {
-				vertices[digest.FromBytes(data)] = true
-			}
-		}
-	}
-	return vertices, nil
 }
 
 // hintInjected adds to the error of a RUN which was given something how to leave that RUN alone.

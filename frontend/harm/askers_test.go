@@ -3,7 +3,6 @@ package harm
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -21,51 +20,43 @@ import (
 // The kernel knows who is at the other end of a connection on the same machine. A mark is in the environment of all RUN
 // lines of a build, as NO_PROXY: BuildKit's predefined arguments for proxies are in no cache key and in no image.
 type askers struct {
+	ns     *testkit.Netns
 	mu     sync.Mutex
 	byMark map[string]map[string]bool
-	errs   []error
 }
 
 const markVariable = "NO_PROXY="
 
-// An asker is who is at the other end of a connection, as its context has it.
-type asker struct {
-	mark, command string
-	err           error
-}
-
-type askerKey struct{}
-
-func identified(ctx context.Context, ns *testkit.Netns, remote *net.TCPAddr) context.Context {
-	mark, command, err := identify(ns, remote)
-	return context.WithValue(ctx, askerKey{}, asker{mark, command, err})
-}
-
-// noting notes who makes a request: connections without one may be gone before anybody can look.
+// noting notes who makes a request, while it waits for the answer. What isn't to be found by then has given up, and its
+// request made no difference to what it built.
 func (a *askers) noting(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.note(r.Context().Value(askerKey{}).(asker))
+		if remote, err := net.ResolveTCPAddr("tcp", r.RemoteAddr); err == nil {
+			for range 3 {
+				mark, command, err := identify(a.ns, remote)
+				if err == nil {
+					a.note(mark, command)
+					break
+				}
+			}
+		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (a *askers) note(by asker) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if by.err != nil {
-		a.errs = append(a.errs, by.err)
-		return
-	}
-	if by.mark == "" {
+func (a *askers) note(mark, command string) {
+	if mark == "" {
 		return // BuildKit's own: ADD of a URL
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.byMark == nil {
 		a.byMark = map[string]map[string]bool{}
 	}
-	if a.byMark[by.mark] == nil {
-		a.byMark[by.mark] = map[string]bool{}
+	if a.byMark[mark] == nil {
+		a.byMark[mark] = map[string]bool{}
 	}
-	a.byMark[by.mark][by.command] = true
+	a.byMark[mark][command] = true
 }
 
 // asking returns the RUN lines that commands are of. A shell may end as the last command of its line, so that a line is
@@ -87,19 +78,16 @@ func asking(commands map[string]bool, runs map[string]*step) map[string]bool {
 }
 
 // of returns the commands that made requests in the build of a mark. Larder's own steps, which fetch, are none of them.
-func (a *askers) of(mark string) (map[string]bool, error) {
+func (a *askers) of(mark string) map[string]bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.errs) > 0 {
-		return nil, a.errs[0]
-	}
 	commands := map[string]bool{}
 	for command := range a.byMark[mark] {
 		if program, _, _ := strings.Cut(command, " "); filepath.Base(program) != "larder-frontend" {
 			commands[command] = true
 		}
 	}
-	return commands, nil
+	return commands
 }
 
 // identify returns, for a connection from an address in the namespace, the mark of the build and the first process of

@@ -37,6 +37,7 @@ func TestCorpus(t *testing.T) {
 		}
 	})
 	require.GreaterOrEqual(t, doors, leastDoors)
+	require.GreaterOrEqual(t, len(s.asked.byMark), len(names)/2, "most builds by docker/dockerfile use the network: were they seen?")
 	t.Logf("%d Dockerfiles built both ways, %d of them also through buildx or bake", len(names), doors)
 }
 

@@ -87,9 +87,8 @@ func (s *surroundings) serve(t *testing.T) {
 	mux.Handle("/packages/", http.StripPrefix("/packages", http.FileServer(http.Dir("testdata/packages"))))
 	mux.Handle("/git/{repo}/archive.tar", archives(repos))
 	mux.Handle("/git/", http.StripPrefix("/git", testkit.GitHandler(t, repos)))
-	srv := &http.Server{Handler: s.asked.noting(mux), ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-		return identified(ctx, s.ns, c.RemoteAddr().(*net.TCPAddr))
-	}}
+	s.asked.ns = s.ns
+	srv := &http.Server{Handler: s.asked.noting(mux)}
 	var l net.Listener
 	var err error
 	require.NoError(t, s.ns.Do(func() { l, err = net.Listen("tcp", "127.0.0.1:80") }))
