@@ -34,6 +34,8 @@ type Frontend struct {
 
 	// remedies says, for a vertex whose own error doesn't, what failed and what to do.
 	remedies map[digest.Digest]string
+	// plan is what is built, once that is known.
+	plan *dialect.Plan
 }
 
 // Build is a gateway build function, as the function Build is.
@@ -64,6 +66,7 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 		return builder.Build(ctx, b.client.untouched())
 	}
 	res, err := b.run(ctx, file)
+	f.plan = b.plan
 	var guess *guessError
 	if !errors.As(err, &guess) || b.offline() {
 		return res, err
@@ -75,9 +78,12 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	b.client.follows(b.src.Data, wants)
 	b.src.Warn(ctx, "Larder left all RUN lines as they are: "+guess.Error(), gateway.WarnOpts{Level: 1, SourceInfo: sourceInfo(b.src)})
 	if asks, err := file.Asks(b.request(file)); err == nil && !asks {
+		f.plan = nil
 		return builder.Build(ctx, b.client.untouched())
 	}
-	return b.run(ctx, file.WithoutInjection())
+	res, err = b.run(ctx, file.WithoutInjection())
+	f.plan = b.plan
+	return res, err
 }
 
 // open reads the file that a request names.
@@ -100,6 +106,7 @@ func (b *build) run(ctx context.Context, file dialect.File) (*gateway.Result, er
 	if err != nil {
 		return b.fail(b.blameGuess(ctx, file, err))
 	}
+	b.plan = plan
 	proofs, err := b.proofs(plan)
 	if err != nil {
 		return nil, err
@@ -126,14 +133,17 @@ func (b *build) run(ctx context.Context, file dialect.File) (*gateway.Result, er
 	return res, b.prove(ctx, res, plan, proofs)
 }
 
-// Explain adds to the error of a finished build what to do about it, where a step's own error doesn't say. Steps are
-// run when the result is exported, which is after Build.
+// Explain adds to the error of a finished build what to do about it, where a step's own error doesn't say. Steps may be
+// run when the result is exported, which is after Build; and of an error of Build the builder returns what it knows itself.
 func (f *Frontend) Explain(err error) error {
 	var vertex *errdefs.VertexError
 	if errors.As(err, &vertex) {
 		if text := f.remedies[digest.Digest(vertex.Digest)]; text != "" {
 			return fmt.Errorf("%s: %w", text, err)
 		}
+	}
+	if f.plan != nil {
+		return hintInjected(err, f.plan)
 	}
 	return err
 }
@@ -146,6 +156,7 @@ type build struct {
 
 	remedies map[digest.Digest]string   // see Frontend
 	again    func(folder string) string // see Frontend
+	plan     *dialect.Plan              // see Frontend
 	made     supplied
 }
 

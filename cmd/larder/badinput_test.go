@@ -82,6 +82,10 @@ func TestBadInput(t *testing.T) {
 			require.NoError(w.t, os.RemoveAll(filepath.Join(w.proxy, "b.example")))
 			return nil
 		}, []string{"left out, as the folder lacks it: the zip of b.example/Name/v2@v2.0.1", "larder: b.example/Name/v2@v2.0.1 is needed, and not among the modules of this build", "larder-modules"}},
+		"RUN that was given modules": {func(w *world) []string {
+			w.write("Dockerfile", "# syntax=ghcr.io/larder-build/larder:1\nFROM go AS build\nWORKDIR /work\nCOPY . .\nRUN [\"go\", \"build\", \"-o\", \"/out/app\", \"./nowhere\"]\nFROM static\nCOPY --from=build /out/app /app\n")
+			return nil
+		}, []string{">>> RUN", "/work/nowhere", `leave it alone with the line "# larder:inject=off" above it`}},
 		"zip tampered with in a module cache": {func(w *world) []string {
 			cache := filepath.Join(w.t.TempDir(), "cache", "download")
 			require.NoError(w.t, os.CopyFS(cache, os.DirFS(w.proxy)))
