@@ -269,7 +269,11 @@ func (w *planner) image(i int, s *scope, base string, st instructions.Stage) {
 		s.env["GOPATH"] = "/go" // as every golang image has it
 		s.dir = "/go"
 	}
-	if w.Image == nil || len(w.File.goLines) == 0 && len(w.modules()) == 0 {
+	if w.Image == nil {
+		s.guessed = !isGolang(base)
+		return
+	}
+	if len(w.File.goLines) == 0 && len(w.modules()) == 0 {
 		return // nothing depends on it
 	}
 	if !w.reached[i] {

@@ -39,6 +39,7 @@ type scope struct {
 	parent  int  // the index of the stage that it is made of, or -1
 	onbuild int  // the line of an ONBUILD that triggers in stages made of it, or 0
 	unread  bool // the config of its base image can't be had
+	guessed bool // nobody is asked about its base image: where that has Go's caches is a guess
 	adds    bool // something was copied or added to it, of whatever kind
 	cgo     int  // the line of a build with cgo, or 0
 

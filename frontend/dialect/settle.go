@@ -229,6 +229,9 @@ func (w *planner) inject(r *runLine) {
 		w.mountModules(r)
 	}
 	w.mountCaches(r)
+	if r.scope.guessed && len(r.added) > 0 {
+		w.note(r.node, "a plan doesn't read its base image: by what that sets, 'larder build' may mount the modules elsewhere, or leave it as it is")
+	}
 	w.noteArgs(r)
 	if w.File.noNetwork && r.network == "" && isLocal(r.script) {
 		r.network = instructions.NetworkNone
