@@ -138,6 +138,11 @@ func (w *planner) settingsObstacle(r *runLine) string {
 		case mod == "off":
 			return "GO111MODULE is off"
 		}
+		switch v, _, known := s.value(&c, "GOTOOLCHAIN"); {
+		case w.offline() || known && (v == "" || v == "local" || v == "path"):
+		default:
+			return "its GOTOOLCHAIN may fetch a toolchain, which is kept in the module cache: name an image of the Go that go.mod asks for, and set GOTOOLCHAIN=local"
+		}
 		if v, _, _ := s.value(&c, "GOFIPS140"); v != "" && v != "off" && v != "latest" {
 			return "GOFIPS140=" + v + " is unpacked into the module cache: write GO in a FROM go stage"
 		}
