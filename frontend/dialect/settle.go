@@ -7,10 +7,7 @@ import (
 
 	"github.com/larder-build/larder/internal/gocalls"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
-
-type lexer = *shell.Lex
 
 // settle decides for each RUN whether it is given what it could be, and does so. What go would leave in the caches of a
 // stage is missing where modules are mounted, since what is written to a mount is dropped. So a RUN is left alone if
