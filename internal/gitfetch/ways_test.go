@@ -334,15 +334,19 @@ func TestCancel(t *testing.T) {
 	c := newCorp(t)
 	c.newLib()
 	good := testkit.Guarded(testkit.GitHandler(t, c.root), testkit.Basic("ci", token))
-	for _, part := range []string{"info/refs", "/git-upload-pack"} {
+	// What comes before the stop is a good beginning: nothing but the stop may end these transfers.
+	for part, answer := range map[string]struct{ kind, beginning string }{
+		"info/refs":        {"advertisement", "001e# service=git-upload-pack\n0000"},
+		"/git-upload-pack": {"result", "0008NAK\n"},
+	} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		c.web.Handle(host, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !strings.Contains(r.URL.Path, part) {
 				good.ServeHTTP(w, r)
 				return
 			}
-			w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
-			_, _ = io.WriteString(w, "0008NAK\n")
+			w.Header().Set("Content-Type", "application/x-git-upload-pack-"+answer.kind)
+			_, _ = io.WriteString(w, answer.beginning)
 			w.(http.Flusher).Flush()
 			cancel(errors.New("stopped by the test"))
 			<-r.Context().Done()
