@@ -150,7 +150,8 @@ const inbuildOpt = "larder-inbuild"
 // steps returns the builder of Larder's states, with the binary that its steps run: out of the frontend's own image in
 // a gateway, else sent by the client as the local folder larder-inbuild.
 func (b *build) steps() (larder.Builder, error) {
-	steps := larder.Builder{Platform: b.buildPlatform(), NoCache: b.ui.IsNoCache(""), Proxy: proxyEnv(b.ui.BuildArgs)}
+	steps := larder.Builder{Platform: b.buildPlatform(), NoCache: b.ui.IsNoCache(""), Proxy: proxyEnv(b.ui.BuildArgs),
+		Namespace: b.ui.CacheIDNamespace}
 	caps := b.client.BuildOpts().LLBCaps
 	steps.Merge = caps.Supports(pb.CapMergeOp) == nil
 	steps.ByVertex = caps.Supports(pb.CapExecMountContentCache) == nil

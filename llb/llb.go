@@ -42,7 +42,12 @@ type Builder struct {
 	Merge      bool              // the builder can merge layers
 	ByVertex   bool              // the builder can leave the content of a mount out of a step's key
 	Proxy      *llb.ProxyEnv     // HTTP_PROXY and the like, for steps that fetch; never part of a key
+	Namespace  string            // of cache mounts, as build arg BUILDKIT_CACHE_MOUNT_NS has it; may be empty
 }
+
+// cacheID returns the id of a cache mount of Larder's own. No Dockerfile can name it: the id of a mount in a Dockerfile
+// is made of the namespace, a slash and the name, and this one has something before the namespace.
+func (b Builder) cacheID(name string) string { return "larder:" + b.Namespace + "/" + name }
 
 // At returns a state that holds Larder's binary at a path.
 func (b Builder) At(name string) llb.State {
