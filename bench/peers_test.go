@@ -20,7 +20,6 @@ import (
 const (
 	gateway  = "larder"                         // by its image, from a "# syntax=" line
 	inClient = "larder build"                   // the command, which is the frontend itself, on the same BuildKit
-	seeded   = "larder, seed"                   // by its image, with the compile cache of the last build
 	mounts   = "docker/dockerfile, mounts"      // BuildKit's built-in frontend; cache and bind mounts
 	image    = "docker/dockerfile:1, mounts"    // the same by its image, from a "# syntax=" line
 	layers   = "docker/dockerfile, layers"      // go mod download in a layer, COPY, go build
@@ -60,7 +59,7 @@ func (w *world) peersOf(names []string) (list []peer) {
 
 // dockerfile returns the file that a peer builds all programs of an input by.
 func (w *world) dockerfile(name string, in input) string {
-	text, copies := map[string]string{gateway: w.larderLine(), seeded: w.larderLine(), inClient: w.larderLine(), image: "# syntax=" + w.docker + "\n"}[name], ""
+	text, copies := map[string]string{gateway: w.larderLine(), inClient: w.larderLine(), image: "# syntax=" + w.docker + "\n"}[name], ""
 	for i, main := range in.mains {
 		stage := fmt.Sprintf("b%d", i)
 		text += w.stage(name, stage, main)
@@ -74,7 +73,7 @@ func (w *world) larderLine() string { return "# syntax=" + w.registry + "/larder
 // stage returns the stage that builds one program.
 func (w *world) stage(name, stage, main string) string {
 	switch name {
-	case gateway, seeded, inClient:
+	case gateway, inClient:
 		return "FROM go AS " + stage + "\nGO build -ldflags=\"-s -w\" -o /out/app " + main + "\n"
 	case layers:
 		return w.golangStage(stage) + "COPY go.mod go.sum ./\nRUN go mod download\nCOPY . .\nRUN go build -ldflags=\"-s -w\" -o /out/app " + main + "\n"

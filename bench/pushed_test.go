@@ -17,7 +17,7 @@ func (w *world) pushed(in input, dir string) weight {
 	ref := w.registry + "/cache/" + in.repository() + ":pushed"
 	export := func(line string) map[string]int64 {
 		w.write(dir, "Dockerfile", w.larderLine()+"FROM go AS list\n"+line+"\nFROM scratch\nCOPY --from=list /usr/local/go/VERSION /\n")
-		w.buildctl(dir, w.desk, "type=tar,dest=/dev/null", "--export-cache", cacheTo+ref)
+		w.buildctl(dir, w.desk, "type=tar,dest=/dev/null", "--import-cache", cacheFrom+ref, "--export-cache", cacheTo+ref)
 		return cacheLayers(w.t, ref)
 	}
 	none := export("") // even GO version would have the modules

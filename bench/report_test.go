@@ -31,7 +31,7 @@ platform were measured once. All peers of a table took turns, in one run, on one
 and module proxy, by buildctl to an OCI tar; caches in the registry are compressed by zstd. A platform was added where each
 peer, on a builder of its own or with caches of its own, had built the other before. What each was:
 
-- larder: its image, named by a "# syntax=" line; "larder, seed": the same with a seed of the compile cache;
+- larder: its image, named by a "# syntax=" line;
 - larder build: the command, which is the frontend itself, on the same BuildKit;
 - docker/dockerfile, mounts: the frontend built into BuildKit, and cache and bind mounts as Docker's documentation has
   them; docker/dockerfile:1 is the same by its image, which its documentation recommends; layers: go mod download in a

@@ -26,13 +26,15 @@ type scenario struct {
 	fresh   bool     // on a BuildKit of its own
 	cached  bool     // with the registry's cache of the last build
 	change  func()
-	args    func(p peer) []string
 	first   func(p peer) []string // arguments of a build before, on the same fresh builder, that isn't measured
 	build   func(p peer)          // by default, the peer's own way
 }
 
 // cacheTo, and a reference, is where a build exports its cache.
 const cacheTo = "type=registry,mode=max,compression=zstd,ref="
+
+// cacheFrom, and a reference, is where it imports one from.
+const cacheFrom = "type=registry,ref="
 
 // measure runs all scenarios of an input, each by all peers in turns.
 func (w *world) measure(in input, rep *report) {
@@ -47,13 +49,10 @@ func (w *world) measure(in input, rep *report) {
 	if !in.slow {
 		exporting = append(exporting, layers, image)
 	}
-	for _, p := range w.peersOf(exporting) { // the caches that fresh runners take
-		p.build(w, in, dir, w.desk, []string{"--export-cache", cacheTo + w.cacheRef(p, in)})
+	for _, p := range w.peersOf(exporting) { // the caches that fresh runners take; one imports what one exports, as in CI
+		p.build(w, in, dir, w.desk, []string{"--import-cache", cacheFrom + w.cacheRef(p, in), "--export-cache", cacheTo + w.cacheRef(p, in)})
 	}
-	seed := w.t.TempDir()
-	w.write(dir, "Dockerfile", w.dockerfile(gateway, in))
-	w.buildctl(dir, w.desk, "type=local,dest="+seed, "--opt", "target=larder-gocache")
-	for _, s := range w.runner(in, dir, seed) {
+	for _, s := range w.runner(in, dir) {
 		rep.add(in.name, w.run1(in, dir, s)...)
 	}
 	rep.weigh(in.name, w.pushed(in, dir))
@@ -104,16 +103,10 @@ func (w *world) warm(in input, dir string) []scenario {
 }
 
 // runner returns the scenarios of a builder that has nothing but a cache in a registry.
-func (w *world) runner(in input, dir, seed string) []scenario {
+func (w *world) runner(in input, dir string) []scenario {
 	all := []string{mounts, layers}
-	seedArgs := func(p peer) []string {
-		if p.name != seeded {
-			return nil
-		}
-		return []string{"--opt", "context:larder-gocache=local:seed", "--local", "seed=" + seed}
-	}
 	edited := scenario{name: "fresh runner with a registry cache, one line of main edited", goal: 0.25, fresh: true, cached: true, against: all,
-		also: []string{seeded}, change: w.editing(dir, in.main), args: seedArgs}
+		change: w.editing(dir, in.main)}
 	if in.slow {
 		return []scenario{edited}
 	}
@@ -121,7 +114,7 @@ func (w *world) runner(in input, dir, seed string) []scenario {
 		{name: "fresh runner with a registry cache, nothing edited", goal: 1, fresh: true, cached: true, against: all, also: []string{image}, change: func() {}},
 		edited,
 		{name: "fresh runner with a registry cache, one dependency added", goal: 0.4, fresh: true, cached: true, against: all,
-			also: []string{seeded}, change: func() { w.require(dir, in.main) }, args: seedArgs},
+			change: func() { w.require(dir, in.main) }},
 	}
 }
 
@@ -157,10 +150,7 @@ func (w *world) run1(in input, dir string, s scenario) (out []result) {
 func (w *world) once(p peer, in input, dir string, s scenario) time.Duration {
 	var args []string
 	if s.cached {
-		args = append(args, "--import-cache", "type=registry,ref="+w.cacheRef(p, in))
-	}
-	if s.args != nil {
-		args = append(args, s.args(p)...)
+		args = append(args, "--import-cache", cacheFrom+w.cacheRef(p, in))
 	}
 	switch {
 	case s.build != nil:
@@ -174,11 +164,7 @@ func (w *world) once(p peer, in input, dir string, s scenario) time.Duration {
 }
 
 func (w *world) cacheRef(p peer, in input) string {
-	name := p.name
-	if name == seeded {
-		name = gateway
-	}
-	return w.registry + "/cache/" + in.repository() + ":" + strings.NewReplacer(" ", "-", "/", "-", ":", "-", ",", "").Replace(name)
+	return w.registry + "/cache/" + in.repository() + ":" + strings.NewReplacer(" ", "-", "/", "-", ":", "-", ",", "").Replace(p.name)
 }
 
 // without returns the names of peers that an input isn't too slow for.

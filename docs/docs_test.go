@@ -24,7 +24,6 @@ var first = []string{"README.md", "docs/audit.md", "docs/command.md"}
 
 func TestCommands(t *testing.T) {
 	w := newWorld(t)
-	w.warm = true
 	w.documents(first)
 }
 
@@ -56,9 +55,6 @@ func (w *world) console(block string) {
 		switch {
 		case ok:
 			output = w.run(command)
-			if w.warm && strings.HasPrefix(command, "larder build ") {
-				w.keepCompiled()
-			}
 		case line == "…" || strings.Contains(line, " DONE "):
 		default:
 			line = regexp.MustCompile(`https://proxy\.golang\.org(,( then)? direct)?`).ReplaceAllLiteralString(line, w.proxy)
@@ -104,8 +100,6 @@ type world struct {
 	env   []string
 	proxy string // the module proxy in the place of proxy.golang.org
 	image string // the frontend's image in the place of the published one
-	seed  string // a folder: what was compiled, when that is kept
-	warm  bool   // the first build's is to be kept, for the next ones to take
 }
 
 func newWorld(t *testing.T) *world {
@@ -114,7 +108,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, dir: t.TempDir(),
 		proxy: testkit.ServeProxy(t, testkit.ModuleCache(t)).URL,
-		image: testkit.Registry(t) + "/larder:1", seed: filepath.Join(t.TempDir(), "seed"),
+		image: testkit.Registry(t) + "/larder:1",
 	}
 	examples := filepath.Join(testkit.Root(t), "examples")
 	require.NoError(t, os.CopyFS(filepath.Join(w.dir, "examples"), os.DirFS(examples)))
@@ -126,8 +120,7 @@ func newWorld(t *testing.T) *world {
 	tools := t.TempDir()
 	docker := strings.NewReplacer("@PROXY", w.proxy, "BUILDX", testkit.Tool(t, "buildx")).Replace(docker)
 	require.NoError(t, os.WriteFile(filepath.Join(tools, "docker"), []byte(docker), 0o755))
-	larder := strings.NewReplacer("SEED", w.seed, "LARDER", testkit.Larder(t, "larder")).Replace(larder)
-	require.NoError(t, os.WriteFile(filepath.Join(tools, "larder"), []byte(larder), 0o755))
+	require.NoError(t, os.Symlink(testkit.Larder(t, "larder"), filepath.Join(tools, "larder")))
 	w.env = append(os.Environ(),
 		"PATH="+tools+":"+os.Getenv("PATH"),
 		"XDG_DATA_HOME="+t.TempDir(), "DOCKER_HOST=unix:///nonexistent/docker.sock", "BUILDKIT_HOST="+addr, "GOPROXY="+w.proxy, "GOSUMDB=off",
@@ -144,19 +137,6 @@ shift
 [ "$1" = build ] && shift && set -- build --build-arg GOPROXY=@PROXY "$@"
 exec BUILDX "$@"
 `
-
-// larder is the command larder. What a build compiled that was kept, the next ones take: other platforms, other flags and
-// other sources of the modules have builds of their own, in which only the first one's packages are not compiled again.
-const larder = `#!/bin/sh
-[ "$1" = build ] && [ -e SEED ] && shift && set -- build --build-context larder-gocache=SEED "$@"
-exec LARDER "$@"
-`
-
-// keepCompiled keeps what the first build of the README compiled, as docs/how-it-works.md shows it.
-func (w *world) keepCompiled() {
-	w.warm = false
-	w.run("larder build --target larder-gocache -o " + w.seed + " examples/hello")
-}
 
 // write writes a Dockerfile, with the frontend's image replaced.
 func (w *world) write(name, text string) {

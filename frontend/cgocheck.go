@@ -13,7 +13,7 @@ import (
 // checkLibraries builds an image into which programs made by cgo were copied, and fails if a program there lacks its
 // loader or a library. Plans without such a COPY cost nothing.
 func (b *build) checkLibraries(ctx context.Context, res *gateway.Result, plan *dialect.Plan) error {
-	if len(plan.CgoCopies) == 0 || plan.Exports || b.client.opts["requestid"] != "" {
+	if len(plan.CgoCopies) == 0 || b.client.opts["requestid"] != "" {
 		return nil
 	}
 	images := map[string]gateway.Reference{}

@@ -29,7 +29,7 @@ type client struct {
 	shown     *pb.SourceInfo    // what to show in its place; nil leaves the rewritten text
 	rewrites  []dialect.Rewrite // of instructions, whose steps are shown as the user wrote them
 
-	keyed map[digest.Digest]bool // see keyBySteps
+	mounts *mountEditor // of what is solved; nil for none
 
 	configs sync.Map // of images, by what was asked
 
@@ -162,8 +162,8 @@ func (c *client) ResolveImageConfig(ctx context.Context, ref string, opt sourcer
 
 // Solve implements gateway.Client.
 func (c *client) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
-	if len(c.keyed) > 0 && req.Definition != nil {
-		if err := keyBySteps(req.Definition, c.keyed); err != nil {
+	if c.mounts != nil && req.Definition != nil {
+		if err := c.mounts.apply(req.Definition); err != nil {
 			return nil, err
 		}
 	}

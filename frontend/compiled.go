@@ -20,21 +20,12 @@ type compiled struct {
 	steps               larder.Builder
 	source              llb.State
 	toolchains, modules map[string]llb.State
-	seed                *llb.State // of compile caches; nil for none
 }
 
-// supplyCompiled offers slices and compiled packages for GO lines, binaries for a build without instructions, and the
-// compile cache where that is the target.
+// supplyCompiled offers slices and compiled packages for GO lines, and binaries for a build without instructions.
 func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps larder.Builder, source llb.State, toolchains, modules map[string]llb.State) error {
 	c := &compiled{plan: plan, steps: steps, source: source, toolchains: toolchains, modules: modules}
-	if _, ok := b.client.opts[contextOpt+dialect.CacheContext]; ok {
-		seed, err := b.named(ctx, dialect.CacheContext)
-		if err != nil {
-			return err
-		}
-		c.seed = &seed
-	}
-	if plan.Level == 0 && b.ui.Target != "" && !plan.Exports {
+	if plan.Level == 0 && b.ui.Target != "" {
 		b.client.opts["target"] = plan.Packages[len(plan.Packages)-1].Stage // the target may be a folder
 	}
 	var none dockerspec.DockerOCIImage
@@ -56,20 +47,16 @@ func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps la
 			}
 		}
 	}
-	if plan.Exports {
-		return b.offer(dialect.ExportContext, nil, steps.ExportCache(c.caches(b.targets()), b.client.BuildOpts().SessionID), none)
-	}
 	return nil
 }
 
-// forLines adds what GO lines mount: their slices, what these import, compiled, and what comes after the seed.
+// forLines adds what GO lines mount: their slices, and what these import, compiled.
 func (c *compiled) forLines(states map[string]llb.State, target ocispecs.Platform) {
 	for _, s := range c.plan.Slices {
 		states[s.Context] = c.slice(s, target)
 	}
 	for _, d := range c.plan.Deps {
-		req := c.deps(d, target)
-		states[d.Context], states[d.Seed] = c.imported(req, d, target), *req.Seeded
+		states[d.Context] = c.imported(c.deps(d, target), d, target)
 	}
 	for _, l := range c.plan.Compiled {
 		states[l.Context] = c.linked(l, target)
@@ -99,12 +86,14 @@ func (c *compiled) linked(l *dialect.Compile, target ocispecs.Platform) llb.Stat
 	deps := c.imported(req.DepsRequest, l.Deps, target)
 	req.Deps, req.Source = &deps, c.slice(l.Deps.Slice, target)
 	req.Env = slices.Concat(req.Env, l.Env)
-	req.Label = fmt.Sprintf("[deps %s] compile what is linked", platforms.Format(target))
 	return c.steps.Compile(req)
 }
 
 // imported returns what a slice imports from elsewhere, compiled by such a request.
 func (c *compiled) imported(req larder.DepsRequest, d *dialect.Deps, target ocispecs.Platform) llb.State {
+	if d.Standard {
+		return c.steps.Std(req)
+	}
 	part, platform := c.plan.Part(d, platforms.Format(target))
 	if part == nil {
 		return c.steps.Deps(req)
@@ -124,8 +113,8 @@ func (c *compiled) imported(req larder.DepsRequest, d *dialect.Deps, target ocis
 // deps says how to compile what a slice imports from elsewhere.
 func (c *compiled) deps(d *dialect.Deps, target ocispecs.Platform) larder.DepsRequest {
 	req := larder.DepsRequest{
-		Toolchain: c.toolchains[d.Toolchain], Source: c.source, Slice: d.Slice.Of[platforms.Format(target)],
-		Dir: d.Dir, Work: d.Work, Flags: d.Flags, Env: d.Env, Cache: c.cache(d, target), Target: target,
+		Toolchain: c.toolchains[d.Toolchain], Version: d.Toolchain, Main: d.Module, Source: c.source, Slice: d.Slice.Of[platforms.Format(target)],
+		Dir: d.Dir, Work: d.Work, Flags: d.Flags, Env: d.Env, Target: target,
 	}
 	if d.Slice.Runs {
 		req.Target = c.steps.Platform
@@ -135,34 +124,7 @@ func (c *compiled) deps(d *dialect.Deps, target ocispecs.Platform) larder.DepsRe
 			req.Modules = &st
 		}
 	}
-	seeded := c.steps.Seed(req.Cache, c.seed)
-	req.Seeded = &seeded
-	req.Label = fmt.Sprintf("[deps %s] compile what is imported from elsewhere", platforms.Format(req.Target))
-	if d.CacheProg() {
-		req.StdLabel = fmt.Sprintf("[deps %s] compile the standard library's part of it", platforms.Format(req.Target))
-	}
 	return req
-}
-
-// cache names the compile cache of a step.
-func (c *compiled) cache(d *dialect.Deps, target ocispecs.Platform) string {
-	if d.Cache != "" {
-		return d.Cache
-	}
-	return c.steps.CacheName(c.plan.Module, d.Toolchain, target)
-}
-
-// caches names the compile caches of a build, each once.
-func (c *compiled) caches(targets []ocispecs.Platform) []string {
-	var names []string
-	for _, target := range targets {
-		for _, d := range c.plan.Deps {
-			if name := c.cache(d, target); !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
-	}
-	return names
 }
 
 // binary returns the binary of a main package of a build without instructions.
@@ -188,9 +150,8 @@ func (c *compiled) binary(pkg dialect.Package, target ocispecs.Platform) (llb.St
 		req.Compiled = &st
 	}
 	if pkg.Deps != nil {
-		deps := c.deps(pkg.Deps, target)
-		st := c.steps.Deps(deps)
-		req.Deps, req.Seeded = &st, deps.Seeded
+		st := c.imported(c.deps(pkg.Deps, target), pkg.Deps, target)
+		req.Deps = &st
 	}
 	return c.steps.Binary(req), nil
 }

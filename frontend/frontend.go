@@ -5,6 +5,7 @@ package frontend
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -97,7 +98,7 @@ func (f *Frontend) open(ctx context.Context, c gateway.Client) (*build, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &build{client: w, ui: ui, src: src, remedies: f.remedies, again: f.Again}, nil
+	return &build{client: w, ui: ui, src: src, remedies: f.remedies, again: f.Again, mark: dialect.DefaultMark + "-" + rand.Text()}, nil
 }
 
 // run plans and builds a file. The error is a guessError if it is the fault of what the file didn't ask for.
@@ -158,6 +159,7 @@ type build struct {
 	again    func(folder string) string // see Frontend
 	plan     *dialect.Plan              // see Frontend
 	made     supplied
+	mark     string // see dialect.Request
 }
 
 // serve plans the build and, if it has anything of Go's, gives the client what the plan needs.

@@ -103,7 +103,7 @@ func TestDockerfiles(t *testing.T) {
 		{"RUN writes", func(g *gateway) { runWrites(g, golang) }}, {"RUN fetches in vain", func(g *gateway) { runFetchesInVain(g, golang) }},
 		{"RUN fails", func(g *gateway) { runFails(g, golang) }},
 		{"RUN left alone", func(g *gateway) { runLeftAlone(g, golang) }}, {"check", func(g *gateway) { check(g, golang) }},
-		{"shards", shards}, {"tests", testTargets}, {"cancelled", cancelled},
+		{"shards", shards}, {"poison", poison}, {"poison in an image", func(g *gateway) { poisonInImage(g, golang) }}, {"tests", testTargets}, {"cancelled", cancelled},
 	})
 	// These don't count what is run, so that it may be in the cache.
 	g.runAll(t, []goTest{
@@ -145,7 +145,7 @@ ENTRYPOINT ["app"]
 	require.Contains(g.t, log, `-X main.version=v1"`)
 	require.Contains(g.t, log, "example.com/app v1\n", "what a GO prints is shown")
 	require.Contains(g.t, log, "go version "+toolchain)
-	require.ElementsMatch(g.t, []string{stepStd, stepDeps, stepDeps}, done(log, `\[[^\]]*\] (compile .* of it|compile .* from elsewhere)`), "tests add to what the build compiles")
+	require.ElementsMatch(g.t, []string{stepStd, stepStd, stepDeps}, done(log, `\[[^\]]*\] (compile .* of it|compile .* from elsewhere)`), "what is imported from elsewhere is a layer for the test alone")
 
 	root, _ = g.export("--opt", "target=results")
 	require.Contains(g.t, read(g.t, root, "test.json"), `"Test":"TestHello","Elapsed"`)

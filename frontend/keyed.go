@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dialect"
+	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
 	"google.golang.org/protobuf/proto"
 )
 
-// keyed returns the vertices that make the modules and compiled packages of a plan. There is one for each target platform,
+// keyed returns the vertices that make the toolchains, modules and compiled packages of a plan. There is one for each target platform,
 // which BuildKit's frontend marshals for, since a merge has no platform of its own.
 func (b *build) keyed(ctx context.Context, plan *dialect.Plan) (map[digest.Digest]bool, error) {
 	var names []string
@@ -25,6 +26,9 @@ func (b *build) keyed(ctx context.Context, plan *dialect.Plan) (map[digest.Diges
 	}
 	for _, l := range plan.Compiled {
 		names = append(names, l.Context)
+	}
+	for _, t := range plan.Toolchains {
+		names = append(names, dialect.ToolchainRoot(t.Version))
 	}
 	vertices, targets := map[digest.Digest]bool{}, b.targets()
 	for name, st := range b.client.states {
@@ -46,11 +50,38 @@ func (b *build) keyed(ctx context.Context, plan *dialect.Plan) (map[digest.Diges
 	return vertices, nil
 }
 
-// keyBySteps changes a definition so, that a step which mounts the output of one of some vertices, and drops what it
-// changes there, is keyed by that vertex alone, not by the content of what it makes. To read all of that takes seconds wherever a step is
-// run anew, and finds nothing: equal modules are found where they are unpacked. An instruction has no way to ask for that;
-// Larder's own steps do (llb.Builder.ByVertex).
-func keyBySteps(def *pb.Definition, vertices map[digest.Digest]bool) error {
+// A mountEditor changes mounts of steps in a way that no instruction has a word for.
+type mountEditor struct {
+	vertices map[digest.Digest]bool // from keyed
+	caches   larder.Builder         // names compile caches
+	mark     string                 // stands before the names of those that compiling lines alone have
+}
+
+// edit changes the mounts of a step, and reports whether it did.
+//
+// A mount of what one of the vertices makes, whose changes are dropped, is keyed by that vertex, not by the content: to
+// read all of that takes seconds wherever a step is run anew, and finds nothing, since equal modules are found where they
+// are unpacked. Larder's own steps ask for that themselves (llb.Builder.ByVertex).
+//
+// A cache whose name has the mark gets one that no Dockerfile can name.
+func (e mountEditor) edit(op *pb.Op) (changed bool) {
+	for _, m := range op.GetExec().GetMounts() {
+		unchanged := m.Output == int64(pb.SkipOutput) && m.ContentCache == pb.MountContentCache_DEFAULT
+		if unchanged && m.Input >= 0 && e.vertices[digest.Digest(op.Inputs[m.Input].Digest)] {
+			m.ContentCache, changed = pb.MountContentCache_OFF, true
+		}
+		if m.CacheOpt == nil {
+			continue
+		}
+		if name := e.caches.LineCache(m.CacheOpt.ID, e.mark); name != "" {
+			m.CacheOpt.ID, changed = name, true
+		}
+	}
+	return changed
+}
+
+// apply edits all steps of a definition.
+func (e mountEditor) apply(def *pb.Definition) error {
 	def.Def = slices.Clone(def.Def) // which is that of the llb.Definition, too
 	renamed := map[string]string{}  // vertices that were changed, by their old digests
 	for i, data := range def.Def {  // of which each comes after its inputs
@@ -58,13 +89,7 @@ func keyBySteps(def *pb.Definition, vertices map[digest.Digest]bool) error {
 		if err := op.Unmarshal(data); err != nil {
 			return fmt.Errorf("reading the build's definition: %w", err)
 		}
-		changed := false
-		for _, m := range op.GetExec().GetMounts() {
-			unchanged := m.Output == int64(pb.SkipOutput) && m.ContentCache == pb.MountContentCache_DEFAULT
-			if unchanged && m.Input >= 0 && vertices[digest.Digest(op.Inputs[m.Input].Digest)] {
-				m.ContentCache, changed = pb.MountContentCache_OFF, true
-			}
-		}
+		changed := e.edit(&op)
 		for _, in := range op.Inputs {
 			if to, ok := renamed[in.Digest]; ok {
 				in.Digest, changed = to, true

@@ -2,10 +2,13 @@ package frontend
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
+	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/testkit"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
@@ -49,11 +52,12 @@ func planned(t *testing.T, without ...string) (def *pb.Definition, ops map[diges
 	b := newFakeBuilder(fstest.MapFS{
 		"go.mod": {Data: []byte("module example.com/app\n\ngo 1.26\n\nrequire a.example/x v1.0.0\n")}, "go.sum": {Data: []byte(sum)},
 		"main.go": {Data: []byte("package main\n\nimport _ \"a.example/x\"\nimport _ \"fmt\"\n\nfunc main() {}\n")},
-		"Dockerfile": {Data: []byte("FROM go:1.26.8 AS build\nRUN --mount=type=gomod,target=/elsewhere true\nRUN --mount=type=bind,target=/mnt true\n" +
-			"ARG V=1\nGO build -ldflags=\"-X main.v=$V\" -o /out/ .\nFROM scratch\nCOPY --from=build /out/ /\n")},
+		"Dockerfile": {Data: []byte("FROM go:1.26.8 AS test\nGO test ./...\nRUN --mount=type=gomod,target=/elsewhere true\nRUN --mount=type=bind,target=/mnt true\n" +
+			"RUN --mount=type=cache,id=larder:ns/compile/example.com/app/go1.26.8,target=/a --mount=type=cache,id=" + dialect.DefaultMark + "/compile/example.com/app/go1.26.8,target=/b true\n" +
+			"FROM go:1.26.8 AS build\nARG V=1\nGO build -ldflags=\"-X main.v=$V\" -o /out/ .\nFROM scratch\nCOPY --from=test /go /go\nCOPY --from=build /out/ /\n")},
 	})
 	b.withoutCaps(without)
-	b.opts.Opts = map[string]string{inbuildOpt: "larder", "platform": "linux/arm64"}
+	b.opts.Opts = map[string]string{inbuildOpt: "larder", "platform": "linux/arm64", "build-arg:" + layersArg: "true", "build-arg:BUILDKIT_CACHE_MOUNT_NS": "ns"}
 	c := &capture{fakeBuilder: b}
 	_, err := Build(t.Context(), c)
 	require.NoError(t, err)
@@ -83,16 +87,15 @@ func TestStepsAreKeyedByWhatMadeTheirMounts(t *testing.T) {
 				found["GO "+m.Dest] = m.ContentCache
 			case m.Dest == "/elsewhere", m.Dest == "/mnt":
 				found["RUN "+m.Dest] = m.ContentCache
-			case strings.Contains(args, " deps ") && (m.Dest == "/go/pkg/mod" || m.Dest == "/src" || m.Dest == "/seeded"):
+			case strings.Contains(args, " deps ") && (m.Dest == "/go/pkg/mod" || m.Dest == "/src"):
 				found["deps "+m.Dest] = m.ContentCache
 			}
 		}
 	}
 	off := pb.MountContentCache_OFF
 	for name, want := range map[string]pb.MountContentCache{
-		"GO /go/pkg/mod": off, "GO /.larder/deps": off, "GO /.larder/compiled": off, "RUN /elsewhere": off, "deps /go/pkg/mod": off,
+		"GO /go/pkg/mod": off, "GO /.larder/deps": off, "GO /.larder/compiled": off, "GO /usr/local/go": off, "RUN /elsewhere": off, "deps /go/pkg/mod": off,
 		"GO /": 0, "GO /src": 0, "RUN /mnt": 0, "deps /src": 0, // by content: what is the user's
-		"GO /.larder/seeded": 0, "deps /seeded": 0, // what is the same with any seed
 	} {
 		require.Contains(t, found, name)
 		require.Equal(t, want, found[name], name)
@@ -104,4 +107,36 @@ func TestStepsAreKeyedByWhatMadeTheirMounts(t *testing.T) {
 			require.Zero(t, m.ContentCache, "not all builders know of that")
 		}
 	}
+	require.Contains(t, caches(ops), "larder:ns/compile/example.com/app/go1.26.8")
+}
+
+// caches returns the names of the cache mounts of steps.
+func caches(ops map[digest.Digest]*pb.Op) (names []string) {
+	for _, op := range ops {
+		for _, m := range op.GetExec().GetMounts() {
+			if m.CacheOpt != nil {
+				names = append(names, m.CacheOpt.ID)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// No instruction can have the cache of a line that only compiles, whatever it calls it; and the steps of one build have
+// the same caches as those of another, whatever mark they were planned with.
+func TestCompileCachesAreNobodyElses(t *testing.T) {
+	_, ops := planned(t)
+	const own = "larder:ns/compile/example.com/app/go1.26.8"
+	for _, op := range ops {
+		args := strings.Join(op.GetExec().GetMeta().GetArgs(), " ")
+		for _, m := range op.GetExec().GetMounts() {
+			if m.CacheOpt != nil && m.CacheOpt.ID == own {
+				require.Regexp(t, `^/.larder/go .*--compile=own|in-build deps`, args)
+			}
+		}
+	}
+	require.ElementsMatch(t, []string{own, "larder:ns/std/go1.26.8", "ns/" + own, "ns/" + dialect.DefaultMark + "/compile/example.com/app/go1.26.8", "ns/larder-go/example.com/app/go1.26.8"}, caches(ops))
+	_, again := planned(t)
+	require.Equal(t, slices.Sorted(maps.Keys(ops)), slices.Sorted(maps.Keys(again)))
 }

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/containerd/platforms"
@@ -24,6 +25,8 @@ func (b *build) request(file dialect.File) dialect.Request {
 		Describe:      b.client.opts["requestid"] != "",
 		Lint:          b.ui.LinterConfig,
 		Images:        b.client.opts[imagesOpt] != "",
+		Travels:       b.travels(),
+		Mark:          b.mark,
 		VCS: dialect.VCS{
 			Source:   b.client.opts["vcs:source"],
 			Revision: b.client.opts["vcs:revision"],
@@ -40,6 +43,22 @@ func (b *build) request(file dialect.File) dialect.Request {
 		}
 	}
 	return req
+}
+
+// layersArg is the build argument that asks for layers of compiled packages, or forbids them.
+const layersArg = "LARDER_LAYERS"
+
+// exportsOpt is set by a client that runs the frontend itself and exports the build's cache: no other frontend is told.
+const exportsOpt = "larder-cache-exports"
+
+// travels reports whether layers of the build go to other builders, as far as a frontend can see: it is told of caches
+// that are imported.
+func (b *build) travels() bool {
+	if asked, err := strconv.ParseBool(b.ui.BuildArgs[layersArg]); err == nil {
+		return asked
+	}
+	imports := b.client.opts["cache-imports"]
+	return b.client.opts[exportsOpt] != "" || b.client.opts["cache-from"] != "" || imports != "" && imports != "[]" && imports != "null"
 }
 
 func (b *build) buildPlatform() ocispecs.Platform {

@@ -43,6 +43,9 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 		if toolchains[t.Version], err = b.toolchain(ctx, steps, t); err != nil {
 			return err
 		}
+		if err := b.offer(dialect.ToolchainRoot(t.Version), nil, toolchains[t.Version], dockerspec.DockerOCIImage{}); err != nil {
+			return err
+		}
 	}
 	for _, target := range b.targets() {
 		for _, t := range plan.Toolchains {
@@ -97,8 +100,9 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	if err := b.supplyCompiled(ctx, plan, steps, whole, toolchains, modules); err != nil {
 		return err
 	}
+	b.client.mounts = &mountEditor{caches: steps, mark: b.mark}
 	if steps.ByVertex {
-		if b.client.keyed, err = b.keyed(ctx, plan); err != nil {
+		if b.client.mounts.vertices, err = b.keyed(ctx, plan); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package llb
 
 import (
 	"path"
-	"strings"
 
 	"github.com/moby/buildkit/client/llb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -23,7 +22,6 @@ type BinaryRequest struct {
 	Deps      *llb.State // from Builder.Deps; nil for none
 	Compiled  *llb.State // from Builder.Compile; nil for none
 	Commit    string     // what is stamped, as the step go's git reads it; "" for nothing
-	Seeded    *llb.State // from Builder.Seed; nil for none
 	Main      string     // the main module's path: part of the compile cache's name
 	Vendored  bool       // take packages from vendor/
 	Work      string     // the go.work that counts, in Source, or ""
@@ -52,13 +50,12 @@ func (b Builder) Binary(req BinaryRequest) llb.State {
 	opts := []llb.RunOption{
 		llb.Dir(path.Join(Src, req.Dir)),
 		llb.AddMount(Src, req.Source, llb.Readonly),
-		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(b.CacheName(req.Main, req.Version, req.Target), llb.CacheMountShared)),
+		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(b.CompileCache(req.Main, req.Version), llb.CacheMountShared)),
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
 	}
 	if req.Modules != nil {
 		opts = append(opts, b.made(ModCache, *req.Modules))
 	}
-	opts = append(opts, seeded(req.Seeded))
 	if req.Deps != nil {
 		opts = append(opts, b.made(depsDir, *req.Deps))
 	}
@@ -90,10 +87,4 @@ func workFile(work string) string {
 		return "off"
 	}
 	return path.Join(Src, work)
-}
-
-// CacheName names the compile cache of a main module after all that makes its entries useless to others. Modules of other
-// main modules are kept apart, so that one project can't put objects into another's build.
-func (b Builder) CacheName(main, version string, target Platform) string {
-	return strings.Join([]string{"larder-gocache", main, version, b.Platform.OS + "-" + b.Platform.Architecture, target.OS + "-" + target.Architecture + target.Variant}, "/")
 }

@@ -1,9 +1,11 @@
 package llb
 
 import (
+	"fmt"
 	"path"
 	"time"
 
+	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
 )
 
@@ -17,8 +19,9 @@ type CompileRequest struct {
 // Compile returns compiled packages that Deps has not, as GOCACHE is laid out: for a step that then only links, so that
 // nothing which is stamped by the linker is in the key of what is compiled.
 func (b Builder) Compile(req CompileRequest) llb.State {
-	flags := []string{"--lower", depsDir, "--dir", path.Join(Src, req.Dir)}
-	return b.compile(llb.Scratch().Platform(b.Platform), req.DepsRequest, flags, append([]string{"-buildvcs=false"}, req.Args...),
+	flags := []string{"--deps", depsDir, "--dir", path.Join(Src, req.Dir)}
+	label := fmt.Sprintf("[deps %s] compile what is linked", platforms.Format(req.Target))
+	return b.compile(llb.Scratch().Platform(b.Platform), b.CompileCache(req.Main, req.Version), label, req.DepsRequest, flags, append([]string{"-buildvcs=false"}, req.Args...),
 		llb.AddMount(Src, req.Source, llb.Readonly),
 		b.made(depsDir, *req.Deps))
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/larder-build/larder/internal/gomod"
 )
 
 // Deps are the packages that a slice imports of other modules and of the standard library, compiled in a step of their
@@ -13,7 +11,10 @@ import (
 type Deps struct {
 	Context string `json:"context"` // the named context that holds them, laid out as GOCACHE
 	For     string `json:"for"`     // the step that they are for
-	Seed    string `json:"-"`       // the named context that the step mounts to come after the seed of the compile cache
+
+	// Standard says that the step compiles what is of the standard library alone. The rest is compiled by the line itself:
+	// a layer of it is worth its copies only where it travels, or for a line that may not see what others compile.
+	Standard bool `json:"standard,omitempty"`
 
 	Slice     *SourceSlice `json:"-"`
 	Toolchain string       `json:"-"`
@@ -21,13 +22,8 @@ type Deps struct {
 	Dir, Work string       `json:"-"` // the module's folder and the go.work that counts, in the build context
 	Flags     []string     `json:"-"` // of the go command
 	Env       []string     `json:"-"` // NAME=VALUE
-	Cache     string       `json:"-"` // the name of the compile cache; "" for that of a build without instructions
+	Module    string       `json:"-"` // the main module's path
 }
-
-// CacheProg reports whether the toolchain's go command asks another program for compiled packages: since Go 1.24. One that
-// doesn't has GOCACHE alone, into which they are copied, and what was compiled in one step can't be told from that of
-// another.
-func (d *Deps) CacheProg() bool { return gomod.HasCacheProg(d.Toolchain) }
 
 // addDeps plans the packages that a slice imports. It is nil where the toolchain isn't known, or there are none.
 func (p *Plan) addDeps(name string, d Deps) *Deps {
@@ -35,7 +31,7 @@ func (p *Plan) addDeps(name string, d Deps) *Deps {
 	if d.Toolchain == "" || !imports {
 		return nil
 	}
-	d.Context, d.Seed = ContextPrefix+"deps-"+name, ContextPrefix+"seed-"+name
+	d.Context = ContextPrefix + "deps-" + name
 	p.Deps = append(p.Deps, &d)
 	return &d
 }
@@ -61,8 +57,8 @@ func (p *Plan) Part(d *Deps, target string) (part *Deps, platform string) {
 
 // compilesLike reports whether two steps, for the same platform, compile the same packages in the same way.
 func (d *Deps) compilesLike(other *Deps) bool {
-	return d.CacheProg() && d.Toolchain == other.Toolchain && d.Modules == other.Modules && d.Dir == other.Dir && d.Work == other.Work &&
-		d.Cache == other.Cache && slices.Equal(d.Flags, other.Flags) && slices.Equal(d.Env, other.Env)
+	return !d.Standard && !other.Standard && d.Toolchain == other.Toolchain && d.Modules == other.Modules && d.Dir == other.Dir && d.Work == other.Work &&
+		d.Module == other.Module && slices.Equal(d.Flags, other.Flags) && slices.Equal(d.Env, other.Env)
 }
 
 // subset reports whether all of a list is in another, which is sorted.
@@ -79,14 +75,15 @@ func withoutFlags(env []string) []string {
 }
 
 // depsLine plans the packages that a GO line imports, where the stage has a toolchain of Larder's.
-func (w *planner) depsLine(s *scope, g *goLine, mod Module, slice *SourceSlice, mods *Modules) *Deps {
+func (w *planner) depsLine(s *scope, g *goLine, mod Module, slice *SourceSlice, mods *Modules, cache lineCache) *Deps {
 	if slice == nil || mod.Vendored || w.withCgo(s, g) {
 		return nil
 	}
 	d := Deps{
 		For:   fmt.Sprintf("line %d", g.node.StartLine),
 		Slice: slice, Toolchain: s.toolchain, Modules: mods,
-		Dir: mod.Dir, Work: mod.Work, Flags: slice.flags, Cache: cacheName("larder-go", mod.Path, s),
+		Dir: mod.Dir, Work: mod.Work, Flags: slice.flags, Module: mod.Path,
+		Standard: cache != runsCache && !w.Travels,
 	}
 	for _, name := range settings {
 		v, ok := w.BuildArgs[name]

@@ -37,7 +37,7 @@ func TestPart(t *testing.T) {
 			for name, file := range tree {
 				files[name] = file
 			}
-			p, err := New(requestOf(t, "platforms: "+amd64+","+arm64+"\n", files))
+			p, err := New(requestOf(t, "travels: true\nplatforms: "+amd64+","+arm64+"\n", files))
 			require.NoError(t, err)
 			for _, d := range p.Deps {
 				if d.For != test.of {

@@ -24,12 +24,11 @@ const (
 	TargetFile    = "/target"
 
 	stepDir      = "/.larder"
-	stepGo       = stepDir + "/go" // Larder's binary runs a GO line if it is called by that name
-	goBuildCache = stepDir + "/cache"
+	stepGo       = stepDir + "/go"      // Larder's binary runs a GO line if it is called by that name
+	goBuildCache = stepDir + "/cache"   // writable by the line's go command alone: see lineCache
 	stepGit      = stepDir + "/git/git" // and is git to the go command by that one
 	goDeps       = stepDir + "/deps"
 	goCompiled   = stepDir + "/compiled"
-	seeded       = "/seeded"
 	goModCache   = "/go/pkg/mod"
 	goSource     = "/src"
 )
@@ -74,7 +73,8 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 	if err != nil {
 		return parser.WithLocation(err, g.node.Location())
 	}
-	deps := w.depsLine(s, g, mod, slice, mods)
+	cache := w.lineCache(s, g)
+	deps := w.depsLine(s, g, mod, slice, mods, cache)
 	stamp, err := w.stampLine(s, g)
 	if err != nil {
 		return err
@@ -85,12 +85,13 @@ func (w *planner) goLine(s *scope, g *goLine, comments []string) error {
 	if slice != nil {
 		src.from = slice.Context
 	}
-	given := lineInputs{source: src, modules: mods, deps: deps, compiled: w.compileLine(s, g, deps, stamp != nil), commit: stamp}
+	given := lineInputs{source: src, modules: mods, cache: cache, deps: deps, compiled: w.compileLine(s, g, deps, stamp != nil), commit: stamp}
 	text, err := w.goRun(s, g, mod, given)
 	if err != nil {
 		return err
 	}
 	w.plan.GoLines = true
+	s.ran = s.ran || cache == runsCache
 	w.lintGoLine(s, g, comments)
 	r := w.rewrote(g.node, "a RUN that no shell reads"+mods.in()+slice.in(), w.File.replaceLines(g.node, func(i, count int) string {
 		switch {
@@ -159,6 +160,7 @@ func (w *planner) noModule(g *goLine, src source) error {
 // lineInputs are what a GO line's step is given beside its stage.
 type lineInputs struct {
 	source   source
+	cache    lineCache
 	modules  *Modules // nil for none, as are the others
 	deps     *Deps
 	compiled *Compile
@@ -185,8 +187,7 @@ func (w *planner) goRun(s *scope, g *goLine, mod Module, in lineInputs) (text [2
 		flags = append(flags, "--mount=type=bind,from="+in.modules.Context+",target="+goModCache)
 	}
 	if in.deps != nil {
-		flags = append(flags, "--mount=type=bind,from="+in.deps.Context+",target="+goDeps,
-			"--mount=type=bind,from="+in.deps.Seed+",source="+seeded+",target="+stepDir+seeded)
+		flags = append(flags, "--mount=type=bind,from="+in.deps.Context+",target="+goDeps)
 	}
 	if in.compiled != nil {
 		flags = append(flags, "--mount=type=bind,from="+in.compiled.Context+",target="+goCompiled)
@@ -199,14 +200,17 @@ func (w *planner) goRun(s *scope, g *goLine, mod Module, in lineInputs) (text [2
 		flags = append(flags, "--mount=type=bind,from="+StepContext+",source="+StepFile+",target="+stepGit)
 		args = append(args, "--commit="+string(facts))
 	}
-	flags = append(flags, "--mount="+cacheMount("larder-go", mod.Path, s, goBuildCache, ""))
+	flags = append(flags, "--mount="+in.cache.mount(w.mark(), mod.Path, s))
+	if in.cache == ownCache {
+		flags = append(flags, toolchainMount(s.toolchain))
+	}
 	for _, m := range g.mounts {
 		flags = append(flags, w.quoteFlag("--mount="+m))
 	}
 	if mod.Work != "" {
 		args = append(args, "--work="+path.Join(goSource, inSource(mod, src)))
 	}
-	for _, flag := range [][2]string{{"--cgo", g.cgo}, {"--stdout", g.stdout}, {"--junit", g.junit}, {"--record", w.record(s, g)}, {"--libs", g.libs}} {
+	for _, flag := range [][2]string{{"--compile", in.cache.kind()}, {"--cgo", g.cgo}, {"--stdout", g.stdout}, {"--junit", g.junit}, {"--record", w.record(s, g)}, {"--libs", g.libs}} {
 		if flag[1] != "" {
 			args = append(args, flag[0]+"="+flag[1])
 		}
@@ -270,12 +274,8 @@ func (w *planner) quoteFlag(flag string) string {
 	return name + `="` + strings.NewReplacer(esc, esc+esc, `"`, esc+`"`).Replace(value) + `"`
 }
 
-// cacheMount writes a cache mount for compiled packages. Its name has the module and the stage's toolchain or base, so
-// that builds of others don't write into it, and the user, who has to be able to.
-func cacheMount(kind, module string, s *scope, target, id string) string {
-	if id == "" {
-		id = cacheName(kind, module, s)
-	}
+// cacheMount writes a cache mount for compiled packages. Its name has the stage's user, who has to be able to write it.
+func cacheMount(s *scope, target, id string) string {
 	value := "type=cache,target=" + target + ",id=" + clean(id)
 	if !s.root() {
 		value += clean("/user-"+s.user) + ",mode=0777"
@@ -283,6 +283,7 @@ func cacheMount(kind, module string, s *scope, target, id string) string {
 	return value
 }
 
+// cacheName names a cache of lines that run code of the tree, by the module and the stage's toolchain or base.
 func cacheName(kind, module string, s *scope) string {
 	from := s.toolchain
 	if from == "" {

@@ -59,11 +59,11 @@ func (r Request) levelZeroCommit(wide Wide) (*commit.Commit, error) {
 	return c, nil
 }
 
-// stamp has a package stamped with what is known of a commit. What is linked is compiled in a step of its own, which the
-// commit isn't in the key of.
+// stamp has a package stamped with what is known of a commit. Where layers travel, what is linked is compiled in a step of its
+// own, which the commit isn't in the key of.
 func (p *Plan) stamp(req Request, pkg *Package, c *commit.Commit) {
 	pkg.Commit, pkg.Slice = c, p.repository(req.Tree, pkg.Slice, "source-"+pkg.Stage)
-	if pkg.Deps == nil || !pkg.Deps.CacheProg() {
+	if pkg.Deps == nil || pkg.Deps.Standard {
 		return
 	}
 	args, _ := compileArgs(append(slices.Clone(p.Flags), pkg.Dir))

@@ -48,6 +48,14 @@ type Request struct {
 
 	Images bool // the outcome is known to be written as an image
 
+	// Travels says that layers of the build go to other builders, by a cache that is imported or exported: what is compiled
+	// of other modules is worth one then.
+	Travels bool
+
+	// Mark is a name that nobody can guess. It stands before the names of caches that only compiling lines may have, so that
+	// a build can tell these from what a Dockerfile says. It is "" for a plan that nothing is built by.
+	Mark string
+
 	// Again writes the command that the user gave, for another folder of the build context. It may be nil: it isn't known.
 	Again func(folder string) string
 }
@@ -108,8 +116,6 @@ type Plan struct {
 	Dir string `json:"-"`
 	// Wide is what is mounted as the build context.
 	Wide Wide `json:"-"`
-	// Exports says whether the compile cache is what is built.
-	Exports bool `json:"-"`
 	// Static says whether the static base is needed.
 	Static bool `json:"-"`
 	// Go says whether anything of Go's is in the plan: if not, the file is BuildKit's alone.
@@ -220,11 +226,7 @@ func (p *Plan) levelZero(req Request) error {
 		return err
 	}
 	goos, goarch := splitPlatform(req.Platforms[0])
-	target, describe := req.Target, req.Describe
-	if req.exports() {
-		target, describe = "", true
-	}
-	if p.Packages, err = newPrograms(req, mod, goos, goarch).pick(target, describe); err != nil {
+	if p.Packages, err = newPrograms(req, mod, goos, goarch).pick(req.Target, req.Describe); err != nil {
 		return err
 	}
 	p.Static = true
@@ -259,7 +261,7 @@ func (p *Plan) levelZero(req Request) error {
 		return err
 	}
 	if req.File.slice {
-		if err := p.slicePackages(req, mod, !describe); err != nil {
+		if err := p.slicePackages(req, mod, !req.Describe); err != nil {
 			return err
 		}
 	}
@@ -273,7 +275,6 @@ func (p *Plan) levelZero(req Request) error {
 	w.lintPrivate()
 	p.LintError = w.lint.Error()
 	p.Dockerfile = p.levelZeroFile(req)
-	p.addExport(req)
 	p.addSteps()
 	return nil
 }

@@ -85,6 +85,8 @@ func requestOf(t *testing.T, settings string, tree fs.FS) Request {
 			req.BuildArgs[k] = v
 		case "context":
 			req.Contexts[value] = true
+		case "travels":
+			req.Travels = value == "true"
 		case "empty context":
 			req.Contexts[value], empty[value] = true, true
 		case "toolchain in":

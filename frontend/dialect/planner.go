@@ -81,7 +81,6 @@ func (p *Plan) dockerfile(req Request) error {
 		p.Warnings, p.Notes, p.LintError = nil, nil, nil
 	}
 	p.Dockerfile = string(req.File.apply(w.edits))
-	p.addExport(req)
 	w.addTestStages()
 	p.addSteps()
 	return nil

@@ -99,6 +99,7 @@ func (r *runLine) text() string {
 
 // noteRun notes where a RUN may have changed the modules that lie in a stage.
 func (s *scope) noteRun(lex *shell.Lex, r *runLine) {
+	s.noteTools(r)
 	line := r.node.StartLine
 	note := func(dir, what string) {
 		s.copies = append(s.copies, copied{dest: dir, why: fmt.Sprintf("%s in line %d", what, line)})
@@ -181,7 +182,11 @@ func (w *planner) ownMount(s *scope, r *runLine, m mount) (string, error) {
 				return "", errors.New("where the stage's GOCACHE is isn't known: name it with target=DIR")
 			}
 		}
-		return w.quoteFlag("--mount=" + cacheMount("larder-run", w.plan.Module, s, target, m.id)), nil
+		id := m.id
+		if id == "" {
+			id = cacheName("larder-run", w.plan.Module, s)
+		}
+		return w.quoteFlag("--mount=" + cacheMount(s, target, id)), nil
 	}
 	r.asked = true
 	src, err := w.source(s, r.node, m.from, module)

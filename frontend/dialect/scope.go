@@ -41,6 +41,8 @@ type scope struct {
 	unread  bool // the config of its base image can't be had
 	guessed bool // nobody is asked about its base image: where that has Go's caches is a guess
 	adds    bool // something was copied or added to it, of whatever kind
+	ran     bool // code of the tree may have run in it
+	goRoot  bool // another toolchain may be in the place of the base's
 	cgo     int  // the line of a build with cgo, or 0
 
 	byCgo     bool // there are programs in it that GO lines made with cgo
@@ -112,9 +114,11 @@ func (s *scope) step(lex *shell.Lex, cmd instructions.Command, globals env, buil
 		s.shell = c.Shell
 	case *instructions.CopyCommand:
 		s.adds = true
+		s.noteGoRoot(lex, c.DestPath)
 		s.copyCommand(lex, tree, c)
 	case *instructions.AddCommand:
 		s.adds = true
+		s.noteGoRoot(lex, c.DestPath)
 		s.addCommand(lex, tree, c)
 	case *instructions.OnbuildCommand:
 		s.onbuild = c.Location()[0].Start.Line

@@ -265,7 +265,7 @@ func (w *planner) mountCaches(r *runLine) {
 			continue
 		}
 		done[target] = true
-		r.added = append(r.added, w.quoteFlag("--mount="+cacheMount("larder-run", r.needs[0].module.Path, r.scope, target, "")))
+		r.added = append(r.added, w.quoteFlag("--mount="+cacheMount(r.scope, target, cacheName("larder-run", r.needs[0].module.Path, r.scope))))
 		r.change("a compile cache")
 	}
 }

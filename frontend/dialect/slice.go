@@ -187,7 +187,7 @@ func (p *Plan) slicePackages(req Request, mod Module, built bool) error {
 		if !mod.Vendored {
 			p.Packages[i].Deps = p.addDeps(pkg.Stage, Deps{
 				For: "go build " + pkg.Dir, Slice: slice, Toolchain: p.Toolchains[0].Version, Modules: p.Modules[0],
-				Dir: mod.Dir, Work: mod.Work, Flags: args.flags, Env: withoutFlags(p.Env),
+				Dir: mod.Dir, Work: mod.Work, Flags: args.flags, Env: withoutFlags(p.Env), Module: mod.Path, Standard: !req.Travels,
 			})
 		}
 	}

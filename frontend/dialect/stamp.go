@@ -110,7 +110,7 @@ type Compile struct {
 
 // compileLine plans such a step for a line that stamps, by -buildvcs or by a variable in -ldflags.
 func (w *planner) compileLine(s *scope, g *goLine, deps *Deps, stamp bool) *Compile {
-	if deps == nil || !deps.CacheProg() || !slices.Contains(linking, g.words[0]) {
+	if deps == nil || deps.Standard || !slices.Contains(linking, g.words[0]) {
 		return nil
 	}
 	if _, varies := compileArgs(g.words[1:]); !varies && !stamp {

@@ -26,7 +26,11 @@ func (p *Plan) addSteps() {
 		}
 	}
 	for _, d := range p.Deps {
-		p.Steps = append(p.Steps, Step{Name: "compile what is imported from elsewhere, for " + d.For})
+		what := "what is imported from elsewhere"
+		if d.Standard {
+			what = "what is imported of the standard library"
+		}
+		p.Steps = append(p.Steps, Step{Name: "compile " + what + ", for " + d.For})
 	}
 	for _, c := range p.Compiled {
 		p.Steps = append(p.Steps, Step{Name: "compile what is linked, for " + c.For})

@@ -152,9 +152,3 @@ func newestToolchainLine(files []VersionFile) VersionFile {
 	}
 	return newest
 }
-
-// HasCacheProg reports whether the go command of a release, such as go1.26.8, asks the program in GOCACHEPROG for compiled
-// packages: since Go 1.24 (https://go.dev/doc/go1.24#go-command). What is no release's name is taken for a newer one.
-func HasCacheProg(release string) bool {
-	return !version.IsValid(release) || version.Compare(release, "go1.24") >= 0
-}

@@ -10,64 +10,26 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/larder-build/larder/internal/cacheprog"
+	"github.com/larder-build/larder/internal/gocache"
 )
 
-// runCacheProg is the build cache of a go command, which starts it:
+// runDeps compiles packages in the cache mount GOCACHE, and keeps what was compiled as a layer for the steps that need them:
 //
-//	cacheprog --upper DIR [--lower DIR]… [--keep DIR]
-//
-// See package cacheprog for the folders.
-func runCacheProg(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
-	var lower stringList
-	flags := newFlags("cacheprog")
-	flags.Var(&lower, "lower", "folder that is only read")
-	upper := flags.String("upper", "", "folder that is written, too")
-	keep := flags.String("keep", "", "folder for all that is used")
-	if err := parseFlags(flags, args, "upper"); err != nil {
-		return err
-	}
-	server := cacheprog.Server{Upper: cacheprog.Dir(*upper), Keep: cacheprog.Dir(*keep)}
-	for _, dir := range lower {
-		server.Lower = append(server.Lower, cacheprog.Dir(dir))
-	}
-	return server.Serve(ctx, stdin, stdout)
-}
-
-// goCacheProg returns a value for GOCACHEPROG: this binary, as the step cacheprog. A lower folder that isn't there is
-// left out. A go command before Go 1.24 doesn't ask for it, and uses GOCACHE, which is the upper folder: see copyDeps.
-func goCacheProg(upper, keep string, lower ...string) (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("finding Larder's own binary: %w", err)
-	}
-	prog := self + " in-build cacheprog --upper=" + upper
-	for _, dir := range lower {
-		if info, err := os.Stat(dir); err == nil && info.IsDir() {
-			prog += " --lower=" + dir
-		}
-	}
-	if keep != "" {
-		prog += " --keep=" + keep
-	}
-	return prog, nil
-}
-
-// runDeps compiles packages, and keeps what was compiled as a lower folder for the steps that need them:
-//
-//	deps --dir DIR --out DIR [--imports FILE] [--lower DIR] -- ARG…
+//	deps --dir DIR --out DIR [--imports FILE] [--deps DIR]… -- ARG…
 //
 // DIR is the module's folder, and ARG are flags and packages of go build. FILE has import paths of more packages, each
 // on a line: for packages of other modules and of the standard library go.mod and go.sum are enough of the module. What
-// the lower folder has isn't kept once more, nor what the output folder has already. A package that can't be compiled is
-// left to the step that needs it, which then says why.
+// the folders --deps have isn't kept once more, nor what the output folder has already. A package that can't be compiled
+// is left to the step that needs it, which then says why.
 func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("deps")
 	imports := flags.String("imports", "", "file of import paths")
 	dir := flags.String("dir", "", "folder of the module")
 	out := flags.String("out", "", "folder to make, or to add to")
-	lower := flags.String("lower", "", "packages that are compiled already")
+	var deps stringList
+	flags.Var(&deps, "deps", "packages that are compiled already")
 	if err := parseCommand(flags, args); err != nil {
 		return err
 	}
@@ -82,20 +44,29 @@ func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		}
 		args = append(append(args, "--"), strings.Fields(string(data))...)
 	}
-	cache := os.Getenv("GOCACHE")
-	if cache == "" {
+	if os.Getenv("GOCACHE") == "" {
 		return &usageError{errors.New("in-build deps: GOCACHE is not set")}
 	}
-	env, keep, err := depsCache(cache, *out, *lower)
+	env := append(os.Environ(), "PWD="+*dir)
+	if *imports == "" { // else no file of the module's is read but go.mod and go.sum
+		env = append(env, "GODEBUG="+indexSetting(*dir, os.Getenv("GODEBUG")))
+	}
+	cache := compileCache{dir: gocache.Dir(os.Getenv("GOCACHE")), deps: append(deps, *out)}
+	err := cache.keep(ctx, *out, func() error { return compileAll(ctx, *dir, env, flags.Args(), args, stdout, stderr) })
 	if err != nil {
 		return err
 	}
-	env = append(env, "PWD="+*dir)
-	if err := readProfile(ctx, *dir, env, flags.Args(), stderr); err != nil {
+	return stampTree(*out)
+}
+
+// compileAll compiles the packages that arguments of the go command name, and what they import. flags are those of the
+// arguments that may name a profile.
+func compileAll(ctx context.Context, dir string, env, flags, args []string, stdout, stderr io.Writer) error {
+	if err := readProfile(ctx, dir, env, flags, stderr); err != nil {
 		fmt.Fprintf(stdout, "the profile can't be read: %v\n", err) // the step that needs it says why
 	}
 	cmd := exec.CommandContext(ctx, "go", append([]string{"list", "-e", "-export", "-deps", "-f", "{{.ImportPath}}"}, args...)...)
-	cmd.Dir, cmd.Env = *dir, env
+	cmd.Dir, cmd.Env = dir, env
 	var listed bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &listed, stderr
 	if err := cmd.Run(); err != nil && ctx.Err() != nil {
@@ -104,20 +75,33 @@ func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		fmt.Fprintf(stdout, "not all packages could be compiled: %v\n", err)
 	}
 	fmt.Fprintf(stdout, "compiled %d packages\n", bytes.Count(listed.Bytes(), []byte("\n")))
-	if err := keep(ctx); err != nil {
-		return err
-	}
-	return stampTree(*out)
+	return nil
 }
 
-// depsCache returns the environment of a go command that keeps what it compiles in the folder out, and what to do after it.
-func depsCache(cache, out, lower string) (env []string, keep func(context.Context) error, err error) {
-	if !asksCacheProg("go") {
-		own, keep, err := ownCache(out)
-		return append(os.Environ(), "GOCACHE="+own), keep, err
+// keep runs go commands and copies what they use of the cache to a layer, but for what is in the layers that they start
+// with. Nobody else compiles the same meanwhile.
+func (c compileCache) keep(ctx context.Context, out string, run func() error) error {
+	done, err := c.dir.Turn(ctx, "")
+	if err != nil {
+		return err
 	}
-	prog, err := goCacheProg(cache, out, lower, out)
-	return append(os.Environ(), "GOCACHEPROG="+prog), func(context.Context) error { return nil }, err
+	defer done(false)
+	if err := c.fill(ctx); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := c.dir.Age(ctx, start); err != nil {
+		return err
+	}
+	if err := run(); err != nil {
+		return err
+	}
+	choice := gocache.Choice{Used: start, Stamp: epoch}
+	for _, layer := range c.deps {
+		choice.Without = append(choice.Without, gocache.Dir(layer))
+	}
+	_, err = gocache.Dir(out).Copy(ctx, c.dir, choice)
+	return err
 }
 
 // readProfile has go build read the profile that flags of the go command name. go list compiles as if there was none

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/larder-build/larder/internal/gocache"
 )
 
 // An exitError carries the exit code of a go command, which has said on its own what went wrong.
@@ -22,8 +24,8 @@ func (e *exitError) Error() string {
 }
 
 // runGo runs the go command with the arguments after "--" and gives all that it wrote below the folder --stamp one
-// fixed time, so that equal sources give equal layers. Its build cache is GOCACHE, below those of the folders --deps. Its
-// git is the one in the folder --git, which is told of a commit by the environment: see runGit.
+// fixed time, so that equal sources give equal layers. Its build cache is GOCACHE, into which what the folders --deps have
+// is copied. Its git is the one in the folder --git, which is told of a commit by the environment: see runGit.
 func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("go")
 	stamp := flags.String("stamp", "", "folder whose files get a fixed time")
@@ -45,17 +47,9 @@ func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if *git != "" {
 		cmd.Env = append(cmd.Env, "PATH="+firstInPath(*git, os.Getenv("PATH")))
 	}
-	if cache := os.Getenv("GOCACHE"); cache != "" {
-		prog, err := goCacheProg(cache, "", deps...)
-		if err != nil {
-			return err
-		}
-		cmd.Env = append(cmd.Env, "GOCACHEPROG="+prog)
-		if err := copyDeps(ctx, "go", cache, deps...); err != nil {
-			return err
-		}
-	}
-	if err := runCommand(cmd, stdout, stderr); err != nil {
+	cmd.Env = append(cmd.Env, "GODEBUG="+indexSetting(".", os.Getenv("GODEBUG")))
+	cache := compileCache{dir: gocache.Dir(os.Getenv("GOCACHE")), deps: deps}
+	if err := cache.inTurn(ctx, ".", cmd.Env, func() error { return runCommand(cmd, stdout, stderr) }); err != nil {
 		return err
 	}
 	return stampTree(*stamp)

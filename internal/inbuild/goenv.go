@@ -43,10 +43,8 @@ func (l *goLine) environment(stage, words []string) ([]string, error) {
 	maps.Copy(env, map[string]string{"GOFLAGS": flags, "GOMODCACHE": l.modCache, "GOWORK": l.work, "PWD": l.dir})
 	if l.goCache != "" {
 		env["GOCACHE"] = l.goCache
-		if env["GOCACHEPROG"] == "" { // a user's own is theirs
-			if env["GOCACHEPROG"], err = goCacheProg(l.goCache, "", l.deps...); err != nil {
-				return nil, err
-			}
+		if godebug := indexSetting(l.dir, env["GODEBUG"]); godebug != "" {
+			env["GODEBUG"] = godebug
 		}
 	}
 	if l.commit != "" {
@@ -54,7 +52,13 @@ func (l *goLine) environment(stage, words []string) ([]string, error) {
 	}
 	setDefault(env, "GOPATH", "/go")
 	setDefault(env, "HOME", "/root")
+	if l.compile == compilesByOwn {
+		ownEnvironment(env)
+	}
 	if err := l.setCgo(env, words[0]); err != nil {
+		return nil, err
+	}
+	if err := l.checkCompiles(words, env); err != nil {
 		return nil, err
 	}
 	var list []string

@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/larder-build/larder/internal/atomicfile"
+	"github.com/larder-build/larder/internal/gocache"
 	"github.com/larder-build/larder/internal/gowords"
 )
 
@@ -23,6 +25,7 @@ type goLine struct {
 	junit, record          string
 	target, work, modCache string
 	goCache, commit        string
+	compile                string
 	cgo, escape            string
 	deps                   stringList
 	vendor                 bool
@@ -42,7 +45,8 @@ type goLine struct {
 //	--target FILE     lines KEY=VALUE for the target platform: GOOS, GOARCH, maybe GOARM or GOAMD64
 //	--modcache DIR    GOMODCACHE; /go/pkg/mod if absent
 //	--gocache DIR     GOCACHE; the stage's own if absent
-//	--deps DIR        packages that are compiled already, if the folder is there: read before GOCACHE (may be repeated)
+//	--deps DIR        packages that are compiled already, if the folder is there: copied into GOCACHE (may be repeated)
+//	--compile KIND    the line only compiles: own with the toolchain in /usr/local/go and nothing of the stage, image with what the stage has
 //	--commit JSON     a commit.Commit: what git tells the go command, in place of a git of the stage's
 //	--work FILE       GOWORK; off if absent
 //	--vendor          take packages from vendor/
@@ -66,9 +70,11 @@ func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
-	goCommand, err := findGo(defaultGo)
-	if err != nil {
-		return err
+	goCommand := defaultGo
+	if l.compile != compilesByOwn {
+		if goCommand, err = findGo(defaultGo); err != nil {
+			return err
+		}
 	}
 	if info, err := os.Stat(l.dir); err != nil || !info.IsDir() {
 		return fmt.Errorf("there is no folder %s in this stage to run GO %s in", l.dir, l.line)
@@ -76,24 +82,39 @@ func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err := makeFolders(words); err != nil {
 		return err
 	}
-	if err := copyDeps(ctx, goCommand, l.goCache, l.deps...); err != nil {
-		return err
-	}
 	if l.compiler != "" {
 		fmt.Fprintf(stderr, "larder: C is compiled by %s\n", l.compiler)
 	}
-	err = keepOutput(l.stdout, stdout, func(stdout io.Writer) error {
-		cmd := exec.CommandContext(ctx, goCommand, words...)
-		cmd.Dir, cmd.Env = l.dir, env
-		if t := l.test(words); t != nil {
-			return t.run(cmd, stdout, stderr)
-		}
-		return runCommand(cmd, stdout, stderr)
+	err = l.withCache(ctx, env, func() error {
+		return keepOutput(l.stdout, stdout, func(stdout io.Writer) error {
+			cmd := exec.CommandContext(ctx, goCommand, words...)
+			cmd.Dir, cmd.Env = l.dir, env
+			if t := l.test(words); t != nil {
+				return t.run(cmd, stdout, stderr)
+			}
+			return runCommand(cmd, stdout, stderr)
+		})
 	})
 	if err != nil || l.libs == "" {
 		return err
 	}
 	return l.takeLibraries(words, env, stderr)
+}
+
+// withCache runs the go command of the line with its compile cache. A line that runs code of the tree, such as a test that
+// hangs, holds nobody up.
+func (l *goLine) withCache(ctx context.Context, env []string, run func() error) error {
+	cache := compileCache{dir: gocache.Dir(l.goCache), deps: l.deps}
+	switch {
+	case l.goCache == "":
+		return run()
+	case l.compile != "":
+		return cache.inTurn(ctx, l.dir, env, run)
+	}
+	if err := cache.fill(ctx); err != nil {
+		return err
+	}
+	return run()
 }
 
 func parseGoLine(args []string) (*goLine, error) {
@@ -104,6 +125,7 @@ func parseGoLine(args []string) (*goLine, error) {
 	flags.StringVar(&l.modCache, "modcache", "/go/pkg/mod", "GOMODCACHE")
 	flags.StringVar(&l.goCache, "gocache", "", "GOCACHE")
 	flags.Var(&l.deps, "deps", "packages that are compiled already")
+	flags.StringVar(&l.compile, "compile", "", "own or image")
 	flags.StringVar(&l.commit, "commit", "", "what is known of the commit")
 	flags.StringVar(&l.work, "work", "off", "GOWORK")
 	flags.BoolVar(&l.vendor, "vendor", false, "take packages from vendor/")
@@ -125,6 +147,8 @@ func parseGoLine(args []string) (*goLine, error) {
 		problem = fmt.Sprintf("expected one argument after --, the GO line, not %d", flags.NArg())
 	case l.escape != `\` && l.escape != "`":
 		problem = fmt.Sprintf("--escape %q: expected \\ or `", l.escape)
+	case !slices.Contains([]string{"", compilesByOwn, compilesByImage}, l.compile):
+		problem = fmt.Sprintf("--compile %q: expected own or image", l.compile)
 	case l.cgo != "" && l.cgo != "true" && l.cgo != "false":
 		problem = fmt.Sprintf("--cgo %q: expected true or false", l.cgo)
 	case l.stdout != "" && (!filepath.IsAbs(l.stdout) || strings.HasSuffix(l.stdout, "/")):

@@ -14,7 +14,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 )
 
@@ -86,14 +85,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runStatic(ctx, args, stdout)
 	case "go":
 		return runGo(ctx, args, stdout, stderr)
-	case "cacheprog":
-		return runCacheProg(ctx, args, os.Stdin, stdout)
 	case "deps":
 		return runDeps(ctx, args, stdout, stderr)
-	case "seed":
-		return runSeed(ctx, args, stdout)
-	case "export-cache":
-		return runExportCache(ctx, args, stdout)
 	case "licences":
 		return runLicences(args, stdout)
 	case "sbom":

@@ -161,6 +161,7 @@ func (r *Request) setOutputs(_ context.Context, o Options, h Host) (err error) {
 		return err
 	}
 	r.setImages()
+	r.setCaches()
 	return nameExports(r.exports, r.tags, ann)
 }
 
@@ -269,6 +270,13 @@ func (r *Request) setImages() {
 		case client.ExporterImage, client.ExporterOCI, client.ExporterDocker:
 			r.solve.FrontendAttrs["larder-images"] = "true"
 		}
+	}
+}
+
+// setCaches tells the frontend that the build's cache is exported, which BuildKit tells of imports alone.
+func (r *Request) setCaches() {
+	if len(r.solve.CacheExports) > 0 {
+		r.solve.FrontendAttrs["larder-cache-exports"] = "true"
 	}
 }
 

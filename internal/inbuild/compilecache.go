@@ -1,0 +1,100 @@
+package inbuild
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/larder-build/larder/internal/gocache"
+)
+
+// A compileCache is the cache mount where the go command of a step keeps what it compiles: its GOCACHE.
+type compileCache struct {
+	dir  gocache.Dir
+	deps []string // layers of packages that are compiled already; they may not be there
+}
+
+// fill copies into the cache what layers have and it lacks.
+func (c compileCache) fill(ctx context.Context) error {
+	for _, layer := range c.deps {
+		if _, err := c.dir.Copy(ctx, gocache.Dir(layer), gocache.Choice{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inTurn fills the cache and runs a go command, in a folder and an environment. Of commands that run at the same time and
+// compile the same modules in the same way, one does so, and the others wait for what it leaves.
+func (c compileCache) inTurn(ctx context.Context, dir string, env []string, run func() error) error {
+	done, err := c.dir.Turn(ctx, turnKey(dir, env))
+	if err != nil {
+		return err
+	}
+	if err = c.fill(ctx); err == nil {
+		err = run()
+	}
+	done(err == nil)
+	return err
+}
+
+// turnKey is a digest of the settings of a go command, and of the files that say which modules there are.
+func turnKey(dir string, env []string) string {
+	h := sha256.New()
+	settings := slices.Clone(env)
+	slices.Sort(settings)
+	for _, kv := range settings {
+		if strings.HasPrefix(kv, "GO") || strings.HasPrefix(kv, "CGO_") {
+			fmt.Fprintf(h, "%q\n", kv)
+		}
+	}
+	files := []string{filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum"), filepath.Join(dir, "vendor/modules.txt")}
+	if i := slices.IndexFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "GOWORK=/") }); i >= 0 {
+		work := strings.TrimPrefix(env[i], "GOWORK=")
+		files = append(files, work, work+".sum")
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		fmt.Fprintf(h, "%s %v %x\n", name, err == nil, sha256.Sum256(data))
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)[:16])
+}
+
+// maxIndexed bounds the files that are looked at before the go command's index is done without.
+const maxIndexed = 20000
+
+// withoutIndex is the setting of GODEBUG by which the go command reads the imports of all packages.
+const withoutIndex = "goindex=0"
+
+// indexSetting returns a GODEBUG with which the go command doesn't take the imports of one tree for another's. It keeps an
+// index of a folder's files by their names, sizes and times (cmd/go/internal/modindex), not by what is in them. Where
+// files have times that a file system gave, in nanoseconds, no two trees have the same. A context from git, from an image
+// or an archive may have whole seconds, or one time for all: then it has to do without that index.
+func indexSetting(dir, godebug string) string {
+	seen, errDone := 0, errors.New("done")
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if seen++; err != nil || seen > maxIndexed {
+			return errDone
+		}
+		if !strings.HasSuffix(name, ".go") || !d.Type().IsRegular() {
+			return nil
+		}
+		if info, err := d.Info(); err != nil || info.ModTime().Nanosecond() == 0 {
+			return errDone
+		}
+		return nil
+	})
+	switch {
+	case err == nil:
+		return godebug
+	case godebug == "":
+		return withoutIndex
+	}
+	return godebug + "," + withoutIndex
+}
