@@ -1,6 +1,7 @@
 package frontend_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -132,6 +133,18 @@ func elsewhere(g *gateway, edited string) {
 	require.Equal(g.t, []string{edited}, ran(log), "packages of other modules are compiled, and modules are fetched, once for all builders")
 	require.Empty(g.t, done(log, `\[modules\] (fetch|check) .*`))
 	require.Equal(g.t, "hello common 1\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/app")))
+	require.Equal(g.t, g.digest(), sub.digest("--import-cache", "type=local,src="+cache), "the image differs by where it was built")
+}
+
+// digest builds an image, whose times are fixed, and returns its digest.
+func (g *gateway) digest(args ...string) string {
+	file := filepath.Join(g.t.TempDir(), "metadata.json")
+	g.buildctl(g.context, append([]string{"--opt", "build-arg:GOPROXY=" + g.proxy, "--opt", "build-arg:SOURCE_DATE_EPOCH=0",
+		"--output", "type=oci,rewrite-timestamp=true,dest=" + filepath.Join(g.t.TempDir(), "image.tar"), "--metadata-file", file}, args...)...)
+	var metadata map[string]any
+	require.NoError(g.t, json.Unmarshal([]byte(read(g.t, file)), &metadata))
+	require.NotEmpty(g.t, metadata["containerimage.digest"])
+	return metadata["containerimage.digest"].(string)
 }
 
 // shards holds that a new module, or a new version of one, is all that is fetched and unpacked anew, but for the shard

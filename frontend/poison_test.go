@@ -161,9 +161,7 @@ func poison(g *gateway) {
 	sub := *g
 	sub.addr = testkit.Buildkitd(t, nil)
 	g.file("FROM go AS build\nGO build -ldflags=\"-X main.version=end\" -o /app ./cmd/app\nFROM scratch\nCOPY --from=build /app /app\n")
-	here, _ := g.export()
-	there, _ := sub.export("--opt", "context:larder-gocache=local:context") // a seed, of before they went
-	require.Equal(t, read(t, there, "app"), read(t, here, "app"))
+	require.Equal(t, sub.digest(), g.digest(), "the image differs by what was in the caches")
 }
 
 // The same for lines that compile with what an image has, as long as no code of the tree ran in their stage.
