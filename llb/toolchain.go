@@ -27,7 +27,7 @@ type ToolchainSource struct {
 // toolchain that has no pin.
 func (b Builder) Toolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
 	pin, pinned := t.Pin(b.Platform.OS + "/" + b.Platform.Architecture)
-	args := []string{"unpack-toolchain", "--zip", inDir + "/toolchain.zip", "--h1", pin.H1, "--out", outDir + GoRoot}
+	args := []string{"unpack-toolchain", "--zip", inDir + "/toolchain.zip", "--h1", pin.H1, "--out", outDir, "--root", GoRoot[1:]}
 	var in llb.RunOption
 	switch {
 	case from.Folder != nil && pinned:
@@ -38,11 +38,10 @@ func (b Builder) Toolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
 	case pinned:
 		in = llb.AddMount(inDir, b.fetchToolchain(t, from), llb.Readonly)
 	default:
-		args = []string{"unpack-toolchain", "--zip", inDir + "/toolchain.zip", "--h1-file", inDir + "/h1", "--out", outDir + GoRoot}
+		args = []string{"unpack-toolchain", "--zip", inDir + "/toolchain.zip", "--h1-file", inDir + "/h1", "--out", outDir, "--root", GoRoot[1:]}
 		in = llb.AddMount(inDir, b.fetchToolchain(t, from), llb.Readonly)
 	}
-	tree := b.step("[go] check and unpack "+t.Version, args, in)
-	return tree.File(goRootFolders(), llb.WithCustomName("[go] make a root of "+t.Version))
+	return b.step("[go] check and unpack "+t.Version, args, in)
 }
 
 // Download returns the zip of a pinned toolchain, as toolchain.zip, taken from a module proxy by its checksum.
@@ -75,18 +74,6 @@ func (b Builder) fetchToolchain(t gomod.Toolchain, from ToolchainSource) llb.Sta
 		args = append(args, "--h1", pin.H1)
 	}
 	return b.step("[go] fetch "+t.Version, args, opts...)
-}
-
-func goRootFolders() *llb.FileAction {
-	epoch := llb.WithCreatedTime(time.Unix(0, 0))
-	return llb.Mkdir("/tmp", 0o1777, epoch).
-		Mkdir("/root/.cache", 0o755, llb.WithParents(true), epoch).
-		Mkdir(ModCache, 0o755, llb.WithParents(true), epoch).
-		// GOTELEMETRY can't be set in the environment: this is where "go telemetry off" puts it.
-		Mkdir("/root/.config/go/telemetry", 0o755, llb.WithParents(true), epoch).
-		Mkfile("/root/.config/go/telemetry/mode", 0o644, []byte("off\n"), epoch).
-		Mkdir("/etc", 0o755, epoch).
-		Mkfile("/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/sbin/nologin\n"), epoch)
 }
 
 // GoEnv returns the environment of a go stage that compiles for a target platform: that of gomod.OfflineEnv, and where

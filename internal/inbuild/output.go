@@ -86,17 +86,20 @@ func empty(out *os.Root) error {
 
 // seal gives every folder below out mode 0755, whatever the umask, and everything below it the same time. It comes
 // last, since each file made in a folder changes the folder's time.
-func seal(out *os.Root) error {
+func seal(out *os.Root) error { return sealBut(out, "") }
+
+// sealBut is seal for all but a folder that is sealed already.
+func sealBut(out *os.Root, sealed string) error {
 	return fs.WalkDir(out.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case name == sealed:
+			return fs.SkipDir
+		case d.IsDir():
+			err = out.Chmod(name, 0o755)
 		}
-		if d.IsDir() {
-			if err := out.Chmod(name, 0o755); err != nil {
-				return err
-			}
-		}
-		return out.Chtimes(name, epoch, epoch)
+		return errors.Join(err, out.Chtimes(name, epoch, epoch))
 	})
 }
 

@@ -73,16 +73,8 @@ func writeStatic(ctx context.Context, out *os.Root, zoneinfo string) error {
 }
 
 func writeZoneinfo(ctx context.Context, out *os.Root, file string) error {
-	const dir = "usr/share/zoneinfo"
-	if err := out.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	tree, err := out.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer tree.Close()
-	if _, err := extract(ctx, tree, file, "", func(string) fs.FileMode { return 0o644 }); err != nil {
+	plain := func(name string) (string, fs.FileMode, bool) { return name, 0o644, true }
+	if _, err := extract(ctx, out, "usr/share/zoneinfo", file, "", plain); err != nil {
 		return fmt.Errorf("unpacking the time zones of %s: %w", path.Base(file), err)
 	}
 	return nil

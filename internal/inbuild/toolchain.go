@@ -109,14 +109,17 @@ func fetchToolchain(ctx context.Context, c *modfetch.Client, proxies []modfetch.
 	return errors.Join(writeFile(out, toolchainH1, []byte(want.Hash), 0o644), seal(out))
 }
 
-// runUnpackToolchain unpacks a toolchain's zip after checking it, so that DIR/bin/go runs: the same tree as the go
-// command makes of it on first use. Flags: --zip FILE, --h1 HASH or --h1-file FILE, --out DIR.
+// runUnpackToolchain unpacks a toolchain's zip and checks it meanwhile, so that DIR/bin/go runs: the same tree as the go
+// command makes of it on first use, but without the tests of Go itself. With --root, DIR is a root file system that has
+// that tree at PATH, and beside it the folders that the go command needs.
+// Flags: --zip FILE, --h1 HASH or --h1-file FILE, --out DIR, --root PATH.
 func runUnpackToolchain(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := newFlags("unpack-toolchain")
 	file := flags.String("zip", "", "")
 	h1 := flags.String("h1", "", "")
 	h1File := flags.String("h1-file", "", "")
 	out := flags.String("out", "", "")
+	root := flags.String("root", "", "")
 	if err := parseFlags(flags, args, "zip", "out"); err != nil {
 		return err
 	}
@@ -135,7 +138,16 @@ func runUnpackToolchain(ctx context.Context, args []string, stdout io.Writer) er
 	if err != nil {
 		return err
 	}
-	if err := fill(*out, func(out *os.Root) error { return unpackToolchain(ctx, out, m, *file, want) }); err != nil {
+	err = fill(*out, func(out *os.Root) error {
+		if *root == "" {
+			return unpackToolchain(ctx, out, ".", m, *file, want)
+		}
+		if err := unpackToolchain(ctx, out, *root, m, *file, want); err != nil {
+			return err
+		}
+		return addRoot(out, *root)
+	})
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "checked and unpacked %s\n", m)
@@ -159,43 +171,47 @@ func toolchainOf(file string) (module.Version, error) {
 	return module.Version{}, fmt.Errorf("the toolchain's zip is not one of the module %s: take it from a module proxy, the archives of go.dev are other files", gomod.ToolchainPath)
 }
 
-func unpackToolchain(ctx context.Context, out *os.Root, m module.Version, file string, want modfetch.Expected) error {
-	if err := extractChecked(ctx, out, ".", m, file, want, toolchainMode); err != nil {
+func unpackToolchain(ctx context.Context, out *os.Root, dir string, m module.Version, file string, want modfetch.Expected) error {
+	if err := extractChecked(ctx, out, dir, m, file, file, want, inToolchain); err != nil {
 		return err
 	}
-	if err := restoreGoMods(out); err != nil {
-		return fmt.Errorf("%s: %w", m, err)
-	}
 	for _, need := range []string{"VERSION", "bin/go"} {
-		if _, err := out.Stat(need); err != nil {
+		if _, err := out.Stat(path.Join(dir, need)); err != nil {
 			return fmt.Errorf("%s: the zip is not a toolchain: it has no %s", m, need)
 		}
 	}
-	return seal(out)
+	return nil
 }
 
-// toolchainMode returns a file's mode in a toolchain. A module's zip has no modes, so the go command knows by their
-// names which files are run: those below bin and pkg/tool, and lib's go_OS_ARCH_exec.
-func toolchainMode(name string) fs.FileMode {
-	exec, _ := path.Match("go_?*_?*_exec", path.Base(name))
-	if strings.HasPrefix(name, "bin/") || strings.HasPrefix(name, "pkg/tool/") || strings.HasPrefix(name, "lib/") && exec {
-		return 0o755
+// inToolchain places a file in a toolchain. A module's zip has no modes, so the go command knows by their names which
+// files are run: those below bin and pkg/tool, and lib's go_OS_ARCH_exec. It can hold one go.mod file alone, at its top,
+// so those of the standard library and its tools are called _go.mod there.
+//
+// The tests of Go itself and their data, half of all files, are of no use to any other module.
+func inToolchain(name string) (as string, mode fs.FileMode, written bool) {
+	dir, base := path.Split(name)
+	exec, _ := path.Match("go_?*_?*_exec", base)
+	switch {
+	case strings.HasPrefix(name, "test/"), strings.HasPrefix(name, "src/") && (strings.HasSuffix(name, "_test.go") || strings.Contains(dir, "/testdata/")):
+		return name, 0, false
+	case strings.HasPrefix(name, "bin/"), strings.HasPrefix(name, "pkg/tool/"), strings.HasPrefix(name, "lib/") && exec:
+		return name, 0o755, true
+	case base == "_go.mod":
+		return dir + "go.mod", 0o644, true
 	}
-	return 0o644
+	return name, 0o644, true
 }
 
-// restoreGoMods gives go.mod files their name back. A module's zip can hold one alone, at its top, so those of the
-// standard library and its tools are called _go.mod there.
-func restoreGoMods(out *os.Root) error {
-	var names []string
-	err := fs.WalkDir(out.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.Name() == "_go.mod" {
-			names = append(names, name)
-		}
-		return err
-	})
-	for _, name := range names {
-		err = errors.Join(err, out.Rename(name, path.Join(path.Dir(name), "go.mod")))
+// addRoot adds to a root file system that has a toolchain at goroot what else the go command needs there.
+func addRoot(out *os.Root, goroot string) error {
+	// GOTELEMETRY can't be set in the environment: this is where "go telemetry off" puts it.
+	err := errors.Join(
+		writeFile(out, "root/.config/go/telemetry/mode", []byte("off\n"), 0o644),
+		writeFile(out, "etc/passwd", []byte("root:x:0:0:root:/root:/sbin/nologin\n"), 0o644),
+		out.MkdirAll("root/.cache", 0o755), out.MkdirAll("go/pkg/mod", 0o755), out.Mkdir("tmp", 0o755),
+		sealBut(out, goroot), out.Chmod("tmp", fs.ModeSticky|0o777))
+	if err != nil {
+		return fmt.Errorf("making the toolchain's root file system: %w", err)
 	}
-	return err
+	return nil
 }

@@ -3,6 +3,7 @@ package inbuild
 import (
 	"encoding/json"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -36,6 +37,10 @@ var fakeToolchain = testModule{gomod.ToolchainPath, "v0.0.1-go1.99.1.linux-amd64
 	"src/bin/pkg/tool/not_run.go":   "package x\n",
 	"src/crypto/md5/_asm/_go.mod":   "module md5\n",
 	"src/crypto/md5/_asm/md5_asm.h": "h",
+	"src/fmt/print_test.go":         "package fmt\n",
+	"src/fmt/testdata/x.go":         "package x\n",
+	"src/testing/testdata.go":       "package testing\n",
+	"test/fixedbugs/x.go":           "package x\n",
 }}
 
 // testDatabase is a checksum database that vouches for the given go.sum text.
@@ -161,6 +166,43 @@ func TestUnpackToolchain(t *testing.T) {
 	require.Equal(t, []string{"bin/go", "bin/gofmt", "lib/wasm/go_js_wasm_exec", "pkg/tool/linux_amd64/compile"}, exec)
 	require.FileExists(t, filepath.Join(first, "src/crypto/md5/_asm/go.mod"))
 	require.NotContains(t, strings.Join(names(t, first), " "), "_go.mod")
+	require.FileExists(t, filepath.Join(first, "src/testing/testdata.go"))
+	for _, name := range []string{"src/fmt/print_test.go", "src/fmt/testdata", "test"} {
+		require.NoFileExists(t, filepath.Join(first, name))
+		require.NoDirExists(t, filepath.Join(first, name))
+	}
+}
+
+// What is not written is hashed all the same: a zip with other tests is another toolchain.
+func TestUnpackToolchainWithOtherTests(t *testing.T) {
+	_, sums := makeProxy(t, fakeToolchain)
+	other := fakeToolchain
+	other.files = maps.Clone(other.files)
+	other.files["src/fmt/print_test.go"] = "package other\n"
+	dir, _ := makeProxy(t, other)
+	failStep(t, t.TempDir(), []string{"unpack-toolchain", "--zip", proxyFile(t, dir, other, ".zip"), "--h1", h1Of(sums)}, "its pin says "+h1Of(sums))
+}
+
+// A root file system has the toolchain, and what the go command needs beside it, with fixed modes and times.
+func TestUnpackToolchainRoot(t *testing.T) {
+	dir, sums := makeProxy(t, fakeToolchain)
+	root := t.TempDir()
+	mustStep(t, "unpack-toolchain", "--zip", proxyFile(t, dir, fakeToolchain, ".zip"), "--h1", h1Of(sums), "--out", root, "--root", "usr/local/go")
+	var beside []string
+	for _, line := range snapshot(t, root) {
+		fields := strings.Fields(line)
+		require.Equal(t, "0", fields[2], line)
+		if !strings.HasPrefix(fields[0], "usr/local/go/") {
+			beside = append(beside, fields[1]+" "+fields[0])
+		}
+	}
+	const folder = "drwxr-xr-x "
+	require.Equal(t, []string{folder + ".", folder + "etc", "-rw-r--r-- etc/passwd", folder + "go", folder + "go/pkg", folder + "go/pkg/mod", folder + "root", folder + "root/.cache",
+		folder + "root/.config", folder + "root/.config/go", folder + "root/.config/go/telemetry", "-rw-r--r-- root/.config/go/telemetry/mode",
+		"dtrwxrwxrwx tmp", folder + "usr", folder + "usr/local", folder + "usr/local/go"}, beside)
+	mode, err := os.ReadFile(filepath.Join(root, "root/.config/go/telemetry/mode"))
+	require.NoError(t, err)
+	require.Equal(t, "off\n", string(mode))
 }
 
 func TestUnpackToolchainErrors(t *testing.T) {

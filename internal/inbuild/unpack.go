@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -17,7 +16,6 @@ import (
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
-	"golang.org/x/mod/sumdb/dirhash"
 	modzip "golang.org/x/mod/zip"
 	"golang.org/x/sync/errgroup"
 
@@ -25,12 +23,7 @@ import (
 	"github.com/larder-build/larder/internal/modfetch"
 )
 
-const (
-	cacheDownload = "cache/download" // where a GOMODCACHE keeps what isn't unpacked
-	unpacking     = ".unpacking"     // where trees are until they are checked: no module path starts with a dot
-)
-
-func readOnly(string) fs.FileMode { return 0o444 }
+const cacheDownload = "cache/download" // where a GOMODCACHE keeps what isn't unpacked
 
 // runUnpack makes a read-only GOMODCACHE of GOPROXY folders: unpacked trees, and of the download cache the go.mod
 // files, the zips' hashes and a minimal .info for each version; the zips themselves stay behind, no build reads them.
@@ -125,23 +118,26 @@ func unpackSet(ctx context.Context, out *os.Root, set gomod.Set, src folders) er
 			return fmt.Errorf("%s: writing its .info: %w", m, err)
 		}
 	}
-	if err := errors.Join(out.RemoveAll(unpacking), seal(out), letUsersAdd(out)); err != nil {
+	if err := sealModules(out); err != nil {
 		return fmt.Errorf("finishing the module cache: %w", err)
 	}
 	return nil
 }
 
-// letUsersAdd lets any user add modules to a cache that is mounted to take writes, which are dropped after the step: the
-// folders above the trees of modules, and those of the download cache, are open to all.
-func letUsersAdd(out *os.Root) error {
+// sealModules does what seal does but for the trees of modules, which are sealed already. It lets any user add modules to
+// a cache that is mounted to take writes, which are dropped after the step: the folders above the trees of modules, and
+// those of the download cache, are open to all.
+func sealModules(out *os.Root) error {
 	return fs.WalkDir(out.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
-		case err != nil || !d.IsDir():
+		case err != nil:
 			return err
 		case strings.Contains(name, "@") && !strings.HasPrefix(name, cacheDownload+"/"):
 			return fs.SkipDir
+		case d.IsDir():
+			err = out.Chmod(name, 0o777)
 		}
-		return out.Chmod(name, 0o777)
+		return errors.Join(err, out.Chtimes(name, epoch, epoch))
 	})
 }
 
@@ -170,7 +166,7 @@ func (v *versions) addRequired(goMod []byte) {
 	}
 }
 
-// unpackZip checks a zip, unpacks it under a name that is no module's, checks the tree, and only then gives it its name.
+// unpackZip unpacks a zip, and checks it meanwhile.
 func unpackZip(ctx context.Context, out *os.Root, sum gomod.Sum, src folders) error {
 	m := sum.Module()
 	zip, err := locate(sum, src, modzip.MaxZipFile)
@@ -181,50 +177,14 @@ func unpackZip(ctx context.Context, out *os.Root, sum gomod.Sum, src folders) er
 	if err != nil {
 		return err
 	}
-	tmp := path.Join(unpacking, dir)
-	if err := extractChecked(ctx, out, tmp, m, zip, modfetch.InGoSum(sum), readOnly); err != nil {
+	if err := extractChecked(ctx, out, dir, m, zip, zip, modfetch.InGoSum(sum), readOnly); err != nil {
 		return err
-	}
-	if err := errors.Join(out.MkdirAll(path.Dir(dir), 0o755), out.Rename(tmp, dir)); err != nil {
-		return fmt.Errorf("%s: %w", m, err)
 	}
 	name, err := versionFile(m, ".ziphash")
 	if err != nil {
 		return err
 	}
 	return writeFile(out, path.Join(cacheDownload, name), []byte(sum.Hash), 0o444)
-}
-
-// extractChecked checks a module's zip, unpacks it to the folder dir of out and compares the tree's own h1 hash: whatever
-// happened between the check and here, only what go.sum names comes through. The zip's own hash, whose error says that
-// the zip is wrong and not the disk, is made of what is unpacked, and compared before.
-func extractChecked(ctx context.Context, out *os.Root, dir string, m module.Version, zip string, want modfetch.Expected, mode func(string) fs.FileMode) error {
-	if err := out.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("%s: %w", m, err)
-	}
-	tree, err := out.OpenRoot(dir)
-	if err != nil {
-		return fmt.Errorf("%s: %w", m, err)
-	}
-	defer tree.Close()
-	if err := modfetch.CheckZip(m, zip); err != nil {
-		return err
-	}
-	got, err := extract(ctx, tree, zip, m.String()+"/", mode)
-	if err != nil {
-		return fmt.Errorf("%s: unpacking its zip: %w", m, err)
-	}
-	if got != want.Hash {
-		return want.Mismatch(m.String(), "zip", zip, got)
-	}
-	got, err = dirhash.HashDir(filepath.Join(out.Name(), dir), m.String(), modfetch.Hash1)
-	if err != nil {
-		return fmt.Errorf("%s: reading its unpacked tree: %w", m, err)
-	}
-	if got != want.Hash {
-		return want.Mismatch(m.String(), "tree unpacked", zip, got)
-	}
-	return nil
 }
 
 func unpackMod(out *os.Root, sum gomod.Sum, src folders, known *versions) error {

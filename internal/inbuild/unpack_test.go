@@ -302,7 +302,7 @@ func FuzzExtract(f *testing.F) {
 		_ = modfetch.VerifyZip(threeModules[0].id(), file, "test", modfetch.Expected{})
 		for _, prefix := range []string{"", "example.com/hello@v1.2.3/"} {
 			_ = fill(filepath.Join(parent, "out"), func(out *os.Root) error {
-				h1, err := extract(context.Background(), out, file, prefix, readOnly)
+				h1, err := extract(context.Background(), out, ".", file, prefix, readOnly)
 				if want, herr := dirhash.HashZip(file, dirhash.Hash1); err == nil && herr == nil {
 					require.Equal(t, want, h1)
 				}
