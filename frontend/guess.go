@@ -31,7 +31,7 @@ func (b *build) blameGuess(ctx context.Context, file dialect.File, err error) er
 
 // ownStep matches the error of a step of Larder's that gets modules. The builder tells no more of it that can be relied on:
 // it runs a step that two builds have in common once, and names it as one of them does.
-var ownStep = regexp.MustCompile(`process "/\.larder/\S+ in-build (fetch|unpack) `)
+var ownStep = regexp.MustCompile(`process "/\.larder/\S+ in-build modules `)
 
 // tryInjected builds what RUN lines were given of Larder's own accord, and all else, before the result is exported: an
 // error of Larder's own steps is a guessError, and one of such a RUN says how to leave that alone.

@@ -71,7 +71,7 @@ func (g *guard) remedy(v offline.Violation) string {
 		return folder
 	case offline.Step:
 		switch inBuildStep(v.Args) {
-		case "fetch":
+		case "modules":
 			return "pass the modules with --build-context " + dialect.ModulesContext + "=FOLDER, or commit a vendor folder"
 		case "fetch-toolchain":
 			return toolchainRemedy

@@ -2,7 +2,7 @@
 // Each is made by a pure function from values; nothing here talks to a builder.
 //
 // Steps run Larder's own static binary (package internal/inbuild), never a shell, on the builder's platform, and without
-// a network but for the two that fetch.
+// a network but for those that fetch.
 package llb
 
 import (
@@ -26,6 +26,7 @@ const (
 	outDir    = "/out"     // what a step makes
 	inDir     = "/in"      // what a step is given
 	depsDir   = "/deps"    // packages that are compiled already
+	keptDir   = "/kept"    // files of modules that were fetched: a cache mount
 
 	compiledDir = "/compiled" // those of the module, for a step that only links
 	gitDir      = "/git"      // where Larder's binary is mounted as git

@@ -202,8 +202,7 @@ func TestModulesAreMerged(t *testing.T) {
 		} else {
 			require.Equal(t, 1, asked)
 		}
-		require.Equal(t, asked, strings.Count(text, "  arg fetch\n"))
-		require.Equal(t, asked, strings.Count(text, "  arg unpack\n"))
+		require.Equal(t, asked, strings.Count(text, "  arg modules\n"))
 		require.Equal(t, merge, strings.Contains(text, fmt.Sprintf("merge of %d\n", asked)))
 	}
 }

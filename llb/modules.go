@@ -26,7 +26,7 @@ func ProxyFolder(i int) string { return "file://" + path.Join(inDir, strconv.Ito
 
 // Modules returns a module cache, as GOMODCACHE is laid out, that holds a set and no zips: what a read-only build needs.
 // It is merged of a layer for each shard of the set, where the builder can merge, and each of these is fetched, checked
-// and unpacked by itself: one new module redoes its own shard and that of the go.mod files. source says where a part of
+// and unpacked by itself. source says where a part of
 // the set comes from.
 func (b Builder) Modules(set gomod.Set, source func(gomod.Set) (ModuleSource, error)) (llb.State, error) {
 	shards := []gomod.Set{set}
@@ -48,33 +48,31 @@ func (b Builder) Modules(set gomod.Set, source func(gomod.Set) (ModuleSource, er
 	return llb.Merge(layers, llb.WithCustomName("[modules] merge")), nil
 }
 
-// moduleLayer returns a module cache of one layer. Only the fetch step has a network; the step that checks every hash
-// against the set and unpacks has none. The set is given in canonical form, so that go.sum's order and unrelated files
-// don't change the key.
+// moduleLayer returns a module cache of one layer, made by one step, which checks every file against the set while it unpacks
+// it. The step has a network only if something is fetched. The set is given in canonical form, so that go.sum's order and
+// unrelated files don't change the key.
 func (b Builder) moduleLayer(set gomod.Set, from ModuleSource, part string) llb.State {
-	count := fmt.Sprintf("%d modules", len(set.Zips()))
+	what := fmt.Sprintf("unpack %d modules", len(set.Zips()))
 	if len(set.Zips()) == 0 {
-		count = fmt.Sprintf("%d go.mod files", len(set.GoMods()))
+		what = fmt.Sprintf("check %d go.mod files", len(set.GoMods()))
 	}
-	sums := llb.AddMount("/sums", b.file("/go.sum", "[modules"+part+"] list "+set.Key()[:12], set.Text()), llb.Readonly)
-	var folder llb.State
+	args := []string{"modules", "--sums", "/sums/go.sum", "--out", outDir}
+	opts := []llb.RunOption{llb.AddMount("/sums", b.file("/go.sum", "[modules"+part+"] list "+set.Key()[:12], set.Text()), llb.Readonly)}
 	if from.GOPROXY == "" {
-		folder = from.Folders[0]
-	} else {
-		args := []string{"fetch", "--sums", "/sums/go.sum", "--out", outDir}
-		opts := []llb.RunOption{sums, goSettings("GOPROXY", from.GOPROXY,
-			"GOPRIVATE", from.GOPRIVATE, "GONOPROXY", from.GONOPROXY, "GOINSECURE", from.GOINSECURE, "GOVCS", from.GOVCS)}
-		if from.Network {
-			opts = append(opts, b.network(), secrets(proxySecrets), secrets(gitSecrets), llb.AddSSHSocket(llb.SSHID("default"), llb.SSHOptional))
-		}
-		for i, f := range from.Folders {
-			opts = append(opts, llb.AddMount(path.Join(inDir, strconv.Itoa(i)), f, llb.Readonly))
-		}
-		folder = b.step("[modules"+part+"] fetch "+count+" from "+from.Label, args, opts...)
+		opts = append(opts, llb.AddMount(inDir, from.Folders[0], llb.Readonly))
+		return b.step("[modules"+part+"] check and "+what, append(args, "--from", inDir), opts...)
 	}
-	return b.step("[modules"+part+"] check and unpack "+count,
-		[]string{"unpack", "--sums", "/sums/go.sum", "--from", inDir, "--out", outDir},
-		sums, llb.AddMount(inDir, folder, llb.Readonly))
+	opts = append(opts, goSettings("GOPROXY", from.GOPROXY,
+		"GOPRIVATE", from.GOPRIVATE, "GONOPROXY", from.GONOPROXY, "GOINSECURE", from.GOINSECURE, "GOVCS", from.GOVCS))
+	for i, f := range from.Folders {
+		opts = append(opts, llb.AddMount(path.Join(inDir, strconv.Itoa(i)), f, llb.Readonly))
+	}
+	if from.Network {
+		args = append(args, "--kept", keptDir)
+		opts = append(opts, b.network(), secrets(proxySecrets), secrets(gitSecrets), llb.AddSSHSocket(llb.SSHID("default"), llb.SSHOptional),
+			llb.AddMount(keptDir, llb.Scratch(), llb.AsPersistentCacheDir(b.cacheID("zips"), llb.CacheMountShared)))
+	}
+	return b.step("[modules"+part+"] fetch and "+what+" from "+from.Label, args, opts...)
 }
 
 // ModuleFiles returns the paths, in a GOPROXY folder or a module cache, of all files that a set needs, sorted.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,12 +21,13 @@ func TestInterrupt(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			w := newWorld(t)
-			once := "GOPRIVATE=" + strings.ReplaceAll(sig.String(), " ", "-") + ".example" // what is fetched for it is in no cache
+			name := strings.ReplaceAll(sig.String(), " ", "-")
+			once := []string{"--build-arg", "GOPRIVATE=" + name + ".example", "--build-arg", "BUILDKIT_CACHE_MOUNT_NS=" + name} // what is fetched for them is in no cache
 			proxy := testkit.ServeProxy(t, w.proxy)
 			proxy.Fail(".zip", testkit.Stalled)
 			w.env = append(w.env, "GOPROXY="+proxy.URL)
 			out := filepath.Join(t.TempDir(), "image.tar")
-			cmd := w.command("build", "--builder", "embedded", "--state", w.state, "--build-arg", once, "--build-context", "larder-toolchain="+w.proxy, "-o", "type=oci,dest="+out, w.context)
+			cmd := w.command(slices.Concat([]string{"build", "--builder", "embedded", "--state", w.state}, once, []string{"--build-context", "larder-toolchain=" + w.proxy, "-o", "type=oci,dest=" + out, w.context})...)
 			var text strings.Builder
 			cmd.Stdout, cmd.Stderr = &text, &text
 			require.NoError(t, cmd.Start())
@@ -41,7 +43,7 @@ func TestInterrupt(t *testing.T) {
 
 			again := *w
 			again.env = []string{"GOPROXY=file://" + w.proxy}
-			again.image("--build-arg", once)
+			again.image(once...)
 			requireNoMounts(t, w.state)
 		})
 	}

@@ -50,6 +50,7 @@ func newPrivateWorld(t *testing.T) *privateWorld {
 	p.args = []string{
 		"--build-arg", "GOPROXY=https://proxy.acme.example", "--build-arg", "GOPRIVATE=git.acme.example",
 		"--build-arg", "HTTPS_PROXY=" + p.web.ProxyURL, "--build-arg", "HTTP_PROXY=" + p.web.ProxyURL,
+		"--build-arg", "BUILDKIT_CACHE_MOUNT_NS=private", // other tests have modules of the same names from a proxy without a guard
 	}
 	p.secrets = []string{
 		"--secret", p.secret("ca", string(p.web.CA)),

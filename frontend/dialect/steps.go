@@ -17,10 +17,11 @@ func (p *Plan) addSteps() {
 		if len(m.Sources) == 0 {
 			continue
 		}
+		step := Step{Name: "check and unpack " + modules(m.Zips)}
 		if FetchNeeded(m.Sources) {
-			p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("fetch %s from %s", modules(m.Zips), m.from()), Network: m.Network()})
+			step = Step{Name: fmt.Sprintf("fetch and unpack %s from %s", modules(m.Zips), m.from()), Network: m.Network()}
 		}
-		p.Steps = append(p.Steps, Step{Name: "check and unpack " + modules(m.Zips)})
+		p.Steps = append(p.Steps, step)
 		if m.FIPS != nil {
 			p.Steps = append(p.Steps, Step{Name: "unpack GOFIPS140=" + m.FIPS.Version + " of " + m.FIPS.Toolchain})
 		}
@@ -54,7 +55,7 @@ func (p *Plan) addSteps() {
 	}
 }
 
-// FetchNeeded reports whether modules have to be fetched before they can be unpacked: one folder can be used as it is.
+// FetchNeeded reports whether modules have to be fetched: one folder can be used as it is.
 func FetchNeeded(sources []Source) bool {
 	return len(sources) != 1 || !sources[0].atHand()
 }

@@ -103,7 +103,7 @@ func TestStepArgs(t *testing.T) {
 		ok   bool
 	}{
 		{[]string{"/usr/bin/larder", "build"}, "", false},
-		{[]string{"/usr/bin/larder", "in-build", "fetch"}, "fetch", true},
+		{[]string{"/usr/bin/larder", "in-build", "modules"}, "modules", true},
 		{[]string{GoCommand, "--", "build"}, "go-line", true},
 		{[]string{GoCommand, "in-build", "deps"}, "deps", true},
 		{nil, "", false},

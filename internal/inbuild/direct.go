@@ -70,21 +70,16 @@ func newGit(out *os.Root, client *modfetch.Client, creds *credentials.Store, gop
 	})
 }
 
-// fetchGit makes the file of one go.sum line from the module's repository, and returns its name in out and where it came
-// from.
-func (f *fetcher) fetchGit(ctx context.Context, sum gomod.Sum) (file, from string, err error) {
-	fetch := f.git.Fetch
+// fetchGit makes the file of one go.sum line from the module's repository.
+func (f *fetcher) fetchGit(ctx context.Context, sum gomod.Sum) (source, error) {
+	fetch, file := f.git.Fetch, func(files gitfetch.Files) string { return files.Zip }
 	if sum.GoMod {
-		fetch = f.git.FetchMod
+		fetch, file = f.git.FetchMod, func(files gitfetch.Files) string { return files.Mod }
 	}
 	files, err := fetch(ctx, sum.Module())
 	if err != nil {
-		return "", "", err
+		return source{}, err
 	}
-	file = files.Zip
-	if sum.GoMod {
-		file = files.Mod
-	}
-	file, err = filepath.Rel(f.out.Name(), file)
-	return file, "its repository", err
+	f.count(file(files))
+	return source{file: file(files), from: "its repository"}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -12,9 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	modzip "golang.org/x/mod/zip"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/larder-build/larder/internal/gitfetch"
 	"github.com/larder-build/larder/internal/gomod"
@@ -33,29 +29,18 @@ const (
 	progressEvery   = 5 * time.Second
 )
 
-// runFetch fetches what go.sum lists, and nothing else, into a GOPROXY folder: for each line the zip or the go.mod
-// file, checked as it lands. It is the only step of a module layer that has a network.
-// Flags: --sums FILE (the module set), --out DIR, --goproxy LIST, --goprivate and --gonoproxy PATTERNS as the go
-// command takes them.
-func runFetch(ctx context.Context, args []string, stdout io.Writer) error {
-	flags := newFlags("fetch")
-	sums := flags.String("sums", "", "")
-	out := flags.String("out", "", "")
-	goproxy := flags.String("goproxy", os.Getenv("GOPROXY"), "")
-	goprivate := flags.String("goprivate", os.Getenv("GOPRIVATE"), "")
-	gonoproxy := flags.String("gonoproxy", os.Getenv("GONOPROXY"), "")
-	if err := parseFlags(flags, args, "sums", "out", "goproxy"); err != nil {
-		return err
-	}
-	set, err := readSums(*sums)
+// asking says whom to ask for modules: settings of the go command, and the folder of keptFiles, if there is one.
+type asking struct {
+	goproxy, goprivate, gonoproxy, kept string
+}
+
+// fetchModules fetches what a set lists, and nothing else, and unpacks it.
+func fetchModules(ctx context.Context, u *unpacking, set gomod.Set, ask asking) error {
+	proxies, err := modfetch.ParseList(ask.goproxy)
 	if err != nil {
 		return err
 	}
-	proxies, err := modfetch.ParseList(*goproxy)
-	if err != nil {
-		return err
-	}
-	private := func(path string) bool { return gomod.NoProxy(*gonoproxy, *goprivate, path) }
+	private := func(path string) bool { return gomod.NoProxy(ask.gonoproxy, ask.goprivate, path) }
 	if err := checkReachable(set, proxies[0], private); err != nil {
 		return err
 	}
@@ -63,14 +48,33 @@ func runFetch(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return fill(*out, func(out *os.Root) error {
-		git, err := newGit(out, client, creds, *goprivate)
-		if err != nil {
+	git, err := newGit(u.out, client, creds, ask.goprivate)
+	if err != nil {
+		return err
+	}
+	f := &fetcher{client: client, proxies: proxies, private: private, git: git, out: u.out}
+	if ask.kept != "" {
+		if f.kept, err = openKept(ask.kept); err != nil {
 			return err
 		}
-		f := &fetcher{client: client, proxies: proxies, private: private, git: git, out: out, log: stdout}
-		return f.fetch(ctx, set)
-	})
+		defer f.kept.close()
+	}
+	u.get = f.get
+	stop := f.report(u, len(set.Zips())+len(set.GoMods()))
+	err = u.unpack(ctx, set, parallelFetches)
+	stop()
+	if err != nil {
+		return err
+	}
+	taken := ""
+	if n := f.taken.Load(); n > 0 {
+		taken = fmt.Sprintf(", and took %d files that were kept", n)
+	}
+	fmt.Fprintf(u.log, "fetched, checked and unpacked %d modules and %d go.mod files, %s%s\n", len(set.Zips()), len(set.GoMods()), megabytes(f.bytes.Load()), taken)
+	if f.kept != nil {
+		f.kept.trim(time.Now())
+	}
+	return nil
 }
 
 // checkReachable refuses a list that forbids all that isn't private with one error, not one for each module.
@@ -86,104 +90,67 @@ func checkReachable(set gomod.Set, first modfetch.Entry, private func(path strin
 		sums[0].Module(), len(sums))
 }
 
+// A fetcher gets the files of go.sum lines from proxies and version control.
 type fetcher struct {
 	client  *modfetch.Client
 	proxies []modfetch.Entry
 	private func(path string) bool // no proxy may be asked
 	git     *gitfetch.Fetcher
-	out     *os.Root
-	log     io.Writer
+	out     *os.Root   // for files that are not kept
+	kept    *keptFiles // may be nil
 
-	files, bytes atomic.Int64 // so far
-
-	mu     sync.Mutex
-	failed []error
+	taken, bytes atomic.Int64 // files that were kept, and what was fetched
 }
 
-// fetch fetches every file of the set. It goes on after a module that failed, so that one run tells of all that fail:
-// the error has a line for each of the first, and the count.
-func (f *fetcher) fetch(ctx context.Context, set gomod.Set) error {
-	sums := append(set.Zips(), set.GoMods()...)
-	stop := f.report(len(sums))
-	var group errgroup.Group
-	group.SetLimit(parallelFetches)
-	for _, sum := range sums {
-		group.Go(func() error {
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err := f.fetchSum(ctx, sum); err != nil {
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				f.failed = append(f.failed, err)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // its functions return none
-	stop()
-	if ctx.Err() != nil {
-		return fmt.Errorf("fetching modules was stopped after %d of %d files: %w", f.files.Load(), len(sums), context.Cause(ctx))
-	}
-	if len(f.failed) > 0 {
-		return modfetch.Summarize(f.failed)
-	}
-	if err := errors.Join(f.out.RemoveAll(fetching), seal(f.out)); err != nil {
-		return fmt.Errorf("finishing the module folder: %w", err)
-	}
-	fmt.Fprintf(f.log, "fetched and checked %d zips and %d go.mod files, %s\n", len(set.Zips()), len(set.GoMods()), megabytes(f.bytes.Load()))
-	return nil
-}
-
-// fetching is where files are until they are checked: no module path starts with a dot.
+// fetching is where files are until they are unpacked: no module path starts with a dot.
 const fetching = ".fetching"
 
-// fetchSum fetches the file of one go.sum line and checks it, before it gets its name.
-func (f *fetcher) fetchSum(ctx context.Context, sum gomod.Sum) error {
-	m := sum.Module()
-	name, err := sumFile(sum)
-	if err != nil {
-		return err
-	}
-	tmp, from, err := f.get(ctx, sum, name)
-	if err != nil {
-		return fmt.Errorf("%s: %w", m, err)
-	}
-	if err := modfetch.VerifySum(sum, filepath.Join(f.out.Name(), tmp), from); err != nil {
-		return err
-	}
-	info, err := f.out.Stat(tmp)
-	if err := errors.Join(err, f.out.MkdirAll(path.Dir(name), 0o755), f.out.Rename(tmp, name)); err != nil {
-		return fmt.Errorf("%s: %w", m, err)
-	}
-	f.files.Add(1)
-	f.bytes.Add(info.Size())
-	return nil
-}
-
-// get fetches the file of one go.sum line, from a proxy if one may be asked and has it, else from version control. It
-// returns the file's name in out and where it came from.
-func (f *fetcher) get(ctx context.Context, sum gomod.Sum, name string) (file, from string, err error) {
+// get returns the file of one go.sum line: one that is kept, unless it is to be had anew, else from a proxy if one may be asked and has it, else from
+// version control.
+func (f *fetcher) get(ctx context.Context, sum gomod.Sum, anew bool) (source, error) {
 	if f.private(sum.Path) {
 		return f.fetchGit(ctx, sum)
 	}
-	limit := int64(modzip.MaxZipFile)
-	if sum.GoMod {
-		limit = modzip.MaxGoMod
-	}
-	tmp := path.Join(fetching, name)
-	src, err := download(ctx, f.client, f.proxies, name, f.out, tmp, limit)
-	if !errors.Is(err, modfetch.ErrDirect) {
-		if err != nil {
-			return "", "", err
+	if f.kept != nil && !anew {
+		if src, ok := f.kept.find(sum); ok {
+			f.taken.Add(1)
+			return src, nil
 		}
-		return tmp, src.Shown, nil
 	}
-	file, from, direct := f.fetchGit(ctx, sum)
+	src, err := f.download(ctx, sum)
+	if !errors.Is(err, modfetch.ErrDirect) {
+		return src, err
+	}
+	src, direct := f.fetchGit(ctx, sum)
 	if direct != nil {
-		return "", "", fmt.Errorf("%w; %w", err, direct)
+		return source{}, fmt.Errorf("%w; %w", err, direct)
 	}
-	return file, from, nil
+	return src, nil
+}
+
+// download fetches the file of a go.sum line from a proxy. It is kept once it is checked, or else removed.
+func (f *fetcher) download(ctx context.Context, sum gomod.Sum) (source, error) {
+	name, err := sumFile(sum)
+	if err != nil {
+		return source{}, err
+	}
+	dir, tmp := f.out, path.Join(fetching, name)
+	if f.kept != nil {
+		dir, tmp = f.kept.dir, f.kept.temporary()
+	}
+	from, err := download(ctx, f.client, f.proxies, name, dir, tmp, maxSize(sum))
+	if err != nil {
+		return source{}, errors.Join(err, removed(dir, tmp))
+	}
+	file := filepath.Join(dir.Name(), tmp)
+	f.count(file)
+	return source{file: file, from: from.Shown, checked: func(ok bool) {
+		if ok && f.kept != nil && !f.client.Guarded(from, name) {
+			f.kept.keep(tmp, sum)
+		} else {
+			_ = removed(dir, tmp) // it is removed with its folder at the end, or when it is old
+		}
+	}}, nil
 }
 
 // download fetches name into the new file tmp of out, and returns where it came from.
@@ -199,8 +166,14 @@ func download(ctx context.Context, c *modfetch.Client, list []modfetch.Entry, na
 	return src, errors.Join(err, w.Close())
 }
 
+func (f *fetcher) count(file string) {
+	if info, err := os.Stat(file); err == nil {
+		f.bytes.Add(info.Size())
+	}
+}
+
 // report writes a line of progress every few seconds until the function that it returns is called.
-func (f *fetcher) report(total int) (stop func()) {
+func (f *fetcher) report(u *unpacking, total int) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -211,7 +184,7 @@ func (f *fetcher) report(total int) (stop func()) {
 			case <-done:
 				return
 			case <-tick.C:
-				fmt.Fprintf(f.log, "fetched %d of %d files of modules, %s\n", f.files.Load(), total, megabytes(f.bytes.Load()))
+				fmt.Fprintf(u.log, "unpacked %d of %d files of modules, fetched %s\n", u.files.Load(), total, megabytes(f.bytes.Load()))
 			}
 		}
 	})

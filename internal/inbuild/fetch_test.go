@@ -21,7 +21,9 @@ func TestFetch(t *testing.T) {
 	srv := serve(t, dir, nil)
 	empty := serve(t, t.TempDir(), nil)
 	file := writeSums(t, sums)
-	var first []string
+	folder := t.TempDir()
+	mustStep(t, "modules", "--sums", file, "--from", dir, "--out", folder)
+	fromFolder := snapshot(t, folder)
 	for name, goproxy := range map[string]string{
 		"http":                srv.URL,
 		"trailing slash":      srv.URL + "/,direct",
@@ -32,21 +34,9 @@ func TestFetch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "a", "out")
-			stdout := mustStep(t, "fetch", "--sums", file, "--goproxy", goproxy, "--out", out)
-			require.Contains(t, stdout, "fetched and checked 3 zips and 3 go.mod files")
-			require.Equal(t, []string{
-				"example.com/!upper/!case/@v/v0.0.0-20200102030405-0123456789ab.mod",
-				"example.com/!upper/!case/@v/v0.0.0-20200102030405-0123456789ab.zip",
-				"example.com/hello/@v/v1.2.3.mod",
-				"example.com/hello/@v/v1.2.3.zip",
-				"example.com/old/@v/v2.0.0+incompatible.mod",
-				"example.com/old/@v/v2.0.0+incompatible.zip",
-			}, names(t, out))
-			got := snapshot(t, filepath.Dir(out))
-			if first == nil {
-				first = got
-			}
-			require.Equal(t, first, got)
+			stdout := mustStep(t, "modules", "--sums", file, "--goproxy", goproxy, "--out", out)
+			require.Contains(t, stdout, "fetched, checked and unpacked 3 modules and 3 go.mod files")
+			require.Equal(t, fromFolder, snapshot(t, out))
 		})
 	}
 }
@@ -62,7 +52,7 @@ func TestFetchAsksForNothingElse(t *testing.T) {
 	})
 	// Only the zip of one module and the go.mod file of another are listed.
 	lines := strings.SplitAfter(sums, "\n")
-	mustStep(t, "fetch", "--sums", writeSums(t, lines[0]+lines[3]), "--goproxy", srv.URL, "--out", t.TempDir())
+	mustStep(t, "modules", "--sums", writeSums(t, lines[0]+lines[3]), "--goproxy", srv.URL, "--out", t.TempDir())
 	close(asked)
 	var got []string
 	for p := range asked {
@@ -76,8 +66,8 @@ func TestFetchAsksForNothingElse(t *testing.T) {
 
 func TestFetchEmptySet(t *testing.T) {
 	out := t.TempDir()
-	mustStep(t, "fetch", "--sums", writeSums(t, ""), "--goproxy", "off", "--out", out)
-	requireEmpty(t, out)
+	mustStep(t, "modules", "--sums", writeSums(t, ""), "--goproxy", "off", "--out", out)
+	require.Empty(t, names(t, out))
 }
 
 func TestFetchErrors(t *testing.T) {
@@ -111,14 +101,14 @@ func TestFetchErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			failStep(t, filepath.Join(t.TempDir(), "out"), append([]string{"fetch", "--sums", file}, tt.args...), tt.want...)
+			failStep(t, filepath.Join(t.TempDir(), "out"), append([]string{"modules", "--sums", file}, tt.args...), tt.want...)
 		})
 	}
 }
 
 func TestFetchPrivateThroughProxy(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
-	mustStep(t, "fetch", "--sums", writeSums(t, sums), "--goproxy", serve(t, dir, nil).URL, "--out", t.TempDir(),
+	mustStep(t, "modules", "--sums", writeSums(t, sums), "--goproxy", serve(t, dir, nil).URL, "--out", t.TempDir(),
 		"--goprivate", "example.com", "--gonoproxy", "none")
 }
 
@@ -148,7 +138,7 @@ func TestFetchDirect(t *testing.T) {
 		"404 then direct": {[]string{"--goproxy", empty + ",direct"}, []string{hello, empty + ": it answered 404 Not Found; next in GOPROXY is direct; https://example.com/hello?go-get=1: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := failStep(t, filepath.Join(t.TempDir(), "out"), append([]string{"fetch", "--sums", writeSums(t, sums)}, tt.args...), tt.want...)
+			got := failStep(t, filepath.Join(t.TempDir(), "out"), append([]string{"modules", "--sums", writeSums(t, sums)}, tt.args...), tt.want...)
 			require.Equal(t, name == "private", !strings.Contains(got, hello), got)
 		})
 	}
@@ -180,7 +170,7 @@ func TestFetchWrongHash(t *testing.T) {
 					line = strings.Fields(l)[2]
 				}
 			}
-			failStep(t, t.TempDir(), []string{"fetch", "--sums", writeSums(t, sums), "--goproxy", bad + "|file://" + good},
+			failStep(t, t.TempDir(), []string{"modules", "--sums", writeSums(t, sums), "--goproxy", bad + "|file://" + good},
 				"example.com/hello@v1.2.3: "+want+bad+" has "+got+", go.sum says "+line)
 		})
 	}
@@ -197,7 +187,7 @@ func TestFetchReportsAllThatFail(t *testing.T) {
 			require.NoError(t, os.Remove(proxyFile(t, dir, m, ".zip")))
 		}
 	}
-	stderr := failStep(t, t.TempDir(), []string{"fetch", "--sums", writeSums(t, sums), "--goproxy", serve(t, dir, nil).URL}, "example.com/m00@v1.0.0", "and 3 more")
+	stderr := failStep(t, t.TempDir(), []string{"modules", "--sums", writeSums(t, sums), "--goproxy", serve(t, dir, nil).URL}, "example.com/m00@v1.0.0", "and 3 more")
 	require.NotContains(t, stderr, "example.com/m03@")
 	require.Equal(t, 11, strings.Count(stderr, "\n"))
 }
@@ -213,7 +203,7 @@ func TestFetchCancelled(t *testing.T) {
 	})
 	out := t.TempDir()
 	var stdout, stderr bytes.Buffer
-	code := Main(ctx, []string{"fetch", "--sums", writeSums(t, sums), "--goproxy", srv.URL, "--out", out}, &stdout, &stderr)
+	code := Main(ctx, []string{"modules", "--sums", writeSums(t, sums), "--goproxy", srv.URL, "--out", out}, &stdout, &stderr)
 	require.Equal(t, exitFailure, code)
 	require.Equal(t, "larder: fetching modules was stopped after 0 of 6 files: context canceled\n", stderr.String())
 	requireEmpty(t, out)
@@ -223,7 +213,7 @@ func TestOutputMustBeEmpty(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
 	out := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(out, "mine"), []byte("x"), 0o644))
-	code, _, stderr := step(t, "fetch", "--sums", writeSums(t, sums), "--goproxy", "file://"+dir, "--out", out)
+	code, _, stderr := step(t, "modules", "--sums", writeSums(t, sums), "--goproxy", "file://"+dir, "--out", out)
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, stderr, "is not empty (it holds mine)")
 	require.Equal(t, []string{"mine"}, names(t, out))
@@ -233,10 +223,10 @@ func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{},
 		{"nonsense"},
-		{"fetch"},
-		{"fetch", "--nonsense"},
-		{"fetch", "--sums", "x", "--out", "y", "--goproxy", "off", "more"},
-		{"unpack", "--sums", "x", "--out", "y"},
+		{"modules"},
+		{"modules", "--nonsense"},
+		{"modules", "--sums", "x", "--out", "y", "--goproxy", "off", "more"},
+		{"modules", "--sums", "x", "--out", "y"},
 		{"fetch-toolchain", "--version", "go1.26.10"},
 		{"unpack-toolchain", "--zip", "x", "--out", "y"},
 		{"unpack-toolchain", "--zip", "x", "--out", "y", "--h1", "h", "--h1-file", "f"},
@@ -253,11 +243,11 @@ func TestFetchNotAModuleZip(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>log in</html>") }))
 	defer page.Close()
-	failStep(t, t.TempDir(), []string{"fetch", "--sums", writeSums(t, sums), "--goproxy", page.URL}, "example.com/hello@v1.2.3: refusing its zip", "not a valid zip file")
+	failStep(t, t.TempDir(), []string{"modules", "--sums", writeSums(t, sums), "--goproxy", page.URL}, "example.com/hello@v1.2.3: refusing its zip", "not a valid zip file")
 
 	link := &zip.FileHeader{Name: "example.com/hello@v1.2.3/link"}
 	link.SetMode(os.ModeSymlink | 0o777)
 	data := makeZip(t, []*zip.FileHeader{link}, func(string) string { return "/etc/passwd" })
 	require.NoError(t, os.WriteFile(proxyFile(t, dir, threeModules[0], ".zip"), data, 0o644))
-	failStep(t, t.TempDir(), []string{"fetch", "--sums", writeSums(t, sums), "--goproxy", "file://" + dir}, `entry "example.com/hello@v1.2.3/link": it is not a regular file`)
+	failStep(t, t.TempDir(), []string{"modules", "--sums", writeSums(t, sums), "--goproxy", "file://" + dir}, `entry "example.com/hello@v1.2.3/link": it is not a regular file`)
 }

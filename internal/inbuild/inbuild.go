@@ -2,8 +2,8 @@
 // binary in a container that BuildKit made. They exist because a module layer may be made only of bytes that were
 // checked against go.sum, and nothing that is already in a module cache is ever checked again by the go command.
 //
-// One step, fetch (and its counterpart for toolchains), has a network and decides nothing: all that it brings is
-// checked once more by the step that unpacks it, which has none. Every step reads untrusted input, writes into an
+// A step that fetches has a network, and trusts nothing that it brings: it is checked while it is unpacked, and leaves
+// nothing if it isn't what go.sum, a pin or the checksum database says. No other step has one. Every step reads untrusted input, writes into an
 // empty folder, leaves that folder empty if it fails, and writes the same tree for the same input: names, contents,
 // modes and times.
 package inbuild
@@ -73,10 +73,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	step, args := args[0], args[1:]
 	switch step {
-	case "fetch":
-		return runFetch(ctx, args, stdout)
-	case "unpack":
-		return runUnpack(ctx, args, stdout)
+	case "modules":
+		return runModules(ctx, args, stdout)
 	case "fetch-toolchain":
 		return runFetchToolchain(ctx, args, stdout)
 	case "unpack-toolchain":

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"golang.org/x/mod/module"
+	modzip "golang.org/x/mod/zip"
 
 	"github.com/larder-build/larder/internal/gomod"
 )
@@ -51,6 +52,24 @@ func openFolders(dirs []string) (folders, error) {
 		}
 	}
 	return dirs, nil
+}
+
+// get finds the file of a go.sum line. The error is fs.ErrNotExist if no folder has it.
+func (fds folders) get(sum gomod.Sum) (source, error) {
+	name, err := sumFile(sum)
+	if err != nil {
+		return source{}, err
+	}
+	file, err := fds.find(name, maxSize(sum))
+	return source{file: file, from: file}, err
+}
+
+// maxSize returns how many bytes the file of a go.sum line may have.
+func maxSize(sum gomod.Sum) int64 {
+	if sum.GoMod {
+		return modzip.MaxGoMod
+	}
+	return modzip.MaxZipFile
 }
 
 // find returns where the first folder that has the file has it. Only a regular file counts, of at most limit bytes,

@@ -91,7 +91,7 @@ func (r *Report) ownStep(g *graph, op *pb.Op) error {
 		return ""
 	}
 	switch args[2] {
-	case "unpack":
+	case "modules":
 		name := value("--sums")
 		set, err := gomod.ParseSums(gomod.File{Name: name, Data: g.fileAt(op, name)})
 		if err != nil {

@@ -54,11 +54,11 @@ func TestFind(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []gomod.Sum{{Path: "a.example/greet", Version: "v1.2.0", Hash: "h1:dqydCTYk2XqeRmTZiRdJ5wWxFvoVfqxcXRGlyKAfOJU="}}, r.Modules)
 	require.Equal(t, []materials.Toolchain{{Version: "go1.24.1", Platform: "linux/amd64"}, {H1: "h1:XriDgll2yv4W2YeUo2X/WuUuy+iGJkXGH0CQloMBEXo="}, {H1: "h1:ZOmGe1OnfREDMIdb1Qi4G9JSuDPBLGExZMQ4nis1RXM="}}, r.Toolchains)
-	require.Equal(t, []string{"[go] fetch go1.24.1", "[go] fetch go1.25.14", "[modules] fetch 1 modules from proxy.example"}, r.Network)
+	require.Equal(t, []string{"[go] fetch go1.24.1", "[go] fetch go1.25.14", "[modules] fetch and unpack 1 modules from proxy.example"}, r.Network)
 	require.Equal(t, []string{
 		"the step [go] fetch go1.24.1 had a network",
 		"the step [go] fetch go1.25.14 had a network",
-		"the step [modules] fetch 1 modules from proxy.example had a network",
+		"the step [modules] fetch and unpack 1 modules from proxy.example had a network",
 		"git://git.example/y.git#main was taken without a digest",
 		"docker.io/library/alpine:3 was taken without a digest",
 		"the folder context was sent by the client, without a digest",

@@ -205,6 +205,15 @@ func (s *Source) request(ctx context.Context, name string) (*http.Request, error
 	return req, nil
 }
 
+// Guarded reports whether src is sent something of the user's own for the file called name, without which it might not give
+// it: a user, a query that may be a token, or what the credentials have for it.
+func (c *Client) Guarded(src *Source, name string) bool {
+	if src.url == nil {
+		return false
+	}
+	return src.user != nil || src.url.RawQuery != "" || len(c.creds.Header(src.url.JoinPath(name))) > 0
+}
+
 // copyFile copies a file of a GOPROXY folder.
 func copyFile(file string, w Sink, limit int64) error {
 	info, err := os.Stat(file)

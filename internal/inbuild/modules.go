@@ -12,11 +12,11 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
-	modzip "golang.org/x/mod/zip"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/larder-build/larder/internal/gomod"
@@ -25,39 +25,53 @@ import (
 
 const cacheDownload = "cache/download" // where a GOMODCACHE keeps what isn't unpacked
 
-// runUnpack makes a read-only GOMODCACHE of GOPROXY folders: unpacked trees, and of the download cache the go.mod
-// files, the zips' hashes and a minimal .info for each version; the zips themselves stay behind, no build reads them.
-// Flags: --sums FILE (the module set), --from DIR (may be repeated), --out DIR.
-func runUnpack(ctx context.Context, args []string, stdout io.Writer) error {
-	flags := newFlags("unpack")
+// runModules makes a read-only GOMODCACHE of what go.sum lists, and of nothing else: unpacked trees, and of the download
+// cache the go.mod files, the zips' hashes and a minimal .info for each version. No zips: no build reads them. Each file is
+// checked against go.sum while it is unpacked. The files come from GOPROXY folders or are fetched.
+// Flags: --sums FILE (the module set), --out DIR; --from DIR (may be repeated) or --goproxy LIST; with the latter
+// --goprivate and --gonoproxy PATTERNS as the go command takes them, and --kept DIR (see keptFiles).
+func runModules(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := newFlags("modules")
 	sums := flags.String("sums", "", "")
 	out := flags.String("out", "", "")
 	var from stringList
 	flags.Var(&from, "from", "")
-	if err := parseFlags(flags, args, "sums", "out", "from"); err != nil {
+	var ask asking
+	flags.StringVar(&ask.goproxy, "goproxy", os.Getenv("GOPROXY"), "")
+	flags.StringVar(&ask.goprivate, "goprivate", os.Getenv("GOPRIVATE"), "")
+	flags.StringVar(&ask.gonoproxy, "gonoproxy", os.Getenv("GONOPROXY"), "")
+	flags.StringVar(&ask.kept, "kept", "", "")
+	if err := parseFlags(flags, args, "sums", "out"); err != nil {
 		return err
+	}
+	if len(from) == 0 && ask.goproxy == "" {
+		return &usageError{errors.New("in-build modules: one of --from and --goproxy is needed")}
 	}
 	set, err := readSums(*sums)
 	if err != nil {
 		return err
 	}
-	src, err := openFolders(from)
-	if err != nil {
-		return err
-	}
-	var present gomod.Set
-	if err := fill(*out, func(out *os.Root) error {
-		var missing []gomod.Sum
-		if present, missing, err = partition(set, src); err != nil {
+	return fill(*out, func(out *os.Root) error {
+		u := unpacking{out: out, log: stdout, known: versions{seen: map[module.Version]bool{}}}
+		if len(from) == 0 {
+			return fetchModules(ctx, &u, set, ask)
+		}
+		src, err := openFolders(from)
+		if err != nil {
+			return err
+		}
+		present, missing, err := partition(set, src)
+		if err != nil {
 			return err
 		}
 		tellMissing(stdout, missing)
-		return unpackSet(ctx, out, present, src)
-	}); err != nil {
-		return err
-	}
-	fmt.Fprintf(stdout, "checked and unpacked %d modules\n", len(present.Zips()))
-	return nil
+		u.get = func(_ context.Context, sum gomod.Sum, _ bool) (source, error) { return src.get(sum) }
+		if err := u.unpack(ctx, present, runtime.GOMAXPROCS(0)); err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "checked and unpacked %d modules\n", len(present.Zips()))
+		return nil
+	})
 }
 
 // partition parts a set into what the folders have and what they lack. A folder that 'go mod download' made lacks some
@@ -65,12 +79,15 @@ func runUnpack(ctx context.Context, args []string, stdout io.Writer) error {
 // nothing at all, not even a go.mod file, is another folder than was meant.
 func partition(set gomod.Set, src folders) (present gomod.Set, missing []gomod.Sum, err error) {
 	present, err = set.Filter(func(sum gomod.Sum) (bool, error) {
-		_, err := locate(sum, src, modzip.MaxZipFile)
+		_, err := src.get(sum)
 		if errors.Is(err, fs.ErrNotExist) {
 			missing = append(missing, sum)
 			return false, nil
 		}
-		return err == nil, err
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", sum.Module(), err)
+		}
+		return true, nil
 	})
 	if err == nil && present.Empty() && len(set.GoMods()) > 0 {
 		err = fmt.Errorf("the module folder has none of the %d files that go.sum lists, not even that of %s: give a folder in GOPROXY layout, such as the go command's cache/download after 'go mod download'", len(missing), missing[0].Module())
@@ -93,35 +110,89 @@ func tellMissing(w io.Writer, missing []gomod.Sum) {
 	}
 }
 
-// unpackSet unpacks every module of the set, as many at a time as there are processors. It stops at the first error.
-func unpackSet(ctx context.Context, out *os.Root, set gomod.Set, src folders) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	known := versions{seen: map[module.Version]bool{}}
-	for _, sum := range append(set.Zips(), set.GoMods()...) {
-		known.add(sum.Module())
+// An unpacking makes a GOMODCACHE of the files of a module set.
+type unpacking struct {
+	out   *os.Root
+	log   io.Writer
+	get   func(ctx context.Context, sum gomod.Sum, anew bool) (source, error) // called by several at once
+	known versions
+
+	files atomic.Int64 // so far
+
+	mu     sync.Mutex
+	failed []error
+}
+
+// A source is a file that should be that of a go.sum line.
+type source struct {
+	file, from string        // from is what errors call it
+	checked    func(ok bool) // is told whether it was; may be nil
+	kept       bool          // if it wasn't, it can be had anew
+}
+
+// unpack unpacks every module of the set, and gets some files at a time. It goes on after a module that failed, so that one
+// run tells of all that fail: the error has a line for each of the first, and the count.
+func (u *unpacking) unpack(ctx context.Context, set gomod.Set, parallel int) error {
+	sums := append(set.Zips(), set.GoMods()...)
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for _, sum := range sums {
+		u.known.add(sum.Module())
 		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
+			if ctx.Err() != nil {
+				return nil
 			}
-			if sum.GoMod {
-				return unpackMod(out, sum, src, &known)
+			if err := u.unpackSum(ctx, sum); err != nil {
+				u.mu.Lock()
+				defer u.mu.Unlock()
+				u.failed = append(u.failed, err)
 			}
-			return unpackZip(ctx, out, sum, src)
+			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
+	_ = group.Wait() // its functions return none
+	if ctx.Err() != nil {
+		return fmt.Errorf("fetching modules was stopped after %d of %d files: %w", u.files.Load(), len(sums), context.Cause(ctx))
 	}
-	for m := range known.seen {
-		if err := writeInfo(out, m); err != nil {
+	if len(u.failed) > 0 {
+		return modfetch.Summarize(u.failed)
+	}
+	for m := range u.known.seen {
+		if err := writeInfo(u.out, m); err != nil {
 			return fmt.Errorf("%s: writing its .info: %w", m, err)
 		}
 	}
-	if err := sealModules(out); err != nil {
+	if err := errors.Join(u.out.RemoveAll(fetching), sealModules(u.out)); err != nil {
 		return fmt.Errorf("finishing the module cache: %w", err)
 	}
 	return nil
+}
+
+// unpackSum unpacks the file of one go.sum line.
+func (u *unpacking) unpackSum(ctx context.Context, sum gomod.Sum) error {
+	write := u.unpackZip
+	if sum.GoMod {
+		write = u.unpackMod
+	}
+	try := func(anew bool) (src source, err error) {
+		if src, err = u.get(ctx, sum, anew); err != nil {
+			return source{}, fmt.Errorf("%s: %w", sum.Module(), err)
+		}
+		err = write(ctx, sum, src)
+		if src.checked != nil {
+			src.checked(err == nil)
+		}
+		return src, err
+	}
+	src, err := try(false)
+	if err != nil && src.kept && ctx.Err() == nil {
+		fmt.Fprintf(u.log, "%s: what was kept of it is damaged, and is fetched anew\n", sum.Module())
+		_, err = try(true)
+	}
+	if err == nil {
+		u.files.Add(1)
+	}
+	return err
 }
 
 // sealModules does what seal does but for the trees of modules, which are sealed already. It lets any user add modules to
@@ -167,57 +238,36 @@ func (v *versions) addRequired(goMod []byte) {
 }
 
 // unpackZip unpacks a zip, and checks it meanwhile.
-func unpackZip(ctx context.Context, out *os.Root, sum gomod.Sum, src folders) error {
+func (u *unpacking) unpackZip(ctx context.Context, sum gomod.Sum, src source) error {
 	m := sum.Module()
-	zip, err := locate(sum, src, modzip.MaxZipFile)
-	if err != nil {
-		return err
-	}
 	dir, err := moduleDir(m)
 	if err != nil {
 		return err
 	}
-	if err := extractChecked(ctx, out, dir, m, zip, zip, modfetch.InGoSum(sum), readOnly); err != nil {
-		return err
+	if err := extractChecked(ctx, u.out, dir, m, src.file, src.from, modfetch.InGoSum(sum), readOnly); err != nil {
+		return errors.Join(err, u.out.RemoveAll(dir))
 	}
 	name, err := versionFile(m, ".ziphash")
 	if err != nil {
 		return err
 	}
-	return writeFile(out, path.Join(cacheDownload, name), []byte(sum.Hash), 0o444)
+	return writeFile(u.out, path.Join(cacheDownload, name), []byte(sum.Hash), 0o444)
 }
 
-func unpackMod(out *os.Root, sum gomod.Sum, src folders, known *versions) error {
-	file, err := locate(sum, src, modzip.MaxGoMod)
-	if err != nil {
-		return err
-	}
-	data, err := os.ReadFile(file)
+func (u *unpacking) unpackMod(_ context.Context, sum gomod.Sum, src source) error {
+	data, err := os.ReadFile(src.file)
 	if err != nil {
 		return fmt.Errorf("%s: %w", sum.Module(), err)
 	}
-	if err := modfetch.VerifyMod(sum.Module(), data, file, modfetch.InGoSum(sum)); err != nil {
+	if err := modfetch.VerifyMod(sum.Module(), data, src.from, modfetch.InGoSum(sum)); err != nil {
 		return err
 	}
-	known.addRequired(data)
+	u.known.addRequired(data)
 	name, err := sumFile(sum)
 	if err != nil {
 		return err
 	}
-	return writeFile(out, path.Join(cacheDownload, name), data, 0o444)
-}
-
-// locate finds the file of a go.sum line. The error is fs.ErrNotExist if no folder has it.
-func locate(sum gomod.Sum, src folders, limit int64) (string, error) {
-	name, err := sumFile(sum)
-	if err != nil {
-		return "", err
-	}
-	file, err := src.find(name, limit)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", sum.Module(), err)
-	}
-	return file, nil
+	return writeFile(u.out, path.Join(cacheDownload, name), data, 0o444)
 }
 
 // moduleDir returns the name of a module's tree in a GOMODCACHE.

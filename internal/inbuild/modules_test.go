@@ -22,7 +22,7 @@ func TestUnpack(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
 	file := writeSums(t, sums)
 	out := filepath.Join(t.TempDir(), "out")
-	require.Equal(t, "checked and unpacked 3 modules\n", mustStep(t, "unpack", "--sums", file, "--from", dir, "--out", out))
+	require.Equal(t, "checked and unpacked 3 modules\n", mustStep(t, "modules", "--sums", file, "--from", dir, "--out", out))
 	require.Equal(t, []string{
 		"cache/download/example.com/!upper/!case/@v/v0.0.0-20200102030405-0123456789ab.info",
 		"cache/download/example.com/!upper/!case/@v/v0.0.0-20200102030405-0123456789ab.mod",
@@ -67,7 +67,7 @@ func TestUnpack(t *testing.T) {
 func TestUnpackIsReproducible(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
 	first, second := t.TempDir(), filepath.Join(t.TempDir(), "out")
-	mustStep(t, "unpack", "--sums", writeSums(t, sums), "--from", dir, "--out", first)
+	mustStep(t, "modules", "--sums", writeSums(t, sums), "--from", dir, "--out", first)
 
 	cache := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(cache, "cache"), 0o755))
@@ -75,7 +75,7 @@ func TestUnpackIsReproducible(t *testing.T) {
 	repack(t, proxyFile(t, filepath.Join(cache, cacheDownload), threeModules[0], ".zip"))
 	lines := strings.SplitAfter(sums, "\n")
 	defer syscall.Umask(syscall.Umask(0o077))
-	mustStep(t, "unpack", "--sums", writeSums(t, lines[5]+lines[0]+lines[4]+lines[1]+lines[0]+lines[3]+lines[2]),
+	mustStep(t, "modules", "--sums", writeSums(t, lines[5]+lines[0]+lines[4]+lines[1]+lines[0]+lines[3]+lines[2]),
 		"--from", t.TempDir(), "--from", cache, "--out", second)
 	require.Equal(t, snapshot(t, first), snapshot(t, second))
 }
@@ -104,12 +104,12 @@ func TestUnpackTamperedTree(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
 	clean, cache, again := t.TempDir(), t.TempDir(), t.TempDir()
 	file := writeSums(t, sums)
-	mustStep(t, "unpack", "--sums", file, "--from", dir, "--out", clean)
+	mustStep(t, "modules", "--sums", file, "--from", dir, "--out", clean)
 	require.NoError(t, os.CopyFS(filepath.Join(cache, cacheDownload), os.DirFS(dir)))
 	tamper(t, filepath.Join(cache, "example.com/hello@v1.2.3/hello.go"), "package hello\n\nfunc Hello() string { return `evil` }\n")
 	tamper(t, filepath.Join(cache, cacheDownload, "example.com/hello/@v/v1.2.3.info"), `{"Version":"v9.9.9"}`)
 	tamper(t, filepath.Join(cache, cacheDownload, "example.com/hello/@v/v1.2.3.ziphash"), "h1:evil")
-	mustStep(t, "unpack", "--sums", file, "--from", cache, "--out", again)
+	mustStep(t, "modules", "--sums", file, "--from", cache, "--out", again)
 	require.Equal(t, snapshot(t, clean), snapshot(t, again))
 }
 
@@ -123,13 +123,13 @@ func TestUnpackPartOfASet(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
 	require.NoError(t, os.Remove(proxyFile(t, dir, threeModules[0], ".zip")))
 	out := t.TempDir()
-	text := mustStep(t, "unpack", "--sums", writeSums(t, sums), "--from", dir, "--out", out)
+	text := mustStep(t, "modules", "--sums", writeSums(t, sums), "--from", dir, "--out", out)
 	require.Contains(t, text, "left out, as the folder lacks it: the zip of example.com/hello@v1.2.3\n")
 	require.Contains(t, text, "checked and unpacked 2 modules")
 	require.NoDirExists(t, filepath.Join(out, "example.com/hello@v1.2.3"))
 	require.FileExists(t, filepath.Join(out, cacheDownload, "example.com/hello/@v/v1.2.3.mod"))
 
-	failStep(t, t.TempDir(), []string{"unpack", "--sums", writeSums(t, sums), "--from", t.TempDir()}, "has none of the 6 files that go.sum lists", "go mod download")
+	failStep(t, t.TempDir(), []string{"modules", "--sums", writeSums(t, sums), "--from", t.TempDir()}, "has none of the 6 files that go.sum lists", "go mod download")
 }
 
 func TestUnpackRefuses(t *testing.T) {
@@ -191,17 +191,17 @@ func TestUnpackRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, sums := makeProxy(t, threeModules...)
 			tt.change(t, dir)
-			failStep(t, t.TempDir(), []string{"unpack", "--sums", writeSums(t, sums), "--from", dir}, tt.want...)
+			failStep(t, t.TempDir(), []string{"modules", "--sums", writeSums(t, sums), "--from", dir}, tt.want...)
 		})
 	}
 }
 
 func TestUnpackBadFlags(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
-	failStep(t, t.TempDir(), []string{"unpack", "--sums", "/no/such/go.sum", "--from", dir}, "reading the module set")
-	failStep(t, t.TempDir(), []string{"unpack", "--sums", writeSums(t, "nonsense\n"), "--from", dir}, "go.sum:1: malformed")
-	failStep(t, t.TempDir(), []string{"unpack", "--sums", writeSums(t, sums), "--from", "/no/such/folder"}, "/no/such/folder")
-	failStep(t, t.TempDir(), []string{"unpack", "--sums", writeSums(t, sums), "--from", writeSums(t, "")}, "is a file: give a folder")
+	failStep(t, t.TempDir(), []string{"modules", "--sums", "/no/such/go.sum", "--from", dir}, "reading the module set")
+	failStep(t, t.TempDir(), []string{"modules", "--sums", writeSums(t, "nonsense\n"), "--from", dir}, "go.sum:1: malformed")
+	failStep(t, t.TempDir(), []string{"modules", "--sums", writeSums(t, sums), "--from", "/no/such/folder"}, "/no/such/folder")
+	failStep(t, t.TempDir(), []string{"modules", "--sums", writeSums(t, sums), "--from", writeSums(t, "")}, "is a file: give a folder")
 }
 
 // hostileZips are zips that no module proxy makes, each with go.sum's blessing: the hash is that of the zip.
@@ -281,7 +281,7 @@ func TestHostileZips(t *testing.T) {
 				hash = "h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 			}
 			parent := t.TempDir()
-			stderr := failStep(t, filepath.Join(parent, "out"), []string{"unpack", "--sums", writeSums(t, hello.path+" "+hello.version+" "+hash+"\n"), "--from", dir},
+			stderr := failStep(t, filepath.Join(parent, "out"), []string{"modules", "--sums", writeSums(t, hello.path+" "+hello.version+" "+hash+"\n"), "--from", dir},
 				"larder: example.com/hello@v1.2.3: ")
 			require.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
 			require.Empty(t, names(t, parent))
@@ -330,7 +330,7 @@ func TestReadOnlyBuild(t *testing.T) {
 	work := t.TempDir()
 	require.NoError(t, os.Chmod(filepath.Dir(work), 0o755))
 	cache := filepath.Join(work, "modcache")
-	mustStep(t, "unpack", "--sums", writeSums(t, sums+staleSums), "--from", dir, "--out", cache)
+	mustStep(t, "modules", "--sums", writeSums(t, sums+staleSums), "--from", dir, "--out", cache)
 	src := filepath.Join(work, "src")
 	for name, text := range map[string]string{
 		"go.mod":  "module example.com/app\n\ngo 1.21\n\nrequire (\n\texample.com/Upper/Case v0.0.0-20200102030405-0123456789ab // indirect\n\texample.com/hello v1.2.3\n\texample.com/old v2.0.0+incompatible // indirect\n)\n",
