@@ -16,14 +16,15 @@ import (
 
 // compiled makes what a plan compiles, and what that is compiled of.
 type compiled struct {
-	plan                *dialect.Plan
-	steps               larder.Builder
-	source              llb.State
-	toolchains, modules map[string]llb.State
+	plan       *dialect.Plan
+	steps      larder.Builder
+	source     llb.State
+	toolchains map[string]llb.State
+	modules    map[string]larder.Modules
 }
 
 // supplyCompiled offers slices and compiled packages for GO lines, and binaries for a build without instructions.
-func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps larder.Builder, source llb.State, toolchains, modules map[string]llb.State) error {
+func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps larder.Builder, source llb.State, toolchains map[string]llb.State, modules map[string]larder.Modules) error {
 	c := &compiled{plan: plan, steps: steps, source: source, toolchains: toolchains, modules: modules}
 	if plan.Level == 0 && b.ui.Target != "" {
 		b.client.opts["target"] = plan.Packages[len(plan.Packages)-1].Stage // the target may be a folder

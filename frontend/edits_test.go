@@ -186,7 +186,7 @@ func shards(g *gateway) {
 
 	_, sum = add(3, "v1.1.0")
 	layers, fetched = build(strings.Replace(requires, "m3.example/lib v1.0.0", "m3.example/lib v1.1.0", 1), sums+sum, imports)
-	require.Equal(g.t, []int{2, 2}, []int{layers, fetched}, "a module has another version")
+	require.Equal(g.t, []int{2, 1}, []int{layers, fetched}, "a module has another version, with the go.mod file of the old one")
 }
 
 // ran returns the steps that compile and were run, not taken from the cache.

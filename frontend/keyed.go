@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/internal/inbuild"
 	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
@@ -54,6 +56,7 @@ func (b *build) keyed(ctx context.Context, plan *dialect.Plan) (map[digest.Diges
 type mountEditor struct {
 	vertices map[digest.Digest]bool // from keyed
 	caches   larder.Builder         // names compile caches
+	merges   map[string]*pb.Op      // of a definition, by digest
 	mark     string                 // stands before the names of those that compiling lines alone have
 }
 
@@ -63,8 +66,10 @@ type mountEditor struct {
 // read all of that takes seconds wherever a step is run anew, and finds nothing, since equal modules are found where they
 // are unpacked. Larder's own steps ask for that themselves (llb.Builder.ByVertex).
 //
-// A cache whose name has the mark gets one that no Dockerfile can name.
+// A cache whose name has the mark gets one that no Dockerfile can name. A GO line gets the parts of its modules, not their
+// merge, which takes seconds.
 func (e mountEditor) edit(op *pb.Op) (changed bool) {
+	changed = e.splitModules(op)
 	for _, m := range op.GetExec().GetMounts() {
 		unchanged := m.Output == int64(pb.SkipOutput) && m.ContentCache == pb.MountContentCache_DEFAULT
 		if unchanged && m.Input >= 0 && e.vertices[digest.Digest(op.Inputs[m.Input].Digest)] {
@@ -80,14 +85,55 @@ func (e mountEditor) edit(op *pb.Op) (changed bool) {
 	return changed
 }
 
+// splitModules mounts, in the step of a GO line, the parts of its modules: the step makes links to them in an empty folder.
+func (e mountEditor) splitModules(op *pb.Op) bool {
+	exec := op.GetExec()
+	if args := exec.GetMeta().GetArgs(); len(args) == 0 || args[0] != inbuild.GoCommand {
+		return false
+	}
+	i := slices.IndexFunc(exec.Mounts, func(m *pb.Mount) bool {
+		return m.Dest == larder.ModCache && m.Input >= 0 && m.Output == int64(pb.SkipOutput) && e.vertices[digest.Digest(op.Inputs[m.Input].Digest)]
+	})
+	if i < 0 {
+		return false
+	}
+	at := exec.Mounts[i].Input
+	merge := e.merges[op.Inputs[at].Digest]
+	others := slices.ContainsFunc(exec.Mounts, func(m *pb.Mount) bool { return m.Input == at && m != exec.Mounts[i] })
+	if merge == nil || others {
+		return false
+	}
+	exec.Mounts[i] = &pb.Mount{Input: int64(pb.Empty), Dest: larder.ModCache, Output: int64(pb.SkipOutput), MountType: pb.MountType_TMPFS, TmpfsOpt: &pb.TmpfsOpt{}}
+	parts := merge.GetMerge().Inputs
+	exec.Meta.Args = slices.Insert(exec.Meta.Args, 1, fmt.Sprintf("--modules=%s,%d", inbuild.GoModules, len(parts)))
+	for n, part := range parts {
+		in := merge.Inputs[part.Input]
+		in = &pb.Input{Digest: in.Digest, Index: in.Index}
+		if n == 0 {
+			op.Inputs[at] = in // in the place of the merge, which is not made for this step
+		} else {
+			at = int64(len(op.Inputs))
+			op.Inputs = append(op.Inputs, in)
+		}
+		exec.Mounts = append(exec.Mounts, &pb.Mount{
+			Input: at, Dest: inbuild.GoModules + strconv.Itoa(n), Output: int64(pb.SkipOutput), Readonly: true, ContentCache: pb.MountContentCache_OFF,
+		})
+	}
+	return true
+}
+
 // apply edits all steps of a definition.
 func (e mountEditor) apply(def *pb.Definition) error {
+	e.merges = map[string]*pb.Op{}
 	def.Def = slices.Clone(def.Def) // which is that of the llb.Definition, too
 	renamed := map[string]string{}  // vertices that were changed, by their old digests
 	for i, data := range def.Def {  // of which each comes after its inputs
 		var op pb.Op
 		if err := op.Unmarshal(data); err != nil {
 			return fmt.Errorf("reading the build's definition: %w", err)
+		}
+		if op.GetMerge() != nil {
+			e.merges[digest.FromBytes(data).String()] = &op
 		}
 		changed := e.edit(&op)
 		for _, in := range op.Inputs {

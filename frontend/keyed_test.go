@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -49,6 +50,9 @@ func (c *capture) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway
 // planned returns the vertices of a build of some GO lines, by their digests.
 func planned(t *testing.T, without ...string) (def *pb.Definition, ops map[digest.Digest]*pb.Op) {
 	sum := testkit.Module{Path: "a.example/x", Version: "v1.0.0", Files: map[string]string{"x.go": "package x\n"}}.Write(t, t.TempDir())
+	for i := range 20 { // which are parted
+		sum += fmt.Sprintf("m%d.example/x v1.0.0 h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", i)
+	}
 	b := newFakeBuilder(fstest.MapFS{
 		"go.mod": {Data: []byte("module example.com/app\n\ngo 1.26\n\nrequire a.example/x v1.0.0\n")}, "go.sum": {Data: []byte(sum)},
 		"main.go": {Data: []byte("package main\n\nimport _ \"a.example/x\"\nimport _ \"fmt\"\n\nfunc main() {}\n")},
@@ -87,14 +91,14 @@ func TestStepsAreKeyedByWhatMadeTheirMounts(t *testing.T) {
 				found["GO "+m.Dest] = m.ContentCache
 			case m.Dest == "/elsewhere", m.Dest == "/mnt":
 				found["RUN "+m.Dest] = m.ContentCache
-			case strings.Contains(args, " deps ") && (m.Dest == "/go/pkg/mod" || m.Dest == "/src"):
+			case strings.Contains(args, " deps ") && (m.Dest == "/modules0" || m.Dest == "/src"):
 				found["deps "+m.Dest] = m.ContentCache
 			}
 		}
 	}
 	off := pb.MountContentCache_OFF
 	for name, want := range map[string]pb.MountContentCache{
-		"GO /go/pkg/mod": off, "GO /.larder/deps": off, "GO /.larder/compiled": off, "GO /usr/local/go": off, "RUN /elsewhere": off, "deps /go/pkg/mod": off,
+		"GO /.larder/modules0": off, "GO /.larder/deps": off, "GO /.larder/compiled": off, "GO /usr/local/go": off, "RUN /elsewhere": off, "deps /modules0": off,
 		"GO /": 0, "GO /src": 0, "RUN /mnt": 0, "deps /src": 0, // by content: what is the user's
 	} {
 		require.Contains(t, found, name)
@@ -134,9 +138,51 @@ func TestCompileCachesAreNobodyElses(t *testing.T) {
 			if m.CacheOpt != nil && m.CacheOpt.ID == own {
 				require.Regexp(t, `^/.larder/go .*--compile=own|in-build deps`, args)
 			}
+			if m.CacheOpt != nil && m.CacheOpt.ID == "larder:ns/zips" {
+				require.Contains(t, args, "in-build modules ")
+			}
 		}
 	}
-	require.ElementsMatch(t, []string{own, "larder:ns/std/go1.26.8", "ns/" + own, "ns/" + dialect.DefaultMark + "/compile/example.com/app/go1.26.8", "ns/larder-go/example.com/app/go1.26.8"}, caches(ops))
+	require.ElementsMatch(t, []string{own, "larder:ns/std/go1.26.8", "larder:ns/zips", "ns/" + own, "ns/" + dialect.DefaultMark + "/compile/example.com/app/go1.26.8", "ns/larder-go/example.com/app/go1.26.8"}, caches(ops))
 	_, again := planned(t)
 	require.Equal(t, slices.Sorted(maps.Keys(ops)), slices.Sorted(maps.Keys(again)))
+}
+
+// A GO line is given the parts of its modules, each read-only, and a folder for links to them. Their merge is not made for it,
+// but for a RUN.
+func TestGoLinesMountParts(t *testing.T) {
+	for _, without := range [][]string{nil, {string(pb.CapMergeOp)}} {
+		_, ops := planned(t, without...)
+		lines, merged := 0, 0
+		for _, op := range ops {
+			var parts []string
+			for _, m := range op.GetExec().GetMounts() {
+				isMerge := m.Input >= 0 && ops[digest.Digest(op.Inputs[m.Input].Digest)].GetMerge() != nil
+				switch {
+				case m.Dest == "/elsewhere" && isMerge:
+					merged++
+				case strings.HasPrefix(m.Dest, "/.larder/modules"):
+					require.True(t, m.Readonly)
+					require.Equal(t, pb.MountContentCache_OFF, m.ContentCache)
+					require.Contains(t, ops[digest.Digest(op.Inputs[m.Input].Digest)].GetExec().GetMeta().GetArgs(), "modules")
+					parts = append(parts, m.Dest)
+				case m.Dest == "/go/pkg/mod":
+					require.False(t, isMerge)
+				}
+			}
+			if len(parts) == 0 {
+				continue
+			}
+			lines++
+			require.Contains(t, op.GetExec().GetMeta().GetArgs(), fmt.Sprintf("--modules=/.larder/modules,%d", len(parts)))
+			for _, in := range op.Inputs {
+				require.Nil(t, ops[digest.Digest(in.Digest)].GetMerge(), "it waits for the merge")
+			}
+		}
+		if without == nil {
+			require.Equal(t, []int{2, 1}, []int{lines, merged})
+		} else {
+			require.Equal(t, []int{0, 0}, []int{lines, merged})
+		}
+	}
 }

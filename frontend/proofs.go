@@ -157,7 +157,7 @@ func (b *build) attestSBOM(ctx context.Context, res *gateway.Result, platform st
 	}
 	var modules []llb.State
 	for _, name := range slices.Sorted(maps.Keys(b.made.modules)) {
-		modules = append(modules, b.made.modules[name])
+		modules = append(modules, b.made.modules[name].Merged())
 	}
 	bill := b.made.steps.SBOM(root, data, modules, "["+platform+"] list what is in the image")
 	return attach(ctx, b.client, res, platform, bill, gateway.Attestation{

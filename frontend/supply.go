@@ -26,7 +26,7 @@ var checkDirective = regexp.MustCompile(`(?m)^[ \t]*#([ \t]*)check=`)
 // supplied is what of Larder's own a build was given.
 type supplied struct {
 	steps   larder.Builder
-	modules map[string]llb.State // by named context
+	modules map[string]larder.Modules // by named context
 }
 
 // supply makes the states of a plan and offers them to BuildKit's frontend as named contexts.
@@ -38,7 +38,7 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	if err != nil {
 		return err
 	}
-	toolchains, modules := map[string]llb.State{}, map[string]llb.State{}
+	toolchains, modules := map[string]llb.State{}, map[string]larder.Modules{}
 	for _, t := range plan.Toolchains {
 		if toolchains[t.Version], err = b.toolchain(ctx, steps, t); err != nil {
 			return err
@@ -84,7 +84,7 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 		if m.FIPS != nil {
 			modules[m.Context] = steps.WithFIPS(modules[m.Context], toolchains[m.FIPS.Toolchain], m.FIPS.Version)
 		}
-		if err := b.offer(m.Context, nil, modules[m.Context], dockerspec.DockerOCIImage{}); err != nil {
+		if err := b.offer(m.Context, nil, modules[m.Context].Merged(), dockerspec.DockerOCIImage{}); err != nil {
 			return err
 		}
 	}
@@ -216,7 +216,7 @@ func (b *build) toolchain(ctx context.Context, steps larder.Builder, t dialect.T
 	return steps.Toolchain(chosen, from), nil
 }
 
-func (b *build) modules(ctx context.Context, m *dialect.Modules, steps larder.Builder) (llb.State, error) {
+func (b *build) modules(ctx context.Context, m *dialect.Modules, steps larder.Builder) (larder.Modules, error) {
 	return steps.Modules(m.Set, func(part gomod.Set) (larder.ModuleSource, error) { return b.moduleSource(ctx, m, part) })
 }
 

@@ -18,7 +18,7 @@ type BinaryRequest struct {
 	Version   string     // of the toolchain: part of the compile cache's name
 	Source    llb.State  // the build context
 	Dir       string     // the module's folder in Source
-	Modules   *llb.State // from Builder.Modules; nil where the build needs none
+	Modules   *Modules   // from Builder.Modules; nil where the build needs none
 	Deps      *llb.State // from Builder.Deps; nil for none
 	Compiled  *llb.State // from Builder.Compile; nil for none
 	Commit    string     // what is stamped, as the step go's git reads it; "" for nothing
@@ -41,6 +41,11 @@ func (b Builder) Binary(req BinaryRequest) llb.State {
 	if req.Commit != "" {
 		args = append(args, "--git", gitDir)
 	}
+	var modules runOptions
+	if req.Modules != nil {
+		flags, mounts := b.mountModules(*req.Modules)
+		args, modules = append(args, flags...), runOptions{mounts}
+	}
 	args = append(append(args, "--", "build"), req.Flags...)
 	if req.Vendored {
 		args = append(args, "-mod=vendor")
@@ -48,13 +53,11 @@ func (b Builder) Binary(req BinaryRequest) llb.State {
 	args = append(args, "-o", outDir+BinaryPath(req.Name, req.Target), req.Package)
 
 	opts := []llb.RunOption{
+		modules,
 		llb.Dir(path.Join(Src, req.Dir)),
 		llb.AddMount(Src, req.Source, llb.Readonly),
 		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(b.CompileCache(req.Main, req.Version), llb.CacheMountShared)),
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
-	}
-	if req.Modules != nil {
-		opts = append(opts, b.made(ModCache, *req.Modules))
 	}
 	if req.Deps != nil {
 		opts = append(opts, b.made(depsDir, *req.Deps))

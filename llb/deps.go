@@ -18,7 +18,7 @@ type DepsRequest struct {
 	Version   string    // of the toolchain
 	Source    llb.State // the build context, of which the files that say which modules there are are used
 	Slice     goslice.Slice
-	Modules   *llb.State // from Builder.Modules; nil where there are none
+	Modules   *Modules   // from Builder.Modules; nil where there are none
 	Main      string     // the main module's path
 	Dir, Work string     // the module's folder and the go.work that counts, in Source; Work may be ""
 	Flags     []string   // of the go command
@@ -73,13 +73,16 @@ func (b Builder) imports(list []string) llb.RunOption {
 // compile runs the step deps, with flags beside those that the request stands for, and arguments of the go command. It
 // compiles in a cache mount. What it compiles comes above what is compiled already.
 func (b Builder) compile(already llb.State, cache, label string, req DepsRequest, flags, goArgs []string, mounts ...llb.RunOption) llb.State {
+	var modules runOptions
+	if req.Modules != nil {
+		parts, mounts := b.mountModules(*req.Modules)
+		flags, modules = append(slices.Clone(flags), parts...), runOptions{mounts}
+	}
 	args := slices.Concat([]string{"in-build", "deps"}, flags, []string{"--out", outDir, "--"}, goArgs)
 	opts := append(mounts,
 		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(cache, llb.CacheMountShared)),
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()))
-	if req.Modules != nil {
-		opts = append(opts, b.made(ModCache, *req.Modules))
-	}
+	opts = append(opts, modules)
 	opts = append(opts, goEnvironment(req.Target, append([]string{"GOWORK=" + workFile(req.Work)}, req.Env...)))
 	return b.runOnto(already, req.Toolchain, label, args, opts...)
 }

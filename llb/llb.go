@@ -26,6 +26,7 @@ const (
 	outDir    = "/out"     // what a step makes
 	inDir     = "/in"      // what a step is given
 	depsDir   = "/deps"    // packages that are compiled already
+	partsDir  = "/modules" // parts of the modules, with a number
 	keptDir   = "/kept"    // files of modules that were fetched: a cache mount
 
 	compiledDir = "/compiled" // those of the module, for a step that only links

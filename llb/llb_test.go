@@ -41,7 +41,7 @@ func testSet(t *testing.T, lines ...string) gomod.Set {
 func layerOf(t *testing.T, b Builder, set gomod.Set, from ModuleSource) llb.State {
 	st, err := b.Modules(set, func(gomod.Set) (ModuleSource, error) { return from, nil })
 	require.NoError(t, err)
-	return st
+	return st.Merged()
 }
 
 // TestStates compares each state's definition, written one vertex to a block, with a golden file: which step runs what,
@@ -52,7 +52,9 @@ func TestStates(t *testing.T) {
 	folder := llb.Image("folder")
 	pinned, unpinned := gomod.Toolchain{Version: "go1.26.8"}, gomod.Toolchain{Version: "go1.26.1"}
 	goRoot := llb.Image("go-root")
-	modules := llb.Image("modules")
+	modules := Modules{[]llb.State{llb.Image("modules")}}
+	parts := Modules{[]llb.State{llb.Image("modules-1"), llb.Image("modules-2")}}
+	compiled := llb.Image("compiled")
 	for name, st := range map[string]llb.State{
 		"toolchain-proxy":    b.Toolchain(pinned, ToolchainSource{Proxy: "https://proxy.example"}),
 		"toolchain-private":  b.Toolchain(pinned, ToolchainSource{GOPROXY: "https://proxy.corp"}),
@@ -65,19 +67,21 @@ func TestStates(t *testing.T) {
 		"slice":              b.Slice(llb.Image("context"), goslice.Slice{Files: []string{"cmd/api/main.go", "go.mod", "a b/[x]*?!.go"}, Globs: []string{"web/dist", "web/*.html"}}, "take 2 files"),
 		"deps": b.Deps(DepsRequest{Toolchain: goRoot, Version: "go1.26.8", Main: "x.example/api", Source: llb.Image("context"), Modules: &modules, Dir: "api", Work: "go.work", Flags: []string{"-trimpath"}, Env: []string{"GOEXPERIMENT=x"},
 			Slice: goslice.Slice{Files: []string{"api/go.mod", "api/main.go", "go.work"}, Imports: []string{"a.example/x", "fmt"}}, Target: armv7}),
+		"deps-parts": b.Deps(DepsRequest{Toolchain: goRoot, Version: "go1.26.8", Main: "x.example/api", Source: llb.Image("context"), Modules: &parts, Dir: "api",
+			Slice: goslice.Slice{Files: []string{"api/go.mod"}, Imports: []string{"a.example/x"}}, Target: amd64}),
 		"deps-part": b.Deps(DepsRequest{Toolchain: goRoot, Version: "go1.26.8", Main: "x.example/api", Source: llb.Image("context"), Modules: &modules, Dir: ".", Part: &folder,
 			Slice: goslice.Slice{Files: []string{"go.mod", "main.go"}, Imports: []string{"a.example/x", "testing"}}, Target: armv7}),
 		"compile": b.Compile(CompileRequest{Args: []string{"-trimpath", "./cmd/api"}, Deps: &folder, DepsRequest: DepsRequest{Toolchain: goRoot, Version: "go1.26.8", Main: "x.example/api", Source: b.Repository(b.WithoutGit(llb.Image("context"))),
 			Modules: &modules, Dir: "api", Target: armv7}}),
 		"deps-profile": b.Deps(DepsRequest{Toolchain: goRoot, Version: "go1.26.8", Main: "x.example/api", Source: llb.Image("context"), Dir: ".", Flags: []string{"-trimpath"},
 			Slice: goslice.Slice{Files: []string{"go.mod", "main.go"}, Imports: []string{"fmt"}, Profile: "default.pgo"}, Target: arm64v9}),
-		"fips": b.WithFIPS(modules, goRoot, "v1.0.0"),
+		"fips": b.WithFIPS(modules, goRoot, "v1.0.0").Merged(),
 		"wide": b.Wide([]Part{{"build-context", llb.Image("context")}, {"shared/lib", folder}}),
 		"binary-windows": b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w"}, Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Dir: "build-context", Main: "x.example/api",
 			Env: []string{"GOFLAGS=-tags=x"}, Target: Platform{OS: "windows", Architecture: "amd64"}, Label: "go build"}),
 		"slice-empty":     b.Slice(llb.Image("context"), goslice.Slice{}, "take none"),
 		"binary":          b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w"}, Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Deps: &folder, Main: "x.example/api", Target: armv7, Label: "go build"}),
-		"binary-stamped":  b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=true"}, Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: b.Repository(folder), Deps: &folder, Compiled: &modules, Commit: `{"revision":"abc"}`, Main: "x.example/api", Target: armv7, Label: "go build"}),
+		"binary-stamped":  b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=true"}, Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: b.Repository(folder), Deps: &folder, Compiled: &compiled, Commit: `{"revision":"abc"}`, Main: "x.example/api", Target: armv7, Label: "go build"}),
 		"binary-vendored": b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w"}, Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Main: "x.example/api", Vendored: true, Work: "go.work", Target: Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, Label: "go build"}),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -196,7 +200,7 @@ func TestModulesAreMerged(t *testing.T) {
 			return ModuleSource{GOPROXY: "https://proxy.example", Network: true, Label: "x"}, nil
 		})
 		require.NoError(t, err)
-		text := describe(t, st)
+		text := describe(t, st.Merged())
 		if merge {
 			require.Equal(t, len(set.Shards()), asked)
 		} else {

@@ -24,28 +24,50 @@ type ModuleSource struct {
 // ProxyFolder returns the file URL at which a fetch step sees folder i of its source.
 func ProxyFolder(i int) string { return "file://" + path.Join(inDir, strconv.Itoa(i)) }
 
-// Modules returns a module cache, as GOMODCACHE is laid out, that holds a set and no zips: what a read-only build needs.
-// It is merged of a layer for each shard of the set, where the builder can merge, and each of these is fetched, checked
-// and unpacked by itself. source says where a part of
+// Modules are the modules of a set, in parts that are each fetched, checked and unpacked by a step of its own.
+type Modules struct {
+	parts []llb.State // each laid out as GOMODCACHE is
+}
+
+// Merged returns one module cache, for what Larder's own steps don't run: it takes as long as to unpack them.
+func (m Modules) Merged() llb.State {
+	return llb.Merge(m.parts, llb.WithCustomName("[modules] merge"))
+}
+
+// mountModules mounts modules at ModCache, as they are if there is one part. Of more the step makes a folder of links, which
+// is what the flags that are returned are for.
+func (b Builder) mountModules(m Modules) (flags []string, opt llb.RunOption) {
+	if len(m.parts) == 1 {
+		return nil, b.made(ModCache, m.parts[0])
+	}
+	opts := runOptions{llb.AddMount(ModCache, llb.Scratch(), llb.Tmpfs())}
+	for i, part := range m.parts {
+		opts = append(opts, b.made(partsDir+strconv.Itoa(i), part))
+	}
+	return []string{"--modules", fmt.Sprintf("%s,%d", partsDir, len(m.parts))}, opts
+}
+
+// Modules returns the modules of a set, as GOMODCACHE has them, without zips: what a read-only build needs. There is a part
+// for each shard of the set where the builder can merge, else one. source says where a part of
 // the set comes from.
-func (b Builder) Modules(set gomod.Set, source func(gomod.Set) (ModuleSource, error)) (llb.State, error) {
+func (b Builder) Modules(set gomod.Set, source func(gomod.Set) (ModuleSource, error)) (Modules, error) {
 	shards := []gomod.Set{set}
 	if b.Merge {
 		shards = set.Shards()
 	}
-	var layers []llb.State
+	var modules Modules
 	for i, shard := range shards {
 		from, err := source(shard)
 		if err != nil {
-			return llb.State{}, err
+			return Modules{}, err
 		}
 		part := ""
 		if len(shards) > 1 {
 			part = fmt.Sprintf(" %d/%d", i+1, len(shards))
 		}
-		layers = append(layers, b.moduleLayer(shard, from, part))
+		modules.parts = append(modules.parts, b.moduleLayer(shard, from, part))
 	}
-	return llb.Merge(layers, llb.WithCustomName("[modules] merge")), nil
+	return modules, nil
 }
 
 // moduleLayer returns a module cache of one layer, made by one step, which checks every file against the set while it unpacks
@@ -96,9 +118,10 @@ const ProxyRoot = "file://" + inDir
 
 // WithFIPS adds a frozen version of Go's cryptography, out of a toolchain, to a module cache: see GOFIPS140 in
 // https://go.dev/doc/security/fips140. The go command itself checks and unpacks it.
-func (b Builder) WithFIPS(modules, toolchain llb.State, version string) llb.State {
+func (b Builder) WithFIPS(modules Modules, toolchain llb.State, version string) Modules {
 	frozen := b.run(toolchain, "[go] unpack GOFIPS140="+version, []string{"in-build", "go", "--stamp", outDir, "--", "list", "crypto/internal/fips140"},
 		llb.Dir("/tmp"), goEnvironment(b.Platform, []string{"GOMODCACHE=" + outDir, "GOCACHE=/tmp", "GOFLAGS=-modcacherw", "GOFIPS140=" + version}))
 	// Without its .ziphash the go command takes the tree for one that was not unpacked to its end.
-	return take(modules, frozen, []string{"golang.org", "cache/download/golang.org/fips140/@v/*.ziphash"}, "[modules] add GOFIPS140="+version)
+	files := []string{"golang.org", "cache/download/golang.org/fips140/@v/*.ziphash"}
+	return Modules{[]llb.State{take(modules.Merged(), frozen, files, "[modules] add GOFIPS140="+version)}}
 }

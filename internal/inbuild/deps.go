@@ -17,7 +17,7 @@ import (
 
 // runDeps compiles packages in the cache mount GOCACHE, and keeps what was compiled as a layer for the steps that need them:
 //
-//	deps --dir DIR --out DIR [--imports FILE] [--deps DIR]… -- ARG…
+//	deps --dir DIR --out DIR [--imports FILE] [--deps DIR]… [--modules PREFIX,COUNT] -- ARG…
 //
 // DIR is the module's folder, and ARG are flags and packages of go build. FILE has import paths of more packages, each
 // on a line: for packages of other modules and of the standard library go.mod and go.sum are enough of the module. What
@@ -28,6 +28,8 @@ func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	imports := flags.String("imports", "", "file of import paths")
 	dir := flags.String("dir", "", "folder of the module")
 	out := flags.String("out", "", "folder to make, or to add to")
+	var modules modulesFlag
+	flags.Var(&modules, "modules", "parts of GOMODCACHE")
 	var deps stringList
 	flags.Var(&deps, "deps", "packages that are compiled already")
 	if err := parseCommand(flags, args); err != nil {
@@ -46,6 +48,9 @@ func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	}
 	if os.Getenv("GOCACHE") == "" {
 		return &usageError{errors.New("in-build deps: GOCACHE is not set")}
+	}
+	if err := linkModules(os.Getenv("GOMODCACHE"), modules); err != nil {
+		return err
 	}
 	env := append(os.Environ(), "PWD="+*dir)
 	if *imports == "" { // else no file of the module's is read but go.mod and go.sum

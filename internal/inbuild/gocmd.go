@@ -25,11 +25,13 @@ func (e *exitError) Error() string {
 
 // runGo runs the go command with the arguments after "--" and gives all that it wrote below the folder --stamp one
 // fixed time, so that equal sources give equal layers. Its build cache is GOCACHE, into which what the folders --deps have
-// is copied. Its git is the one in the folder --git, which is told of a commit by the environment: see runGit.
+// is copied. GOMODCACHE gets links to what the folders of --modules have: see modulesFlag. Its git is the one in the folder --git, which is told of a commit by the environment: see runGit.
 func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("go")
 	stamp := flags.String("stamp", "", "folder whose files get a fixed time")
 	git := flags.String("git", "", "folder that has git")
+	var modules modulesFlag
+	flags.Var(&modules, "modules", "parts of GOMODCACHE")
 	var deps stringList
 	flags.Var(&deps, "deps", "packages that are compiled already")
 	if err := parseCommand(flags, args); err != nil {
@@ -40,6 +42,9 @@ func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	goflags, err := moduleFlags([]string{os.Getenv("GOFLAGS")}, false)
 	if err != nil {
+		return err
+	}
+	if err := linkModules(os.Getenv("GOMODCACHE"), modules); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", flags.Args()...)

@@ -21,18 +21,20 @@ const defaultGo = "/usr/local/go/bin/go"
 
 // A goLine is a GO line, and what the flags of the step go-line say about it.
 type goLine struct {
-	dir, stdout            string
-	junit, record          string
-	target, work, modCache string
-	goCache, commit        string
-	compile                string
-	cgo, escape            string
-	deps                   stringList
-	vendor                 bool
-	env                    stringList
-	line                   string
-	libs                   string
-	compiler               string // that was chosen for C; "" if none is needed, or it is the user's choice
+	dir, stdout     string
+	junit, record   string
+	target, work    string
+	modCache        string
+	modules         modulesFlag
+	goCache, commit string
+	compile         string
+	cgo, escape     string
+	deps            stringList
+	vendor          bool
+	env             stringList
+	line            string
+	libs            string
+	compiler        string // that was chosen for C; "" if none is needed, or it is the user's choice
 }
 
 // runGoLine runs the go command as a GO line says, in the stage's own file system and environment:
@@ -44,6 +46,7 @@ type goLine struct {
 //	--dir DIR         where the go command runs (required)
 //	--target FILE     lines KEY=VALUE for the target platform: GOOS, GOARCH, maybe GOARM or GOAMD64
 //	--modcache DIR    GOMODCACHE; /go/pkg/mod if absent
+//	--modules PARTS   GOMODCACHE gets links to what some folders have: see modulesFlag
 //	--gocache DIR     GOCACHE; the stage's own if absent
 //	--deps DIR        packages that are compiled already, if the folder is there: copied into GOCACHE (may be repeated)
 //	--compile KIND    the line only compiles: own with the toolchain in /usr/local/go and nothing of the stage, image with what the stage has
@@ -79,7 +82,7 @@ func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if info, err := os.Stat(l.dir); err != nil || !info.IsDir() {
 		return fmt.Errorf("there is no folder %s in this stage to run GO %s in", l.dir, l.line)
 	}
-	if err := makeFolders(words); err != nil {
+	if err := errors.Join(makeFolders(words), linkModules(l.modCache, l.modules)); err != nil {
 		return err
 	}
 	if l.compiler != "" {
@@ -123,6 +126,7 @@ func parseGoLine(args []string) (*goLine, error) {
 	flags.StringVar(&l.dir, "dir", "", "where the go command runs")
 	flags.StringVar(&l.target, "target", "", "file of the target platform's variables")
 	flags.StringVar(&l.modCache, "modcache", "/go/pkg/mod", "GOMODCACHE")
+	flags.Var(&l.modules, "modules", "parts of GOMODCACHE")
 	flags.StringVar(&l.goCache, "gocache", "", "GOCACHE")
 	flags.Var(&l.deps, "deps", "packages that are compiled already")
 	flags.StringVar(&l.compile, "compile", "", "own or image")

@@ -34,6 +34,9 @@ func (e *usageError) Unwrap() error { return e.err }
 // so the flags that never differ are left out there.
 const GoCommand = "/.larder/go"
 
+// GoModules and a number is where the step of a GO line has a part of its modules, if it has not all of them in one.
+const GoModules = "/.larder/modules"
+
 // StepArgs returns the arguments for Main if a process, started with args, is a step of a build.
 func StepArgs(args []string) (step []string, ok bool) {
 	switch {

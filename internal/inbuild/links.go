@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -17,6 +18,9 @@ import (
 //
 // Of a file that several have the first is taken: it is an .info, which is the same in all.
 func linkModules(dir string, parts []string) error {
+	if len(parts) == 0 {
+		return nil
+	}
 	out, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("linking modules: %w", err)
@@ -29,6 +33,27 @@ func linkModules(dir string, parts []string) error {
 	}
 	return nil
 }
+
+// modulesFlag is the value of --modules: PREFIX,COUNT for the folders PREFIX0, PREFIX1 and so on, each of which has a part of
+// the modules. The count is said, since others of such names may be a stage's own.
+type modulesFlag []string
+
+func (f *modulesFlag) String() string { return strings.Join(*f, " ") }
+
+func (f *modulesFlag) Set(value string) error {
+	prefix, count, _ := strings.Cut(value, ",")
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 0 || n > maxParts {
+		return fmt.Errorf("expected PREFIX,COUNT with a count of at most %d", maxParts)
+	}
+	for i := range n {
+		*f = append(*f, prefix+strconv.Itoa(i))
+	}
+	return nil
+}
+
+// maxParts is more than gomod.Set.Shards makes.
+const maxParts = 100
 
 // linkPart links what one folder has.
 func linkPart(out *os.Root, part string) error {

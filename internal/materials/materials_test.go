@@ -37,7 +37,7 @@ func ownSteps(t *testing.T) (larder.Builder, llb.State) {
 		return larder.ModuleSource{GOPROXY: "https://proxy.example", Network: true, Label: "proxy.example"}, nil
 	})
 	require.NoError(t, err)
-	return steps, modules
+	return steps, modules.Merged()
 }
 
 func TestFind(t *testing.T) {
