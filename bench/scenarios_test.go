@@ -26,6 +26,7 @@ type scenario struct {
 	fresh   bool     // on a BuildKit of its own
 	cached  bool     // with the registry's cache of the last build
 	change  func()
+	args    func(p peer) []string // more arguments of a build
 	first   func(p peer) []string // arguments of a build before, on the same fresh builder, that isn't measured
 	build   func(p peer)          // by default, the peer's own way
 }
@@ -151,6 +152,9 @@ func (w *world) once(p peer, in input, dir string, s scenario) time.Duration {
 	var args []string
 	if s.cached {
 		args = append(args, "--import-cache", cacheFrom+w.cacheRef(p, in))
+	}
+	if s.args != nil {
+		args = append(args, s.args(p)...)
 	}
 	switch {
 	case s.build != nil:
