@@ -30,7 +30,6 @@ import (
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto" // faster messages
 	"github.com/moby/buildkit/util/resolver"
 	"github.com/moby/buildkit/worker"
-	bolt "go.etcd.io/bbolt"
 	"google.golang.org/grpc"
 )
 
@@ -110,7 +109,7 @@ func (d *daemon) newController(root string, w worker.Worker) (*control.Controlle
 		return nil, err
 	}
 	d.stop.push(cache.Close)
-	historyDB, err := boltutil.SafeOpen(filepath.Join(root, "history.db"), 0o600, &bolt.Options{FreelistType: bolt.FreelistMapType})
+	historyDB, err := boltutil.SafeOpen(filepath.Join(root, "history.db"), 0o600, unsynced())
 	if err != nil {
 		return nil, fmt.Errorf("history.db: %w", err)
 	}

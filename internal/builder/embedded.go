@@ -90,11 +90,19 @@ func own(ctx context.Context, f *folder, o Options) (_ *Builder, err error) {
 		return nil, fmt.Errorf("what a killed build left in %s can't be removed: %w", f.path, err)
 	}
 	undo.push(leftovers.settle)
+	if err := f.beginUnsynced(o); err != nil {
+		return nil, fmt.Errorf("builder's state folder: %w", err)
+	}
 	d, err := startDaemon(f.path, runtime)
 	if err != nil {
 		return nil, fmt.Errorf("the embedded builder can't start on %s: %w", f.path, err)
 	}
-	undo.push(d.Close)
+	undo.push(func() error {
+		if err := d.Close(); err != nil {
+			return err
+		}
+		return f.endUnsynced()
+	})
 	l, err := f.listen()
 	if err != nil {
 		return nil, fmt.Errorf("the embedded builder's socket: %w", err)

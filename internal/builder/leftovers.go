@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -94,7 +96,7 @@ func (l leftovers) mounts() ([]string, error) {
 	var at []string
 	for _, m := range infos {
 		bound := m.Major == home.Major && m.Minor == home.Minor && strings.HasPrefix(m.Root, home.Root+"/")
-		overlaid := m.FSType == "overlay" && strings.Contains(m.VFSOptions, "dir="+inside)
+		overlaid := m.FSType == "overlay" && strings.Contains(unescape(m.VFSOptions), "dir="+inside)
 		if strings.HasPrefix(m.Mountpoint, inside) || (bound || overlaid) && strings.HasPrefix(m.Mountpoint, temporary) {
 			at = append(at, m.Mountpoint)
 		}
@@ -116,6 +118,20 @@ func (l leftovers) home(infos []*mountinfo.Info) mountinfo.Info {
 		home.Root = filepath.Join(home.Root, rel)
 	}
 	return home
+}
+
+// octal is how the kernel writes a character of a mount's options that would
+// end them: a space is \040.
+var octal = regexp.MustCompile(`\\[0-3][0-7]{2}`)
+
+func unescape(options string) string {
+	return octal.ReplaceAllStringFunc(options, func(code string) string {
+		char, err := strconv.ParseUint(code[1:], 8, 8)
+		if err != nil {
+			return code
+		}
+		return string([]byte{byte(char)})
+	})
 }
 
 // globEscape makes a path mean itself in a pattern.

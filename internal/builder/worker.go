@@ -9,11 +9,11 @@ import (
 	"github.com/containerd/containerd/v2/core/diff/apply"
 	ctdmetadata "github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/core/snapshots/storage"
 	contentlocal "github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/containerd/v2/plugins/diff/walking"
 	"github.com/containerd/containerd/v2/plugins/snapshots/native"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
-	"github.com/containerd/containerd/v2/plugins/snapshots/overlay/overlayutils"
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/cache/metadata"
 	"github.com/moby/buildkit/client"
@@ -23,6 +23,7 @@ import (
 	"github.com/moby/buildkit/executor/runcexecutor"
 	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/archutil"
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/util/network"
 	"github.com/moby/buildkit/util/resolver"
@@ -48,6 +49,7 @@ func executorRoot(workerRoot string) string { return filepath.Join(workerRoot, "
 // wires what BuildKit's worker/runc does, which keeps those stores to itself
 // and so can't be closed, and starts a proxy network that costs a key pair.
 func newWorker(root, runtime string, stop *stack) (*stoppable, error) {
+	go archutil.SupportedPlatforms(true) // it runs programs for a while, and the first client asks
 	name := snapshotterName(root)
 	root = workerRoot(root, name)
 	if err := os.MkdirAll(root, 0o700); err != nil {
@@ -90,14 +92,6 @@ func newWorker(root, runtime string, stop *stack) (*stoppable, error) {
 	return newStoppable(w), nil
 }
 
-// snapshotterName is overlayfs where root's file system can carry one.
-func snapshotterName(root string) string {
-	if overlayutils.Supported(root) == nil {
-		return "overlayfs"
-	}
-	return "native"
-}
-
 func newExecutor(root, runtime string, networks map[pb.NetMode]network.Provider) (executor.Executor, error) {
 	// A monitor that is closed records nothing. One that records removes each
 	// container only later, in the background, when the process may be gone.
@@ -128,7 +122,7 @@ func openStores(root, name string, stop *stack) (opt base.WorkerOpt, err error) 
 	if err != nil {
 		return opt, err
 	}
-	db, err := bolt.Open(filepath.Join(root, "containerdmeta.db"), 0o600, &bolt.Options{FreelistType: bolt.FreelistMapType})
+	db, err := bolt.Open(filepath.Join(root, "containerdmeta.db"), 0o600, unsynced())
 	if err != nil {
 		return opt, fmt.Errorf("containerdmeta.db: %w", err)
 	}
@@ -142,6 +136,9 @@ func openStores(root, name string, stop *stack) (opt base.WorkerOpt, err error) 
 		return opt, err
 	}
 	stop.push(items.Close)
+	if db, ok := items.DB().(*bolt.DB); ok { // else it is slow, but right
+		db.NoSync = true
+	}
 	content := containerdsnapshot.NewContentStore(stores.ContentStore(), namespace)
 	return base.WorkerOpt{
 		Root:           root,
@@ -156,12 +153,28 @@ func openStores(root, name string, stop *stack) (opt base.WorkerOpt, err error) 
 	}, nil
 }
 
-// newSnapshotter opens the named one. Overlayfs removes at once, unlike in
-// buildkitd: what it would put off, a process that lives for one build may
-// never come to.
+// newSnapshotter opens the named one, with databases that don't wait for the
+// disk where it can. Overlayfs removes at once, unlike in buildkitd: what it
+// would put off, a process that lives for one build may never come to.
 func newSnapshotter(root, name string) (snapshots.Snapshotter, error) {
-	if name == "overlayfs" {
-		return overlay.NewSnapshotter(root)
+	if name != "overlayfs" {
+		return native.NewSnapshotter(root)
 	}
-	return native.NewSnapshotter(root)
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, err
+	}
+	store, err := storage.NewMetaStore(filepath.Join(root, "metadata.db"), func(o *bolt.Options) error {
+		o.NoSync = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return overlay.NewSnapshotter(root, overlay.WithMetaStore(store))
+}
+
+// unsynced are the options of a database that doesn't wait for the disk: see
+// folder.beginUnsynced.
+func unsynced() *bolt.Options {
+	return &bolt.Options{FreelistType: bolt.FreelistMapType, NoSync: true}
 }
