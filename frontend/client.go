@@ -26,12 +26,16 @@ type client struct {
 	states map[string]llb.State // inputs of our own, by name
 
 	rewritten []byte            // the text that BuildKit's frontend sees
+	made      madeRef           // it, and the ignore file
+	original  digest.Digest     // the vertex of the user's file, which is what warnings are of
 	shown     *pb.SourceInfo    // what to show in its place; nil leaves the rewritten text
 	rewrites  []dialect.Rewrite // of instructions, whose steps are shown as the user wrote them
 
 	mounts *mountEditor // of what is solved; nil for none
 
 	configs sync.Map // of images, by what was asked
+	reads   *reads
+	planned bool // BuildKit's frontend has taken over: what is solved may be a result, not just for reading
 
 	once   sync.Once
 	inputs map[string]llb.State
@@ -43,7 +47,7 @@ func wrap(c gateway.Client) *client {
 	if opts == nil {
 		opts = map[string]string{}
 	}
-	return &client{Client: c, opts: opts, states: map[string]llb.State{}}
+	return &client{Client: c, opts: opts, states: map[string]llb.State{}, reads: &reads{}}
 }
 
 // follows reports whether another frontend is to build the file. For a client that runs the frontend itself that is one
@@ -77,6 +81,7 @@ func (c *client) untouched() gateway.Client {
 
 // replaceFile makes BuildKit's frontend read a file of our own, with the user's ignore file beside it.
 func (c *client) replaceFile(name string, data, ignore []byte, shown *pb.SourceInfo) {
+	c.made = madeRef{files: map[string][]byte{path.Join("/", name): data}}
 	dir := path.Dir(path.Join("/", name))
 	st := llb.Scratch()
 	if dir != "/" {
@@ -85,6 +90,7 @@ func (c *client) replaceFile(name string, data, ignore []byte, shown *pb.SourceI
 	file := llb.Mkfile(path.Join("/", name), 0o644, data)
 	if ignore != nil {
 		file = file.Mkfile(path.Join("/", name+".dockerignore"), 0o644, ignore)
+		c.made.files[path.Join("/", name+".dockerignore")] = ignore
 	}
 	c.states["dockerfile"] = st.File(file, llb.WithCustomName("[internal] rewrite "+name))
 	c.rewritten, c.shown = data, shown
@@ -162,6 +168,16 @@ func (c *client) ResolveImageConfig(ctx context.Context, ref string, opt sourcer
 
 // Solve implements gateway.Client.
 func (c *client) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+	if c.rewritten != nil && makes(req.Definition, c.rewritten) {
+		res := gateway.NewResult()
+		res.SetRef(c.made)
+		return res, nil
+	}
+	if key, ok := readKey(req); ok && !c.planned {
+		return c.reads.get(ctx, key, func(ctx context.Context) (*gateway.Result, error) { return c.Client.Solve(ctx, req) })
+	} else if res, known := c.reads.known.Load(key); ok && known {
+		return res.(*gateway.Result), nil
+	}
 	if c.mounts != nil && req.Definition != nil {
 		if err := c.mounts.apply(req.Definition); err != nil {
 			return nil, err
@@ -180,8 +196,11 @@ func (c *client) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.
 
 // Warn implements gateway.Client.
 func (c *client) Warn(ctx context.Context, dgst digest.Digest, msg string, opts gateway.WarnOpts) error {
-	if c.shown != nil && c.isRewritten(opts.SourceInfo) {
-		opts.SourceInfo = c.shown
+	if c.isRewritten(opts.SourceInfo) {
+		dgst = c.original // no step writes the rewritten file
+		if c.shown != nil {
+			opts.SourceInfo = c.shown
+		}
 	}
 	return c.Client.Warn(ctx, dgst, msg, opts)
 }

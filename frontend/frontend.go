@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/commit"
@@ -37,10 +38,15 @@ type Frontend struct {
 	remedies map[digest.Digest]string
 	// plan is what is built, once that is known.
 	plan *dialect.Plan
+	// ahead is what is read before it is known to be needed.
+	ahead sync.WaitGroup
 }
 
 // Build is a gateway build function, as the function Build is.
 func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer f.ahead.Wait()
+	defer cancel() // what was read ahead and isn't needed
 	f.remedies = map[digest.Digest]string{}
 	g, err := newGuard(c)
 	if err != nil {
@@ -94,6 +100,8 @@ func (f *Frontend) open(ctx context.Context, c gateway.Client) (*build, error) {
 	if err != nil {
 		return nil, err
 	}
+	ahead := w.ahead()
+	f.ahead.Go(func() { ahead.readIgnoreFile(ctx) })
 	src, err := ui.ReadEntrypoint(ctx, "Dockerfile")
 	if err != nil {
 		return nil, err
@@ -118,6 +126,7 @@ func (b *build) run(ctx context.Context, file dialect.File) (*gateway.Result, er
 	if err := b.warn(ctx, plan); err != nil {
 		return nil, err
 	}
+	b.client.planned = true
 	res, err := builder.Build(ctx, b.client)
 	if err = lintError(err, plan); err != nil {
 		return nil, err

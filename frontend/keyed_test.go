@@ -17,14 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A capture keeps the definitions that have steps, and has the files that those without one write.
+// A capture keeps the definitions that have steps.
 type capture struct {
 	*fakeBuilder
 	definitions []*pb.Definition
 }
 
 func (c *capture) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
-	written := fstest.MapFS{}
 	for _, data := range req.Definition.Def {
 		var op pb.Op
 		if err := op.Unmarshal(data); err != nil {
@@ -34,17 +33,8 @@ func (c *capture) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway
 			c.definitions = append(c.definitions, req.Definition)
 			break
 		}
-		for _, a := range op.GetFile().GetActions() {
-			if f := a.GetMkfile(); f != nil {
-				written[strings.TrimPrefix(f.Path, "/")] = &fstest.MapFile{Data: f.Data}
-			}
-		}
 	}
-	res, err := c.fakeBuilder.Solve(ctx, req)
-	if err == nil && len(written) > 0 {
-		res.Ref.(*fakeRef).files = written
-	}
-	return res, err
+	return c.fakeBuilder.Solve(ctx, req)
 }
 
 // planned returns the vertices of a build of some GO lines, by their digests.

@@ -120,6 +120,9 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 		text = checkDirective.ReplaceAll(text, []byte("#$1"))
 	}
 	b.client.replaceFile(b.src.Filename, text, ignore, shown)
+	if b.client.original, err = b.src.Definition.Head(); err != nil {
+		return err
+	}
 	b.client.rewrites = plan.Rewrites
 	b.client.keepContext(*source)
 	return nil

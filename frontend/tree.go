@@ -118,7 +118,7 @@ func (b *build) holdsAny(ctx context.Context, name string, files []string) strin
 // ignoreFile returns the user's FILE.dockerignore, or nil.
 func (b *build) ignoreFile(ctx context.Context) ([]byte, error) {
 	// The file lies where the Dockerfile was read from, which the source map has the definition of.
-	res, err := b.client.Client.Solve(ctx, gateway.SolveRequest{Definition: b.src.Definition.ToPB()})
+	res, err := b.client.Solve(ctx, gateway.SolveRequest{Definition: b.src.Definition.ToPB()})
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (b *build) ignoreFile(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := fs.ReadFile(newRefFS(ctx, ref), path.Clean(b.src.Filename+".dockerignore"))
+	data, err := dockerui.ReadFile(ctx, ref, b.src.Filename+".dockerignore") // as it was read with the Dockerfile
 	if err != nil {
 		return nil, nil
 	}
