@@ -46,13 +46,13 @@ func mayStamp(goflags, file string) bool {
 // stampFacts returns what package commit reads of the git working tree that dir
 // is in, beside its revision.
 func stampFacts(ctx context.Context, dir string) map[string]string {
-	return map[string]string{
-		commit.FactFolder:   cmp.Or(git(ctx, dir, "rev-parse", "--show-prefix"), "."),
-		commit.FactTime:     git(ctx, dir, "-c", "log.showSignature=false", "log", "-1", "--format=%ct"),
-		commit.FactModified: strconv.FormatBool(modified(ctx, dir)),
-		commit.FactTags:     strings.Join(tags(ctx, dir, "--points-at=HEAD"), " "),
-		commit.FactBases:    strings.Join(newest(tags(ctx, dir, "--merged=HEAD")), " "),
-	}
+	return atOnce(map[string]func() string{
+		commit.FactFolder:   func() string { return cmp.Or(git(ctx, dir, "rev-parse", "--show-prefix"), ".") },
+		commit.FactTime:     func() string { return git(ctx, dir, "-c", "log.showSignature=false", "log", "-1", "--format=%ct") },
+		commit.FactModified: func() string { return strconv.FormatBool(modified(ctx, dir)) },
+		commit.FactTags:     func() string { return strings.Join(tags(ctx, dir, "--points-at=HEAD"), " ") },
+		commit.FactBases:    func() string { return strings.Join(newest(tags(ctx, dir, "--merged=HEAD")), " ") },
+	})
 }
 
 // modified reports whether the working tree has anything that its commit has

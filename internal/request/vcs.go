@@ -2,25 +2,26 @@ package request
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 )
 
 // vcs returns source, revision and version of the git working tree that dir
 // is in, each if it is known. No git, or no repository, is no failure.
 func vcs(ctx context.Context, dir string) map[string]string {
-	out := map[string]string{}
-	for key, args := range map[string][]string{
-		"revision": {"rev-parse", "--verify", "--quiet", "HEAD"},
-		"version":  {"describe", "--tags", "--exact-match", "HEAD"},
-		"source":   {"config", "--get", "remote.origin.url"},
-	} {
-		if v := git(ctx, dir, args...); v != "" {
-			out[key] = v
-		}
+	ask := func(args ...string) func() string {
+		return func() string { return git(ctx, dir, args...) }
 	}
+	out := atOnce(map[string]func() string{
+		"revision": ask("rev-parse", "--verify", "--quiet", "HEAD"),
+		"version":  ask("describe", "--tags", "--exact-match", "HEAD"),
+		"source":   ask("config", "--get", "remote.origin.url"),
+	})
+	maps.DeleteFunc(out, func(_, fact string) bool { return fact == "" })
 	if out["revision"] == "" {
 		return nil // no commit: a remote alone says nothing of these files
 	}
@@ -29,6 +30,25 @@ func vcs(ctx context.Context, dir string) map[string]string {
 	} else {
 		delete(out, "source")
 	}
+	return out
+}
+
+// atOnce returns what each of some functions, which wait for processes, returns.
+func atOnce(facts map[string]func() string) map[string]string {
+	var (
+		all sync.WaitGroup
+		mu  sync.Mutex
+		out = map[string]string{}
+	)
+	for name, fact := range facts {
+		all.Go(func() {
+			text := fact()
+			mu.Lock()
+			defer mu.Unlock()
+			out[name] = text
+		})
+	}
+	all.Wait()
 	return out
 }
 
