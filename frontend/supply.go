@@ -116,7 +116,7 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	}
 	text := []byte(plan.Dockerfile)
 	if b.client.opts["requestid"] == targets.RequestTargets {
-		// BuildKit v0.33.1 panics when it lists the targets of a file that has a check directive for one instruction.
+		// BuildKit v0.34.2 panics when it lists the targets of a file that has a check directive for one instruction.
 		text = checkDirective.ReplaceAll(text, []byte("#$1"))
 	}
 	b.client.replaceFile(b.src.Filename, text, ignore, shown)

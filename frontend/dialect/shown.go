@@ -33,7 +33,7 @@ func (r Rewrite) Shown(given string, env func() shell.EnvGetter) string {
 		return given
 	}
 	lex := shell.NewLex(r.escape)
-	lex.RawQuotes, lex.SkipUnsetEnv = true, true
+	lex.RawQuotes, lex.RawEscapes, lex.SkipUnsetEnv = true, true, true
 	name, _, err := lex.ProcessWord(r.Text, env())
 	if err != nil {
 		name = r.Text
