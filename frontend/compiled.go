@@ -8,6 +8,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/internal/goslice"
 	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -19,13 +20,14 @@ type compiled struct {
 	plan       *dialect.Plan
 	steps      larder.Builder
 	source     llb.State
+	send       sender
 	toolchains map[string]llb.State
 	modules    map[string]larder.Modules
 }
 
 // supplyCompiled offers slices and compiled packages for GO lines, and binaries for a build without instructions.
 func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps larder.Builder, source llb.State, toolchains map[string]llb.State, modules map[string]larder.Modules) error {
-	c := &compiled{plan: plan, steps: steps, source: source, toolchains: toolchains, modules: modules}
+	c := &compiled{plan: plan, steps: steps, source: source, send: b.sender(ctx, plan), toolchains: toolchains, modules: modules}
 	if plan.Level == 0 && b.ui.Target != "" {
 		b.client.opts["target"] = plan.Packages[len(plan.Packages)-1].Stage // the target may be a folder
 	}
@@ -73,12 +75,21 @@ func (c *compiled) slice(s *dialect.SourceSlice, target ocispecs.Platform) llb.S
 	if of := s.Of[platforms.Format(target)]; s.Whole {
 		st = c.steps.WithoutGit(c.source)
 	} else {
-		st = c.steps.Slice(c.source, of, fmt.Sprintf("[internal] take the %d files that are compiled", len(of.Files)))
+		st = c.sliced(s.Context, of, platforms.Format(target))
 	}
 	if s.Repository {
 		return c.steps.Repository(st)
 	}
 	return st
+}
+
+// sliced returns the files of a slice.
+func (c *compiled) sliced(name string, of goslice.Slice, platform string) llb.State {
+	label := fmt.Sprintf("take the %d files that are compiled", len(of.Files))
+	if patterns := larder.SlicePatterns(of); c.send != nil && len(patterns) > 0 {
+		return c.send(name+"-"+platform, patterns, label)
+	}
+	return c.steps.Slice(c.source, of, "[internal] "+label)
 }
 
 // linked returns what a GO line links, compiled.

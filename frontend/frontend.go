@@ -33,6 +33,9 @@ func Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 type Frontend struct {
 	// Again writes the client's command for another folder of the build context. It may be nil: it isn't known.
 	Again func(folder string) string
+	// Folders are the folders that the client's session sends, by the names of their local sources. What the plan reads of
+	// them is read from the disk. It may be nil: then the builder is asked.
+	Folders map[string]string
 
 	// remedies says, for a vertex whose own error doesn't, what failed and what to do.
 	remedies map[digest.Digest]string
@@ -106,7 +109,7 @@ func (f *Frontend) open(ctx context.Context, c gateway.Client) (*build, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &build{client: w, ui: ui, src: src, remedies: f.remedies, again: f.Again, mark: dialect.DefaultMark + "-" + rand.Text()}, nil
+	return &build{client: w, ui: ui, src: src, remedies: f.remedies, again: f.Again, folders: f.Folders, mark: dialect.DefaultMark + "-" + rand.Text()}, nil
 }
 
 // run plans and builds a file. The error is a guessError if it is the fault of what the file didn't ask for.
@@ -166,6 +169,7 @@ type build struct {
 
 	remedies map[digest.Digest]string   // see Frontend
 	again    func(folder string) string // see Frontend
+	folders  map[string]string          // see Frontend
 	plan     *dialect.Plan              // see Frontend
 	made     supplied
 	mark     string // see dialect.Request

@@ -18,6 +18,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
 	fstypes "github.com/tonistiigi/fsutil/types"
 	"golang.org/x/sync/singleflight"
 )
@@ -52,20 +53,32 @@ func (b *build) moduleFiles(ctx context.Context, name string) (fs.FS, error) {
 	return b.tree(ctx, st)
 }
 
+// tree returns a view of a state: of a folder of the client's own on its disk, if that is known, and else in the builder.
 func (b *build) tree(ctx context.Context, st llb.State) (fs.FS, error) {
 	def, err := st.Marshal(ctx)
 	if err != nil {
 		return nil, err
 	}
-	res, err := b.client.Client.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB()})
-	if err != nil {
-		return nil, err
+	solve := func() (reader, error) { return b.solve(ctx, def.ToPB()) }
+	name, source := localSource(def, b.client.BuildOpts().SessionID)
+	if dir := b.folders[name]; source != nil && dir != "" {
+		if f, err := openFolder(ctx, dir, source); err == nil {
+			return newRefFS(ctx, sentFolder{f, sync.OnceValues(solve)}), nil
+		}
 	}
-	ref, err := res.SingleRef()
+	ref, err := solve()
 	if err != nil {
 		return nil, err
 	}
 	return newRefFS(ctx, ref), nil
+}
+
+func (b *build) solve(ctx context.Context, def *pb.Definition) (reader, error) {
+	res, err := b.client.Solve(ctx, gateway.SolveRequest{Definition: def})
+	if err != nil {
+		return nil, err
+	}
+	return res.SingleRef()
 }
 
 // folder returns a named context that is a GOPROXY folder, of which only some files are needed. Of a folder of the
@@ -133,12 +146,19 @@ func (b *build) ignoreFile(ctx context.Context) ([]byte, error) {
 	return data, nil
 }
 
+// A reader has the calls of a gateway.Reference by which the files of what was solved are read.
+type reader interface {
+	ReadFile(ctx context.Context, req gateway.ReadRequest) ([]byte, error)
+	StatFile(ctx context.Context, req gateway.StatRequest) (*fstypes.Stat, error)
+	ReadDir(ctx context.Context, req gateway.ReadDirRequest) ([]*fstypes.Stat, error)
+}
+
 // refFS is a solved reference as a read-only file system. It keeps the context of the build that it belongs to, since
 // fs.FS has no place for one, and what it has read: a reference doesn't change, a plan asks for the same files again and
 // again, and each call of the builder takes a while. Several goroutines may read it at once.
 type refFS struct {
 	ctx  context.Context
-	ref  gateway.Reference
+	ref  reader
 	once singleflight.Group // folders that are being read
 
 	mu    sync.Mutex // guards what follows; not held while the builder is asked
@@ -152,7 +172,7 @@ type refDir struct {
 	byName  map[string]*fstypes.Stat
 }
 
-func newRefFS(ctx context.Context, ref gateway.Reference) *refFS {
+func newRefFS(ctx context.Context, ref reader) *refFS {
 	return &refFS{ctx: ctx, ref: ref, files: map[string][]byte{}, dirs: map[string]refDir{}}
 }
 

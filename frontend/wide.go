@@ -43,3 +43,29 @@ func (b *build) hidden(ctx context.Context) func(string) bool {
 		return err == nil && hidden(file)
 	}
 }
+
+// A sender returns a part of the build context, what patterns match, straight from the client, which sends what has changed
+// of it since the last build; a copy out of the whole context would be made anew. Parts that differ have keys of their own.
+// It is nil where the context isn't a folder of the client's, or others come beside it.
+type sender func(key string, patterns []string, name string) llb.State
+
+func (b *build) sender(ctx context.Context, plan *dialect.Plan) sender {
+	whole, err := b.ui.MainContext(ctx)
+	if err != nil || len(plan.Wide.Outside) > 0 {
+		return nil
+	}
+	def, err := whole.Marshal(ctx)
+	if err != nil {
+		return nil
+	}
+	if _, source := localSource(def, b.client.BuildOpts().SessionID); source == nil {
+		return nil
+	}
+	return func(key string, patterns []string, name string) llb.State {
+		part, err := b.ui.MainContext(ctx, llb.IncludePatterns(patterns), llb.SharedKeyHint(key), llb.WithCustomName("[internal] "+name))
+		if err != nil {
+			return *whole // which has the part
+		}
+		return *part
+	}
+}

@@ -10,12 +10,15 @@ import (
 // Slice returns the part of a tree that a slice names. BuildKit keys the copy by the content of what it copies: an edit
 // of any other file of the tree changes nothing that comes after.
 func (b Builder) Slice(tree llb.State, s goslice.Slice, label string) llb.State {
-	patterns := append(literals(s.Files), s.Globs...)
+	patterns := SlicePatterns(s)
 	if len(patterns) == 0 {
 		return llb.Scratch().Platform(b.Platform)
 	}
 	return take(llb.Scratch().Platform(b.Platform), tree, patterns, label)
 }
+
+// SlicePatterns returns patterns, as those of .dockerignore, that match what a slice names and nothing else.
+func SlicePatterns(s goslice.Slice) []string { return append(literals(s.Files), s.Globs...) }
 
 // Files returns those of some files that a tree has, and nothing else of it.
 func Files(tree llb.State, files []string, label string) llb.State {

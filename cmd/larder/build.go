@@ -125,7 +125,7 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 			return fmt.Errorf("removing image ID file: %w", err)
 		}
 	}
-	res, err := c.solve(&frontend.Frontend{Again: f.Again}, req, f.builder, mode)
+	res, err := c.solve(&frontend.Frontend{Again: f.Again, Folders: req.Folders()}, req, f.builder, mode)
 	if err != nil {
 		return err
 	}

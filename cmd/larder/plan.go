@@ -93,7 +93,7 @@ func (c *command) planLLB(f *planFlags) error {
 	if err != nil {
 		return err
 	}
-	res, err := c.solve(&frontend.Frontend{Again: f.Again}, req, f.builder, progressui.QuietMode)
+	res, err := c.solve(&frontend.Frontend{Again: f.Again, Folders: req.Folders()}, req, f.builder, progressui.QuietMode)
 	if err != nil {
 		return err
 	}

@@ -159,6 +159,12 @@ func exists(path string) bool {
 	return err == nil
 }
 
+// A localDir is a local mount that is all of a folder.
+type localDir struct {
+	fsutil.FS
+	path string
+}
+
 // openDir opens a folder as a local mount.
 func openDir(path string) (fsutil.FS, error) {
 	fi, err := os.Stat(path)
@@ -170,7 +176,8 @@ func openDir(path string) (fsutil.FS, error) {
 	case !fi.IsDir():
 		return nil, fmt.Errorf("%q isn't a folder", path)
 	}
-	return fsutil.NewFS(path)
+	dir, err := fsutil.NewFS(path)
+	return localDir{dir, path}, err
 }
 
 // sharedKey names a folder for BuildKit's incremental transfer: the same

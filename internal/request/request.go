@@ -220,6 +220,17 @@ func (r *Request) SolveOpt(b Builder) (opt client.SolveOpt, warning string, err 
 	return opt, warning, err
 }
 
+// Folders returns the folders of this machine that the builder may ask for, by the names that it asks by.
+func (r *Request) Folders() map[string]string {
+	folders := map[string]string{}
+	for name, mount := range r.solve.LocalMounts {
+		if dir, ok := mount.(localDir); ok {
+			folders[name] = dir.path
+		}
+	}
+	return folders
+}
+
 // Finish ends the request: with a nil error it puts the outputs in their
 // places, else it removes what was written of them. It returns solveErr, or
 // what went wrong on this machine where that is the cause.
