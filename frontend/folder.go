@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -292,10 +293,14 @@ func (f *folder) ReadFile(ctx context.Context, req gateway.ReadRequest) ([]byte,
 		return nil, err
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
 		return nil, errors.Join(err, errNotRegular)
 	}
-	return io.ReadAll(io.LimitReader(file, int64(req.Range.Length)))
+	length := int64(req.Range.Length)
+	data := bytes.NewBuffer(make([]byte, 0, min(info.Size(), length)+bytes.MinRead))
+	_, err = data.ReadFrom(io.LimitReader(file, length))
+	return data.Bytes(), err
 }
 
 var errNotRegular = errors.New("not a regular file")

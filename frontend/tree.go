@@ -161,8 +161,9 @@ type refFS struct {
 	ref  reader
 	once singleflight.Group // folders that are being read
 
-	mu    sync.Mutex // guards what follows; not held while the builder is asked
-	files map[string][]byte
+	mu    sync.Mutex        // guards what follows; not held while the builder is asked
+	files map[string][]byte // or the first block of each
+	kept  int               // bytes in files
 	dirs  map[string]refDir
 }
 
@@ -179,11 +180,18 @@ func newRefFS(ctx context.Context, ref reader) *refFS {
 // maxFile bounds what is read of one file: more than that doesn't pass the gateway in one message.
 const maxFile = 16 << 20
 
-// Open implements fs.FS.
+// firstBlock is how much of a file is read when it is opened: what a Go file imports is nearly always there. maxKept bounds
+// what is kept of all files.
+const (
+	firstBlock = 8 << 10
+	maxKept    = 16 << 20
+)
+
+// Open implements fs.FS. A file is read as its reader goes on.
 func (f *refFS) Open(name string) (fs.File, error) {
-	data, err := f.ReadFile(name)
+	data, err := f.read(name, firstBlock)
 	if err == nil {
-		return &refFile{fs: f, name: name, data: data}, nil
+		return &refFile{fs: f, name: name, data: data, next: len(data), more: len(data) == firstBlock}, nil
 	}
 	if st, serr := f.stat("open", name); serr == nil && st.IsDir() {
 		return &refFile{fs: f, name: name}, nil
@@ -245,30 +253,44 @@ func (f *refFS) known(name string) (refDir, bool) {
 
 // ReadFile implements fs.ReadFileFS.
 func (f *refFS) ReadFile(name string) ([]byte, error) {
+	data, err := f.read(name, maxFile+1)
+	return slices.Clone(data), err
+}
+
+// read returns a file, or that many bytes at its start. They are kept for whoever asks for no more.
+func (f *refFS) read(name string, length int) ([]byte, error) {
 	f.mu.Lock()
 	data, ok := f.files[name]
 	f.mu.Unlock()
-	if ok {
-		return slices.Clone(data), nil
+	if ok && (len(data) >= length || len(data) != firstBlock) {
+		return data, nil
 	}
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
-	if st, known := f.listed(name); known && st == nil {
+	st, known := f.listed(name)
+	if known && st == nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	data, err := f.ref.ReadFile(f.ctx, gateway.ReadRequest{Filename: name, Range: &gateway.FileRange{Length: maxFile + 1}})
-	if err != nil || len(data) > maxFile {
+	data, err := f.ref.ReadFile(f.ctx, gateway.ReadRequest{Filename: name, Range: &gateway.FileRange{Length: length}})
+	if tooLarge := len(data) > maxFile || known && st.Size > maxFile; err != nil || tooLarge {
 		st, serr := f.stat("open", name)
 		if serr != nil || err != nil {
 			return nil, cmp.Or(serr, err)
 		}
 		return nil, fmt.Errorf("%s has %d bytes: Larder reads no file of over %d", name, st.Size(), maxFile)
 	}
+	f.keep(name, data)
+	return data, nil
+}
+
+// keep keeps what was read of a file, while there is room.
+func (f *refFS) keep(name string, data []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.files[name] = data
-	return slices.Clone(data), nil
+	if more := len(data) - len(f.files[name]); f.kept+more <= maxKept {
+		f.files[name], f.kept = data, f.kept+more
+	}
 }
 
 // ReadDir implements fs.ReadDirFS.
@@ -321,13 +343,22 @@ func newRefDir(stats []*fstypes.Stat) refDir {
 type refFile struct {
 	fs   *refFS
 	name string
-	data []byte // what is not read yet
+	data []byte // what was read ahead
+	next int    // where what comes after that begins
+	more bool   // there may be such
 }
 
 func (f *refFile) Stat() (fs.FileInfo, error) { return f.fs.Stat(f.name) }
 func (f *refFile) Close() error               { return nil }
 
 func (f *refFile) Read(p []byte) (int, error) {
+	if len(f.data) == 0 && f.more {
+		all, err := f.fs.read(f.name, maxFile+1)
+		if err != nil {
+			return 0, err
+		}
+		f.data, f.more = all[min(f.next, len(all)):], false
+	}
 	if len(f.data) == 0 {
 		return 0, io.EOF
 	}

@@ -2,7 +2,10 @@ package frontend
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"io/fs"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -84,4 +87,39 @@ func TestRefFSCalls(t *testing.T) {
 			require.Equal(t, c.want, ref.calls.Load())
 		})
 	}
+}
+
+// A file that is longer than what is read when it is opened is read on, and kept.
+func TestRefFSLongFiles(t *testing.T) {
+	long := strings.Repeat("0123456789abcde\n", firstBlock/16)
+	for name, text := range map[string]string{"short": "x", "one less": long[1:], "a block": long, "one more": long + "x", "many": strings.Repeat(long, 5)} {
+		ref := &countedRef{fakeRef: fakeRef{files: fstest.MapFS{"a.go": {Data: []byte(text)}}}}
+		tree := newRefFS(t.Context(), ref)
+		for range 2 {
+			f, err := tree.Open("a.go")
+			require.NoError(t, err)
+			got, err := io.ReadAll(f)
+			require.NoError(t, err)
+			require.Equal(t, text, string(got), name)
+		}
+		got, err := fs.ReadFile(tree, "a.go")
+		require.NoError(t, err)
+		require.Equal(t, text, string(got), name)
+		require.LessOrEqual(t, ref.calls.Load(), int32(5), name)
+	}
+}
+
+// No more is kept of a tree than a bound, however much of it is read.
+func TestRefFSKeepsABound(t *testing.T) {
+	files := fstest.MapFS{}
+	for i := range 5 {
+		files[fmt.Sprint(i)] = &fstest.MapFile{Data: make([]byte, maxKept/4)}
+	}
+	tree := newRefFS(t.Context(), &fakeRef{files: files})
+	for name := range files {
+		data, err := fs.ReadFile(tree, name)
+		require.NoError(t, err)
+		require.Len(t, data, maxKept/4)
+	}
+	require.Len(t, tree.files, 4)
 }

@@ -45,7 +45,8 @@ func (c *Cache) entries(tree fs.FS, dir string) map[string]fs.DirEntry {
 	return byName
 }
 
-// ImportDirs reads the packages of some folders, as the function ImportDirs does, each once in the same way.
+// ImportDirs reads the packages of some folders, as the function ImportDirs does, each once in the same way. They
+// don't tell where imports are.
 func (c *Cache) ImportDirs(ctxt *build.Context, tests bool, dirs []string) ([]*build.Package, []error) {
 	if !tests {
 		ctxt = WithoutTests(ctxt)
@@ -54,7 +55,10 @@ func (c *Cache) ImportDirs(ctxt *build.Context, tests bool, dirs []string) ([]*b
 	packages, errs := make([]*build.Package, len(dirs)), make([]error, len(dirs))
 	sideBySide(len(dirs), func(i int) {
 		p := c.imported(way + dirs[i])
-		p.once.Do(func() { p.pkg, p.err = ctxt.ImportDir(dirs[i], 0) })
+		p.once.Do(func() {
+			p.pkg, p.err = ctxt.ImportDir(dirs[i], 0)
+			p.pkg.ImportPos, p.pkg.TestImportPos, p.pkg.XTestImportPos = nil, nil, nil // most of what a package takes
+		})
 		packages[i], errs[i] = p.pkg, p.err
 	})
 	return packages, errs
