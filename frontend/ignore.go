@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"sync"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
@@ -26,7 +27,10 @@ func ignoredBy(patterns []string) (hidden func(name string) bool, err error) {
 	if err != nil {
 		return nil, fmt.Errorf(".dockerignore: %w", err)
 	}
+	var mu sync.Mutex // a matcher isn't for several goroutines
 	return func(name string) bool {
+		mu.Lock()
+		defer mu.Unlock()
 		match, err := matcher.MatchesOrParentMatches(name)
 		return err == nil && match
 	}, nil

@@ -184,7 +184,7 @@ const maxFile = 16 << 20
 // what is kept of all files.
 const (
 	firstBlock = 8 << 10
-	maxKept    = 16 << 20
+	maxKept    = 4 << 20
 )
 
 // Open implements fs.FS. A file is read as its reader goes on.
