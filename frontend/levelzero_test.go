@@ -28,8 +28,13 @@ func levelZeroStamps(g *gateway) {
 	compiled := func(log string) []string { return done(log, `\[[^\]]*\] (go build .*|compile .*)`) }
 	target := []string{"--target", "cmd/app/"} // of docker's flags, too, a folder
 
+	desk, log := g.larderBuild(target...)
+	require.Contains(g.t, compiled(log), link)
+	require.NotContains(g.t, compiled(log), stepDeps, "nothing travels")
+	target = append(target, "--build-arg", "LARDER_LAYERS=1")
 	root, log := g.larderBuild(target...)
 	require.Subset(g.t, compiled(log), []string{stepDeps, "compile what is linked", link})
+	require.Equal(g.t, read(g.t, desk, app), read(g.t, root, app))
 	host := hostBuild(g, "-ldflags=-s -w", "./cmd/app")
 	require.Equal(g.t, "v1.2.0", host.Main.Version)
 	require.Equal(g.t, host, buildInfo(g.t, filepath.Join(root, app)))

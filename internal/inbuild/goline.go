@@ -200,7 +200,7 @@ func keepOutput(name string, stdout io.Writer, run func(stdout io.Writer) error)
 	}
 	var failed error // of run, which is returned as it is
 	err := atomicfile.WriteBy(name, func(f *os.File) error {
-		kept := &keptFile{File: f}
+		kept := &stdoutFile{File: f}
 		if failed = run(io.MultiWriter(stdout, kept)); failed != nil {
 			return failed
 		}
@@ -215,14 +215,14 @@ func keepOutput(name string, stdout io.Writer, run func(stdout io.Writer) error)
 	return nil
 }
 
-// A keptFile remembers an error rather than return it: the go command isn't ended half-way by a disk that is full, and
+// A stdoutFile remembers an error rather than return it: the go command isn't ended half-way by a disk that is full, and
 // all that it says is shown.
-type keptFile struct {
+type stdoutFile struct {
 	*os.File
 	err error
 }
 
-func (k *keptFile) Write(p []byte) (int, error) {
+func (k *stdoutFile) Write(p []byte) (int, error) {
 	if k.err == nil {
 		_, k.err = k.File.Write(p)
 	}

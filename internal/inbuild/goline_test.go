@@ -107,7 +107,7 @@ func TestGoLineCannotKeepStdout(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	require.NoError(t, err)
 	defer full.Close()
-	kept := &keptFile{File: full}
+	kept := &stdoutFile{File: full}
 	n, err := kept.Write([]byte("text"))
 	require.NoError(t, err)
 	require.Equal(t, 4, n)

@@ -88,7 +88,7 @@ func (t *testRun) record(cmd *exec.Cmd, stdout, stderr io.Writer) error {
 		return fmt.Errorf("keeping the test's results: %w", err)
 	}
 	defer text.Close()
-	jsonKept, textKept := &keptFile{File: events}, &keptFile{File: text}
+	jsonKept, textKept := &stdoutFile{File: events}, &stdoutFile{File: text}
 	t.json, t.text = jsonKept, textKept
 	cover, extra := t.coverage(filepath.Join(dir, testCover))
 	cmd.Args = append(cmd.Args[:1], withFlags(t.words, append(t.jsonFlag(), extra...)...)...)
@@ -110,7 +110,7 @@ func (t *testRun) record(cmd *exec.Cmd, stdout, stderr io.Writer) error {
 			err = os.WriteFile(filepath.Join(dir, f.name), []byte(f.text), 0o644)
 		}
 	}
-	for _, kept := range []*keptFile{jsonKept, textKept} {
+	for _, kept := range []*stdoutFile{jsonKept, textKept} {
 		if err == nil {
 			err = kept.err
 		}
