@@ -49,12 +49,11 @@ The ratio is that of larder to the best of the peers that the scenario is to be 
 brackets is what Larder is to reach. [bench](../bench) has the Dockerfiles and the trees.
 
 Where Larder is slower: it runs as a frontend's image, and starts that, reads the module and source files and plans
-before BuildKit can tell that nothing has changed, which is most of the time where nothing has. After an edit it also
-copies the slice and starts one more step. Cold, it takes the toolchain from the module proxy, checks and unpacks it,
-where the others pull it as an image from a registry on loopback or have it; and what is imported is compiled, kept as
-layers and then used, in three steps where the others have one. A new dependency has two shards of modules unpacked, all
-of them merged, and packages of all modules put into their layer again: out of the compile cache, or on a fresh runner
-compiled anew, but for the standard library's. An edit of what all services share starts a step for each.
+before BuildKit can tell that nothing has changed, which is most of the time where nothing has. Cold, it takes the toolchain
+from the module proxy, checks and unpacks it, where the others pull it as an image from a registry on loopback or have it; and
+what is imported of the standard library is compiled in a step of its own. A new dependency has a part of the modules unpacked
+anew, in a step of its own, and on a fresh runner all that is imported compiled anew, but for the standard library's. A fresh
+runner copies the layers of compiled packages into its cache. An edit of what all services share starts a step for each.
 
 ![Larder's time as a part of its best peer's](benchmarks.svg)
 `
