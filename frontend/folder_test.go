@@ -88,12 +88,12 @@ func FuzzFolder(f *testing.F) {
 		opt := fsutil.FilterOpt{ExcludePatterns: split(exclude), IncludePatterns: split(include)}
 		for _, list := range [][]string{opt.ExcludePatterns, opt.IncludePatterns} {
 			if _, err := matcherOf(list); err != nil {
-				t.Skip("no session takes these patterns")
+				return // no session takes these patterns
 			}
 		}
 		want, err := sentNames(t, dir, opt)
 		if err != nil {
-			t.Skip("no session takes these patterns")
+			return // no session takes these patterns
 		}
 		tree := newFolder(t, dir, llb.ExcludePatterns(opt.ExcludePatterns), llb.IncludePatterns(opt.IncludePatterns))
 		require.Equal(t, want, allNames(t, tree, "."))
