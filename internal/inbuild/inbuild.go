@@ -3,9 +3,9 @@
 // checked against go.sum, and nothing that is already in a module cache is ever checked again by the go command.
 //
 // A step that fetches has a network, and trusts nothing that it brings: it is checked while it is unpacked, and leaves
-// nothing if it isn't what go.sum, a pin or the checksum database says. No other step has one. Every step reads untrusted input, writes into an
-// empty folder, leaves that folder empty if it fails, and writes the same tree for the same input: names, contents,
-// modes and times.
+// nothing if it isn't what go.sum, a pin or the checksum database says. No other step has one. Every step reads untrusted
+// input, writes into an empty folder, leaves that folder empty if it fails, and writes the same tree for the same input:
+// names, contents, modes and times.
 package inbuild
 
 import (
