@@ -3,7 +3,6 @@ package frontend
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dialect"
@@ -23,6 +22,9 @@ type PlanOptions struct {
 	VCS           dialect.VCS
 	Commit        map[string]string // what is known of the commit: see commit.Parse
 	Contexts      map[string]string // named contexts, as --build-context gives them: NAME to FOLDER or URL
+
+	// Folder opens a folder of this machine that is a named context.
+	Folder func(path string) (fs.FS, error)
 
 	Again func(folder string) string // the command, for another folder of the context; nil if it isn't known
 }
@@ -55,14 +57,18 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 	}
 	req.Context = func(name string) (fs.FS, error) {
 		folder := folders[strings.ToLower(name)]
-		if fi, err := os.Stat(folder); err != nil || !fi.IsDir() {
+		tree, err := opt.Folder(folder)
+		if err != nil {
 			return nil, fmt.Errorf("%s is not a folder of this machine: a plan is made without a builder, which could look into it", folder)
 		}
-		return os.DirFS(folder), nil
+		return tree, nil
 	}
 	req.Folder = req.Context
 	req.Toolchains = func(name, version string) bool {
-		folder := os.DirFS(folders[strings.ToLower(name)])
+		folder, err := req.Context(name)
+		if err != nil {
+			return false
+		}
 		for _, file := range dialect.ToolchainPaths(version, opt.BuildPlatform) {
 			if _, err := fs.Stat(folder, file); err == nil {
 				return true

@@ -1,10 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 
 	"github.com/larder-build/larder/frontend"
 	"github.com/larder-build/larder/frontend/dialect"
@@ -59,19 +60,20 @@ func (c *command) runPlan(f *planFlags) error {
 	if err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(f.Context)
+	tree, err := request.OpenTree(c.ctx, f.Context)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	plan, err := frontend.LoadPlan(root.FS(), frontend.PlanOptions{
+	defer tree.Close()
+	plan, err := frontend.LoadPlan(tree, frontend.PlanOptions{
 		Dockerfile: in.Dockerfile, Filename: in.Filename, Ignore: in.Ignore,
 		Target: f.Target, Platforms: in.Platforms, BuildPlatform: in.BuildPlatform,
 		BuildArgs: in.BuildArgs, Contexts: in.Contexts, Again: f.Again,
 		VCS:    dialect.VCS{Source: in.VCS["source"], Revision: in.VCS["revision"], Version: in.VCS["version"]},
 		Commit: in.VCS,
+		Folder: func(path string) (fs.FS, error) { return request.OpenTree(c.ctx, path) }, // until the process ends
 	})
-	if err != nil {
+	if err = cmp.Or(c.ctx.Err(), err); err != nil {
 		return err
 	}
 	if !f.json {

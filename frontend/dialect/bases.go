@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
+	"github.com/larder-build/larder/internal/expand"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -38,11 +39,11 @@ type Base struct {
 // ARGs, the build's arguments and its platforms. A stage or a named context of the same name hides a virtual base.
 func (f File) Bases(req Request) ([]Base, error) {
 	env := f.globalArgs(req)
-	lex := shell.NewLex(f.escape)
+	lex := expand.New(shell.NewLex(f.escape))
 	hidden := map[string]bool{}
 	var bases []Base
 	for _, st := range f.stages {
-		word, err := lex.ProcessWordWithMatches(st.BaseName, env)
+		word, err := lex.Word(st.BaseName, env)
 		if err == nil && !hidden[strings.ToLower(word.Result)] && !req.hasContext(word.Result) {
 			b, ok, err := parseBase(word.Result, st)
 			if err != nil {
@@ -79,11 +80,11 @@ func parseBase(name string, st instructions.Stage) (Base, bool, error) {
 }
 
 // checkPlatform refuses a platform for a go stage that isn't the builder's: compilers run there, whatever the target.
-func (b Base) checkPlatform(lex *shell.Lex, env shell.EnvGetter, req Request) error {
+func (b Base) checkPlatform(lex *expand.Lex, env shell.EnvGetter, req Request) error {
 	if b.Kind != baseGo || b.stage.Platform == "" {
 		return nil
 	}
-	word, err := lex.ProcessWordWithMatches(b.stage.Platform, env)
+	word, err := lex.Word(b.stage.Platform, env)
 	if err != nil {
 		return nil // the converter reports it
 	}
@@ -97,6 +98,12 @@ func (b Base) checkPlatform(lex *shell.Lex, env shell.EnvGetter, req Request) er
 
 // globalArgs returns what FROM lines are expanded with. Platform arguments hold the first platform asked for.
 func (f File) globalArgs(req Request) *llb.EnvList {
+	env, _ := f.expandArgs(req) // New has reported the error
+	return env
+}
+
+// expandArgs returns globalArgs, without those that would get too long, which is its only error.
+func (f File) expandArgs(req Request) (*llb.EnvList, error) {
 	env := &llb.EnvList{}
 	for prefix, name := range map[string]string{"BUILD": req.BuildPlatform, "TARGET": req.Platforms[0]} {
 		p, err := platforms.Parse(name)
@@ -106,19 +113,23 @@ func (f File) globalArgs(req Request) *llb.EnvList {
 		env = env.AddOrReplace(prefix+"PLATFORM", name).AddOrReplace(prefix+"OS", p.OS).
 			AddOrReplace(prefix+"ARCH", p.Architecture).AddOrReplace(prefix+"VARIANT", p.Variant)
 	}
-	lex := shell.NewLex(f.escape)
+	lex := expand.New(shell.NewLex(f.escape))
 	for _, cmd := range f.args {
 		for _, kv := range cmd.Args {
 			if v, ok := req.BuildArgs[kv.Key]; ok {
 				env = env.AddOrReplace(kv.Key, v)
 			} else if kv.Value != nil {
-				if word, err := lex.ProcessWordWithMatches(*kv.Value, env); err == nil {
+				word, err := lex.Word(*kv.Value, env)
+				if lex.Err() != nil {
+					return env, parser.WithLocation(fmt.Errorf("line %d: %w", cmd.Location()[0].Start.Line, err), cmd.Location())
+				}
+				if err == nil {
 					env = env.AddOrReplace(kv.Key, word.Result)
 				}
 			}
 		}
 	}
-	return env
+	return env, nil
 }
 
 // GoContext returns the name of the context that stands for a go stage of a toolchain for one target platform.

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/gocalls"
-	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
 // This file says what commands other than go may do to a Go module and to the caches of the go command. A command that
@@ -96,7 +96,7 @@ var (
 
 // A pathReader knows what paths the words of a RUN name.
 type pathReader struct {
-	lex   *shell.Lex
+	lex   *expand.Lex
 	scope *scope // of the stage before the RUN
 }
 
@@ -106,7 +106,7 @@ func (p pathReader) path(c gocalls.Command, a gocalls.Argument) (string, bool) {
 	switch {
 	case a.Known:
 	case a.Outer:
-		word, err := p.lex.ProcessWordWithMatches(a.Text, p.scope.env)
+		word, err := p.lex.Word(a.Text, p.scope.env)
 		if err != nil || len(word.Unmatched) > 0 {
 			return "", false
 		}

@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/gocalls"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
-	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
 // askByName is what to do where a RUN could use modules, and Larder doesn't know whether that is harmless.
@@ -215,7 +215,7 @@ func (r *runLine) caches() (dirs []string) {
 }
 
 // removals returns the commands of a RUN that may remove the module cache. A mount can't be removed.
-func (r *runLine) removals(lex *shell.Lex) (list []gocalls.Command) {
+func (r *runLine) removals(lex *expand.Lex) (list []gocalls.Command) {
 	p := pathReader{lex, r.scope}
 	for _, c := range r.script.Commands {
 		if slices.ContainsFunc(r.needs, func(n moduleNeed) bool { return p.mayRemove(c, n.target) }) {
@@ -231,7 +231,7 @@ func (r *runLine) removals(lex *shell.Lex) (list []gocalls.Command) {
 }
 
 // keepsCache reports whether no command of a RUN removes a compile cache, or may.
-func (r *runLine) keepsCache(lex *shell.Lex, cache string) bool {
+func (r *runLine) keepsCache(lex *expand.Lex, cache string) bool {
 	p := pathReader{lex, r.scope}
 	return !slices.ContainsFunc(r.script.Commands, func(c gocalls.Command) bool { return p.mayRemove(c, cache) }) &&
 		!slices.ContainsFunc(r.script.Calls, func(c gocalls.Call) bool { return cleans(c, "-cache", "-testcache", "-fuzzcache") })

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/gowords"
-	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
 // A lineCache says who else writes the compile cache that a GO line has. What runs code of the tree may write what it
@@ -70,7 +70,7 @@ func (s *scope) noteTools(r *runLine) {
 }
 
 // noteGoRoot notes that something may have come into the place of the toolchain.
-func (s *scope) noteGoRoot(lex *shell.Lex, dest string) {
+func (s *scope) noteGoRoot(lex *expand.Lex, dest string) {
 	dest = s.expand(lex, dest)
 	_, inside := below(goRoot, s.abs(dest))
 	_, above := below(s.abs(dest), goRoot)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -165,10 +166,10 @@ type imageAt struct {
 // images returns the images that a file names: in FROM, COPY --from and RUN --mount=from.
 func (f File) images(req Request) (list []imageAt) {
 	env := f.globalArgs(req)
-	lex := shell.NewLex(f.escape)
+	lex := expand.New(shell.NewLex(f.escape))
 	stages := map[string]bool{"scratch": true, baseStatic: true}
 	add := func(name string, line int) {
-		word, err := lex.ProcessWordWithMatches(name, env)
+		word, err := lex.Word(name, env)
 		if err != nil {
 			list = append(list, imageAt{name, line, err.Error()})
 			return

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
@@ -21,7 +22,7 @@ import (
 type planner struct {
 	Request
 	plan    *Plan
-	lex     *shell.Lex
+	lex     *expand.Lex
 	globals env
 	bases   map[int]*Base // by the FROM line
 	scopes  []*scope      // of the stages so far, as they are at their end
@@ -39,12 +40,15 @@ type planner struct {
 
 // dockerfile plans a file that has instructions of its own.
 func (p *Plan) dockerfile(req Request) error {
+	args, err := req.File.expandArgs(req)
+	if err != nil {
+		return err
+	}
 	bases, err := req.File.Bases(req)
 	if err != nil {
 		return err
 	}
-	w := &planner{Request: req, plan: p, lex: shell.NewLex(req.File.escape), bases: map[int]*Base{}, sets: map[string]*Modules{}, runs: map[int]*runLine{}, globals: env{}}
-	args := req.File.globalArgs(req)
+	w := &planner{Request: req, plan: p, lex: expand.New(shell.NewLex(req.File.escape)), bases: map[int]*Base{}, sets: map[string]*Modules{}, runs: map[int]*runLine{}, globals: env{}}
 	for _, name := range args.Keys() {
 		w.globals[name], _ = args.Get(name)
 	}
@@ -197,6 +201,9 @@ func (w *planner) stage(i int, st instructions.Stage) error {
 			w.noteTaken(s, cmd)
 			s.step(w.lex, cmd, w.globals, w.BuildArgs, w.Tree)
 			w.noteCgo(s, cmd)
+		}
+		if err == nil && w.lex.Err() != nil {
+			err = parser.WithLocation(fmt.Errorf("line %d: %w", line, w.lex.Err()), cmd.Location())
 		}
 		if err != nil {
 			return err

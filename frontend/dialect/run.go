@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/gocalls"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
-	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
 // A runLine is a RUN instruction under planning.
@@ -98,7 +98,7 @@ func (r *runLine) text() string {
 }
 
 // noteRun notes where a RUN may have changed the modules that lie in a stage.
-func (s *scope) noteRun(lex *shell.Lex, r *runLine) {
+func (s *scope) noteRun(lex *expand.Lex, r *runLine) {
 	s.noteTools(r)
 	line := r.node.StartLine
 	note := func(dir, what string) {

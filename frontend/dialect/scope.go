@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/internal/expand"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
-	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
 // An ImageConfig is what a plan needs to know of a base image.
@@ -78,11 +78,11 @@ func (s *scope) clone() *scope {
 }
 
 // expand expands the variables of a word as BuildKit's converter will. What can't be expanded stays as it is.
-func (s *scope) expand(lex *shell.Lex, word string) string {
+func (s *scope) expand(lex *expand.Lex, word string) string {
 	if !strings.ContainsAny(word, `$\'"`) && !strings.ContainsRune(word, '`') {
 		return word
 	}
-	out, err := lex.ProcessWordWithMatches(word, s.env)
+	out, err := lex.Word(word, s.env)
 	if err != nil {
 		return word
 	}
@@ -90,7 +90,7 @@ func (s *scope) expand(lex *shell.Lex, word string) string {
 }
 
 // step takes an instruction into account that neither GO nor RUN is.
-func (s *scope) step(lex *shell.Lex, cmd instructions.Command, globals env, buildArgs map[string]string, tree fs.FS) {
+func (s *scope) step(lex *expand.Lex, cmd instructions.Command, globals env, buildArgs map[string]string, tree fs.FS) {
 	switch c := cmd.(type) {
 	case *instructions.EnvCommand:
 		before := s.clone() // A=1 B=$A takes A from before
@@ -126,7 +126,7 @@ func (s *scope) step(lex *shell.Lex, cmd instructions.Command, globals env, buil
 }
 
 // copyCommand notes what COPY brings.
-func (s *scope) copyCommand(lex *shell.Lex, tree fs.FS, c *instructions.CopyCommand) {
+func (s *scope) copyCommand(lex *expand.Lex, tree fs.FS, c *instructions.CopyCommand) {
 	at := fmt.Sprintf("COPY in line %d", c.Location()[0].Start.Line)
 	for _, doc := range c.SourceContents {
 		s.other(lex, doc.Path, c.DestPath, at)
@@ -145,7 +145,7 @@ func (s *scope) copyCommand(lex *shell.Lex, tree fs.FS, c *instructions.CopyComm
 var notPlain = regexp.MustCompile(`\.(tar|tgz|txz|tbz2?|zip|gz|xz|bz2|zst)$|://|^[\w.-]+@[\w.-]+:|\$`)
 
 // addCommand notes what ADD brings.
-func (s *scope) addCommand(lex *shell.Lex, tree fs.FS, c *instructions.AddCommand) {
+func (s *scope) addCommand(lex *expand.Lex, tree fs.FS, c *instructions.AddCommand) {
 	at := fmt.Sprintf("ADD in line %d", c.Location()[0].Start.Line)
 	for _, doc := range c.SourceContents {
 		s.other(lex, doc.Path, c.DestPath, at)
@@ -164,7 +164,7 @@ func (s *scope) addCommand(lex *shell.Lex, tree fs.FS, c *instructions.AddComman
 
 // other notes that a file or folder, which isn't one of the build context, was copied into the stage. What has an
 // extension is taken for a file.
-func (s *scope) other(lex *shell.Lex, source, dest, at string) {
+func (s *scope) other(lex *expand.Lex, source, dest, at string) {
 	source, dest = s.expand(lex, source), s.expand(lex, dest)
 	name := path.Base(source)
 	into := strings.HasSuffix(dest, "/") || dest == "."
@@ -179,7 +179,7 @@ func (s *scope) other(lex *shell.Lex, source, dest, at string) {
 }
 
 // exclude notes that not all of a folder was copied, where that may have left out what says what a module is.
-func (s *scope) exclude(lex *shell.Lex, patterns []string, dest, at string) {
+func (s *scope) exclude(lex *expand.Lex, patterns []string, dest, at string) {
 	for _, p := range patterns {
 		if base := path.Base(s.expand(lex, p)); strings.Contains(base, "go.") || strings.HasPrefix(base, "*") || base == "vendor" {
 			s.copies = append(s.copies, copied{dest: s.abs(s.expand(lex, dest)), why: at})
@@ -193,7 +193,7 @@ func isModuleFile(name string) bool {
 	return slices.Contains([]string{"go.mod", "go.sum", "go.work", "go.work.sum"}, name)
 }
 
-func (s *scope) arg(lex *shell.Lex, kv instructions.KeyValuePairOptional, globals env, buildArgs map[string]string) {
+func (s *scope) arg(lex *expand.Lex, kv instructions.KeyValuePairOptional, globals env, buildArgs map[string]string) {
 	if v, ok := buildArgs[kv.Key]; ok {
 		s.env[kv.Key] = v
 	} else if kv.Value != nil {
@@ -204,7 +204,7 @@ func (s *scope) arg(lex *shell.Lex, kv instructions.KeyValuePairOptional, global
 }
 
 // copy notes where the folders that hold go.mod files go. Those of the tree are all that counts.
-func (s *scope) copy(lex *shell.Lex, tree fs.FS, sources []string, dest string, parents bool) {
+func (s *scope) copy(lex *expand.Lex, tree fs.FS, sources []string, dest string, parents bool) {
 	dest = s.expand(lex, dest)
 	into := strings.HasSuffix(dest, "/") || dest == "." || len(sources) > 1
 	dest = s.abs(dest)

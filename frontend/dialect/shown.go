@@ -3,6 +3,7 @@ package dialect
 import (
 	"strings"
 
+	"github.com/larder-build/larder/internal/expand"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
@@ -34,9 +35,9 @@ func (r Rewrite) Shown(given string, env func() shell.EnvGetter) string {
 	}
 	lex := shell.NewLex(r.escape)
 	lex.RawQuotes, lex.RawEscapes, lex.SkipUnsetEnv = true, true, true
-	name, _, err := lex.ProcessWord(r.Text, env())
-	if err != nil {
-		name = r.Text
+	name := r.Text
+	if expanded, err := expand.New(lex).Word(r.Text, env()); err == nil {
+		name = expanded.Result
 	}
 	word, rest, _ := strings.Cut(name, " ")
 	return strings.ToUpper(word) + " " + rest

@@ -79,7 +79,7 @@ func (w *planner) expandKnown(s *scope, words []string) []string {
 		if !s.known || !strings.Contains(word, "$") {
 			continue
 		}
-		result, err := w.lex.ProcessWordWithMatches(word, s.env)
+		result, err := w.lex.Word(word, s.env)
 		if err != nil || len(result.Unmatched) > 0 {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/gocalls"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
@@ -60,10 +61,10 @@ func (w *planner) noteUnseen() {
 	})
 	parents := w.File.stageParents()
 	golang := make([]bool, len(parents))
-	args, lex := w.File.globalArgs(w.Request), shell.NewLex(w.File.escape)
+	args, lex := w.File.globalArgs(w.Request), expand.New(shell.NewLex(w.File.escape))
 	for i, st := range w.File.stages {
 		base := st.BaseName
-		if word, err := lex.ProcessWordWithMatches(base, args); err == nil {
+		if word, err := lex.Word(base, args); err == nil {
 			base = word.Result
 		}
 		golang[i] = isGolang(base) || parents[i] >= 0 && golang[parents[i]]

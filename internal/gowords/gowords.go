@@ -11,13 +11,14 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/larder-build/larder/internal/expand"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
 // Expand splits a line into words and expands the variables in it, NAME=VALUE, as other instructions of a Dockerfile do.
 // Variables that aren't set are empty. A variable outside of quotes may become several words, or none.
 func Expand(line string, escape rune, env []string) ([]string, error) {
-	words, err := split(line, shell.NewLex(escape), escape, env)
+	words, err := split(line, expand.New(shell.NewLex(escape)), false, escape, env)
 	if err != nil {
 		return nil, fmt.Errorf("can't expand the line GO %s: %w", line, err)
 	}
@@ -31,10 +32,11 @@ func Expand(line string, escape rune, env []string) ([]string, error) {
 func Split(line string, escape rune) ([]string, error) {
 	lex := shell.NewLex(escape)
 	lex.SkipUnsetEnv = true
-	return split(line, lex, escape, nil)
+	return split(line, expand.New(lex), true, escape, nil)
 }
 
-func split(line string, lex *shell.Lex, escape rune, env []string) ([]string, error) {
+// split expands variables unless they are to be kept as they are.
+func split(line string, lex *expand.Lex, kept bool, escape rune, env []string) ([]string, error) {
 	s := &wordScanner{text: []rune(line), escape: escape}
 	vars := shell.EnvsFromSlice(env)
 	var words fields
@@ -53,14 +55,14 @@ func split(line string, lex *shell.Lex, escape rune, env []string) ([]string, er
 			words.add(piece)
 			continue
 		}
-		value, _, err := lex.ProcessWord(piece, vars)
+		value, err := lex.Word(piece, vars)
 		if err != nil {
 			return nil, err
 		}
-		if first == '$' && !lex.SkipUnsetEnv {
-			words.split(value)
+		if first == '$' && !kept {
+			words.split(value.Result)
 		} else {
-			words.add(value)
+			words.add(value.Result)
 		}
 	}
 	words.end()

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/moby/buildkit/client"
@@ -20,7 +21,7 @@ import (
 // then up to the module.
 const Header = "# syntax=ghcr.io/larder-build/larder:1\n"
 
-// maxDockerfile bounds a Dockerfile read from standard input.
+// maxDockerfile bounds a Dockerfile, and a .dockerignore.
 const maxDockerfile = 16 << 20
 
 // Dockerfile is where the instructions come from.
@@ -35,7 +36,7 @@ type Dockerfile struct {
 // It refuses a file that doesn't exist, and a folder with nothing to build.
 func FindDockerfile(dir, file string) (Dockerfile, error) {
 	if file != "" {
-		f, err := os.Open(file)
+		f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // to open a pipe would wait for its other end
 		if err != nil {
 			return Dockerfile{}, fmt.Errorf("failed to read dockerfile: %w", err)
 		}

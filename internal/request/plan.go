@@ -7,8 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/containerd/platforms"
@@ -36,12 +34,12 @@ func PlanInputs(ctx context.Context, o Options, h Host) (in Inputs, err error) {
 		}
 		return in, fmt.Errorf("unable to prepare context: path %q not found", o.Context)
 	}
-	df, err := readDockerfile(o, h)
+	df, err := readDockerfile(ctx, o, h)
 	if err != nil {
 		return in, err
 	}
 	in.Filename, in.Dockerfile = df.Name, df.Data
-	if in.Ignore, err = readIgnore(o.Context, df); err != nil {
+	if in.Ignore, err = readIgnore(ctx, o.Context, df); err != nil {
 		return in, err
 	}
 	if in.Platforms, err = parsePlatforms(o.Platforms); err != nil {
@@ -71,8 +69,9 @@ func PlanInputs(ctx context.Context, o Options, h Host) (in Inputs, err error) {
 	return in, err
 }
 
-// readDockerfile finds the Dockerfile and reads it. It has no folder if it is in none.
-func readDockerfile(o Options, h Host) (df Dockerfile, err error) {
+// readDockerfile finds the Dockerfile and reads it. It has no folder if it is in none. As in a build, a symbolic link to a
+// file elsewhere is refused.
+func readDockerfile(ctx context.Context, o Options, h Host) (df Dockerfile, err error) {
 	if o.File == "-" {
 		data, err := io.ReadAll(io.LimitReader(h.Stdin, maxDockerfile))
 		return Dockerfile{Name: "Dockerfile", Data: data}, err
@@ -80,23 +79,38 @@ func readDockerfile(o Options, h Host) (df Dockerfile, err error) {
 	if df, err = findDockerfile(o); err != nil || df.Dir == "" {
 		return df, err
 	}
-	if df.Data, err = os.ReadFile(filepath.Join(df.Dir, df.Name)); err != nil {
+	dir, err := OpenTree(ctx, df.Dir)
+	if err != nil {
+		return df, fmt.Errorf("failed to read dockerfile: %w", err)
+	}
+	defer dir.Close()
+	if df.Data, err = readBounded(dir, df.Name, maxDockerfile); err != nil {
 		return df, fmt.Errorf("failed to read dockerfile: %w", err)
 	}
 	return df, nil
 }
 
 // readIgnore reads what BuildKit would: the Dockerfile's own ignore file, beside it, or the context's.
-func readIgnore(context string, df Dockerfile) ([]byte, error) {
-	files := []string{filepath.Join(context, ".dockerignore")}
+func readIgnore(ctx context.Context, folder string, df Dockerfile) ([]byte, error) {
 	if df.Dir != "" {
-		files = append([]string{filepath.Join(df.Dir, df.Name+".dockerignore")}, files...)
-	}
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if !errors.Is(err, fs.ErrNotExist) {
+		data, err := readIfThere(ctx, df.Dir, df.Name+".dockerignore")
+		if data != nil || err != nil {
 			return data, err
 		}
 	}
-	return nil, nil
+	return readIfThere(ctx, folder, ".dockerignore")
+}
+
+// readIfThere reads a file of a folder. It returns nil for one that isn't there.
+func readIfThere(ctx context.Context, folder, name string) ([]byte, error) {
+	dir, err := OpenTree(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	data, err := readBounded(dir, name, maxDockerfile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
 }
