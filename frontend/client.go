@@ -31,7 +31,7 @@ type client struct {
 	shown     *pb.SourceInfo    // what to show in its place; nil leaves the rewritten text
 	rewrites  []dialect.Rewrite // of instructions, whose steps are shown as the user wrote them
 
-	mounts *mountEditor // of what is solved; nil for none
+	steps *stepEditor // of what is solved; nil for none
 
 	configs sync.Map // of images, by what was asked
 	reads   *reads
@@ -178,8 +178,8 @@ func (c *client) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.
 	} else if res, known := c.reads.known.Load(key); ok && known {
 		return res.(*gateway.Result), nil
 	}
-	if c.mounts != nil && req.Definition != nil {
-		if err := c.mounts.apply(req.Definition); err != nil {
+	if c.steps != nil && req.Definition != nil {
+		if err := c.steps.apply(req.Definition); err != nil {
 			return nil, err
 		}
 	}

@@ -52,15 +52,15 @@ func (b *build) keyed(ctx context.Context, plan *dialect.Plan) (map[digest.Diges
 	return vertices, nil
 }
 
-// A mountEditor changes mounts of steps in a way that no instruction has a word for.
-type mountEditor struct {
+// A stepEditor changes steps in a way that no instruction has a word for.
+type stepEditor struct {
 	vertices map[digest.Digest]bool // from keyed
 	caches   larder.Builder         // names compile caches
 	merges   map[string]*pb.Op      // of a definition, by digest
 	mark     string                 // stands before the names of those that compiling lines alone have
 }
 
-// edit changes the mounts of a step, and reports whether it did.
+// edit changes a step, and reports whether it did.
 //
 // A mount of what one of the vertices makes, whose changes are dropped, is keyed by that vertex, not by the content: to
 // read all of that takes seconds wherever a step is run anew, and finds nothing, since equal modules are found where they
@@ -68,8 +68,13 @@ type mountEditor struct {
 //
 // A cache whose name has the mark gets one that no Dockerfile can name. A GO line gets the parts of its modules, not their
 // merge, which takes seconds.
-func (e mountEditor) edit(op *pb.Op) (changed bool) {
+//
+// A GO line without a network isn't told of HTTP proxies, which may have a password.
+func (e stepEditor) edit(op *pb.Op) (changed bool) {
 	changed = e.splitModules(op)
+	if exec := op.GetExec(); isGoLine(exec) && exec.Network == pb.NetMode_NONE && exec.Meta.ProxyEnv != nil {
+		exec.Meta.ProxyEnv, changed = nil, true
+	}
 	for _, m := range op.GetExec().GetMounts() {
 		unchanged := m.Output == int64(pb.SkipOutput) && m.ContentCache == pb.MountContentCache_DEFAULT
 		if unchanged && m.Input >= 0 && e.vertices[digest.Digest(op.Inputs[m.Input].Digest)] {
@@ -85,10 +90,15 @@ func (e mountEditor) edit(op *pb.Op) (changed bool) {
 	return changed
 }
 
+func isGoLine(exec *pb.ExecOp) bool {
+	args := exec.GetMeta().GetArgs()
+	return len(args) > 0 && args[0] == inbuild.GoCommand
+}
+
 // splitModules mounts, in the step of a GO line, the parts of its modules: the step makes links to them in an empty folder.
-func (e mountEditor) splitModules(op *pb.Op) bool {
+func (e stepEditor) splitModules(op *pb.Op) bool {
 	exec := op.GetExec()
-	if args := exec.GetMeta().GetArgs(); len(args) == 0 || args[0] != inbuild.GoCommand {
+	if !isGoLine(exec) {
 		return false
 	}
 	i := slices.IndexFunc(exec.Mounts, func(m *pb.Mount) bool {
@@ -123,7 +133,7 @@ func (e mountEditor) splitModules(op *pb.Op) bool {
 }
 
 // apply edits all steps of a definition.
-func (e mountEditor) apply(def *pb.Definition) error {
+func (e stepEditor) apply(def *pb.Definition) error {
 	e.merges = map[string]*pb.Op{}
 	def.Def = slices.Clone(def.Def) // which is that of the llb.Definition, too
 	renamed := map[string]string{}  // vertices that were changed, by their old digests

@@ -51,7 +51,7 @@ func planned(t *testing.T, without ...string) (def *pb.Definition, ops map[diges
 			"FROM go:1.26.8 AS build\nARG V=1\nGO build -ldflags=\"-X main.v=$V\" -o /out/ .\nFROM scratch\nCOPY --from=test /go /go\nCOPY --from=build /out/ /\n")},
 	})
 	b.withoutCaps(without)
-	b.opts.Opts = map[string]string{inbuildOpt: "larder", "platform": "linux/arm64", "build-arg:" + layersArg: "true", "build-arg:BUILDKIT_CACHE_MOUNT_NS": "ns"}
+	b.opts.Opts = map[string]string{inbuildOpt: "larder", "platform": "linux/arm64", "build-arg:" + layersArg: "true", "build-arg:BUILDKIT_CACHE_MOUNT_NS": "ns", "build-arg:HTTPS_PROXY": "http://user:word@proxy.example"}
 	c := &capture{fakeBuilder: b}
 	_, err := Build(t.Context(), c)
 	require.NoError(t, err)
@@ -136,6 +136,23 @@ func TestCompileCachesAreNobodyElses(t *testing.T) {
 	require.ElementsMatch(t, []string{own, "larder:ns/std/go1.26.8", "larder:ns/zips", "ns/" + own, "ns/" + dialect.DefaultMark + "/compile/example.com/app/go1.26.8", "ns/larder-go/example.com/app/go1.26.8"}, caches(ops))
 	_, again := planned(t)
 	require.Equal(t, slices.Sorted(maps.Keys(ops)), slices.Sorted(maps.Keys(again)))
+}
+
+// The password of an HTTP proxy is told to steps with a network alone, of those that are Larder's.
+func TestProxiesAreToldWhereThereIsANetwork(t *testing.T) {
+	_, ops := planned(t)
+	told := map[bool]int{}
+	for _, op := range ops {
+		exec := op.GetExec()
+		if args := exec.GetMeta().GetArgs(); len(args) == 0 || args[0] == "/bin/sh" {
+			continue // the user's own
+		}
+		network := exec.Network != pb.NetMode_NONE
+		require.Equal(t, network, exec.Meta.ProxyEnv != nil, exec.Meta.Args)
+		told[network]++
+	}
+	require.NotZero(t, told[true])
+	require.NotZero(t, told[false])
 }
 
 // A GO line is given the parts of its modules, each read-only, and a folder for links to them. Their merge is not made for it,

@@ -100,9 +100,9 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	if err := b.supplyCompiled(ctx, plan, steps, whole, toolchains, modules); err != nil {
 		return err
 	}
-	b.client.mounts = &mountEditor{caches: steps, mark: b.mark}
+	b.client.steps = &stepEditor{caches: steps, mark: b.mark}
 	if steps.ByVertex {
-		if b.client.mounts.vertices, err = b.keyed(ctx, plan); err != nil {
+		if b.client.steps.vertices, err = b.keyed(ctx, plan); err != nil {
 			return err
 		}
 	}
