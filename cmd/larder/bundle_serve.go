@@ -38,7 +38,13 @@ func (c *command) bundleServe() *cobra.Command {
 			if len(args) == 0 {
 				return fmt.Errorf("'%s' requires at least 1 argument\n\n%s", cmd.CommandPath(), hint(cmd))
 			}
-			o.Password, o.Token = c.env["LARDER_SERVE_PASSWORD"], c.env["LARDER_SERVE_TOKEN"]
+			for name, word := range map[string]*string{"LARDER_SERVE_PASSWORD": &o.Password, "LARDER_SERVE_TOKEN": &o.Token} {
+				value, set := c.env[name]
+				if set && value == "" {
+					return fmt.Errorf("%s is set, and empty: give a password, or unset it to serve everybody", name)
+				}
+				*word = value
+			}
 			return c.runServe(o, listen, args)
 		},
 		Example:               `  larder bundle serve --listen 127.0.0.1:8080 bundle`,
@@ -69,8 +75,9 @@ func (c *command) runServe(o serve.Options, listen string, dirs []string) error 
 	scheme := "http"
 	if o.CertFile != "" {
 		scheme = "https"
-	} else if o.Password != "" || o.Token != "" {
-		fmt.Fprintln(c.stderr, "WARNING: a password without TLS can be read by others, and the go command sends none over http: give --tls-cert and --tls-key")
+	}
+	if warning := serveWarning(o, l.Addr()); warning != "" {
+		fmt.Fprintln(c.stderr, "WARNING: "+warning)
 	}
 	fmt.Fprintf(c.stdout, "serving at %s://%s\n", scheme, l.Addr())
 	stopped := make(chan struct{})
@@ -83,6 +90,19 @@ func (c *command) runServe(o serve.Options, listen string, dirs []string) error 
 	close(stopped)
 	<-watched
 	return err
+}
+
+// serveWarning says who can read more than the one who serves may think, or "".
+func serveWarning(o serve.Options, addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	guarded := o.Password != "" || o.Token != ""
+	switch {
+	case guarded && o.CertFile == "":
+		return "a password without TLS can be read by others, and the go command sends none over http: give --tls-cert and --tls-key"
+	case !guarded && !(ok && tcp.IP.IsLoopback()):
+		return fmt.Sprintf("who reaches %s reads the modules: set LARDER_SERVE_PASSWORD and give --tls-cert and --tls-key, or listen at 127.0.0.1", addr)
+	}
+	return ""
 }
 
 // reload gives the server the bundles anew when their stamps are no longer those that were seen, or on SIGHUP, until stopped
