@@ -123,9 +123,9 @@ func otherProxy(g *gateway) {
 // elsewhere builds on another builder, which has nothing but the first one's exported cache, after an edit.
 func elsewhere(g *gateway, edited string) {
 	cache := g.t.TempDir()
-	root, log := g.export()
+	root, _ := g.export()
 	app := read(g.t, root, "usr/local/bin/app")
-	root, log = g.export("--opt", "build-arg:LARDER_LAYERS=1", "--export-cache", "type=local,mode=max,compression=uncompressed,dest="+cache)
+	root, log := g.export("--opt", "build-arg:LARDER_LAYERS=1", "--export-cache", "type=local,mode=max,compression=uncompressed,dest="+cache)
 	require.ElementsMatch(g.t, []string{stepDeps, stepDeps, "GO build -o /out/one ./cmd/one", "GO build -o /out/two ./cmd/two"}, ran(log), "what travels is made when it is asked for")
 	require.Equal(g.t, app, read(g.t, root, "usr/local/bin/app"), "a program is the same whatever it was compiled with")
 	main := read(g.t, g.context, "cmd/one/main.go")

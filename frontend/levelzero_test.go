@@ -50,7 +50,7 @@ func levelZeroStamps(g *gateway) {
 	host = hostBuild(g, "-ldflags=-s -w", "./cmd/app")
 	require.Equal(g.t, host, buildInfo(g.t, filepath.Join(root, app)))
 
-	root, log = g.larderBuild(append(target, "--build-arg", "GOFLAGS=-buildvcs=false")...)
+	root, _ = g.larderBuild(append(target, "--build-arg", "GOFLAGS=-buildvcs=false")...)
 	require.Equal(g.t, "(devel)", buildInfo(g.t, filepath.Join(root, app)).Main.Version)
 
 	out := g.t.TempDir()

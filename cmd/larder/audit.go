@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"go/build"
 	"io"
@@ -81,10 +82,10 @@ func (c *command) runAudit(f *auditFlags, dirs []string) (err error) {
 	}
 	if f.bundle != "" {
 		views, err := c.auditBundle(&o, f, len(dirs) == 0)
-		defer views.Close()
 		if err != nil {
-			return err
+			return errors.Join(err, views.Close())
 		}
+		defer views.Close()
 	}
 	for _, dir := range dirs {
 		tree, root, err := openTree(dir)

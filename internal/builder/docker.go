@@ -36,12 +36,12 @@ func connectDocker(ctx context.Context, o Options) (*Builder, error) {
 	}
 	socket, found := strings.CutPrefix(host, "unix://")
 	if !found {
-		return nil, fmt.Errorf("Docker engine %s can't be used: only unix:// is supported; name a BuildKit with --builder instead", host) //nolint:staticcheck // a name
+		return nil, fmt.Errorf("Docker engine %s can't be used: only unix:// is supported; name a BuildKit with --builder instead", host)
 	}
 	e := engine{socket}
 	b, err := e.connect(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("Docker engine %s can't be used: %w", host, err) //nolint:staticcheck // a name
+		return nil, fmt.Errorf("Docker engine %s can't be used: %w", host, err)
 	}
 	b.Address = host
 	return b, nil

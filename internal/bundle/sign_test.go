@@ -57,7 +57,7 @@ func TestSign(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before, b.Digest(), "a signature leaves the digest as it is")
 	signed := read(t, dir)
-	b, err = Sign(t.Context(), dir, one)
+	_, err = Sign(t.Context(), dir, one)
 	require.NoError(t, err)
 	require.Equal(t, signed, read(t, dir), "signed twice by one key, it has one signature")
 	b, err = Sign(t.Context(), dir, two)

@@ -133,6 +133,7 @@ func TestMemFS(t *testing.T) {
 	m := memFS{name: "Dockerfile", data: []byte("x")}
 	var seen []string
 	require.NoError(t, m.Walk(context.Background(), "", func(path string, e gofs.DirEntry, err error) error {
+		require.NoError(t, err)
 		seen = append(seen, path)
 		fi, err := e.Info()
 		require.NoError(t, err)

@@ -20,7 +20,6 @@ type Printer struct {
 // running holds what tests of a package have printed.
 type running struct {
 	tests map[string]*shownTest
-	last  string // the test that printed last
 }
 
 // A shownTest is a test that isn't over, or whose parent isn't.
