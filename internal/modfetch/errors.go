@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/internal/retry"
+	"golang.org/x/net/http2"
 )
 
 func silence(d time.Duration) error {
@@ -37,6 +38,7 @@ func (c *Client) networkError(ctx context.Context, err error) error {
 	}
 	var cert *tls.CertificateVerificationError
 	var dns *net.DNSError
+	var stream http2.StreamError
 	switch {
 	case errors.Is(err, errProxyRefuses):
 		return c.proxyRefused()
@@ -46,6 +48,10 @@ func (c *Client) networkError(ctx context.Context, err error) error {
 		return OneLine(err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("the transfer broke off: %w", err)
+	case errors.As(err, &stream):
+		err = fmt.Errorf("the transfer broke off: %v", stream.Code)
+	case errors.Is(err, io.EOF):
+		err = errors.New("it closed the connection without an answer")
 	}
 	return &retry.TemporaryError{Err: OneLine(err)}
 }

@@ -67,7 +67,8 @@ func (w *watched) Read(p []byte) (int, error) {
 	if n > 0 {
 		w.watch.Reset(w.client.stall)
 	}
-	if err != nil && err != io.EOF {
+	// A server that sees the request end may end its answer in turn: then EOF isn't the end of what it has.
+	if err != nil && (err != io.EOF || w.ctx.Err() != nil) {
 		err = w.client.networkError(w.ctx, err)
 	}
 	return n, err

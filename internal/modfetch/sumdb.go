@@ -122,7 +122,8 @@ func (d *Database) Lookup(m module.Version) (string, error) {
 	case d.notFound:
 		return "", fs.ErrNotExist
 	case err != nil:
-		return "", fmt.Errorf("asking the checksum database %s: %w", d.name, OneLine(err))
+		text, _, _ := strings.Cut(err.Error(), "\n") // what follows is what the database sent
+		return "", fmt.Errorf("asking the checksum database %s: %s", d.name, text)
 	}
 	for _, line := range lines {
 		if hash, ok := strings.CutPrefix(line, m.Path+" "+m.Version+" "); ok && strings.HasPrefix(hash, "h1:") {

@@ -178,7 +178,7 @@ func (r *receiving) Read(p []byte) (int, error) {
 			return 0, plainError{fmt.Errorf("%s sent more than the %d bytes that a manifest or token may have", r.host, maxDocument)}
 		}
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && (err != io.EOF || r.ctx.Err() != nil) { // a registry that sees the request end may end its answer in turn
 		return n, plainError{networkError(r.ctx, r.host, err)}
 	}
 	return n, err
