@@ -2,11 +2,13 @@
 package docs
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +93,46 @@ func TestLinks(t *testing.T) {
 			require.NoError(t, err, "a link of %s", filepath.Base(file))
 		}
 	}
+}
+
+// TestThreatModel wants every promise of the threat model to name tests that attack it, and these to be there.
+func TestThreatModel(t *testing.T) {
+	root := testkit.Root(t)
+	text, err := os.ReadFile(filepath.Join(root, "docs", "threat-model.md"))
+	require.NoError(t, err)
+	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)(?:/([^`]+))?`")
+	there := map[string]bool{}
+	require.NoError(t, filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		code, err := os.ReadFile(name)
+		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(string(code), "\nfunc "+m[1]+"(") {
+				_, err := os.Stat(filepath.Join(filepath.Dir(name), "testdata", "script", m[2]+".txtar"))
+				sources, _ := filepath.Glob(filepath.Join(filepath.Dir(name), "*_test.go"))
+				there[m[0]] = there[m[0]] || m[2] == "" || err == nil || mentions(t, sources, `{"`+m[2]+`"`)
+			}
+		}
+		return err
+	}))
+	for _, promise := range strings.Split(string(text), "\n- ")[1:] {
+		promise, _, _ = strings.Cut(promise, "\n\n")
+		tests := named.FindAllString(promise, -1)
+		require.True(t, len(tests) > 0 || strings.HasPrefix(promise, "At worst"), promise)
+		for _, test := range tests {
+			require.True(t, there[test], "there is no test %s", test)
+		}
+	}
+}
+
+// mentions reports whether one of some files has a text.
+func mentions(t *testing.T, files []string, text string) bool {
+	return slices.ContainsFunc(files, func(file string) bool {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		return strings.Contains(string(data), text)
+	})
 }
 
 // A world is where the commands run.
