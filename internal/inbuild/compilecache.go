@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -60,10 +61,23 @@ func turnKey(dir string, env []string) string {
 		files = append(files, work, work+".sum")
 	}
 	for _, name := range files {
-		data, err := os.ReadFile(name)
-		fmt.Fprintf(h, "%s %v %x\n", name, err == nil, sha256.Sum256(data))
+		fmt.Fprintf(h, "%s %x\n", name, fileDigest(name))
 	}
 	return fmt.Sprintf("%x", h.Sum(nil)[:16])
+}
+
+// fileDigest returns the SHA-256 of a file, which may be of any size, or nil if it can't be read.
+func fileDigest(name string) []byte {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return nil
+	}
+	return h.Sum(nil)
 }
 
 // maxIndexed bounds the files that are looked at before the go command's index is done without.
