@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,44 +94,49 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestThreatModel wants every promise of the threat model to name tests that attack it, and these to be there.
+// TestThreatModel wants every promise of the threat model to name tests that attack it.
 func TestThreatModel(t *testing.T) {
-	root := testkit.Root(t)
-	text, err := os.ReadFile(filepath.Join(root, "docs", "threat-model.md"))
+	text, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "threat-model.md"))
 	require.NoError(t, err)
-	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)(?:/([^`]+))?`")
-	there := map[string]bool{}
+	for _, promise := range strings.Split(string(text), "\n- ")[1:] {
+		promise, _, _ = strings.Cut(promise, "\n\n")
+		require.True(t, namedTest.MatchString(promise) || strings.HasPrefix(promise, "At worst"), promise)
+	}
+}
+
+// namedTest matches the name of a test in a document, with that of a part of it.
+var namedTest = regexp.MustCompile("`((?:Test|Fuzz)\\w+)(?:/([^`]+))?`")
+
+// TestNamedTests wants the tests that documents name to be there.
+func TestNamedTests(t *testing.T) {
+	root := testkit.Root(t)
+	sources := map[string]string{} // of the tests of each folder
 	require.NoError(t, filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(name, "_test.go") {
 			return err
 		}
 		code, err := os.ReadFile(name)
-		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
-			if strings.Contains(string(code), "\nfunc "+m[1]+"(") {
-				_, err := os.Stat(filepath.Join(filepath.Dir(name), "testdata", "script", m[2]+".txtar"))
-				sources, _ := filepath.Glob(filepath.Join(filepath.Dir(name), "*_test.go"))
-				there[m[0]] = there[m[0]] || m[2] == "" || err == nil || mentions(t, sources, `{"`+m[2]+`"`)
-			}
-		}
+		sources[filepath.Dir(name)] += string(code)
 		return err
 	}))
-	for _, promise := range strings.Split(string(text), "\n- ")[1:] {
-		promise, _, _ = strings.Cut(promise, "\n\n")
-		tests := named.FindAllString(promise, -1)
-		require.True(t, len(tests) > 0 || strings.HasPrefix(promise, "At worst"), promise)
-		for _, test := range tests {
-			require.True(t, there[test], "there is no test %s", test)
+	there := func(test, part string) bool {
+		for dir, code := range sources {
+			_, err := os.Stat(filepath.Join(dir, "testdata", "script", part+".txtar"))
+			if strings.Contains(code, "\nfunc "+test+"(") && (part == "" || err == nil || strings.Contains(code, `{"`+part+`"`)) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, doc := range []string{"threat-model.md", "faults.md"} {
+		text, err := os.ReadFile(filepath.Join(root, "docs", doc))
+		require.NoError(t, err)
+		named := namedTest.FindAllStringSubmatch(string(text), -1)
+		require.NotEmpty(t, named)
+		for _, m := range named {
+			require.True(t, there(m[1], m[2]), "%s names %s, which isn't there", doc, m[0])
 		}
 	}
-}
-
-// mentions reports whether one of some files has a text.
-func mentions(t *testing.T, files []string, text string) bool {
-	return slices.ContainsFunc(files, func(file string) bool {
-		data, err := os.ReadFile(file)
-		require.NoError(t, err)
-		return strings.Contains(string(data), text)
-	})
 }
 
 // A world is where the commands run.

@@ -119,12 +119,13 @@ func TestHostile(t *testing.T) {
 // What a go command uses after Age is told from what was there.
 func TestUsed(t *testing.T) {
 	d, layer := Dir(t.TempDir()), Dir(t.TempDir())
-	for _, text := range []string{"used", "unused", "old"} {
+	for _, text := range []string{"used", "unused", "old", "future"} {
 		store(t, d, text, text)
 	}
 	now := time.Now()
 	old := now.Add(-100 * time.Hour)
 	require.NoError(t, os.Chtimes(d.file(id("old"), "a"), old, old))
+	require.NoError(t, os.Chtimes(d.file(id("future"), "a"), now.AddDate(1, 0, 0), now.AddDate(1, 0, 0))) // a clock that was set back
 	require.NoError(t, d.Age(t.Context(), now))
 	info, err := os.Stat(d.file(id("old"), "a"))
 	require.NoError(t, err)

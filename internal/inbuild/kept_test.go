@@ -149,6 +149,7 @@ func TestTrim(t *testing.T) {
 	add("new.zip", 3<<30, time.Hour)
 	add("second.zip", 1<<30, 2*time.Hour)
 	add("third.zip", 1, 3*time.Hour)
+	add("future.mod", 0, -365*24*time.Hour) // a clock that was set back
 	add("unused.mod", 1, 31*24*time.Hour)
 	add(keptTemporary+"killed", 1, 25*time.Hour)
 	add(keptTemporary+"running", 0, time.Minute)
@@ -156,7 +157,7 @@ func TestTrim(t *testing.T) {
 	require.NoError(t, err)
 	defer k.close()
 	k.trim(now)
-	require.Equal(t, []string{keptTemporary + "running", "new.zip", "second.zip"}, names(t, dir))
+	require.Equal(t, []string{keptTemporary + "running", "future.mod", "new.zip", "second.zip"}, names(t, dir))
 }
 
 // The time of a file that is used is written anew.
