@@ -17,17 +17,19 @@ import (
 
 // compiled makes what a plan compiles, and what that is compiled of.
 type compiled struct {
+	build      *build
 	plan       *dialect.Plan
 	steps      larder.Builder
 	source     llb.State
 	send       sender
 	toolchains map[string]llb.State
 	modules    map[string]larder.Modules
+	baselines  map[string]larder.DepsRequest // what baseline has returned, by key
 }
 
 // supplyCompiled offers slices and compiled packages for GO lines, and binaries for a build without instructions.
 func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps larder.Builder, source llb.State, toolchains map[string]llb.State, modules map[string]larder.Modules) error {
-	c := &compiled{plan: plan, steps: steps, source: source, send: b.sender(ctx, plan), toolchains: toolchains, modules: modules}
+	c := &compiled{build: b, plan: plan, steps: steps, source: source, send: b.sender(ctx, plan), toolchains: toolchains, modules: modules, baselines: map[string]larder.DepsRequest{}}
 	if plan.Level == 0 && b.ui.Target != "" {
 		b.client.opts["target"] = plan.Packages[len(plan.Packages)-1].Stage // the target may be a folder
 	}
@@ -35,14 +37,14 @@ func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps la
 	for _, target := range b.targets() {
 		states := map[string]llb.State{}
 		for _, pkg := range plan.Packages {
-			st, err := c.binary(pkg, target)
+			st, err := c.binary(ctx, pkg, target)
 			if err != nil {
 				return err
 			}
 			states[dialect.BinaryContext(pkg)] = st
 		}
 		if plan.Level != 0 {
-			c.forLines(states, target)
+			c.forLines(ctx, states, target)
 		}
 		for name, st := range states {
 			if err := b.offer(name, &target, st, none); err != nil {
@@ -54,15 +56,15 @@ func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps la
 }
 
 // forLines adds what GO lines mount: their slices, and what these import, compiled.
-func (c *compiled) forLines(states map[string]llb.State, target ocispecs.Platform) {
+func (c *compiled) forLines(ctx context.Context, states map[string]llb.State, target ocispecs.Platform) {
 	for _, s := range c.plan.Slices {
 		states[s.Context] = c.slice(s, target)
 	}
 	for _, d := range c.plan.Deps {
-		states[d.Context] = c.imported(c.deps(d, target), d, target)
+		states[d.Context] = c.imported(ctx, c.deps(d, target), d, target)
 	}
 	for _, l := range c.plan.Compiled {
-		states[l.Context] = c.linked(l, target)
+		states[l.Context] = c.linked(ctx, l, target)
 	}
 }
 
@@ -93,28 +95,28 @@ func (c *compiled) sliced(name string, of goslice.Slice, platform string) llb.St
 }
 
 // linked returns what a GO line links, compiled.
-func (c *compiled) linked(l *dialect.Compile, target ocispecs.Platform) llb.State {
+func (c *compiled) linked(ctx context.Context, l *dialect.Compile, target ocispecs.Platform) llb.State {
 	req := larder.CompileRequest{DepsRequest: c.deps(l.Deps, target), Args: l.Args}
-	deps := c.imported(req.DepsRequest, l.Deps, target)
+	deps := c.imported(ctx, req.DepsRequest, l.Deps, target)
 	req.Deps, req.Source = &deps, c.slice(l.Deps.Slice, target)
 	req.Env = slices.Concat(req.Env, l.Env)
 	return c.steps.Compile(req)
 }
 
 // imported returns what a slice imports from elsewhere, compiled by such a request.
-func (c *compiled) imported(req larder.DepsRequest, d *dialect.Deps, target ocispecs.Platform) llb.State {
+func (c *compiled) imported(ctx context.Context, req larder.DepsRequest, d *dialect.Deps, target ocispecs.Platform) llb.State {
 	if d.Standard {
 		return c.steps.Std(req)
 	}
 	part, platform := c.plan.Part(d, platforms.Format(target))
 	if part == nil {
-		return c.steps.Deps(req)
+		return c.steps.Deps(c.baseline(ctx, req, d))
 	}
 	if platform != platforms.Format(target) {
 		target = c.steps.Platform
 	}
 	of := c.deps(part, target)
-	st := c.imported(of, part, target)
+	st := c.imported(ctx, of, part, target)
 	if slices.Equal(of.Slice.Imports, req.Slice.Imports) {
 		return st
 	}
@@ -140,7 +142,7 @@ func (c *compiled) deps(d *dialect.Deps, target ocispecs.Platform) larder.DepsRe
 }
 
 // binary returns the binary of a main package of a build without instructions.
-func (c *compiled) binary(pkg dialect.Package, target ocispecs.Platform) (llb.State, error) {
+func (c *compiled) binary(ctx context.Context, pkg dialect.Package, target ocispecs.Platform) (llb.State, error) {
 	version := c.plan.Toolchains[0].Version
 	req := larder.BinaryRequest{
 		Name: pkg.Name, Package: pkg.Dir, Toolchain: c.toolchains[version], Version: version,
@@ -158,11 +160,11 @@ func (c *compiled) binary(pkg dialect.Package, target ocispecs.Platform) (llb.St
 		req.Modules = &st
 	}
 	if pkg.Compiled != nil {
-		st := c.linked(pkg.Compiled, target)
+		st := c.linked(ctx, pkg.Compiled, target)
 		req.Compiled = &st
 	}
 	if pkg.Deps != nil {
-		st := c.imported(c.deps(pkg.Deps, target), pkg.Deps, target)
+		st := c.imported(ctx, c.deps(pkg.Deps, target), pkg.Deps, target)
 		req.Deps = &st
 	}
 	return c.steps.Binary(req), nil

@@ -24,6 +24,7 @@ type DepsRequest struct {
 	Flags     []string   // of the go command
 	Env       []string   // NAME=VALUE
 	Part      *llb.State // from Deps: a part of them that is compiled already, in the same way; nil for none
+	Baseline  *Baseline  // nil for none
 	Target    Platform   // that they are compiled for
 }
 
@@ -35,14 +36,19 @@ func (b Builder) Deps(req DepsRequest) llb.State {
 	if req.Slice.Profile != "" {
 		files, flags = append(files, req.Slice.Profile), append(slices.Clone(flags), "-pgo="+path.Join(Src, req.Slice.Profile))
 	}
-	modFiles := b.Slice(req.Source, goslice.Slice{Files: files}, "[internal] take go.mod and go.sum")
+	modFiles, imports := b.Slice(req.Source, goslice.Slice{Files: files}, "[internal] take go.mod and go.sum"), req.Slice.Imports
+	var list runOptions
+	if req.Baseline != nil {
+		modFiles, imports = b.needs(req.Baseline.Needs, req.Dir), req.Baseline.Needs.Imports
+		list = runOptions{b.made(baselineDir, req.Baseline.List)}
+	}
 	already := b.Std(req)
 	if req.Part != nil {
 		already = *req.Part
 	}
 	label := fmt.Sprintf("[deps %s] compile what is imported from elsewhere", platforms.Format(req.Target))
 	return b.compile(already, b.CompileCache(req.Main, req.Version), label, req, []string{"--imports", importsFile, "--dir", path.Join(Src, req.Dir)}, flags,
-		llb.AddMount(Src, modFiles, llb.Readonly), b.imports(req.Slice.Imports))
+		llb.AddMount(Src, modFiles, llb.Readonly), b.imports(imports), list)
 }
 
 // Std returns what a slice imports of the standard library and what that imports, compiled outside of any module: its key

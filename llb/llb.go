@@ -30,7 +30,9 @@ const (
 	keptDir   = "/kept"    // files of modules that were fetched: a cache mount
 
 	compiledDir = "/compiled" // those of the module, for a step that only links
-	gitDir      = "/git"      // where Larder's binary is mounted as git
+	baselineDir = "/baseline" // what a build needed that a layer of packages may be of
+
+	gitDir = "/git" // where Larder's binary is mounted as git
 
 	commitEnv = "LARDER_COMMIT" // what that git is told of a commit
 )
@@ -81,17 +83,24 @@ func (b Builder) runOnto(out, root llb.State, name string, args []string, opts .
 	if b.NoCache {
 		opts = append(opts, llb.IgnoreCache)
 	}
-	return root.Platform(b.Platform).Run(opts...).AddMount(outDir, out)
+	var below []llb.MountOption
+	if out.Output() != nil {
+		below = b.byVertex()
+	}
+	return root.Platform(b.Platform).Run(opts...).AddMount(outDir, out, below...)
 }
 
 // made mounts what other steps made, modules or compiled packages. Those steps key the one that mounts it, where the builder
 // can leave it at that, not the content: all of it would be read for that, which takes seconds.
 func (b Builder) made(dir string, st llb.State) llb.RunOption {
-	opts := []llb.MountOption{llb.Readonly}
-	if b.ByVertex {
-		opts = append(opts, llb.ContentCache(llb.MountContentCacheOff))
+	return llb.AddMount(dir, st, append(b.byVertex(), llb.Readonly)...)
+}
+
+func (b Builder) byVertex() []llb.MountOption {
+	if !b.ByVertex {
+		return nil
 	}
-	return llb.AddMount(dir, st, opts...)
+	return []llb.MountOption{llb.ContentCache(llb.MountContentCacheOff)}
 }
 
 // network lets a step fetch: with the builder's network, its HTTP proxy and, if the build has a secret of the name ca,

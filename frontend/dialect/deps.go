@@ -23,15 +23,22 @@ type Deps struct {
 	Flags     []string     `json:"-"` // of the go command
 	Env       []string     `json:"-"` // NAME=VALUE
 	Module    string       `json:"-"` // the main module's path
+
+	// GoMod is the module's go.mod, if that and go.sum are all that says what is compiled, and the modules can be had again
+	// later: they come from proxies or version control. The layer may then have one of another build below it.
+	GoMod []byte `json:"-"`
 }
 
-// addDeps plans the packages that a slice imports. It is nil where the toolchain isn't known, or there are none.
-func (p *Plan) addDeps(name string, d Deps) *Deps {
+// addDeps plans the packages that a slice imports, as a layer that may travel. It is nil where the toolchain isn't known, or there are none.
+func (p *Plan) addDeps(name string, d Deps, travels bool) *Deps {
 	imports := slices.ContainsFunc(p.Platforms, func(platform string) bool { return len(d.Slice.Of[platform].Imports) > 0 })
 	if d.Toolchain == "" || !imports {
 		return nil
 	}
 	d.Context = ContextPrefix + "deps-" + name
+	if travels {
+		d.GoMod = p.plainGoMod(d)
+	}
 	p.Deps = append(p.Deps, &d)
 	return &d
 }
@@ -94,5 +101,5 @@ func (w *planner) depsLine(s *scope, g *goLine, mod Module, slice *SourceSlice, 
 			d.Env = append(d.Env, name+"="+v)
 		}
 	}
-	return w.plan.addDeps(fmt.Sprint(g.node.StartLine), d)
+	return w.plan.addDeps(fmt.Sprint(g.node.StartLine), d, w.Travels)
 }

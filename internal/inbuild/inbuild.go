@@ -88,6 +88,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runGo(ctx, args, stdout, stderr)
 	case "deps":
 		return runDeps(ctx, args, stdout, stderr)
+	case "baseline":
+		return runBaseline(args, stdout)
 	case "licences":
 		return runLicences(args, stdout)
 	case "sbom":

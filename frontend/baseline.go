@@ -1,0 +1,86 @@
+package frontend
+
+import (
+	"context"
+
+	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/internal/gomod"
+	larder "github.com/larder-build/larder/llb"
+	"github.com/moby/buildkit/client/llb"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+)
+
+// baseline has a step that compiles what is imported from elsewhere begin with the layer that an earlier build of nearly the
+// same needs made, if a cache has the list of those: then it compiles only what is new. An earlier build may have written
+// anything there: the list is checked, and with a wrong one the step compiles all, as it does where a module of the list
+// can't be had any more.
+func (c *compiled) baseline(ctx context.Context, req larder.DepsRequest, d *dialect.Deps) larder.DepsRequest {
+	own := gomod.Needs{GoMod: d.GoMod, Imports: req.Slice.Imports}
+	if d.GoMod == nil || c.steps.NoCache {
+		return req
+	}
+	if own.Set = d.Modules.Set; own.Text() == "" {
+		return req
+	}
+	key := d.BaselineKey(c.steps.Namespace, req.Target)
+	if known, ok := c.baselines[key]; ok {
+		return known
+	}
+	list := c.steps.Baseline(key, own)
+	if first, err := c.first(ctx, list); err == nil {
+		req.Baseline = &larder.Baseline{Needs: own, List: list}
+		req.Part = c.below(ctx, req, d, first)
+	}
+	c.baselines[key] = req
+	return req
+}
+
+// below returns the layer of an earlier build's needs, or nil if it's of no use.
+func (c *compiled) below(ctx context.Context, req larder.DepsRequest, d *dialect.Deps, first gomod.Needs) *llb.State {
+	own := req.Baseline.Needs
+	if path, err := gomod.Plain(first.GoMod); err != nil || path != d.Module || !first.Set.Like(own.Set) || first.Text() == own.Text() {
+		return nil
+	}
+	earlier := *d.Modules
+	earlier.Set = first.Set
+	modules, err := c.build.modules(ctx, &earlier, c.steps)
+	if err != nil {
+		return nil
+	}
+	req.Modules, req.Slice.Imports, req.Baseline = &modules, first.Imports, &larder.Baseline{Needs: first, List: req.Baseline.List}
+	st := c.steps.Deps(req)
+	if _, err := c.solve(ctx, st); err != nil {
+		return nil
+	}
+	return &st
+}
+
+// first reads a list that Baseline makes.
+func (c *compiled) first(ctx context.Context, list llb.State) (gomod.Needs, error) {
+	res, err := c.solve(ctx, list)
+	if err != nil {
+		return gomod.Needs{}, err
+	}
+	ref, err := res.SingleRef()
+	if err != nil {
+		return gomod.Needs{}, err
+	}
+	text, err := ref.ReadFile(ctx, gateway.ReadRequest{Filename: larder.BaselineFile, Range: &gateway.FileRange{Length: gomod.MaxNeeds + 1}})
+	if err != nil {
+		return gomod.Needs{}, err
+	}
+	return gomod.ParseNeeds(text)
+}
+
+// solve has the builder make a state, or find it in the caches of the build.
+func (c *compiled) solve(ctx context.Context, st llb.State) (*gateway.Result, error) {
+	def, err := st.Marshal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var imports []gateway.CacheOptionsEntry
+	for _, from := range c.build.ui.CacheImports {
+		imports = append(imports, gateway.CacheOptionsEntry{Type: from.Type, Attrs: from.Attrs})
+	}
+	return c.build.client.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB(), Evaluate: true, CacheImports: imports})
+}

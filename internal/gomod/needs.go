@@ -1,0 +1,143 @@
+package gomod
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+)
+
+// Needs are what a module needs of others: the packages that it imports of them and of the standard library, and the files
+// that say which versions these are of.
+type Needs struct {
+	GoMod   []byte   // the module's go.mod
+	Set     Set      // what its go.sum lists
+	Imports []string // sorted
+}
+
+// Bounds of the text of Needs: one variable of a process's environment holds 128 KB, and no module has a go.mod and a go.sum
+// of more than some MB.
+const (
+	MaxNeeds  = 100 << 10
+	maxInside = 4 << 20
+)
+
+// needsText is how Needs are written.
+type needsText struct {
+	GoMod, GoSum string
+	Imports      []string
+}
+
+// Text returns needs as ParseNeeds reads them: gzip of JSON, in base64. It is "" where that would be longer than an
+// environment variable may be.
+func (n Needs) Text() string {
+	data, err := json.Marshal(needsText{string(n.GoMod), string(n.Set.Text()), n.Imports})
+	if err != nil || len(data) > maxInside {
+		return ""
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write(data) // to memory
+	_ = w.Close()
+	if text := base64.StdEncoding.EncodeToString(b.Bytes()); len(text) <= MaxNeeds {
+		return text
+	}
+	return ""
+}
+
+// ParseNeeds reads what Text returns, of a build that may not have been honest. It refuses what Plain does.
+func ParseNeeds(text []byte) (Needs, error) {
+	if len(text) > MaxNeeds {
+		return Needs{}, fmt.Errorf("it has %d bytes, expected at most %d", len(text), MaxNeeds)
+	}
+	zr, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, bytes.NewReader(text)))
+	if err != nil {
+		return Needs{}, err
+	}
+	data, err := io.ReadAll(io.LimitReader(zr, maxInside+1))
+	if err != nil {
+		return Needs{}, err
+	}
+	if len(data) > maxInside {
+		return Needs{}, fmt.Errorf("it has more than %d bytes when unpacked", maxInside)
+	}
+	var in needsText
+	if err := json.Unmarshal(data, &in); err != nil {
+		return Needs{}, err
+	}
+	n := Needs{GoMod: []byte(in.GoMod), Imports: in.Imports}
+	if n.Set, err = ParseSums(File{Name: "go.sum", Data: []byte(in.GoSum)}); err != nil {
+		return Needs{}, err
+	}
+	if _, err := Plain(n.GoMod); err != nil {
+		return Needs{}, err
+	}
+	for _, p := range n.Imports {
+		if err := module.CheckImportPath(p); err != nil {
+			return Needs{}, err
+		}
+	}
+	if !slices.IsSorted(n.Imports) {
+		return Needs{}, fmt.Errorf("its imports aren't sorted")
+	}
+	return n, nil
+}
+
+// Plain returns the path of the module that a go.mod file is of, if all that it requires comes from elsewhere: no replace
+// line names a folder.
+func Plain(goMod []byte) (path string, err error) {
+	f, err := modfile.Parse("go.mod", goMod, nil)
+	if err != nil {
+		return "", err
+	}
+	if f.Module == nil {
+		return "", fmt.Errorf("go.mod has no module line")
+	}
+	for _, r := range f.Replace {
+		if r.New.Version == "" {
+			return "", fmt.Errorf("go.mod replaces %s by a folder", r.Old.Path)
+		}
+	}
+	return f.Module.Mod.Path, nil
+}
+
+// Like reports whether most of two sets is the same: half of the modules of each are in the other one, and no module has two
+// hashes. What is compiled of one is then worth to begin the other with.
+func (s Set) Like(other Set) bool {
+	hashes := map[module.Version]string{}
+	for _, z := range other.Zips() {
+		hashes[z.Module()] = z.Hash
+	}
+	same := 0
+	for _, z := range s.Zips() {
+		switch hashes[z.Module()] {
+		case z.Hash:
+			same++
+		case "":
+		default:
+			return false
+		}
+	}
+	return same > 0 && 2*same >= max(len(s.Zips()), len(other.Zips()))
+}
+
+// Sample returns a name that sets which differ in little most likely share: the least of the hashes of their modules and
+// versions. One of n modules that is added or changed changes it once in n times.
+func (s Set) Sample() string {
+	least := ""
+	for _, z := range s.Zips() {
+		hash := sha256.Sum256([]byte(z.Module().String()))
+		if text := hex.EncodeToString(hash[:]); least == "" || text < least {
+			least = text
+		}
+	}
+	return least
+}
