@@ -22,8 +22,8 @@ func (c *compiled) baseline(ctx context.Context, req larder.DepsRequest, d *dial
 	if own.Set = d.Modules.Set; own.Text() == "" {
 		return req
 	}
-	key := d.BaselineKey(c.steps.Namespace, req.Target)
-	if known, ok := c.baselines[key]; ok {
+	key := d.BaselineKey(c.steps.Namespace, req.Target, own)
+	if known, ok := c.baselines[key+own.Text()]; ok {
 		return known
 	}
 	list := c.steps.Baseline(key, own)
@@ -31,14 +31,14 @@ func (c *compiled) baseline(ctx context.Context, req larder.DepsRequest, d *dial
 		req.Baseline = &larder.Baseline{Needs: own, List: list}
 		req.Part = c.below(ctx, req, d, first)
 	}
-	c.baselines[key] = req
+	c.baselines[key+own.Text()] = req
 	return req
 }
 
 // below returns the layer of an earlier build's needs, or nil if it's of no use.
 func (c *compiled) below(ctx context.Context, req larder.DepsRequest, d *dialect.Deps, first gomod.Needs) *llb.State {
 	own := req.Baseline.Needs
-	if path, err := gomod.Plain(first.GoMod); err != nil || path != d.Module || !first.Set.Like(own.Set) || first.Text() == own.Text() {
+	if path, err := gomod.Plain(first.GoMod); err != nil || path != d.Module || !first.Like(own) || first.Text() == own.Text() {
 		return nil
 	}
 	earlier := *d.Modules

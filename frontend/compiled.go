@@ -24,7 +24,7 @@ type compiled struct {
 	send       sender
 	toolchains map[string]llb.State
 	modules    map[string]larder.Modules
-	baselines  map[string]larder.DepsRequest // what baseline has returned, by key
+	baselines  map[string]larder.DepsRequest // what baseline has returned, by key and needs
 }
 
 // supplyCompiled offers slices and compiled packages for GO lines, and binaries for a build without instructions.

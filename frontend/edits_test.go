@@ -126,7 +126,7 @@ func elsewhere(g *gateway, edited string) {
 	root, _ := g.export()
 	app := read(g.t, root, "usr/local/bin/app")
 	root, log := g.export("--opt", "build-arg:LARDER_LAYERS=1", "--export-cache", "type=local,mode=max,compression=uncompressed,dest="+cache)
-	require.ElementsMatch(g.t, []string{stepDeps, stepDeps, "GO build -o /out/one ./cmd/one", "GO build -o /out/two ./cmd/two"}, ran(log), "what travels is made when it is asked for")
+	require.ElementsMatch(g.t, []string{stepDeps, stepDeps, stepDeps, "GO test ./shared", "GO build -o /out/one ./cmd/one", "GO build -o /out/two ./cmd/two"}, ran(log), "what travels is made when it is asked for")
 	require.Equal(g.t, app, read(g.t, root, "usr/local/bin/app"), "a program is the same whatever it was compiled with")
 	main := read(g.t, g.context, "cmd/one/main.go")
 	g.add("cmd/one/main.go", main+"\n// Edited.\n")
@@ -137,6 +137,30 @@ func elsewhere(g *gateway, edited string) {
 	require.Empty(g.t, done(log, `\[modules[^\]]*\] (fetch|check) .*`))
 	require.Equal(g.t, "hello common 1\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/app")))
 	require.Equal(g.t, g.digest(), sub.digest("--import-cache", "type=local,src="+cache), "the image differs by where it was built")
+	dependency(g, cache)
+}
+
+// dependency adds a module, and builds on another builder that has the cache of a build without it: the module is all that is
+// compiled of what is imported.
+func dependency(g *gateway, cache string) {
+	// Of the few modules and imports here this one has not the least hash: see gomod.Needs.Sample.
+	sum := testkit.Module{Path: "c.example/late", Version: "v1.0.0", Files: map[string]string{"late.go": "package late\n\nconst Name = \"late\"\n"}}.Write(g.t, g.modules)
+	mod, sums, main := read(g.t, g.context, "go.mod"), read(g.t, g.context, "go.sum"), read(g.t, g.context, "cmd/one/main.go")
+	defer g.add("go.mod", mod, "go.sum", sums, "cmd/one/main.go", main)
+	g.add("go.mod", mod+"\nrequire c.example/late v1.0.0\n", "go.sum", sums+sum,
+		"cmd/one/main.go", strings.Replace(strings.Replace(main, "\"fmt\"", "\"fmt\"\n\t\"c.example/late\"", 1), "shared.Name, ", "shared.Name, late.Name, ", 1))
+	sub := *g
+	sub.addr = testkit.Buildkitd(g.t, nil)
+	root, log := sub.export("--import-cache", "type=local,src="+cache)
+	require.Equal(g.t, "hello common late 1\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/app")))
+	require.Empty(g.t, done(log, `\[deps\] list what is compiled first`))
+	added := regexp.MustCompile(`added (\d+) entries`).FindAllStringSubmatch(log, -1)
+	require.NotEmpty(g.t, added)
+	for _, m := range added {
+		n, _ := strconv.Atoi(m[1])
+		require.LessOrEqual(g.t, n, 4, "more than one package has: it, what was printed, the index of its folder and the list of its files:\n%s", log)
+	}
+	require.Equal(g.t, g.digest(), sub.digest("--import-cache", "type=local,src="+cache), "the image differs by what its layers began with")
 }
 
 // digest builds an image, whose times are fixed, and returns its digest.

@@ -36,11 +36,10 @@ func (p *Plan) plainGoMod(d Deps) []byte {
 	return data
 }
 
-// BaselineKey names the builds, among those with a namespace of caches, whose layers of packages a step for a target
-// platform may begin with: all that decides how to compile is the same, and most likely most of the modules.
-func (d *Deps) BaselineKey(namespace string, target ocispecs.Platform) string {
-	text, err := json.Marshal([]any{namespace, platforms.FormatAll(target), d.Toolchain, d.Module, d.Dir, d.Flags, d.Env, d.Slice.names, d.Slice.Runs,
-		d.Modules.Sources, d.Modules.VCS, d.Modules.Set.Sample()})
+// BaselineKey names the builds, among those with a namespace of caches, with whose layer of packages a step for a target
+// platform may begin: all that decides how to compile is the same, and most likely most of what is needed.
+func (d *Deps) BaselineKey(namespace string, target ocispecs.Platform, needs gomod.Needs) string {
+	text, err := json.Marshal([]any{namespace, platforms.FormatAll(target), d.Toolchain, d.Module, d.Dir, d.Flags, d.Env, d.Modules.Sources, d.Modules.VCS, needs.Sample()})
 	if err != nil {
 		panic(fmt.Sprintf("texts can't be written as JSON: %v", err)) // all can
 	}

@@ -19,7 +19,6 @@ type SourceSlice struct {
 
 	Runs  bool     `json:"-"` // the step runs what it compiles: that is for the builder's platform
 	flags []string // those of the step by which packages of other modules are compiled in another way
-	names []string // patterns of packages that are compiled
 
 	// Of has the slice for each target platform.
 	Of map[string]goslice.Slice `json:"-"`
@@ -97,7 +96,7 @@ func (w *planner) expandKnown(s *scope, words []string) []string {
 
 // slice adds a slice to the plan. What is run, is compiled for the builder.
 func (p *Plan) slice(name string, req goslice.Request, runs bool) (*SourceSlice, error) {
-	s := &SourceSlice{Context: ContextPrefix + name, Runs: runs, names: req.Patterns, Of: map[string]goslice.Slice{}}
+	s := &SourceSlice{Context: ContextPrefix + name, Runs: runs, Of: map[string]goslice.Slice{}}
 	req.Cache = &p.read
 	for i, platform := range p.Platforms {
 		compiled := platform

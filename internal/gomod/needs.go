@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -109,16 +108,16 @@ func Plain(goMod []byte) (path string, err error) {
 	return f.Module.Mod.Path, nil
 }
 
-// Like reports whether most of two sets is the same: half of the modules of each are in the other one, and no module has two
-// hashes. What is compiled of one is then worth to begin the other with.
-func (s Set) Like(other Set) bool {
-	hashes := map[module.Version]string{}
-	for _, z := range other.Zips() {
-		hashes[z.Module()] = z.Hash
+// Like reports whether most of two needs is the same: half of the modules, and of the imports, of each are in the other one,
+// and no module has two hashes. What is compiled of one is then worth to begin the other with.
+func (n Needs) Like(other Needs) bool {
+	hashes := map[string]string{}
+	for _, z := range other.Set.Zips() {
+		hashes[z.Module().String()] = z.Hash
 	}
 	same := 0
-	for _, z := range s.Zips() {
-		switch hashes[z.Module()] {
+	for _, z := range n.Set.Zips() {
+		switch hashes[z.Module().String()] {
 		case z.Hash:
 			same++
 		case "":
@@ -126,18 +125,32 @@ func (s Set) Like(other Set) bool {
 			return false
 		}
 	}
-	return same > 0 && 2*same >= max(len(s.Zips()), len(other.Zips()))
-}
-
-// Sample returns a name that sets which differ in little most likely share: the least of the hashes of their modules and
-// versions. One of n modules that is added or changed changes it once in n times.
-func (s Set) Sample() string {
-	least := ""
-	for _, z := range s.Zips() {
-		hash := sha256.Sum256([]byte(z.Module().String()))
-		if text := hex.EncodeToString(hash[:]); least == "" || text < least {
-			least = text
+	shared := 0
+	for _, p := range n.Imports {
+		if _, ok := slices.BinarySearch(other.Imports, p); ok {
+			shared++
 		}
 	}
-	return least
+	most := func(same, a, b int) bool { return same > 0 && 2*same >= max(a, b) }
+	return most(same, len(n.Set.Zips()), len(other.Set.Zips())) && most(shared, len(n.Imports), len(other.Imports))
+}
+
+// Sample returns a name that needs which differ in little most likely share: the modules and the imports that have the least
+// hashes. One of n of them that is added or changed changes it once in n times.
+func (n Needs) Sample() string {
+	var modules []string
+	for _, z := range n.Set.Zips() {
+		modules = append(modules, z.Module().String())
+	}
+	return leastHashed(modules) + " " + leastHashed(n.Imports)
+}
+
+func leastHashed(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return slices.MinFunc(list, func(a, b string) int {
+		x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+		return bytes.Compare(x[:], y[:])
+	})
 }

@@ -57,10 +57,11 @@ func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		env = append(env, "GODEBUG="+indexSetting(*dir, os.Getenv("GODEBUG")))
 	}
 	cache := compileCache{dir: gocache.Dir(os.Getenv("GOCACHE")), deps: append(deps, *out)}
-	err := cache.keep(ctx, *out, func() error { return compileAll(ctx, *dir, env, flags.Args(), args, stdout, stderr) })
+	added, err := cache.keep(ctx, *out, func() error { return compileAll(ctx, *dir, env, flags.Args(), args, stdout, stderr) })
 	if err != nil {
 		return err
 	}
+	fmt.Fprintf(stdout, "added %d entries to those that were there\n", added)
 	return stampTree(*out)
 }
 
@@ -84,29 +85,28 @@ func compileAll(ctx context.Context, dir string, env, flags, args []string, stdo
 }
 
 // keep runs go commands and copies what they use of the cache to a layer, but for what is in the layers that they start
-// with. Nobody else compiles the same meanwhile.
-func (c compileCache) keep(ctx context.Context, out string, run func() error) error {
+// with. It returns how many. Nobody else compiles the same meanwhile.
+func (c compileCache) keep(ctx context.Context, out string, run func() error) (added int, err error) {
 	done, err := c.dir.Turn(ctx, "")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer done(false)
 	if err := c.fill(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	start := time.Now()
 	if err := c.dir.Age(ctx, start); err != nil {
-		return err
+		return 0, err
 	}
 	if err := run(); err != nil {
-		return err
+		return 0, err
 	}
 	choice := gocache.Choice{Used: start, Stamp: epoch}
 	for _, layer := range c.deps {
 		choice.Without = append(choice.Without, gocache.Dir(layer))
 	}
-	_, err = gocache.Dir(out).Copy(ctx, c.dir, choice)
-	return err
+	return gocache.Dir(out).Copy(ctx, c.dir, choice)
 }
 
 // readProfile has go build read the profile that flags of the go command name. go list compiles as if there was none

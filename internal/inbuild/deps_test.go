@@ -5,6 +5,7 @@ import (
 	"context"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -74,6 +75,50 @@ func TestDepsAbove(t *testing.T) {
 	now, err := os.Lstat(filepath.Join(deps, "00"))
 	require.NoError(t, err)
 	require.Equal(t, of.ModTime(), now.ModTime())
+}
+
+// Above what an earlier list of modules needed, what is new is compiled alone: the go command takes a package of the same
+// version in spite of another go.mod, and never one of another version.
+func TestDepsAboveAnEarlierList(t *testing.T) {
+	module := func(path, version, imports string) testModule {
+		return testModule{path, version, map[string]string{"go.mod": "module " + path + "\n\ngo 1.21\n\nrequire a.example/a v1.0.0\n",
+			"lib.go": "package lib\n\n" + imports + "\nconst Name = \"" + path + "@" + version + "\"\n"}}
+	}
+	mods := []testModule{module("a.example/a", "v1.0.0", ""), module("a.example/a", "v1.1.0", ""), module("b.example/b", "v1.0.0", "import \"a.example/a\"\n\nconst Of = lib.Name\n"), module("c.example/c", "v1.0.0", "")}
+	mods[0].files["go.mod"] = "module a.example/a\n\ngo 1.21\n"
+	proxy, sums := makeProxy(t, mods...)
+	modCache, deps := filepath.Join(t.TempDir(), "mod"), t.TempDir()
+	mustStep(t, "modules", "--sums", writeSums(t, sums), "--from", proxy, "--out", modCache)
+	t.Setenv("GOMODCACHE", modCache)
+	t.Setenv("GOFLAGS", "-mod=readonly")
+	t.Setenv("GOPROXY", "off")
+	tree := func(goLine, requires, list string) (dir string) {
+		dir = t.TempDir()
+		for name, text := range map[string]string{"go.mod": "module x.example/y\n\ngo " + goLine + "\n\n" + requires, "go.sum": sums, "imports": list} {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+		}
+		return dir
+	}
+	compile := func(dir string) (added int) {
+		before := count(t, deps)
+		t.Setenv("GOCACHE", t.TempDir())
+		mustStep(t, "deps", "--imports", filepath.Join(dir, "imports"), "--dir", dir, "--out", deps, "--", "-trimpath")
+		return count(t, deps) - before
+	}
+	const a, b, c = "require a.example/a v1.0.0\n", "require b.example/b v1.0.0\n", "require c.example/c v1.0.0\n"
+	compile(tree("1.21", a+b, "a.example/a\nb.example/b\nfmt\n"))
+	require.Zero(t, compile(tree("1.24", a+b, "b.example/b\nfmt\n")), "the same packages, of a module with another go line")
+	require.LessOrEqual(t, compile(tree("1.21", a+b+c, "a.example/a\nb.example/b\nc.example/c\nfmt\n")), 3, "more than package c, the index of its folder and the list of its files")
+
+	dir := tree("1.21", strings.Replace(a, "v1.0.0", "v1.1.0", 1)+b, "b.example/b\nfmt\n")
+	require.Positive(t, compile(dir), "a package that imports one of another version is another one")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte("package main\n\nimport (\n\t\"fmt\"\n\n\tlib \"b.example/b\"\n)\n\nfunc main() { fmt.Println(lib.Of) }\n"), 0o644))
+	t.Chdir(dir)
+	bin := filepath.Join(t.TempDir(), "y")
+	mustStep(t, "go", "--stamp", filepath.Dir(bin), "--deps", deps, "--", "build", "-trimpath", "-o", bin, ".")
+	out, err := exec.Command(bin).Output()
+	require.NoError(t, err)
+	require.Equal(t, "a.example/a@v1.1.0\n", string(out))
 }
 
 // count returns how many outputs a folder laid out as GOCACHE holds.

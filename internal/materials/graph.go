@@ -121,3 +121,45 @@ func (g *graph) fileAt(op *pb.Op, name string) []byte {
 	}
 	return nil
 }
+
+// earlier returns the operations that nothing needs but the layer of an earlier build, which a step that compiles what is
+// imported from elsewhere begins with (llb.Baseline).
+func (g *graph) earlier() map[*pb.Op]bool {
+	earlier := map[*pb.Op]bool{}
+	for _, op := range g.ops {
+		earlier[op] = true
+	}
+	for i := len(g.ops) - 1; i >= 0; i-- { // each comes after its inputs
+		op := g.ops[i]
+		if i == len(g.ops)-1 {
+			delete(earlier, op)
+		}
+		if earlier[op] {
+			continue
+		}
+		for n := range op.Inputs {
+			in, _ := g.input(op, int64(n))
+			if listed(op) && listed(in) && at(op, "/out") == int64(n) {
+				in, _ = g.input(in, at(in, "/out")) // the standard library's part
+			}
+			delete(earlier, in)
+		}
+	}
+	return earlier
+}
+
+// listed reports whether an operation is a step that compiles what a list, of this build or an earlier one, says.
+func listed(op *pb.Op) bool {
+	args := op.GetExec().GetMeta().GetArgs()
+	return len(args) > 2 && args[1] == "in-build" && args[2] == "deps" && at(op, "/baseline") >= 0
+}
+
+// at returns the input that a step has at a place, or -1.
+func at(op *pb.Op, dest string) int64 {
+	for _, m := range op.GetExec().GetMounts() {
+		if m.GetDest() == dest {
+			return m.GetInput()
+		}
+	}
+	return -1
+}

@@ -51,14 +51,19 @@ type Report struct {
 	Network    []string // names of steps that have a network, or may
 }
 
-// Find looks at every operation of a definition.
+// Find looks at every operation of a definition, but for those by which an earlier build compiled what its modules need: of
+// that layer the go command takes what it would compile itself of the modules of this one.
 func Find(def *pb.Definition) (Report, error) {
 	var r Report
 	g, err := parse(def)
 	if err != nil {
 		return r, err
 	}
+	earlier := g.earlier()
 	for i, op := range g.ops {
+		if earlier[op] {
+			continue
+		}
 		switch o := op.GetOp().(type) {
 		case *pb.Op_Source:
 			r.Sources = append(r.Sources, source(o.Source, op.GetPlatform()))

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/goslice"
 	"github.com/larder-build/larder/internal/materials"
 	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
@@ -87,6 +88,31 @@ func TestFind(t *testing.T) {
 }
 
 // A build is hermetic if all is known by its digest beforehand and no step has a network.
+// What an earlier build needed, whose layer this one begins with, is no material of this one: it differs by the cache.
+func TestFindWithoutEarlier(t *testing.T) {
+	steps, _ := ownSteps(t)
+	deps := func(line, imported string, below *llb.State) llb.State {
+		set, err := gomod.ParseSums(gomod.File{Name: "go.sum", Data: []byte(line + "\n")})
+		require.NoError(t, err)
+		modules, err := steps.Modules(set, func(gomod.Set) (larder.ModuleSource, error) {
+			return larder.ModuleSource{GOPROXY: "https://proxy.example", Network: true, Label: imported}, nil
+		})
+		require.NoError(t, err)
+		return steps.Deps(larder.DepsRequest{Toolchain: llb.Image("go"), Version: "go1.26.8", Modules: &modules, Part: below, Target: amd64, Slice: goslice.Slice{Imports: []string{imported, "fmt"}},
+			Baseline: &larder.Baseline{Needs: gomod.Needs{Set: set, Imports: []string{imported, "fmt"}}, List: steps.Baseline("key", gomod.Needs{})}})
+	}
+	of := func(st llb.State) materials.Report {
+		r, err := materials.Find(marshal(t, st))
+		require.NoError(t, err)
+		return r
+	}
+	earlier := deps("a.example/earlier v1.2.0 h1:dqydCTYk2XqeRmTZiRdJ5wWxFvoVfqxcXRGlyKAfOJU=", "a.example/earlier", nil)
+	above, alone := of(deps(greet, "a.example/greet", &earlier)), of(deps(greet, "a.example/greet", nil))
+	require.Equal(t, alone, above)
+	require.Len(t, above.Modules, 1)
+	require.Equal(t, "a.example/earlier", of(earlier).Modules[0].Path)
+}
+
 func TestHermetic(t *testing.T) {
 	st := llb.Image("alpine:3@"+imageDigest).Run(llb.Shlex("true"), llb.Network(pb.NetMode_NONE)).Root().
 		File(llb.Copy(llb.Git("https://git.example/x.git", commit), "/", "/"))
