@@ -151,7 +151,8 @@ func dependency(g *gateway, cache string) {
 		"cmd/one/main.go", strings.Replace(strings.Replace(main, "\"fmt\"", "\"fmt\"\n\t\"c.example/late\"", 1), "shared.Name, ", "shared.Name, late.Name, ", 1))
 	sub := *g
 	sub.addr = testkit.Buildkitd(g.t, nil)
-	root, log := sub.export("--import-cache", "type=local,src="+cache)
+	more := g.t.TempDir()
+	root, log := sub.export("--import-cache", "type=local,src="+cache, "--export-cache", "type=local,mode=max,compression=uncompressed,dest="+more)
 	require.Equal(g.t, "hello common late 1\n", testkit.Run(g.t, filepath.Join(root, "usr/local/bin/app")))
 	require.Empty(g.t, done(log, `\[deps\] list what is compiled first`))
 	added := regexp.MustCompile(`added (\d+) entries`).FindAllStringSubmatch(log, -1)
@@ -161,6 +162,9 @@ func dependency(g *gateway, cache string) {
 		require.LessOrEqual(g.t, n, 4, "more than one package has: it, what was printed, the index of its folder and the list of its files:\n%s", log)
 	}
 	require.Equal(g.t, g.digest(), sub.digest("--import-cache", "type=local,src="+cache), "the image differs by what its layers began with")
+	sub.addr = testkit.Buildkitd(g.t, nil)
+	_, log = sub.export("--import-cache", "type=local,src="+more)
+	require.Empty(g.t, ran(log), "the layers that another build's begin with travel, too")
 }
 
 // digest builds an image, whose times are fixed, and returns its digest.

@@ -29,7 +29,8 @@ type Deps struct {
 	GoMod []byte `json:"-"`
 }
 
-// addDeps plans the packages that a slice imports, as a layer that may travel. It is nil where the toolchain isn't known, or there are none.
+// addDeps plans the packages that a slice imports, as a layer that may travel. It is nil where the toolchain isn't known, or
+// there are none.
 func (p *Plan) addDeps(name string, d Deps, travels bool) *Deps {
 	imports := slices.ContainsFunc(p.Platforms, func(platform string) bool { return len(d.Slice.Of[platform].Imports) > 0 })
 	if d.Toolchain == "" || !imports {

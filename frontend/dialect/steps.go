@@ -31,6 +31,9 @@ func (p *Plan) addSteps() {
 		if d.Standard {
 			what = "what is imported of the standard library"
 		}
+		if d.GoMod != nil {
+			p.Steps = append(p.Steps, Step{Name: "list what is compiled first, for " + d.For})
+		}
 		p.Steps = append(p.Steps, Step{Name: "compile " + what + ", for " + d.For})
 	}
 	for _, c := range p.Compiled {
