@@ -52,8 +52,8 @@ Where Larder is slower: it runs as a frontend's image, and starts that, reads th
 before BuildKit can tell that nothing has changed, which is most of the time where nothing has. Cold, it takes the toolchain
 from the module proxy, checks and unpacks it, where the others pull it as an image from a registry on loopback or have it; and
 what is imported of the standard library is compiled in a step of its own. A new dependency has a part of the modules unpacked
-anew, in a step of its own, and on a fresh runner all that is imported compiled anew, but for the standard library's. A fresh
-runner copies the layers of compiled packages into its cache. An edit of what all services share starts a step for each.
+anew, in a step of its own. A fresh runner copies the layers of compiled packages into its cache. An edit of what all services
+share starts a step for each.
 
 ![Larder's time as a part of its best peer's](benchmarks.svg)
 `
