@@ -15,15 +15,17 @@ import (
 // anything there: the list is checked, and with a wrong one the step compiles all, as it does where a module of the list
 // can't be had any more.
 func (c *compiled) baseline(ctx context.Context, req larder.DepsRequest, d *dialect.Deps) larder.DepsRequest {
-	own := gomod.Needs{GoMod: d.GoMod, Imports: req.Slice.Imports}
-	if d.GoMod == nil || c.steps.NoCache {
+	describes := c.build.client.opts["requestid"] != "" // and builds nothing
+	if d.GoMod == nil || c.steps.NoCache || describes {
 		return req
 	}
-	if own.Set = d.Modules.Set; own.Text() == "" {
+	own := gomod.Needs{GoMod: d.GoMod, Set: d.Modules.Set, Imports: req.Slice.Imports}
+	text := own.Text()
+	if text == "" {
 		return req
 	}
 	key := d.BaselineKey(c.steps.Namespace, req.Target, own)
-	if known, ok := c.baselines[key+own.Text()]; ok {
+	if known, ok := c.baselines[key+text]; ok {
 		return known
 	}
 	list := c.steps.Baseline(key, own)
@@ -31,7 +33,7 @@ func (c *compiled) baseline(ctx context.Context, req larder.DepsRequest, d *dial
 		req.Baseline = &larder.Baseline{Needs: own, List: list}
 		req.Part = c.below(ctx, req, d, first)
 	}
-	c.baselines[key+own.Text()] = req
+	c.baselines[key+text] = req
 	return req
 }
 
