@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -23,7 +24,6 @@ import (
 const (
 	maxJSON      = 4 << 20   // an index, a manifest or a config; registries take no larger one
 	maxStatement = 128 << 20 // an attestation; BuildKit attaches none over 80 MiB
-	maxDepth     = 4         // indexes in indexes
 )
 
 // A Layout is an OCI image layout, open for reading, or what a registry has in its place.
@@ -91,11 +91,7 @@ func (l *Layout) readIndex(files files) error {
 	return decode(f, maxJSON, &l.Index)
 }
 
-// readBlob reads a blob of JSON and checks it against its descriptor.
-func (l *Layout) readBlob(ctx context.Context, desc ocispec.Descriptor, v any) error {
-	return l.readJSON(ctx, desc, maxJSON, v)
-}
-
+// readJSON reads a blob of JSON and checks it against its descriptor.
 func (l *Layout) readJSON(ctx context.Context, desc ocispec.Descriptor, limit int64, v any) error {
 	b, err := l.openBlob(ctx, desc)
 	if err != nil {
@@ -143,7 +139,9 @@ func (l *Layout) openBlob(ctx context.Context, desc ocispec.Descriptor) (*blob, 
 			return 0, err
 		}
 		n, err := f.Read(p)
-		b.size += int64(n)
+		if b.size += int64(n); b.size > desc.Size {
+			return n, b.damaged()
+		}
 		return n, err
 	}), b.sum)
 	return b, nil
@@ -155,9 +153,13 @@ func (b *blob) verify() error {
 		return fmt.Errorf("read %s in %s: %w", b.desc.Digest, b.layout, err)
 	}
 	if b.size != b.desc.Size || !b.sum.Verified() {
-		return fmt.Errorf("%s is damaged, build it again: blob %s has other content than its digest or size (%d) says", b.layout, b.desc.Digest, b.desc.Size)
+		return b.damaged()
 	}
 	return nil
+}
+
+func (b *blob) damaged() error {
+	return fmt.Errorf("%s is damaged, build it again: blob %s has other content than its digest or size (%d) says", b.layout, b.desc.Digest, b.desc.Size)
 }
 
 type readerFunc func([]byte) (int, error)
@@ -166,7 +168,38 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 type folder struct{ *os.Root }
 
-func (f folder) open(name string) (io.ReadCloser, error) { return f.Open(name) }
+func (f folder) open(name string) (io.ReadCloser, error) {
+	// A pipe would wait for somebody to write.
+	file, err := f.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	return regular(file)
+}
+
+// regular returns a file, if it is one: a device may have no end, and a pipe nobody at the other.
+func regular(f *os.File) (*os.File, error) {
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("it is no file but %s: expected a file", modeName(info.Mode()))
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func modeName(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a folder"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "something special"
+}
 
 // A tarball finds the files of a tar file by their place in it, so that none is read before it is asked for.
 type tarball struct {
@@ -177,7 +210,10 @@ type tarball struct {
 type member struct{ offset, size int64 }
 
 func openTarball(name string) (files, error) {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err == nil {
+		f, err = regular(f)
+	}
 	if err != nil {
 		return nil, err
 	}

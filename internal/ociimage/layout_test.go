@@ -95,8 +95,8 @@ func layer(t *testing.T, files ...[2]string) []byte {
 func TestImages(t *testing.T) {
 	w := newLayout(t)
 	amd, arm := w.image("amd64", ocispec.ImageConfig{User: "1"}), w.image("arm64", ocispec.ImageConfig{User: "2"})
-	attestation := w.json(ocispec.MediaTypeImageManifest, ocispec.Manifest{})
-	attestation.Platform = &ocispec.Platform{OS: "unknown", Architecture: "unknown"}
+	attestation := attests(w.json(ocispec.MediaTypeImageManifest, ocispec.Manifest{}), amd.Digest)
+	attestation.Platform = platform("unknown/unknown")
 	index := w.json(ocispec.MediaTypeImageIndex, ocispec.Index{Manifests: []ocispec.Descriptor{amd, arm, attestation}})
 	w.index(index, index, amd) // as for two names
 	l := w.open()

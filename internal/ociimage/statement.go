@@ -25,18 +25,19 @@ type Statement struct {
 // Statements returns the attestations of an image that are of a type, checked against their digests. One that is of
 // another image's digest is an error.
 func (i *Image) Statements(ctx context.Context, of string) ([]Statement, error) {
-	descs, err := i.layout.attestations(ctx, i.layout.Index.Manifests, i.Digest, 0)
-	if err != nil {
-		return nil, err
-	}
 	var found []Statement
-	for _, desc := range descs {
+	seen := map[digest.Digest]bool{}
+	for _, desc := range i.attestations {
+		if seen[desc.Digest] {
+			continue
+		}
+		seen[desc.Digest] = true
 		var m ocispec.Manifest
-		if err := i.layout.readBlob(ctx, desc, &m); err != nil {
+		if err := i.layout.readDocument(ctx, desc, &m); err != nil {
 			return nil, err
 		}
 		var config json.RawMessage // it says nothing, and is checked
-		if err := i.layout.readBlob(ctx, m.Config, &config); err != nil {
+		if err := i.layout.readDocument(ctx, m.Config, &config); err != nil {
 			return nil, err
 		}
 		for _, l := range m.Layers {
@@ -68,36 +69,4 @@ func (i *Image) isSubject(s Statement) error {
 		return nil
 	}
 	return fmt.Errorf("it is about another image, not %s", i.Digest)
-}
-
-// attestations returns the manifests of attestations of an image, each once.
-func (l *Layout) attestations(ctx context.Context, descs []ocispec.Descriptor, image digest.Digest, depth int) ([]ocispec.Descriptor, error) {
-	if depth == maxDepth {
-		return nil, fmt.Errorf("%s has indexes in indexes, %d deep", l.name, depth)
-	}
-	var found []ocispec.Descriptor
-	seen := map[digest.Digest]bool{}
-	for _, desc := range descs {
-		var of []ocispec.Descriptor
-		switch {
-		case isAttestation(desc) && desc.Annotations[referenceDigest] == image.String():
-			of = []ocispec.Descriptor{desc}
-		case !isAttestation(desc) && isIndex(desc):
-			var index ocispec.Index
-			err := l.readBlob(ctx, desc, &index)
-			if err == nil {
-				of, err = l.attestations(ctx, index.Manifests, image, depth+1)
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		for _, d := range of {
-			if !seen[d.Digest] {
-				seen[d.Digest] = true
-				found = append(found, d)
-			}
-		}
-	}
-	return found, nil
 }
