@@ -21,8 +21,11 @@ type attributes struct {
 	macros map[string][]gitattributes.Attribute
 }
 
-// maxAttributes bounds a .gitattributes file.
-const maxAttributes = 1 << 20
+const (
+	maxAttributes = 1 << 20 // bytes of a .gitattributes file
+	maxRules      = 10_000  // of a module: each is tried on each file
+	maxLine       = 2048    // git ignores a longer line
+)
 
 // add adds the rules of a folder. Lines that can't be read don't count, as in git.
 func (a *attributes) add(p *place, tree *object.Tree, dir string) error {
@@ -41,17 +44,24 @@ func (a *attributes) add(p *place, tree *object.Tree, dir string) error {
 		for _, line := range strings.Split(string(data), "\n") {
 			a.addLine(line, domain)
 		}
+		if len(a.rules) > maxRules {
+			return fmt.Errorf("its .gitattributes files have more than %d lines", maxRules)
+		}
 	}
 	return nil
 }
 
+// addLine adds the rule of a line, if it is one that files can match.
 func (a *attributes) addLine(line string, domain []string) {
-	if strings.HasPrefix(strings.TrimSpace(line), `""`) {
-		return // no name, at which go-git fails badly
+	if strings.HasPrefix(strings.TrimSpace(line), `""`) || len(line) >= maxLine {
+		return // no name, at which go-git fails badly, or one that git ignores
 	}
 	rule, err := gitattributes.ParseAttributesLine(line, domain, len(domain) == 0)
 	switch {
 	case err != nil || rule.Name == "":
+	case strings.HasSuffix(rule.Name, "/") || strings.Contains(rule.Name, "//") || strings.HasPrefix(rule.Name, "!"):
+		// To git the first is a folder, whose files don't inherit what it has, and the others match nothing. Go-git fails
+		// badly at the first.
 	case rule.Pattern != nil:
 		a.rules = append(a.rules, rule)
 	default:

@@ -15,7 +15,6 @@ import (
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
@@ -167,12 +166,13 @@ func (r *repo) open(adv *packp.AdvRefs) error {
 	return nil
 }
 
+// newStorage returns where objects are. Each is read into memory, which is bounded when they come: read as a stream, one
+// that is a delta of a delta would be read over and over.
 func newStorage(dir string) (*filesystem.Storage, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	options := filesystem.Options{ExclusiveAccess: true, LargeObjectThreshold: 1 << 20}
-	return filesystem.NewStorageWithOptions(osfs.New(dir), cache.NewObjectLRU(16*cache.MiByte), options), nil
+	return filesystem.NewStorage(osfs.New(dir), cache.NewObjectLRU(16*cache.MiByte)), nil
 }
 
 // tag fetches the commit that a tag means, and its tree.
@@ -286,9 +286,6 @@ func (r *repo) commit(ctx context.Context, hash, tip plumbing.Hash) (*object.Com
 	return commit, nil
 }
 
-// maxPack bounds what a server sends at a time: a whole history may be large.
-const maxPack = 8 << 30
-
 // pack fetches objects.
 func (r *repo) pack(ctx context.Context, into *filesystem.Storage, wants []plumbing.Hash, depth int, filter packp.Filter) error {
 	if len(wants) == 0 {
@@ -299,6 +296,10 @@ func (r *repo) pack(ctx context.Context, into *filesystem.Storage, wants []plumb
 	if err != nil {
 		return err
 	}
+	limits := ofHistory
+	if depth > 0 {
+		limits = ofOneCommit
+	}
 	return r.fetcher.Client.Retry(ctx, func() error {
 		answer, err := r.remote.pack(ctx, body)
 		if err != nil {
@@ -306,17 +307,12 @@ func (r *repo) pack(ctx context.Context, into *filesystem.Storage, wants []plumb
 		}
 		defer answer.Close()
 		objects, err := openPack(answer, req)
+		if err == nil {
+			err = storePack(into, objects, limits)
+		}
 		if err != nil {
 			return answer.explain(err)
 		}
-		limited := &limitReader{r: objects, left: maxPack}
-		if err := packfile.UpdateObjectStorage(into, limited); err != nil {
-			if limited.err != nil {
-				err = limited.err
-			}
-			return answer.explain(err)
-		}
-		into.ObjectStorage.Reindex()
 		return nil
 	})
 }

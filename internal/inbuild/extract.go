@@ -74,7 +74,7 @@ func extract(ctx context.Context, out *os.Root, dir, file, prefix string, place 
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, b := range batches {
-		group.Go(func() error { return x.unpack(groupCtx, out, b) })
+		group.Go(func() error { return caught(func() error { return x.unpack(groupCtx, out, b) }) })
 	}
 	if err := cmp.Or(group.Wait(), context.Cause(ctx)); err != nil {
 		return "", err

@@ -61,7 +61,9 @@ func fetchModules(ctx context.Context, u *unpacking, set gomod.Set, ask asking) 
 	}
 	u.get = f.get
 	stop := f.report(u, len(set.Zips())+len(set.GoMods()))
+	unlimit := limitMemory(maxFetchMemory, &f.now, endStep)
 	err = u.unpack(ctx, set, parallelFetches)
+	unlimit()
 	stop()
 	if err != nil {
 		return err
@@ -99,6 +101,7 @@ type fetcher struct {
 	out     *os.Root   // for files that are not kept
 	kept    *keptFiles // may be nil
 
+	now          inFlight
 	taken, bytes atomic.Int64 // files that were kept, and what was fetched
 }
 
@@ -108,6 +111,7 @@ const fetching = ".fetching"
 // get returns the file of one go.sum line: one that is kept, unless it is to be had anew, else from a proxy if one may be asked and has it, else from
 // version control.
 func (f *fetcher) get(ctx context.Context, sum gomod.Sum, anew bool) (source, error) {
+	defer f.now.begin(sum.Module())()
 	if f.private(sum.Path) {
 		return f.fetchGit(ctx, sum)
 	}

@@ -54,9 +54,12 @@ func StepArgs(args []string) (step []string, ok bool) {
 // failed, 2 if it was called wrongly. What was done goes to stdout in a line or a few, errors to stderr, each as one
 // line that starts with "larder: ".
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := run(ctx, args, stdout, stderr)
+	err := caught(func() error { return run(ctx, args, stdout, stderr) })
 	if err == nil {
 		return exitOK
+	}
+	if bug := new(bugError); errors.As(err, &bug) && len(args) > 0 {
+		err = fmt.Errorf("the step %s: %w", args[0], err)
 	}
 	if exit := new(exitError); errors.As(err, &exit) {
 		return exit.code

@@ -142,7 +142,11 @@ func (u *unpacking) unpack(ctx context.Context, set gomod.Set, parallel int) err
 			if ctx.Err() != nil {
 				return nil
 			}
-			if err := u.unpackSum(ctx, sum); err != nil {
+			err := caught(func() error { return u.unpackSum(ctx, sum) })
+			if bug := new(bugError); errors.As(err, &bug) {
+				err = fmt.Errorf("%s: %w", sum.Module(), err)
+			}
+			if err != nil {
 				u.mu.Lock()
 				defer u.mu.Unlock()
 				u.failed = append(u.failed, err)
