@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := larder
-.PHONY: larder tools setup setup-demo setup-slow setup-fresh demo test test-setup test-slow test-fresh bench lint clean
+.PHONY: larder tools setup setup-demo setup-slow setup-fresh demo test test-setup test-slow test-fresh fuzz fuzz-briefly bench lint clean
 
 # The same settings for every go command, whatever the environment says: one build cache then serves them all.
 export CGO_ENABLED := 0
@@ -14,6 +14,10 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 # Containers and network namespaces need root.
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),$(CURDIR)/scripts/as-root.sh)
+# How long each fuzz target runs, which do, and how many at a time.
+FUZZTIME ?= 10m
+TARGETS ?= .
+JOBS ?= 1
 # More flags for go test: -v, -run …
 TESTFLAGS ?=
 # What go test vets is a part of what lint vets. The limit is for what hangs, on machines of any speed.
@@ -60,6 +64,16 @@ test: test-setup lint
 	go list ./... | grep -vxF "$$(go list $(BUILDERS))" | xargs $(GO_TEST)
 	go -C examples/tests build -o "$(CURDIR)/.cache/dictionary" ./services/dictionary
 	export DICTIONARY="$(CURDIR)/.cache/dictionary"; for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
+	$(MAKE) --no-print-directory fuzz-briefly
+
+# Every fuzz target for FUZZTIME, or those that TARGETS, a regular expression of PACKAGE.FuzzNAME, matches; JOBS of them at a time.
+# What fails is kept in testdata/fuzz.
+fuzz:
+	FUZZTIME="$(FUZZTIME)" TARGETS="$(TARGETS)" JOBS="$(JOBS)" scripts/fuzz.sh
+
+# Whether every target works: in so short a time on a busy machine their rate says nothing.
+fuzz-briefly:
+	FUZZTIME=5s CORPUS=none JOBS=2 PARALLEL=1 MIN_RATE=0 scripts/fuzz.sh
 
 # Tests that take longer than CI has: what needs C compilers or other releases of Go, the frontend's own image, builders
 # apart from each other, builds in surroundings that differ, a minute of many clients, and the commands of most documents.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // goSumdbKey is the key that the go command has for the checksum database that everybody uses.
@@ -151,7 +152,26 @@ func (d *Database) ReadRemote(path string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(path, "/lookup/") {
 		d.notFound = true
 	}
-	return data, err
+	if err != nil {
+		return nil, err
+	}
+	return data, checkSize(data)
+}
+
+// maxRecords is more than a checksum database will ever have. With a size near 2^63, which only its owner can sign, the
+// client of x/mod would count for ever.
+const maxRecords = 1 << 40
+
+// checkSize refuses a record of a tree of more records than there may be. What is no record has no size.
+func checkSize(data []byte) error {
+	_, _, signed, err := tlog.ParseRecord(data)
+	if err != nil {
+		return nil
+	}
+	if tree, err := tlog.ParseTree(signed); err == nil && tree.N > maxRecords {
+		return fmt.Errorf("it says that it has %d records: expected at most %d", tree.N, int64(maxRecords))
+	}
+	return nil
 }
 
 // ReadConfig implements sumdb.ClientOps.
