@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -40,8 +41,8 @@ func (b *Bundle) writeBlob(ctx context.Context, desc ocispec.Descriptor, data []
 // whole reports whether a blob is there. One whose bytes aren't those of its digest is removed; one that is whole, but not
 // of the size that is said of it, may belong to an older bundle, and so it is what says so that is wrong.
 func (b *Bundle) whole(ctx context.Context, desc ocispec.Descriptor) (there bool, err error) {
-	ra, err := b.store.ReaderAt(ctx, desc)
-	if errdefs.IsNotFound(err) {
+	ra, err := b.openBlob(desc)
+	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
@@ -101,21 +102,60 @@ func (b *Bundle) readBlob(ctx context.Context, desc ocispec.Descriptor) ([]byte,
 	if b.inBase(ctx, desc) {
 		return b.base.readBlob(ctx, desc)
 	}
-	if info, err := b.store.Info(ctx, desc.Digest); err == nil && info.Size != desc.Size { // it would be read whole
-		return nil, sizeError(b.dir, desc, info.Size)
+	ra, err := b.reader(ctx, desc)
+	if err != nil {
+		return nil, err
 	}
-	data, err := content.ReadBlob(ctx, b.store, ocispec.Descriptor{Digest: desc.Digest, MediaType: desc.MediaType, Size: desc.Size})
-	switch {
-	case errdefs.IsNotFound(err):
-		return nil, b.missingBlob(desc)
-	case err != nil:
+	defer ra.Close()
+	data := make([]byte, desc.Size)
+	if err := readFull(ra, data, 0); err != nil {
 		return nil, fmt.Errorf("%s: reading blob %s: %w", b.dir, desc.Digest, err)
-	case int64(len(data)) != desc.Size:
-		return nil, sizeError(b.dir, desc, int64(len(data)))
-	case digest.FromBytes(data) != desc.Digest:
-		return nil, digestError(b.dir, desc, digest.FromBytes(data))
+	}
+	if got := desc.Digest.Algorithm().FromBytes(data); got != desc.Digest {
+		return nil, digestError(b.dir, desc, got)
 	}
 	return data, nil
+}
+
+// openPlain opens a file. It waits for nothing that is no file, such as a pipe.
+func openPlain(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file (%s)", name, info.Mode().Type())
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// A blobFile is the file of a blob.
+type blobFile struct {
+	*os.File
+	size int64
+}
+
+// Size implements content.ReaderAt.
+func (f blobFile) Size() int64 { return f.size }
+
+// openBlob opens the file of a blob.
+func (b *Bundle) openBlob(desc ocispec.Descriptor) (content.ReaderAt, error) {
+	if err := desc.Digest.Validate(); err != nil {
+		return nil, fmt.Errorf("%s is damaged: a blob has digest %q: %w", b.dir, desc.Digest, err)
+	}
+	f, err := openPlain(filepath.Join(b.dir, ocispec.ImageBlobsDir, desc.Digest.Algorithm().String(), desc.Digest.Encoded()))
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return blobFile{f, info.Size()}, nil
 }
 
 // reader opens a blob, which must have the size that is said of it.
@@ -123,8 +163,8 @@ func (b *Bundle) reader(ctx context.Context, desc ocispec.Descriptor) (content.R
 	if b.inBase(ctx, desc) {
 		return b.base.reader(ctx, desc)
 	}
-	ra, err := b.store.ReaderAt(ctx, desc)
-	if errdefs.IsNotFound(err) {
+	ra, err := b.openBlob(desc)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, b.missingBlob(desc)
 	}
 	if err != nil {

@@ -124,7 +124,7 @@ func TestCreateGoesOn(t *testing.T) {
 	require.ErrorContains(t, err, "n3.example/lib@v1.0.0: refusing its zip")
 	fetched := s.zips()
 
-	old, err := Open(dir)
+	old, err := Open(t.Context(), dir, Trust{})
 	require.NoError(t, err)
 	require.Equal(t, first.Digest(), old.Digest())
 	_, err = old.Verify(t.Context(), gomod.Set{}, "")
@@ -162,7 +162,7 @@ func TestDelta(t *testing.T) {
 	require.ErrorContains(t, err, "is no delta")
 
 	for _, dir := range []string{here, there, there} { // applied twice, it changes nothing
-		b, err := Apply(t.Context(), dir, delta)
+		b, err := Apply(t.Context(), dir, delta, Trust{})
 		require.NoError(t, err)
 		got, err := b.Verify(t.Context(), s.set(), "")
 		require.NoError(t, err)
@@ -181,15 +181,15 @@ func TestDelta(t *testing.T) {
 	}
 	require.Less(t, size(deltaDir), size(there)/4)
 
-	before, err := Open(here)
+	before, err := Open(t.Context(), here, Trust{})
 	require.NoError(t, err)
-	old, err = Open(kept)
+	old, err = Open(t.Context(), kept, Trust{})
 	require.NoError(t, err)
 	changes, err := Diff(t.Context(), old, before)
 	require.NoError(t, err)
 	require.Len(t, changes, 1)
 	require.Equal(t, "module new.example/lib@v1.0.0", changes[0].New.ID())
-	reopened, err := Open(deltaDir)
+	reopened, err := Open(t.Context(), deltaDir, Trust{})
 	require.NoError(t, err)
 	fromDelta, err := Diff(t.Context(), old, reopened)
 	require.NoError(t, err)
@@ -197,16 +197,16 @@ func TestDelta(t *testing.T) {
 
 	few := newStock(t, 3)
 	other := few.create(t.TempDir(), few.request())
-	_, err = Apply(t.Context(), other.Dir(), delta)
+	_, err = Apply(t.Context(), other.Dir(), delta, Trust{})
 	require.ErrorContains(t, err, "is a delta to the bundle sha256:")
 	_, err = delta.On(other)
 	require.ErrorContains(t, err, "is a delta to the bundle sha256:")
 	was := read(t, other.Dir())
-	_, err = Apply(t.Context(), other.Dir(), old)
+	_, err = Apply(t.Context(), other.Dir(), old, Trust{})
 	require.ErrorContains(t, err, kept+" is no delta: name first")
 	require.Equal(t, was, read(t, other.Dir()))
 	was = read(t, deltaDir)
-	_, err = Apply(t.Context(), deltaDir, delta)
+	_, err = Apply(t.Context(), deltaDir, delta, Trust{})
 	require.ErrorContains(t, err, deltaDir+" is a delta itself, to the bundle "+delta.Since().String())
 	require.Equal(t, was, read(t, deltaDir))
 }
@@ -226,14 +226,14 @@ func TestVerifyFindsDamage(t *testing.T) {
 			if damaged != nil {
 				require.NoError(t, os.WriteFile(blob, damaged, 0o644))
 			}
-			b, err := Open(dir)
+			b, err := Open(t.Context(), dir, Trust{})
 			require.NoError(t, err)
 			_, err = b.Verify(t.Context(), gomod.Set{}, "")
 			require.ErrorContains(t, err, filepath.Base(blob), name)
 			require.NoError(t, os.WriteFile(blob, data, 0o644))
 		}
 	}
-	b, err := Open(dir)
+	b, err := Open(t.Context(), dir, Trust{})
 	require.NoError(t, err)
 	_, err = b.Verify(t.Context(), s.set(), "")
 	require.NoError(t, err)

@@ -75,7 +75,7 @@ func (m Maker) Create(ctx context.Context, dir string, req Request) (*Bundle, er
 		return nil, err
 	}
 	defer unlock()
-	old, err := open(dir)
+	old, err := open(ctx, dir, Trust{})
 	if err != nil {
 		return nil, err
 	}

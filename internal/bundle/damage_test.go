@@ -19,7 +19,7 @@ const baseImage = "docker.io/library/base:v1"
 
 // images is a layout with the base image, an index of one platform.
 func (s *stock) images() Layouts {
-	b, err := open(s.t.TempDir())
+	b, err := open(s.t.Context(), s.t.TempDir(), Trust{})
 	require.NoError(s.t, err)
 	layer, err := b.addLayer(s.t.Context(), []file{memoryFile("etc/base", []byte("base\n"))})
 	require.NoError(s.t, err)
@@ -46,7 +46,7 @@ func (s *stock) full(dir string) (Request, SumDB) {
 	m.Images = s.images()
 	_, err := m.Create(s.t.Context(), dir, req)
 	require.NoError(s.t, err)
-	_, err = Sign(s.t.Context(), dir, newKey(s.t, "one.example"))
+	_, err = Sign(s.t.Context(), dir, newKey(s.t, "one.example").signing(1))
 	require.NoError(s.t, err)
 	return req, req.SumDB
 }

@@ -40,13 +40,17 @@ func (b *Bundle) On(older *Bundle) (*Bundle, error) {
 
 // Apply makes a bundle into what a delta to it says: the same, byte for byte, wherever it is done. The bundle stays as it
 // was until all that the delta needs is there. The signatures are those of the delta, unless it has none and was applied
-// before.
-func Apply(ctx context.Context, dir string, delta *Bundle) (*Bundle, error) {
+// before. The bundle must be one to be trusted, but for its serial, as the delta was; and it may not go back, unless trust
+// allows that: see Trust.Replace.
+func Apply(ctx context.Context, dir string, delta *Bundle, trust Trust) (*Bundle, error) {
 	since := delta.Since()
 	if since == "" {
 		return nil, fmt.Errorf("%s is no delta: name first what 'larder bundle create --since' made, and then the bundle to bring up to date; to make one bundle of two, use 'larder bundle merge'", delta.dir)
 	}
-	b, unlock, err := openLocked(dir)
+	if err := delta.refuseStrangers(); err != nil {
+		return nil, err
+	}
+	b, unlock, err := openLocked(ctx, dir, Trust{Keys: trust.Keys})
 	if err != nil {
 		return nil, err
 	}
@@ -54,35 +58,42 @@ func Apply(ctx context.Context, dir string, delta *Bundle) (*Bundle, error) {
 	if to := b.Since(); to != "" {
 		return nil, fmt.Errorf("%s is a delta itself, to the bundle %s: apply it there, and then %s to that", dir, to, delta.dir)
 	}
-	next := delta.index
-	next.Annotations = maps.Clone(next.Annotations)
-	delete(next.Annotations, sinceAnnotation)
-	if len(next.Annotations) == 0 {
-		next.Annotations = nil
-	}
-	applied := &Bundle{dir: dir, store: b.store, index: next}
-	same := applied.Digest() == b.Digest() // it was applied before
-	signature, signed := applied.Images()[SignatureName]
+	next := &Bundle{dir: dir, store: b.store, index: applied(delta.index), signed: delta.signed}
+	same := next.Digest() == b.Digest() // it was applied before
+	signature, signed := next.Images()[SignatureName]
 	if same && (!signed || signature.Digest == b.Images()[SignatureName].Digest) {
 		return b, b.collect(ctx)
 	}
 	if !same && since != b.Digest() {
 		return nil, delta.otherBase(b)
 	}
-	both := &Bundle{dir: delta.dir, store: delta.store, index: next, base: b}
+	if err := trust.Replace(ctx, b, delta, delta.dir); err != nil {
+		return nil, err
+	}
+	both := &Bundle{dir: delta.dir, store: delta.store, index: next.index, base: b}
 	err = both.walk(ctx, func(desc ocispec.Descriptor) error {
-		if applied.has(ctx, desc) {
+		if next.has(ctx, desc) {
 			return nil
 		}
-		return applied.copyBlob(ctx, both, desc)
+		return next.copyBlob(ctx, both, desc)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := applied.commit(); err != nil {
+	if err := next.commit(); err != nil {
 		return nil, err
 	}
-	return applied, applied.collect(ctx)
+	return next, next.collect(ctx)
+}
+
+// applied returns the index of what a delta makes; that of a bundle is as it was.
+func applied(index ocispec.Index) ocispec.Index {
+	index.Annotations = maps.Clone(index.Annotations)
+	delete(index.Annotations, sinceAnnotation)
+	if len(index.Annotations) == 0 {
+		index.Annotations = nil
+	}
+	return index
 }
 
 // A Change is an item that two bundles differ in.

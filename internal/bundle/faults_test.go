@@ -42,14 +42,14 @@ func victim(what string, args []string) error {
 	}
 	switch dir := args[0]; what {
 	case "apply":
-		delta, err := Open(args[1])
+		delta, err := Open(ctx, args[1], Trust{})
 		if err != nil {
 			return err
 		}
-		_, err = Apply(ctx, dir, delta)
+		_, err = Apply(ctx, dir, delta, Trust{})
 		return err
 	case "pull":
-		_, _, err := Pull(ctx, dir, args[1], hub, quiet)
+		_, _, err := Pull(ctx, dir, args[1], hub, Trust{}, quiet)
 		return err
 	default:
 		return victimCreates(ctx, dir, args[1], args[2], hub, args[3])
@@ -183,7 +183,7 @@ func (s *trial) pushed() (ref string, run func(dir string) error) {
 	_, err = Push(s.t.Context(), mustOpen(s.t, s.new), repo, repo.Tag(), quiet)
 	require.NoError(s.t, err)
 	return ref, func(dir string) error {
-		_, _, err := Pull(s.t.Context(), dir, ref, client(s.t), quiet)
+		_, _, err := Pull(s.t.Context(), dir, ref, client(s.t), Trust{}, quiet)
 		return err
 	}
 }
@@ -201,14 +201,14 @@ func (s *trial) delta() *Bundle {
 	delta := s.create(s.t.TempDir(), req)
 	s.new = s.t.TempDir()
 	require.NoError(s.t, os.CopyFS(s.new, os.DirFS(s.old)))
-	_, err := Apply(s.t.Context(), s.new, delta)
+	_, err := Apply(s.t.Context(), s.new, delta, Trust{})
 	require.NoError(s.t, err)
 	return delta
 }
 
 func (s *trial) applies(delta *Bundle) (run func(dir string) error) {
 	return func(dir string) error {
-		_, err := Apply(s.t.Context(), dir, delta)
+		_, err := Apply(s.t.Context(), dir, delta, Trust{})
 		return err
 	}
 }

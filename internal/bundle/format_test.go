@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/larder-build/larder/internal/gomod"
@@ -63,11 +64,11 @@ func example(t *testing.T) string {
 	require.NoError(t, err)
 	signer, err := note.NewSigner(exampleSigner)
 	require.NoError(t, err)
-	b, err := Sign(t.Context(), dir, signer)
+	_, err = Sign(t.Context(), dir, Signing{signer, 1, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)})
 	require.NoError(t, err)
 	verifier, err := note.NewVerifier(exampleVerifier)
 	require.NoError(t, err)
-	_, err = b.VerifySignature(t.Context(), note.VerifierList(verifier))
+	b, err := Open(t.Context(), dir, Trust{Keys: []note.Verifier{verifier}})
 	require.NoError(t, err)
 	_, err = b.Verify(t.Context(), set, "")
 	require.NoError(t, err)

@@ -131,7 +131,7 @@ func seeds(t testing.TB) []seed {
 
 // examine does all that reads a bundle, and returns the first error.
 func examine(t testing.TB, dir string) error {
-	b, err := Open(dir)
+	b, err := Open(t.Context(), dir, Trust{})
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func TestHostile(t *testing.T) {
 func TestLargerThanSaid(t *testing.T) {
 	dir := t.TempDir()
 	hostile(t, dir, goodIndex, goodModules, goodManifest, "[]", layerOf(t))
-	b, err := Open(dir)
+	b, err := Open(t.Context(), dir, Trust{})
 	require.NoError(t, err)
 	desc := b.Images()[ManifestName]
 	require.NoError(t, os.Truncate(filepath.Join(dir, "blobs/sha256", desc.Digest.Encoded()), 1<<40))

@@ -108,7 +108,7 @@ func TestCreateRefusesHostileZips(t *testing.T) {
 			_, err := s.maker().Create(t.Context(), dir, s.request())
 			require.ErrorContains(t, err, "bad.example/lib@v1.0.0: ")
 			require.NotContains(t, strings.TrimSpace(err.Error()), "\n", "the other modules are good")
-			_, err = Open(dir)
+			_, err = Open(t.Context(), dir, Trust{})
 			require.ErrorContains(t, err, "it has no index.json")
 
 			m := s.maker()
@@ -248,7 +248,7 @@ func TestVerifyFindsLiesAboutSizes(t *testing.T) {
 		}, "its manifest lists items of a layer of modules that isn't there"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := open(dir)
+			b, err := open(t.Context(), dir, Trust{})
 			require.NoError(t, err)
 			tt.lie(b)
 			_, err = b.Verify(t.Context(), gomod.Set{}, "")
@@ -279,7 +279,7 @@ func TestOpenRefusesAmbiguousIndexes(t *testing.T) {
 		data, err := json.Marshal(ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: list})
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, ocispec.ImageIndexFile), data, 0o644))
-		b, err := Open(dir)
+		b, err := Open(t.Context(), dir, Trust{})
 		if err == nil {
 			_, err = b.Verify(t.Context(), gomod.Set{}, "")
 		}
@@ -328,18 +328,18 @@ func TestApplyDamagedDelta(t *testing.T) {
 			}
 			dir := t.TempDir()
 			require.NoError(t, os.CopyFS(dir, os.DirFS(old.Dir())))
-			_, err = Apply(t.Context(), dir, delta)
+			_, err = Apply(t.Context(), dir, delta, Trust{})
 			require.ErrorContains(t, err, filepath.Base(blob), name)
 			on, err := mustOpen(t, delta.Dir()).On(old)
 			require.NoError(t, err)
 			_, err = on.Verify(t.Context(), gomod.Set{}, "")
 			require.ErrorContains(t, err, filepath.Base(blob), name)
 			require.ErrorContains(t, err, delta.Dir(), name)
-			b, err := Open(dir)
+			b, err := Open(t.Context(), dir, Trust{})
 			require.NoError(t, err)
 			require.Equal(t, old.Digest(), b.Digest())
 			require.NoError(t, os.WriteFile(blob, data, 0o644))
-			b, err = Apply(t.Context(), dir, delta)
+			b, err = Apply(t.Context(), dir, delta, Trust{})
 			require.NoError(t, err)
 			_, err = b.Verify(t.Context(), s.set(), "")
 			require.NoError(t, err)

@@ -31,6 +31,9 @@ func (c *creation) images(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("image %s: %w", ref, err)
 		}
+		if !isReference(item.Name) {
+			return strangerError(c.b.dir, item.Name)
+		}
 		if known, ok := c.req.known[item.Name]; ok {
 			item.Platform, item.From, item.Origin = known.Platform, known.From, known.Origin
 		}
@@ -83,7 +86,7 @@ func (m Maker) ImageSize(ctx context.Context, ref string, platforms []string, ha
 		return 0, 0, err
 	}
 	defer os.RemoveAll(dir)
-	scratch, err := open(dir)
+	scratch, err := open(ctx, dir, Trust{})
 	if err != nil {
 		return 0, 0, err
 	}
@@ -138,6 +141,9 @@ func (b *Bundle) fetchImage(ctx context.Context, desc ocispec.Descriptor, fetch 
 	seen := map[digest.Digest]bool{}
 	var down func(ocispec.Descriptor) error
 	down = func(d ocispec.Descriptor) error {
+		if err := b.checkDescriptor(d); err != nil {
+			return err
+		}
 		if seen[d.Digest] {
 			return nil
 		}

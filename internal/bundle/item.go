@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -72,6 +74,12 @@ type head struct {
 	Sets []string `json:"sets"`
 }
 
+// Bounds on lists of items, in bytes.
+const (
+	maxItems     = 64 << 20 // of all
+	maxImageItem = 64 << 10 // of the one item of a base image
+)
+
 // A part is what is known of one layer, or of one base image.
 type part struct {
 	image string // the name of the image that it belongs to
@@ -116,9 +124,17 @@ func (b *Bundle) manifest(ctx context.Context) (h head, parts []part, err error)
 		return h, nil, fmt.Errorf("%s has a manifest of format %d (%s), and this larder reads format 1: use a newer larder", b.dir, h.Format, m.Config.MediaType)
 	}
 	layers := map[string][]ocispec.Descriptor{}
+	left := int64(maxItems)
 	for _, l := range m.Layers {
 		p := part{image: l.Annotations[ofAnnotation]}
-		if err := b.readJSON(ctx, l, &p.items); err != nil {
+		limit := left
+		if !own(p.image) {
+			limit = min(left, maxImageItem)
+		}
+		if left -= l.Size; l.Size > limit {
+			return h, nil, fmt.Errorf("%s has a manifest whose lists of items have too many bytes: at most %d are read in all, and %d of one image: don't use this bundle", b.dir, maxItems, maxImageItem)
+		}
+		if p.items, err = b.readItems(ctx, l); err != nil {
 			return h, nil, err
 		}
 		if own(p.image) {
@@ -137,9 +153,32 @@ func (b *Bundle) manifest(ctx context.Context) (h head, parts []part, err error)
 	return h, parts, nil
 }
 
-// own reports whether an image is made of items that are files, by Larder.
-func own(image string) bool {
-	return slices.Contains([]string{ModulesName, ToolchainName, SumDBName, ToolsName, VulnDBName, FilesName}, image)
+// readItems reads a list of items, one by one: of what is no item, such as {}, millions would fit into a list.
+func (b *Bundle) readItems(ctx context.Context, desc ocispec.Descriptor) ([]Item, error) {
+	data, err := b.readBlob(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	items := []Item{} // a list without items is one, too
+	d := json.NewDecoder(bytes.NewReader(data))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return nil, fmt.Errorf("%s: blob %s is not what its type %s says: expected a list", b.dir, desc.Digest, desc.MediaType)
+	}
+	for d.More() {
+		var i Item
+		err := d.Decode(&i)
+		if err == nil && (i.Kind == "" || i.Name == "") {
+			err = errors.New("an item has no kind, or no name")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: blob %s is not what its type %s says: %w", b.dir, desc.Digest, desc.MediaType, err)
+		}
+		items = append(items, i)
+	}
+	if _, err := d.Token(); err != nil { // the end of the list
+		return nil, fmt.Errorf("%s: blob %s is not what its type %s says: %w", b.dir, desc.Digest, desc.MediaType, err)
+	}
+	return items, nil
 }
 
 // Items returns all that the manifest lists, sorted.

@@ -129,6 +129,9 @@ func (b *Bundle) layers(ctx context.Context, name string) ([]ocispec.Descriptor,
 		return nil, nil
 	}
 	m, err := b.readManifest(ctx, name, desc)
+	if err == nil && len(m.Layers) > maxLayers {
+		err = fmt.Errorf("%s: its image %s has %d layers, at most %d are read: don't use this bundle", b.dir, name, len(m.Layers), maxLayers)
+	}
 	return m.Layers, err
 }
 

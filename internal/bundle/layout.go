@@ -42,8 +42,11 @@ const (
 	SignatureName = "signature" // signatures of all the others; no file system
 )
 
-// maxIndex bounds index.json and other small documents of a bundle.
-const maxIndex = 16 << 20
+// Bounds on documents, since each takes memory that is a multiple of its size.
+const (
+	maxIndex = 16 << 20 // bytes of a manifest, a config or a list of items; index.json has fewer
+	maxRoot  = 4 << 20  // bytes of index.json, which is read before a signature is
+)
 
 // A Bundle is a bundle in a folder. Its methods may be called by several goroutines, but no two processes may write to
 // one bundle: Lock sees to that.
@@ -52,17 +55,20 @@ type Bundle struct {
 	store content.Store
 	index ocispec.Index
 	base  *Bundle // has the blobs that a delta leaves out
+
+	signed *Signed // nil unless it was opened by a Trust with keys
 }
 
-// Open opens the bundle in a folder. It reads index.json alone: see Verify. It makes no folder.
-func Open(dir string) (*Bundle, error) {
+// Open opens the bundle in a folder, if it is one to be trusted. It reads index.json and the signature alone: see Verify.
+// What is read later of a bundle that was opened with keys is what was signed. Open makes no folder.
+func Open(ctx context.Context, dir string, trust Trust) (*Bundle, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not a bundle: there is no such folder", dir)
 	}
 	if _, err := os.Stat(filepath.Join(dir, ocispec.ImageIndexFile)); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not a bundle: it has no index.json; make one with 'larder bundle create -o %s'", dir, dir)
 	}
-	b, err := open(dir)
+	b, err := open(ctx, dir, trust)
 	if err != nil {
 		return nil, err
 	}
@@ -73,21 +79,21 @@ func Open(dir string) (*Bundle, error) {
 }
 
 // openLocked opens the bundle in a folder to be written to: see lock.
-func openLocked(dir string) (b *Bundle, unlock func(), err error) {
-	if _, err := Open(dir); err != nil {
+func openLocked(ctx context.Context, dir string, trust Trust) (b *Bundle, unlock func(), err error) {
+	if _, err := Open(ctx, dir, trust); err != nil {
 		return nil, nil, err // and no folder is made
 	}
 	if unlock, err = lock(dir); err != nil {
 		return nil, nil, err
 	}
-	if b, err = Open(dir); err != nil {
+	if b, err = Open(ctx, dir, trust); err != nil {
 		unlock()
 	}
 	return b, unlock, err
 }
 
 // open opens a bundle which may be empty or not there yet.
-func open(dir string) (*Bundle, error) {
+func open(ctx context.Context, dir string, trust Trust) (*Bundle, error) {
 	b := &Bundle{dir: dir, index: ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}}
 	data, err := readSmall(filepath.Join(dir, ocispec.ImageIndexFile))
 	switch {
@@ -108,6 +114,12 @@ func open(dir string) (*Bundle, error) {
 	if b.store, err = local.NewStore(dir); err != nil {
 		return nil, fmt.Errorf("opening the bundle %s: %w", dir, err)
 	}
+	if data == nil {
+		return b, nil
+	}
+	if err := trust.admit(ctx, b, data); err != nil {
+		return nil, err
+	}
 	return b, nil
 }
 
@@ -118,12 +130,23 @@ func (b *Bundle) checkIndex() error {
 		return fmt.Errorf("%s is not a bundle: index.json has %d images, and only %d names for them in %s", b.dir, len(b.index.Manifests), len(byName), ocispec.AnnotationRefName)
 	}
 	for name, desc := range byName {
-		if err := desc.Digest.Validate(); err != nil {
-			return fmt.Errorf("%s is damaged: index.json has digest %q: %w", b.dir, desc.Digest, err)
+		if err := b.checkDescriptor(desc); err != nil {
+			return err
 		}
 		if !images.IsIndexType(desc.MediaType) && !images.IsManifestType(desc.MediaType) {
 			return fmt.Errorf("%s is not a bundle: index.json says that %q is of type %q, expected a manifest's or an index's", b.dir, name, desc.MediaType)
 		}
+	}
+	return nil
+}
+
+// checkDescriptor refuses a blob that has no digest, or that is said to lie elsewhere: a bundle has all its blobs.
+func (b *Bundle) checkDescriptor(desc ocispec.Descriptor) error {
+	if err := desc.Digest.Validate(); err != nil {
+		return fmt.Errorf("%s is damaged: a blob has digest %q: %w", b.dir, desc.Digest, err)
+	}
+	if len(desc.URLs) > 0 {
+		return fmt.Errorf("%s: blob %s is said to lie at %q: no URL is followed, and a bundle has all of its blobs: don't use this bundle", b.dir, desc.Digest, desc.URLs[0])
 	}
 	return nil
 }
@@ -144,14 +167,14 @@ func checkLayoutFile(dir string) error {
 }
 
 func readSmall(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	f, err := openPlain(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxIndex+1))
-	if err == nil && len(data) > maxIndex {
-		err = fmt.Errorf("%s has over %d bytes", filepath.Base(name), maxIndex)
+	data, err := io.ReadAll(io.LimitReader(f, maxRoot+1))
+	if err == nil && len(data) > maxRoot {
+		err = fmt.Errorf("%s has over %d bytes", filepath.Base(name), maxRoot)
 	}
 	return data, err
 }
@@ -176,8 +199,12 @@ func (b *Bundle) Images() map[string]ocispec.Descriptor {
 
 // Digest names the bundle: it is that of its index without the image SignatureName, so that signing a bundle leaves it as
 // the one that deltas are made to.
-func (b *Bundle) Digest() digest.Digest {
-	index := b.index
+func (b *Bundle) Digest() digest.Digest { return digestOf(b.index) }
+
+// contents is what is signed: the digest of the bundle, or of what a delta makes.
+func (b *Bundle) contents() digest.Digest { return digestOf(applied(b.index)) }
+
+func digestOf(index ocispec.Index) digest.Digest {
 	index.Manifests = slices.DeleteFunc(slices.Clone(index.Manifests), func(d ocispec.Descriptor) bool { return refName(d) == SignatureName })
 	data, err := json.Marshal(index)
 	if err != nil {
@@ -191,6 +218,9 @@ func lock(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
+	if err := checkPlaces(dir); err != nil {
+		return nil, err
+	}
 	l := flock.New(filepath.Join(dir, ".lock"))
 	ok, err := l.TryLock()
 	if err != nil {
@@ -202,11 +232,26 @@ func lock(dir string) (unlock func(), err error) {
 	return func() { _ = l.Unlock() }, nil
 }
 
+// checkPlaces refuses links in the place of what a writer fills and empties, which would be the folders that they lead to.
+func checkPlaces(dir string) error {
+	for _, name := range []string{".lock", stagingDir, "ingest", "blobs", "blobs/sha256", "blobs/sha512"} {
+		info, err := os.Lstat(filepath.Join(dir, name))
+		if err == nil && info.Mode().Type()&^fs.ModeDir != 0 {
+			return fmt.Errorf("%s: %s is neither a file nor a folder, but leads elsewhere (%s): nothing is written to this bundle", dir, name, info.Mode().Type())
+		}
+	}
+	return nil
+}
+
 // setImage makes an image known by a name, in the place of any that had it.
 func (b *Bundle) setImage(name string, desc ocispec.Descriptor) {
 	b.removeImage(name)
 	desc.Annotations = map[string]string{ocispec.AnnotationRefName: name}
 	b.index.Manifests = append(b.index.Manifests, desc)
+	b.sortImages()
+}
+
+func (b *Bundle) sortImages() {
 	slices.SortFunc(b.index.Manifests, func(x, y ocispec.Descriptor) int {
 		return strings.Compare(refName(x), refName(y))
 	})
@@ -285,6 +330,10 @@ func (b *Bundle) children(ctx context.Context, desc ocispec.Descriptor) ([]ocisp
 // walk calls visit for every blob that the index leads to, once for each type and size that are said of it, before those
 // that it refers to.
 func (b *Bundle) walk(ctx context.Context, visit func(ocispec.Descriptor) error) error {
+	return b.walkFrom(ctx, b.index.Manifests, visit)
+}
+
+func (b *Bundle) walkFrom(ctx context.Context, from []ocispec.Descriptor, visit func(ocispec.Descriptor) error) error {
 	type said struct {
 		digest.Digest
 		mediaType string
@@ -297,8 +346,8 @@ func (b *Bundle) walk(ctx context.Context, visit func(ocispec.Descriptor) error)
 			return fmt.Errorf("%s is damaged: its indexes are nested more than 8 deep", b.dir)
 		}
 		for _, desc := range list {
-			if err := desc.Digest.Validate(); err != nil {
-				return fmt.Errorf("%s is damaged: a blob has digest %q: %w", b.dir, desc.Digest, err)
+			if err := b.checkDescriptor(desc); err != nil {
+				return err
 			}
 			s := said{desc.Digest, desc.MediaType, desc.Size}
 			if seen[s] {
@@ -318,5 +367,5 @@ func (b *Bundle) walk(ctx context.Context, visit func(ocispec.Descriptor) error)
 		}
 		return nil
 	}
-	return down(b.index.Manifests, 0)
+	return down(from, 0)
 }

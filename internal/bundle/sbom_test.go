@@ -39,7 +39,7 @@ func golden(t *testing.T, name, got string) {
 
 // listed makes a bundle of a manifest with all kinds of items, of which it has nothing.
 func listed(t *testing.T) *Bundle {
-	b, err := open(t.TempDir())
+	b, err := open(t.Context(), t.TempDir(), Trust{})
 	require.NoError(t, err)
 	const h1 = "h1:NIvaJDMOsjHA8n1jAhLSgzrAzy1Hgr+hNrb57e+94F0="
 	at := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)

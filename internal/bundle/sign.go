@@ -5,22 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/mod/sumdb/note"
 )
 
 // signatureType is the media type of a bundle's signatures: a note as golang.org/x/mod/sumdb/note has it, with the text
-// of Bundle.text.
+// of a statement.
 const signatureType = "application/vnd.larder.bundle.signature.v1"
 
-// textHead is the first line of what is signed, so that a key that signs other notes, too, can't be had to sign a bundle.
-const textHead = "larder bundle\n"
+// maxSignature bounds the documents that a signature is in, which are read before anything vouches for them.
+const maxSignature = 1 << 20
+
+// A statement is what is signed.
+type statement struct {
+	serial   int64         // larger than that of any bundle signed before
+	at       time.Time     // of signing, in whole seconds, told and never compared
+	contents digest.Digest // see Bundle.contents
+}
+
+// statementFormat begins with a line that says what this is, so that a key that signs other notes, too, can't be had to
+// sign a bundle.
+const statementFormat = "larder bundle\nserial %d\ntime %s\nindex %s\n"
+
+func (s statement) text() string {
+	return fmt.Sprintf(statementFormat, s.serial, s.at.UTC().Format(time.RFC3339), s.contents)
+}
+
+// parseStatement reads what text writes, and nothing else.
+func parseStatement(text string) (s statement, err error) {
+	var at string
+	if _, err = fmt.Sscanf(text, statementFormat, &s.serial, &at, (*string)(&s.contents)); err == nil {
+		s.at, err = time.Parse(time.RFC3339, at)
+	}
+	if err == nil {
+		err = s.contents.Validate()
+	}
+	if err != nil || s.serial < 1 || s.text() != text {
+		return s, fmt.Errorf("it begins with %.40q", text)
+	}
+	return s, nil
+}
 
 // GenerateKey makes an Ed25519 key to sign bundles with: skey, to be kept secret, is for note.NewSigner, and vkey for
 // note.NewVerifier. The name tells whose key it is; it has neither spaces nor plus signs.
@@ -31,29 +61,30 @@ func GenerateKey(rand io.Reader, name string) (skey, vkey string, err error) {
 	return note.GenerateKey(rand, name)
 }
 
+// A Signing is how a bundle is to be signed.
+type Signing struct {
+	Signer note.Signer
+	Serial int64     // 0 adds a signature to those that the bundle has
+	Time   time.Time // is told by the signature, unless it is added to others
+}
+
 // Sign adds a signature to the bundle in a folder, or to a delta, whose signature is then that of the bundle that it makes.
-// Signatures by other keys stay if they are of the same contents; an earlier one by this key is replaced. What is signed
-// are the digests in index.json: Sign doesn't read what they are of, see Verify.
-func Sign(ctx context.Context, dir string, signer note.Signer) (*Bundle, error) {
-	b, unlock, err := openLocked(dir)
+// Signatures by other keys stay if they are of the same contents and serial; an earlier one by this key is replaced. What
+// is signed is index.json: Sign doesn't read what it leads to, see Verify.
+func Sign(ctx context.Context, dir string, how Signing) (*Bundle, error) {
+	b, unlock, err := openLocked(ctx, dir, Trust{})
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	signed := &note.Note{Text: b.text()}
-	if desc, ok := b.Images()[SignatureName]; ok {
-		data, err := b.signature(ctx, desc)
-		if err != nil {
-			return nil, err
-		}
-		var others *note.UnverifiedNoteError // without keys, none is verified
-		if _, err := note.Open(data, nil); errors.As(err, &others) && others.Note.Text == signed.Text {
-			signed = others.Note
-		}
-	}
-	data, err := note.Sign(signed, signer)
+	b.sortImages() // as it will be written: another program may have made it
+	signed, err := b.statementToSign(ctx, how)
 	if err != nil {
-		return nil, fmt.Errorf("signing the bundle %s as %s: %w", dir, signer.Name(), err)
+		return nil, err
+	}
+	data, err := note.Sign(signed, how.Signer)
+	if err != nil {
+		return nil, fmt.Errorf("signing the bundle %s as %s: %w", dir, how.Signer.Name(), err)
 	}
 	if err := b.addSignature(ctx, data); err != nil {
 		return nil, err
@@ -65,6 +96,29 @@ func Sign(ctx context.Context, dir string, signer note.Signer) (*Bundle, error) 
 		return b, nil // what is used can't be told from the delta alone
 	}
 	return b, b.collect(ctx)
+}
+
+// statementToSign returns the note that a signature is added to: the one that the bundle has, or one without any.
+func (b *Bundle) statementToSign(ctx context.Context, how Signing) (*note.Note, error) {
+	said, ok := b.said(ctx)
+	ok = ok && said.contents == b.contents()
+	switch {
+	case !ok && how.Serial < 1:
+		return nil, fmt.Errorf("signing %s: it has no signature yet that one can be added to: give --serial, a number that is larger than that of any bundle that was signed before, such as that of the CI run", b.dir)
+	case ok && how.Serial > 0 && how.Serial < said.serial:
+		return nil, fmt.Errorf("signing %s: --serial %d: it is signed with the serial %d already, at %s, and what has a lower one is refused as older", b.dir, how.Serial, said.serial, said.at.Format(time.RFC3339))
+	case !ok || how.Serial > said.serial:
+		return &note.Note{Text: statement{how.Serial, how.Time, b.contents()}.text()}, nil
+	}
+	data, err := b.signature(ctx, b.Images()[SignatureName])
+	if err != nil {
+		return nil, err
+	}
+	var others *note.UnverifiedNoteError // without keys, none is verified
+	if _, err := note.Open(data, nil); !errors.As(err, &others) {
+		return nil, err
+	}
+	return others.Note, nil
 }
 
 // addSignature makes a note the bundle's signature.
@@ -85,41 +139,18 @@ func (b *Bundle) addSignature(ctx context.Context, data []byte) error {
 // signature reads the note of a signature image.
 func (b *Bundle) signature(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
 	var m ocispec.Manifest
-	if err := b.readJSON(ctx, desc, &m); err != nil {
-		return nil, err
+	if desc.Size <= maxSignature {
+		if err := b.readJSON(ctx, desc, &m); err != nil {
+			return nil, err
+		}
+	}
+	if desc.Size > maxSignature || m.Config.Size > maxSignature {
+		return nil, fmt.Errorf("%s has a signature of over %d bytes: don't use this bundle", b.dir, maxSignature)
 	}
 	if m.Config.MediaType != signatureType {
 		return nil, fmt.Errorf("%s has a signature of type %s, and this larder reads %s: use a newer larder", b.dir, m.Config.MediaType, signatureType)
 	}
 	return b.readBlob(ctx, m.Config)
-}
-
-// VerifySignature returns the keys, as NAME+HASH, of those verifiers that have signed the bundle as its index.json is. It
-// is an error if there is none. It doesn't read what index.json leads to: see Verify.
-func (b *Bundle) VerifySignature(ctx context.Context, verifiers note.Verifiers) (signers []string, err error) {
-	desc, ok := b.Images()[SignatureName]
-	if !ok {
-		return nil, fmt.Errorf("%s is not signed: have who made it run 'larder bundle sign'", b.dir)
-	}
-	data, err := b.signature(ctx, desc)
-	if err != nil {
-		return nil, err
-	}
-	signed, err := note.Open(data, verifiers)
-	var unknown *note.UnverifiedNoteError
-	var invalid *note.InvalidSignatureError
-	switch {
-	case errors.As(err, &unknown):
-		return nil, fmt.Errorf("%s is signed by %s, and by none of the keys given: don't use this bundle unless you trust one of those, and give its public key", b.dir, strings.Join(keys(unknown.Note.UnverifiedSigs), ", "))
-	case errors.As(err, &invalid):
-		return nil, fmt.Errorf("%s has a signature by %s that isn't by that key: it was changed since it was signed; don't use this bundle", b.dir, keyName(invalid.Name, invalid.Hash))
-	case err != nil:
-		return nil, fmt.Errorf("%s has a signature that can't be checked: %w: copy the bundle again, and give each key once", b.dir, err)
-	}
-	if text := b.text(); signed.Text != text {
-		return nil, fmt.Errorf("%s is not what %s signed: %s: it was changed since; don't use this bundle", b.dir, strings.Join(keys(signed.Sigs), ", "), textDifference(signed.Text, text))
-	}
-	return keys(signed.Sigs), nil
 }
 
 func keys(sigs []note.Signature) (names []string) {
@@ -131,64 +162,3 @@ func keys(sigs []note.Signature) (names []string) {
 
 // keyName names a key as note.NewVerifier has it, without the key itself.
 func keyName(name string, hash uint32) string { return fmt.Sprintf("%s+%08x", name, hash) }
-
-// text returns what is signed: a line that says so, and one for each image but the signature, of its name, its digest and
-// its size in bytes. These lines are sorted.
-func (b *Bundle) text() string {
-	var lines []string
-	for _, desc := range b.index.Manifests {
-		if name := refName(desc); name != SignatureName {
-			lines = append(lines, fmt.Sprintf("%s %s %d\n", quoteName(name), desc.Digest, desc.Size))
-		}
-	}
-	slices.Sort(lines)
-	return textHead + strings.Join(lines, "")
-}
-
-// quoteName returns a name as it is if the image specification allows it as one, else as a string of Go in ASCII, so that
-// no two lists of images have the same text.
-func quoteName(name string) string {
-	odd := strings.ContainsFunc(name, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._:@/+", r))
-	})
-	if odd || name == "" {
-		return strconv.QuoteToASCII(name)
-	}
-	return name
-}
-
-// textDifference tells the first image that two different texts differ in.
-func textDifference(signed, found string) string {
-	was, is := strings.Split(signed, "\n"), strings.Split(found, "\n")
-	if was[0] != is[0] {
-		return fmt.Sprintf("they signed something else, which begins with %q", was[0])
-	}
-	for _, line := range is {
-		if slices.Contains(was, line) {
-			continue
-		}
-		name, rest := cutLine(line)
-		for _, old := range was {
-			if n, signedRest := cutLine(old); n == name {
-				return fmt.Sprintf("its image %s is %s, and %s was signed", name, rest, signedRest)
-			}
-		}
-		return fmt.Sprintf("it has the image %s, which wasn't signed", name)
-	}
-	for _, line := range was {
-		if !slices.Contains(is, line) {
-			name, _ := cutLine(line)
-			return fmt.Sprintf("it lacks the image %s", name)
-		}
-	}
-	return "the lines that they signed are in another order"
-}
-
-// cutLine parts a line of a text after the name, which has spaces only if it is quoted.
-func cutLine(line string) (name, rest string) {
-	if quoted, err := strconv.QuotedPrefix(line); err == nil {
-		return quoted, strings.TrimPrefix(line[len(quoted):], " ")
-	}
-	name, rest, _ = strings.Cut(line, " ")
-	return name, rest
-}

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/distribution/reference"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -30,12 +32,16 @@ type Target interface {
 type Transferred struct {
 	Blobs, Moved      int   // all of them, and those that the other side lacked
 	Bytes, MovedBytes int64 // likewise
+
+	Index digest.Digest // by which the registry has the bundle, with its signature
 }
 
 // A transfer is one push or pull. Tell is called, by several goroutines, for each blob that is at hand, with its bytes if
 // they were transferred, else with 0.
 type transfer struct {
 	tell  func(what string, bytes int64)
+	trust Trust
+	first []digest.Digest // what a pull has before all else: the signature
 	mu    sync.Mutex
 	count Transferred
 }
@@ -82,6 +88,7 @@ func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what 
 		return t.count, fmt.Errorf("pushing the index of %s: %w", b.dir, err)
 	}
 	t.done(index, sent)
+	t.count.Index = index.Digest
 	return t.count, b.pushTags(ctx, to, sets)
 }
 
@@ -180,12 +187,21 @@ func (b *Bundle) push(ctx context.Context, to Target, desc ocispec.Descriptor, t
 
 // Pull makes a folder hold the bundle that a reference names. What the folder has of it already, from an older bundle or
 // from a pull that failed, isn't fetched, and what it has that is damaged is mended. An older bundle there is whole until
-// the new one is: then that takes its place at once.
-func Pull(ctx context.Context, dir, ref string, from ImageSource, tell func(what string, bytes int64)) (*Bundle, Transferred, error) {
-	t := &transfer{tell: tell}
+// the new one is: then that takes its place at once, unless it isn't to be trusted, or is older than what it would take the
+// place of: see Trust.Replace.
+func Pull(ctx context.Context, dir, ref string, from ImageSource, trust Trust, tell func(what string, bytes int64)) (*Bundle, Transferred, error) {
+	t := &transfer{tell: tell, trust: trust}
 	name, desc, fetcher, err := from.Resolve(ctx, ref)
 	if err != nil {
 		return nil, t.count, fmt.Errorf("pulling the bundle %s: %w", ref, err)
+	}
+	if pinned, err := reference.ParseNormalizedNamed(name); err == nil {
+		if d, ok := pinned.(reference.Digested); ok && d.Digest() != desc.Digest {
+			return nil, t.count, fmt.Errorf("%s: the registry has %s there: don't use it", name, desc.Digest)
+		}
+	}
+	if desc.Size > maxRoot {
+		return nil, t.count, fmt.Errorf("%s is said to have %d bytes: of the index of a bundle at most %d are read", name, desc.Size, maxRoot)
 	}
 	if !images.IsIndexType(desc.MediaType) {
 		return nil, t.count, fmt.Errorf("%s is not a bundle, but of the type %s: push one with 'larder bundle push'", name, desc.MediaType)
@@ -195,7 +211,7 @@ func Pull(ctx context.Context, dir, ref string, from ImageSource, tell func(what
 		return nil, t.count, err
 	}
 	defer unlock()
-	old, err := open(dir)
+	old, err := open(ctx, dir, Trust{})
 	if err != nil {
 		return nil, t.count, err
 	}
@@ -203,7 +219,7 @@ func Pull(ctx context.Context, dir, ref string, from ImageSource, tell func(what
 		return nil, t.count, fmt.Errorf("%s is an OCI layout, but not a bundle: it has no image named %q: pull into another folder", dir, ManifestName)
 	}
 	b := &Bundle{dir: dir, store: old.store}
-	if err := t.pull(ctx, b, name, desc, fetcher); err != nil {
+	if err := t.pull(ctx, old, b, name, desc, fetcher); err != nil {
 		return nil, t.count, fmt.Errorf("pulling the bundle %s: %w", name, err)
 	}
 	if err := b.commit(); err != nil {
@@ -212,9 +228,14 @@ func Pull(ctx context.Context, dir, ref string, from ImageSource, tell func(what
 	return b, t.count, b.collect(ctx)
 }
 
-// pull fetches an index, makes it that of the bundle, and fetches all that it leads to.
-func (t *transfer) pull(ctx context.Context, b *Bundle, name string, desc ocispec.Descriptor, fetcher remotes.Fetcher) error {
+// pull fetches an index, makes it that of the bundle, and fetches all that it leads to: first what has its signature.
+func (t *transfer) pull(ctx context.Context, old, b *Bundle, name string, desc ocispec.Descriptor, fetcher remotes.Fetcher) error {
 	if err := t.pullBlob(ctx, b, desc, fetcher); err != nil {
+		return err
+	}
+	t.count.Index = desc.Digest
+	data, err := b.readBlob(ctx, desc)
+	if err != nil {
 		return err
 	}
 	if err := b.readJSON(ctx, desc, &b.index); err != nil {
@@ -223,13 +244,37 @@ func (t *transfer) pull(ctx context.Context, b *Bundle, name string, desc ocispe
 	if _, ok := b.Images()[ManifestName]; !ok {
 		return fmt.Errorf("it is not a bundle: it has no image named %q; push one with 'larder bundle push'", ManifestName)
 	}
+	if err := b.checkIndex(); err != nil {
+		return err
+	}
+	if signature, ok := b.Images()[SignatureName]; ok {
+		err := b.walkFrom(ctx, []ocispec.Descriptor{signature}, func(d ocispec.Descriptor) error {
+			t.first = append(t.first, d.Digest)
+			if d.Size > maxSignature {
+				return fmt.Errorf("it has a signature of over %d bytes: don't use this bundle", maxSignature)
+			}
+			return t.pullBlob(ctx, b, d, fetcher)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := t.trust.admit(ctx, b, data); err != nil {
+		return err
+	}
+	if err := t.trust.Replace(ctx, old, b, name); err != nil {
+		return err
+	}
+	if err := b.refuseStrangers(); err != nil {
+		return err
+	}
 	if since := b.Since(); since != "" {
 		return fmt.Errorf("it is a delta to the bundle %s: apply it there, and push what comes of it", since)
 	}
 	if err := t.pullBlobs(ctx, b, fetcher); err != nil {
 		return err
 	}
-	_, _, err := b.manifest(ctx)
+	_, _, err = b.manifest(ctx)
 	return err
 }
 
@@ -244,6 +289,8 @@ func (t *transfer) pullBlobs(ctx context.Context, b *Bundle, fetcher remotes.Fet
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case slices.Contains(t.first, desc.Digest):
+			return nil
 		case refers(desc):
 			return t.pullBlob(ctx, b, desc, fetcher)
 		}

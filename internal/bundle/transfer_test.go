@@ -105,7 +105,7 @@ func (d *depot) pushed() {
 
 // check says that a folder holds the depot's bundle.
 func (d *depot) check(dir string) {
-	b, err := Open(dir)
+	b, err := Open(d.t.Context(), dir, Trust{})
 	require.NoError(d.t, err)
 	require.Equal(d.t, d.b.Digest(), b.Digest())
 	_, err = b.Verify(d.t.Context(), d.set(), "")
@@ -140,19 +140,19 @@ func TestPushPull(t *testing.T) {
 	puts := d.Requests("PUT", "")
 	again, err := d.push()
 	require.NoError(t, err)
-	require.Equal(t, Transferred{Blobs: first.Blobs, Bytes: first.Bytes}, again)
+	require.Equal(t, Transferred{Blobs: first.Blobs, Bytes: first.Bytes, Index: first.Index}, again)
 	require.Equal(t, puts, d.Requests("PUT", ""), "nothing is sent again")
 
 	dir := filepath.Join(t.TempDir(), "pulled")
 	before := d.Fetched()
-	b, got, err := Pull(t.Context(), dir, d.ref, client(t), quiet)
+	b, got, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
 	require.NoError(t, err)
 	require.Equal(t, d.b.Digest(), b.Digest())
 	require.Equal(t, d.blobs(), d.Fetched()-before)
 	require.Equal(t, first, got)
 	d.check(dir)
 	before = d.Fetched()
-	_, got, err = Pull(t.Context(), dir, d.ref, client(t), quiet)
+	_, got, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
 	require.NoError(t, err)
 	require.Zero(t, d.Fetched()-before)
 	require.Equal(t, 1, got.Moved, "the index, which isn't kept as a blob")
@@ -192,7 +192,7 @@ func TestPushAfterFaults(t *testing.T) {
 	d.pushed()
 	d.Fail(nil)
 	dir := t.TempDir()
-	_, _, err := Pull(t.Context(), dir, d.ref, client(t), quiet)
+	_, _, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
 	require.NoError(t, err)
 	d.check(dir)
 }
@@ -222,7 +222,7 @@ func TestPushGoesOn(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, copied.MovedBytes, d.blobs()/10, "blobs are mounted")
 	dir := t.TempDir()
-	_, _, err = Pull(t.Context(), dir, d.ref, client(t), quiet)
+	_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
 	require.NoError(t, err)
 	d.check(dir)
 }

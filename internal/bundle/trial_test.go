@@ -122,7 +122,7 @@ func (s *trial) start() (dir string) {
 // check checks that a bundle on which something was done to a run is whole, and returns what a next run must not fetch: by
 // the path of the file or the digest of the blob how many bytes of it are there, or -1 for all.
 func (s *trial) check(dir string) map[string]int64 {
-	b, err := Open(dir)
+	b, err := Open(s.t.Context(), dir, Trust{})
 	require.NoError(s.t, err)
 	set := s.oldSet
 	if b.Digest() != mustOpen(s.t, s.old).Digest() {
@@ -194,7 +194,7 @@ func (s *trial) same(dir string) {
 }
 
 func mustOpen(t *testing.T, dir string) *Bundle {
-	b, err := Open(dir)
+	b, err := Open(t.Context(), dir, Trust{})
 	require.NoError(t, err)
 	return b
 }

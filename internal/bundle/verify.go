@@ -43,6 +43,9 @@ func (b *Bundle) Verify(ctx context.Context, sums gomod.Set, key string) (Verifi
 	if err != nil {
 		return v.count, err
 	}
+	for _, name := range b.Strangers() {
+		v.fail(strangerError(b.dir, name))
+	}
 	v.expect(sums)
 	byImage := map[string][]Item{}
 	for _, p := range parts {

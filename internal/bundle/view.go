@@ -77,6 +77,11 @@ func (v *View) add(ctx context.Context, b *Bundle, layer ocispec.Descriptor) err
 		return err
 	}
 	v.readers = append(v.readers, ra)
+	if b.signed != nil {
+		if ra, err = steady(ra, layer); err != nil {
+			return fmt.Errorf("%s is damaged: layer %s: %w", b.dir, layer.Digest, err)
+		}
+	}
 	r := io.NewSectionReader(ra, 0, layer.Size)
 	for t := tar.NewReader(r); ; {
 		h, err := t.Next()
