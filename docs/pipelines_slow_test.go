@@ -90,7 +90,7 @@ printf 'bundle\nstock\nlarder\nmodules\n' >tree/.dockerignore
 larder bundle create -o tree/stock --tool golang.org/x/tools/cmd/stringer@TOOLS examples/hello
 larder bundle push tree/stock "$CI_REGISTRY_IMAGE/stock:1"
 larder bundle keygen -o release.key release.example.com
-larder bundle sign --key release.key tree/stock
+larder bundle sign --key release.key --serial 1 tree/stock
 cp -r tree/stock tree/bundle && ln -s "$GOMODCACHE/cache/download" tree/modules
 crane pull --format oci IMAGE tree/larder
 cp offline-policy.json tree

@@ -23,6 +23,9 @@ import (
 	"github.com/tonistiigi/go-csvvalue"
 )
 
+// bundleOpt is set by a client that has a build take from a bundle what it can, and says which: a materials.Bundle.
+const bundleOpt = "larder-bundle"
+
 const (
 	spdxPredicate = "https://spdx.dev/Document" // of BuildKit's scanners, too: it runs none if there is one
 	sbomCore      = "sbom"                      // as BuildKit calls the bill of the image itself
@@ -140,6 +143,11 @@ func definition(ctx context.Context, ref gateway.Reference) (llb.State, *pb.Defi
 }
 
 func (b *build) attestMaterials(ctx context.Context, res *gateway.Result, platform string, found materials.Report, a wanted) error {
+	if said := b.client.opts[bundleOpt]; said != "" {
+		if err := json.Unmarshal([]byte(said), &found.Bundle); err != nil {
+			return fmt.Errorf("the option %s: %w", bundleOpt, err)
+		}
+	}
 	data, err := json.MarshalIndent(materials.NewPredicate(version(), platform, found), "", "  ")
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 type auditFlags struct {
 	modules, vulnDB string
 	bundle          string
+	trust           trustFlags
 	maxAge          audit.Age
 	denyLicences    []string
 	format, output  string
@@ -50,6 +51,7 @@ func (c *command) audit() *cobra.Command {
 	f.maxAge, _ = audit.ParseAge("2y")
 	flags := cmd.Flags()
 	flags.StringVar(&f.bundle, "bundle", "", "Bundle to take modules and the vulnerability database from, and to look at where no folder is named")
+	f.trust.register(flags)
 	flags.StringArrayVar(&f.denyLicences, "deny-licence", nil, `Licence that is an error (e.g., "AGPL-3.0", "GPL-*")`)
 	flags.StringVar(&f.failOn, "fail-on", "error", `Fail on findings of this severity or a higher one ("error", "warning", "note", "none")`)
 	flags.StringVar(&f.format, "format", "text", `Format of the report ("text", "json", "sarif")`)
@@ -75,6 +77,9 @@ func (c *command) runAudit(f *auditFlags, dirs []string) (err error) {
 	}[f.format]
 	if !ok {
 		return fmt.Errorf("--format %q: one of text, json, sarif", f.format)
+	}
+	if f.bundle == "" && f.trust.given() {
+		return usageError{errors.New("--key and --min-serial are for --bundle")}
 	}
 	o, err := c.auditOptions(f)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 // auditBundle takes from a bundle what flags don't name. If alone is set, all modules of the bundle are what is looked at.
 // The caller closes the views when the audit is done, after an error too.
 func (c *command) auditBundle(o *audit.Options, f *auditFlags, alone bool) (views bundle.Views, err error) {
-	b, err := bundle.Open(f.bundle)
+	b, err := c.open(f.bundle, f.trust)
 	if err != nil {
 		return nil, err
 	}

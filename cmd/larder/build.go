@@ -21,8 +21,7 @@ type buildFlags struct {
 	quiet, check bool
 	metadataFile string
 	iidFile      string
-	bundle       string
-	registry     registryFlags
+	bundle       bundleFlags
 }
 
 func (c *command) build() *cobra.Command {
@@ -62,9 +61,7 @@ func (f *buildFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.Allow, "allow", nil, `Allow extra privileged entitlement (e.g., "network.host", "security.insecure", "device")`)
 	flags.StringArrayVar(&f.Annotations, "annotation", nil, "Add annotation to the image")
 	flags.StringArrayVar(&f.Attests, "attest", nil, `Attestation parameters (format: "type=sbom,generator=image")`)
-	flags.StringVar(&f.bundle, "bundle", "", "Take modules, toolchain, base images and frontend from a bundle, a folder or a reference in a registry")
-	f.registry.register(flags)
-	flags.Lookup("ca").Usage += ", for the registry of --bundle"
+	f.bundle.register(flags)
 	flags.StringArrayVar(&f.CacheFrom, "cache-from", nil, `External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")`)
 	flags.StringArrayVar(&f.CacheTo, "cache-to", nil, `Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")`)
 	flags.StringVar(&f.Call, "call", "build", `Set method for evaluating build ("check", "outline", "targets")`)
@@ -106,16 +103,16 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	switch {
-	case f.bundle != "":
-		if err := c.useBundle(cmd.Flags(), f); err != nil {
-			return err
-		}
-	case f.registry.ca != "" || len(f.registry.plain) > 0:
-		return usageError{errors.New("--ca and --plain-http are for the registry of --bundle: what the build is to trust is --secret id=ca,src=FILE")}
+	h := c.host()
+	from, err := c.useBundle(&f.Options, f.bundle, &h)
+	if err != nil {
+		return err
+	}
+	if from.Bundle != nil && !f.quiet {
+		fmt.Fprintf(c.stderr, "# The same by buildx, and by bake:\n%s\n%s\n", buildxCommand(cmd.Flags(), from.contexts, f.Context), bakeCommand(from.contexts, f))
 	}
 	f.Again = again("larder build", f.Context)
-	req, err := request.New(c.ctx, f.Options, c.host())
+	req, err := request.New(c.ctx, f.Options, h)
 	if err != nil {
 		return err
 	}

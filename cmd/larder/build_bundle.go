@@ -1,46 +1,118 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/materials"
+	"github.com/larder-build/larder/internal/request"
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// useBundle has a build take from a bundle what it would fetch, and tells how buildx would be told to. A context that
-// the user names stays theirs.
-func (c *command) useBundle(flags *pflag.FlagSet, f *buildFlags) error {
-	b, err := c.openOrPull(f.bundle, f.registry)
-	if err != nil {
-		return fmt.Errorf("--bundle: %w", err)
+// bundleFlags are those of commands that build from a bundle.
+type bundleFlags struct {
+	name     string
+	trust    trustFlags
+	registry registryFlags
+}
+
+func (f *bundleFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.name, "bundle", "", "Take modules, toolchain, base images and frontend from a bundle, a folder or a reference in a registry")
+	f.trust.register(flags)
+	f.registry.register(flags)
+	flags.Lookup("ca").Usage += ", for the registry of --bundle"
+}
+
+// check refuses flags that say nothing without --bundle.
+func (f *bundleFlags) check() error {
+	switch {
+	case f.name != "":
+		return nil
+	case f.registry.ca != "" || len(f.registry.plain) > 0:
+		return usageError{errors.New("--ca and --plain-http are for the registry of --bundle: what the build is to trust is --secret id=ca,src=FILE")}
+	case f.trust.given():
+		return usageError{errors.New("--key and --min-serial are for --bundle")}
 	}
-	if since := b.Since(); since != "" {
-		return fmt.Errorf("--bundle %s: it is a delta to the bundle %s: apply it there with 'larder bundle apply', and build from that", f.bundle, since)
-	}
-	contexts := b.Contexts()
-	if !f.quiet {
-		fmt.Fprintf(c.stderr, "# The same by buildx, and by bake:\n%s\n%s\n", buildxCommand(flags, contexts, f.Context), bakeCommand(contexts, f))
-	}
-	f.BuildContexts = append(contexts, f.BuildContexts...)
 	return nil
 }
 
+// useBundle has a build take from a bundle what it would fetch: its modules, its toolchain, and the images that its
+// Dockerfile names. It returns these as named contexts. A context that the user names stays theirs.
+func (c *command) useBundle(o *request.Options, f bundleFlags, h *request.Host) (u used, err error) {
+	if err := f.check(); err != nil || f.name == "" {
+		return u, err
+	}
+	b, err := c.openOrPull(f)
+	if err != nil {
+		return u, fmt.Errorf("--bundle: %w", err)
+	}
+	if since := b.Since(); since != "" {
+		return u, fmt.Errorf("--bundle %s: it is a delta to the bundle %s: apply it there with 'larder bundle apply', and build from that", f.name, since)
+	}
+	for _, finding := range b.Findings() {
+		c.warn(finding)
+	}
+	images, known, err := request.ImageContexts(c.ctx, *o, h)
+	if err != nil {
+		return u, err
+	}
+	if !known {
+		c.warn("the Dockerfile isn't on this machine, so that it isn't known which images it names: of the bundle only modules and toolchain are taken")
+	}
+	u = used{b, b.Contexts(images)}
+	o.BuildContexts = append(slices.Clone(u.contexts), o.BuildContexts...)
+	o.Bundle = &materials.Bundle{Name: f.name, Digest: b.Digest()}
+	if b.Dir() == f.name {
+		o.Bundle.Name = filepath.Base(f.name) // where it is on this machine is nobody's business
+	}
+	if s := b.Signed(); s != nil {
+		o.Bundle.SignedBy, o.Bundle.Serial, o.Bundle.Time = s.By, s.Serial, s.Time.Format(time.RFC3339)
+	}
+	return u, nil
+}
+
+// A used bundle is one that a build takes named contexts from.
+type used struct {
+	*bundle.Bundle // nil for none
+	contexts       []string
+}
+
+// folder opens a named context that is a folder of the bundle's, given as the context has it. It is nil if it is none.
+func (u used) folder(ctx context.Context, spec string) (fs.FS, error) {
+	for _, name := range []string{bundle.ModulesName, bundle.ToolchainName} {
+		if slices.Contains(u.contexts, "larder-"+name+"="+spec) {
+			return u.View(ctx, name) // until the process ends
+		}
+	}
+	return nil, nil
+}
+
 // openOrPull opens a bundle in a folder, or one in a registry, which is kept in the user's cache folder for the next time.
-func (c *command) openOrPull(name string, from registryFlags) (*bundle.Bundle, error) {
+// There it never takes the place of one that was signed with a higher serial, if the signature is asked for.
+func (c *command) openOrPull(f bundleFlags) (*bundle.Bundle, error) {
+	t, err := c.trust(f.trust)
+	if err != nil {
+		return nil, err
+	}
+	name := f.name
 	if _, err := os.Stat(name); err == nil || !strings.Contains(name, "/") || strings.HasPrefix(name, ".") || filepath.IsAbs(name) {
-		return bundle.Open(name)
+		return bundle.Open(c.ctx, name, t)
 	}
 	cache := c.env["XDG_CACHE_HOME"]
 	if cache == "" {
 		cache = filepath.Join(c.env["HOME"], ".cache")
 	}
-	client, err := c.registries(from)
+	client, err := c.registries(f.registry)
 	if err != nil {
 		return nil, err
 	}
@@ -49,12 +121,13 @@ func (c *command) openOrPull(name string, from registryFlags) (*bundle.Bundle, e
 		return nil, err
 	}
 	defer tally.stop()
-	b, _, err := bundle.Pull(c.ctx, filepath.Join(cache, "larder", "bundles", digest.FromString(name).Encoded()), name, client, tally.add)
+	t.AllowOlder = len(t.Keys) == 0 // then nobody vouches for a serial
+	b, _, err := bundle.Pull(c.ctx, filepath.Join(cache, "larder", "bundles", digest.FromString(name).Encoded()), name, client, t, tally.add)
 	return b, err
 }
 
 // own are the flags of larder build that buildx hasn't, or by whose names it understands something else.
-var own = []string{"bundle", "ca", "plain-http", "builder", "state", "tlscacert", "tlscert", "tlskey", "tlsservername"}
+var own = []string{"bundle", "key", "min-serial", "ca", "plain-http", "builder", "state", "tlscacert", "tlscert", "tlskey", "tlsservername"}
 
 // buildxCommand is the command with the flags that the user gave, and a bundle's named contexts.
 func buildxCommand(flags *pflag.FlagSet, contexts []string, folder string) string {

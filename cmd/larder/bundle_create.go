@@ -24,6 +24,7 @@ import (
 type createFlags struct {
 	stock.Options
 	registryFlags
+	trust    trustFlags
 	output   string
 	from     []string
 	args     []string
@@ -64,6 +65,9 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.StringVar(&f.files, "files", "", "Add the files of a folder")
 	flags.StringArrayVar(&f.from, "from", nil, "Take all that a bundle has, or a folder in a module proxy's layout, before a network is asked")
 	flags.StringVar(&f.since, "since", "", "Make a delta to this bundle, for the side that has it")
+	f.trust.register(flags)
+	flags.Lookup("key").Usage = "Public key, or a file that holds it, one of which must have signed the bundles of --from and --since (default: $" + keyVariable + ")"
+	flags.Lookup("min-serial").Usage += ", of --from and --since"
 	f.registryFlags.register(flags)
 	flags.BoolVar(&f.noSumDB, "no-sumdb", false, "Don't copy what the checksum database says: desks that use the bundle then need GONOSUMDB")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "Tell what would be in the bundle, its size and what is to be fetched, and fetch nothing of it")
@@ -80,8 +84,12 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	t, err := c.trust(f.trust)
+	if err != nil {
+		return err
+	}
 	var views bundle.Views
-	s.Folders, s.Bundles, views, err = openFolders(c.ctx, f.from)
+	s.Folders, s.Bundles, views, err = openFolders(c.ctx, f.from, t)
 	defer func() { err = errors.Join(err, views.Close()) }()
 	if err != nil {
 		return err
@@ -104,7 +112,7 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeFolders()) }()
 	if f.since != "" {
-		if req.Since, err = bundle.Open(f.since); err != nil {
+		if req.Since, err = bundle.Open(c.ctx, f.since, t); err != nil {
 			return err
 		}
 	}
@@ -255,7 +263,7 @@ func (c *command) netrc() (*credentials.Store, string, error) {
 }
 
 // openFolders opens bundles and folders in a module proxy's layout. The caller closes the views, after an error too.
-func openFolders(ctx context.Context, names []string) (list []bundle.Folder, bundles []*bundle.Bundle, views bundle.Views, err error) {
+func openFolders(ctx context.Context, names []string, t bundle.Trust) (list []bundle.Folder, bundles []*bundle.Bundle, views bundle.Views, err error) {
 	for _, name := range names {
 		if _, serr := os.Stat(filepath.Join(name, "index.json")); serr != nil {
 			if info, serr := os.Stat(name); serr != nil || !info.IsDir() {
@@ -264,7 +272,7 @@ func openFolders(ctx context.Context, names []string) (list []bundle.Folder, bun
 			list = append(list, bundle.Folder{Name: name, FS: os.DirFS(name)})
 			continue
 		}
-		b, err := bundle.Open(name)
+		b, err := bundle.Open(ctx, name, t)
 		if err != nil {
 			return nil, nil, views, fmt.Errorf("--from: %w", err)
 		}

@@ -19,7 +19,7 @@ func (c *command) dryRun(s *stock.Stocker, req bundle.Request, images bundle.Ima
 	var have []*bundle.Bundle
 	var views bundle.Views
 	defer func() { err = errors.Join(err, views.Close()) }()
-	there, _ := bundle.Open(output) // if it is no bundle, or damaged, what is made takes its place
+	there, _ := bundle.Open(c.ctx, output, bundle.Trust{}) // if it is no bundle, or damaged, what is made takes its place
 	for _, b := range []*bundle.Bundle{req.Since, there} {
 		if b == nil {
 			continue

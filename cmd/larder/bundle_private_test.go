@@ -97,7 +97,7 @@ func TestBundlePrivate(t *testing.T) {
 
 // requireNoSecretInModules looks for the secrets in what the zips of a bundle's modules hold.
 func requireNoSecretInModules(t *testing.T, dir string) {
-	b, err := bundle.Open(dir)
+	b, err := bundle.Open(t.Context(), dir, bundle.Trust{})
 	require.NoError(t, err)
 	view, err := b.View(t.Context(), bundle.ModulesName)
 	require.NoError(t, err)

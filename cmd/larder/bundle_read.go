@@ -16,7 +16,8 @@ import (
 )
 
 func (c *command) bundleVerify() *cobra.Command {
-	var sums, keys []string
+	var f trustFlags
+	var sums []string
 	var since string
 	cmd := &cobra.Command{
 		Use:   "verify [OPTIONS] BUNDLE",
@@ -26,22 +27,20 @@ func (c *command) bundleVerify() *cobra.Command {
 			"if nothing vouches for a toolchain.",
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			list, err := verifiers(keys)
+			t, err := c.trust(f)
 			if err != nil {
 				return err
 			}
-			b, err := openOn(args[0], since)
+			b, err := openOn(c.ctx, args[0], since, t)
 			if err != nil {
 				return err
 			}
-			if err := c.verifyWhole(b, sums); err != nil || len(keys) == 0 {
+			if err := c.verifyWhole(b, sums); err != nil {
 				return err
 			}
-			signers, err := b.VerifySignature(c.ctx, list)
-			if err != nil {
-				return err
+			if s := b.Signed(); s != nil {
+				fmt.Fprintf(c.stdout, "signed by %s, with the serial %d, at %s\n", strings.Join(s.By, ", "), s.Serial, s.Time.Format(time.RFC3339))
 			}
-			fmt.Fprintf(c.stdout, "signed by %s\n", strings.Join(signers, ", "))
 			return nil
 		},
 		Example: `  larder bundle verify bundle
@@ -49,27 +48,9 @@ func (c *command) bundleVerify() *cobra.Command {
 		DisableFlagsInUseLine: true,
 	}
 	cmd.Flags().StringArrayVar(&sums, "go-sum", nil, "Check that the bundle has all that a go.sum file lists, with its hashes")
-	cmd.Flags().StringArrayVar(&keys, "key", nil, "Public key, or a file that holds it, one of which must have signed the bundle")
+	f.register(cmd.Flags())
 	sinceFlag(cmd, &since)
 	return cmd
-}
-
-// sinceFlag registers the flag for openOn.
-func sinceFlag(cmd *cobra.Command, since *string) {
-	cmd.Flags().StringVar(since, "since", "", "Check a delta with this bundle, which it is to be applied to")
-}
-
-// openOn opens a bundle, or a delta together with the bundle that it is to be applied to.
-func openOn(dir, since string) (*bundle.Bundle, error) {
-	b, err := bundle.Open(dir)
-	if err != nil || since == "" {
-		return b, err
-	}
-	older, err := bundle.Open(since)
-	if err != nil {
-		return nil, fmt.Errorf("--since: %w", err)
-	}
-	return b.On(older)
 }
 
 // verifyWhole checks a bundle and tells what was found to be right.
@@ -108,19 +89,23 @@ func readSums(names []string) (gomod.Set, error) {
 }
 
 func (c *command) bundleInspect() *cobra.Command {
+	var f trustFlags
 	var format string
 	cmd := &cobra.Command{
 		Use:   "inspect [OPTIONS] BUNDLE",
 		Short: "Tell what a bundle is, as JSON or as a bill of materials",
 		Args:  exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := bundle.Open(args[0])
+			b, err := c.open(args[0], f)
 			if err != nil {
 				return err
 			}
 			created, err := c.now()
 			if err != nil {
 				return err
+			}
+			for _, finding := range b.Findings() {
+				c.warn(finding)
 			}
 			switch format {
 			case "json":
@@ -145,11 +130,16 @@ func (c *command) bundleInspect() *cobra.Command {
 				Sets   []string          `json:"sets"`
 				Images map[string]string `json:"images"`
 				Items  []bundle.Item     `json:"items"`
-			}{b.Digest().String(), b.Since().String(), sets, imageDigests(b), items})
+				Signed *bundle.Signed    `json:"signed,omitempty"`
+
+				// Findings are what is wrong with it at a glance: 'larder bundle verify' tells all.
+				Findings []string `json:"findings,omitempty"`
+			}{b.Digest().String(), b.Since().String(), sets, imageDigests(b), items, b.Signed(), b.Findings()})
 		},
 		Example:               `  larder bundle inspect --format spdx bundle >bundle.spdx.json`,
 		DisableFlagsInUseLine: true,
 	}
+	f.register(cmd.Flags())
 	cmd.Flags().StringVar(&format, "format", "json", `Format ("json", "spdx" for SPDX 2.3, "cyclonedx" for CycloneDX 1.6)`)
 	return cmd
 }
@@ -169,13 +159,14 @@ func (c *command) printJSON(v any) error {
 }
 
 func (c *command) bundleLs() *cobra.Command {
-	return &cobra.Command{
+	var f trustFlags
+	cmd := &cobra.Command{
 		Use:     "ls BUNDLE",
 		Aliases: []string{"list"},
 		Short:   "List what is in a bundle",
 		Args:    exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := bundle.Open(args[0])
+			b, err := c.open(args[0], f)
 			if err != nil {
 				return err
 			}
@@ -196,23 +187,22 @@ func (c *command) bundleLs() *cobra.Command {
 		},
 		DisableFlagsInUseLine: true,
 	}
+	f.register(cmd.Flags())
+	return cmd
 }
 
 func (c *command) bundleDiff() *cobra.Command {
-	return &cobra.Command{
+	var f trustFlags
+	cmd := &cobra.Command{
 		Use:   "diff OLD NEW",
 		Short: "List what a bundle has other than an older one",
 		Args:  exactly(2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			older, err := bundle.Open(args[0])
+			both, err := c.openAll(f, args...)
 			if err != nil {
 				return err
 			}
-			newer, err := bundle.Open(args[1])
-			if err != nil {
-				return err
-			}
-			changes, err := bundle.Diff(c.ctx, older, newer)
+			changes, err := bundle.Diff(c.ctx, both[0], both[1])
 			if err != nil {
 				return err
 			}
@@ -230,6 +220,8 @@ func (c *command) bundleDiff() *cobra.Command {
 		},
 		DisableFlagsInUseLine: true,
 	}
+	f.register(cmd.Flags())
+	return cmd
 }
 
 // tellBundle says what came of making a bundle.
@@ -244,6 +236,9 @@ func (c *command) tellBundle(b *bundle.Bundle) error {
 		size += i.Size
 	}
 	fmt.Fprintf(c.stdout, "%s: %s\n", b.Dir(), b.Digest())
+	for _, finding := range b.Findings() {
+		c.warn(finding)
+	}
 	if since := b.Since(); since != "" {
 		fmt.Fprintf(c.stdout, "a delta to %s: apply it there with 'larder bundle apply'\n", since)
 	}

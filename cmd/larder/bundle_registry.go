@@ -33,6 +33,7 @@ func (c *command) registries(f registryFlags) (*registry.Client, error) {
 // transferFlags are those of push and pull.
 type transferFlags struct {
 	registryFlags
+	trust    trustFlags
 	progress string
 }
 
@@ -53,10 +54,11 @@ func (c *command) bundlePush() *cobra.Command {
 		Use:   "push [OPTIONS] BUNDLE REF",
 		Short: "Put a bundle into a registry",
 		Long: "Put a bundle into a registry: as an index under the tag of REF, and its modules under the\n" +
-			"tag gosum-KEY of each module set, for LARDER_MODULES. What is there is not sent again.",
+			"tag gosum-KEY of each module set, for LARDER_MODULES. What is there is not sent again. The\n" +
+			"reference that is printed is of this bundle alone, whatever the tag names later.",
 		Args: exactly(2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := bundle.Open(args[0])
+			b, err := c.open(args[0], f.trust)
 			if err != nil {
 				return err
 			}
@@ -78,12 +80,14 @@ func (c *command) bundlePush() *cobra.Command {
 				return err
 			}
 			c.tellTransfer("pushed", count)
+			fmt.Fprintf(c.stdout, "%s@%s\n", to.Name(), count.Index)
 			return nil
 		},
 		Example:               `  larder bundle push bundle registry.internal/stock:1`,
 		DisableFlagsInUseLine: true,
 	}
 	f.register(cmd.Flags())
+	f.trust.register(cmd.Flags())
 	cmd.Flags().StringArrayVar(&mountFrom, "mount-from", nil, "Repository of the same registry that may have blobs already")
 	return cmd
 }
@@ -95,9 +99,15 @@ func (c *command) bundlePull() *cobra.Command {
 		Use:   "pull [OPTIONS] REF",
 		Short: "Get a bundle from a registry",
 		Long: "Get a bundle from a registry. What the folder has already, of an older bundle or of a pull\n" +
-			"that was stopped, is not fetched again.",
+			"that was stopped, is not fetched again. REF may name a digest, as 'larder bundle push'\n" +
+			"prints it. A bundle that was signed with a lower serial number than the one in the folder,\n" +
+			"or with the same, is refused.",
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			t, err := c.trust(f.trust)
+			if err != nil {
+				return err
+			}
 			client, err := c.registries(f.registryFlags)
 			if err != nil {
 				return err
@@ -106,7 +116,7 @@ func (c *command) bundlePull() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, count, err := bundle.Pull(c.ctx, output, args[0], client, tally.add)
+			b, count, err := bundle.Pull(c.ctx, output, args[0], client, t, tally.add)
 			tally.stop()
 			if err != nil {
 				return err
@@ -118,6 +128,7 @@ func (c *command) bundlePull() *cobra.Command {
 		DisableFlagsInUseLine: true,
 	}
 	f.register(cmd.Flags())
+	f.trust.registerOlder(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "", "Folder of the bundle, which is made or brought up to date")
 	_ = cmd.MarkFlagRequired("output")
 	return cmd

@@ -25,6 +25,7 @@ const grace = 30 * time.Second
 const lookEvery = time.Second
 
 func (c *command) bundleServe() *cobra.Command {
+	var f trustFlags
 	var listen string
 	o := serve.Options{Grace: grace, ErrorLog: c.stderr}
 	cmd := &cobra.Command{
@@ -45,12 +46,17 @@ func (c *command) bundleServe() *cobra.Command {
 				}
 				*word = value
 			}
-			return c.runServe(o, listen, args)
+			t, err := c.trust(f)
+			if err != nil {
+				return err
+			}
+			return c.runServe(o, listen, served{dirs: args, trust: t})
 		},
 		Example:               `  larder bundle serve --listen 127.0.0.1:8080 bundle`,
 		DisableFlagsInUseLine: true,
 	}
 	flags := cmd.Flags()
+	f.register(flags)
 	flags.StringVar(&listen, "listen", "127.0.0.1:8080", "Address to listen at")
 	flags.StringVar(&o.CertFile, "tls-cert", "", "PEM file of the certificate, for HTTPS")
 	flags.StringVar(&o.KeyFile, "tls-key", "", "PEM file of the certificate's key")
@@ -58,12 +64,21 @@ func (c *command) bundleServe() *cobra.Command {
 	return cmd
 }
 
-func (c *command) runServe(o serve.Options, listen string, dirs []string) error {
-	seen := stamps(dirs) // before they are read: a change from then on is one to be seen
-	sources, views, err := openSources(c.ctx, dirs)
+// served are the bundles that are served.
+type served struct {
+	dirs    []string
+	trust   bundle.Trust
+	seen    string                    // their stamps when they were read, or before
+	bundles map[string]*bundle.Bundle // as they were read last
+	views   bundle.Views
+}
+
+func (c *command) runServe(o serve.Options, listen string, b served) error {
+	sources, err := b.open(c.ctx)
 	if err != nil {
 		return err
 	}
+	views := b.views
 	s, err := serve.New(o, sources...)
 	if err != nil {
 		return errors.Join(err, views.Close())
@@ -84,7 +99,7 @@ func (c *command) runServe(o serve.Options, listen string, dirs []string) error 
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		c.reload(s, dirs, seen, views, stopped)
+		c.reload(s, b, stopped)
 	}()
 	err = s.Serve(c.ctx, l)
 	close(stopped)
@@ -107,7 +122,7 @@ func serveWarning(o serve.Options, addr net.Addr) string {
 
 // reload gives the server the bundles anew when their stamps are no longer those that were seen, or on SIGHUP, until stopped
 // is closed. What can't be read is tried again: a bundle that is being copied may lack a blob for a while.
-func (c *command) reload(s *serve.Server, dirs []string, seen string, views bundle.Views, stopped <-chan struct{}) {
+func (c *command) reload(s *serve.Server, b served, stopped <-chan struct{}) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -117,16 +132,15 @@ func (c *command) reload(s *serve.Server, dirs []string, seen string, views bund
 	for {
 		select {
 		case <-stopped:
-			_ = views.Close() // the process ends
+			_ = b.views.Close() // the process ends
 			return
 		case <-hup:
 		case <-tick.C:
-			if stamps(dirs) == seen {
+			if stamps(b.dirs) == b.seen {
 				continue
 			}
 		}
-		now := stamps(dirs)
-		released, next, err := reopen(c.ctx, s, dirs)
+		released, next, err := b.reopen(c.ctx, s)
 		if err != nil {
 			if text := err.Error(); text != said {
 				fmt.Fprintf(c.stderr, "WARNING: serving as before: %s\n", text)
@@ -134,23 +148,33 @@ func (c *command) reload(s *serve.Server, dirs []string, seen string, views bund
 			}
 			continue
 		}
-		last := views
+		last := b.views
 		go func() { <-released; _ = last.Close() }()
-		seen, said, views = now, "", next
+		b, said = next, ""
 		fmt.Fprintln(c.stderr, "read the bundles again")
 	}
 }
 
-// reopen gives the server the bundles as they are now. The views before may be closed when released is.
-func reopen(ctx context.Context, s *serve.Server, dirs []string) (released <-chan struct{}, views bundle.Views, err error) {
-	sources, views, err := openSources(ctx, dirs)
+// reopen gives the server the bundles as they are now. The views before may be closed when released is. A bundle that was
+// signed with a lower serial than what is served of it isn't taken.
+func (b served) reopen(ctx context.Context, s *serve.Server) (released <-chan struct{}, next served, err error) {
+	next = served{dirs: b.dirs, trust: b.trust}
+	sources, err := next.open(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, next, err
 	}
-	if released, err = s.Reload(sources...); err != nil {
-		return nil, nil, errors.Join(err, views.Close())
+	for dir, old := range b.bundles {
+		if len(b.trust.Keys) > 0 && err == nil {
+			err = b.trust.Replace(ctx, old, next.bundles[dir], "what is there now")
+		}
 	}
-	return released, views, nil
+	if err == nil {
+		released, err = s.Reload(sources...)
+	}
+	if err != nil {
+		return nil, next, errors.Join(err, next.views.Close())
+	}
+	return released, next, nil
 }
 
 // stamps tells whether an index.json has changed.
@@ -169,21 +193,21 @@ func written(dir string) (at time.Time) {
 	return at
 }
 
-// openSources opens bundles to be served, newest first. The caller closes the views.
-func openSources(ctx context.Context, dirs []string) (sources []goproxy.Source, views bundle.Views, err error) {
-	dirs = slices.SortedStableFunc(slices.Values(dirs), func(a, b string) int { return written(b).Compare(written(a)) })
+// open opens the bundles, newest first. Its views are open afterwards, unless there is an error.
+func (b *served) open(ctx context.Context) (sources []goproxy.Source, err error) {
+	b.seen, b.bundles = stamps(b.dirs), map[string]*bundle.Bundle{} // before they are read: a change from then on is one to be seen
+	dirs := slices.SortedStableFunc(slices.Values(b.dirs), func(x, y string) int { return written(y).Compare(written(x)) })
 	for _, dir := range dirs {
-		b, err := bundle.Open(dir)
-		if err == nil {
+		if b.bundles[dir], err = bundle.Open(ctx, dir, b.trust); err == nil {
 			var v *bundle.View
-			if v, err = b.View(ctx, bundle.ModulesName, bundle.ToolchainName, bundle.SumDBName); err == nil {
-				views = append(views, v)
+			if v, err = b.bundles[dir].View(ctx, bundle.ModulesName, bundle.ToolchainName, bundle.SumDBName); err == nil {
+				b.views = append(b.views, v)
 				sources = append(sources, goproxy.SourceOf(dir, v))
 			}
 		}
 		if err != nil {
-			return nil, nil, errors.Join(err, views.Close())
+			return nil, errors.Join(err, b.views.Close())
 		}
 	}
-	return sources, views, nil
+	return sources, nil
 }

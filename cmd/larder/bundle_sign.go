@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/larder-build/larder/internal/bundle"
@@ -52,33 +51,44 @@ func (c *command) bundleKeygen() *cobra.Command {
 
 func (c *command) bundleSign() *cobra.Command {
 	var key, since string
+	var serial int64
 	var sums []string
 	cmd := &cobra.Command{
 		Use:   "sign [OPTIONS] BUNDLE",
 		Short: "Sign a bundle",
 		Long: "Sign a bundle, after checking it as 'larder bundle verify' does. Several can sign one\n" +
-			"bundle. The signature of a delta is that of the bundle that it makes.",
+			"bundle: the first gives it a serial number, larger than that of any bundle signed before,\n" +
+			"and whoever has a bundle refuses one with a lower. The signature of a delta is that of the\n" +
+			"bundle that it makes.",
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			signer, err := readSigner(key)
 			if err != nil {
 				return err
 			}
-			b, err := openOn(args[0], since)
+			at, err := c.now()
+			if err != nil {
+				return err
+			}
+			if serial < 0 {
+				return usageError{fmt.Errorf("--serial %d: expected a number of 1 or more", serial)}
+			}
+			b, err := openOn(c.ctx, args[0], since, bundle.Trust{})
 			if err != nil {
 				return err
 			}
 			if err := c.verifyWhole(b, sums); err != nil {
 				return err
 			}
-			_, err = bundle.Sign(c.ctx, args[0], signer)
+			_, err = bundle.Sign(c.ctx, args[0], bundle.Signing{Signer: signer, Serial: serial, Time: at})
 			return err
 		},
-		Example: `  larder bundle sign --key release.key bundle
-  larder bundle sign --key release.key --since bundle delta`,
+		Example: `  larder bundle sign --key release.key --serial 1 bundle
+  larder bundle sign --key release.key --serial 2 --since bundle delta`,
 		DisableFlagsInUseLine: true,
 	}
 	cmd.Flags().StringVar(&key, "key", "", "File of the secret key")
+	cmd.Flags().Int64Var(&serial, "serial", 0, "Serial number of the signature (default: that of the signature that is there, to which another is added)")
 	cmd.Flags().StringArrayVar(&sums, "go-sum", nil, "Check that the bundle has all that a go.sum file lists, with its hashes")
 	sinceFlag(cmd, &since)
 	_ = cmd.MarkFlagRequired("key")
@@ -102,31 +112,4 @@ func readSigner(file string) (note.Signer, error) {
 		return nil, fmt.Errorf("--key %s: %w: expected a file that 'larder bundle keygen' wrote", file, err)
 	}
 	return signer, nil
-}
-
-// verifiers reads public keys: each is the key itself, or a file that holds it.
-func verifiers(keys []string) (note.Verifiers, error) {
-	var list []note.Verifier
-	var seen []string
-	for _, key := range keys {
-		text := strings.TrimSpace(key)
-		if data, err := os.ReadFile(key); err == nil {
-			if text = strings.TrimSpace(string(data)); strings.Contains(text, secretHead) {
-				return nil, fmt.Errorf("--key %s: this is the secret key: give %s.pub", key, key)
-			}
-		}
-		if strings.Contains(text, secretHead) {
-			return nil, errors.New("--key: this is a secret key: give the public one")
-		}
-		if slices.Contains(seen, text) {
-			continue
-		}
-		seen = append(seen, text)
-		v, err := note.NewVerifier(text)
-		if err != nil {
-			return nil, fmt.Errorf("--key %s: %w: expected a public key, NAME+HASH+KEY, or a file that holds one", key, err)
-		}
-		list = append(list, v)
-	}
-	return note.VerifierList(list...), nil
 }

@@ -76,7 +76,7 @@ func TestBundle(t *testing.T) {
 
 	vkey := w.larder("bundle", "keygen", "-o", at("key"), "release.example")
 	require.Contains(t, w.fails("bundle", "verify", "--key", at("key.pub"), at("all")), "not signed")
-	w.larder("bundle", "sign", "--key", at("key"), at("all"))
+	w.larder("bundle", "sign", "--key", at("key"), "--serial", "1", at("all"))
 	require.Contains(t, w.larder("bundle", "verify", "--key", strings.TrimSpace(vkey), at("all")), "signed by release.example+")
 	spdx, cyclonedx := w.larder("bundle", "inspect", "--format", "spdx", at("all")), w.larder("bundle", "inspect", "--format", "cyclonedx", at("all"))
 	require.Contains(t, spdx, "pkg:golang/a.example/greet@v1.2.0")
@@ -89,7 +89,7 @@ func TestBundle(t *testing.T) {
 	offline.ns, offline.env = testkit.Offline(t), []string{"GOPROXY=off"}
 	out, err := offline.build("--bundle", at("all"), "--build-arg", "LARDER_OFFLINE=1", "-o", at("root"))
 	require.NoError(t, err, "%s", out)
-	require.Contains(t, out, "--build-context 'larder-modules=oci-layout://"+at("all")+":modules'")
+	require.Contains(t, out, "--build-context 'larder-modules=oci-layout://"+at("all")+"@sha256:")
 	require.Equal(t, "hello, larder\n", runBinary(t, at("root")))
 }
 
@@ -304,10 +304,11 @@ func TestNewestFirst(t *testing.T) {
 		day := time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
 		require.NoError(t, os.Chtimes(filepath.Join(at(name), "index.json"), day, day))
 	}
-	sources, views, err := openSources(t.Context(), []string{at("a"), at("b"), at("c")})
+	b := served{dirs: []string{at("a"), at("b"), at("c")}}
+	sources, err := b.open(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []string{"c", "a", "b"}, []string{sources[0].Name, sources[1].Name, sources[2].Name})
-	require.NoError(t, views.Close())
+	require.NoError(t, b.views.Close())
 }
 
 // A desk sets GOPROXY to the server, and nothing else but that there is no checksum database for what nobody published.

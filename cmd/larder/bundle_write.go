@@ -9,18 +9,24 @@ import (
 )
 
 func (c *command) bundleApply() *cobra.Command {
-	return &cobra.Command{
+	var f trustFlags
+	cmd := &cobra.Command{
 		Use:   "apply DELTA BUNDLE",
 		Short: "Bring a bundle up to date with a delta",
 		Long: "Bring a bundle up to date with a delta, which 'larder bundle create --since' makes. The\n" +
-			"bundle stays as it is until all of the delta is there.",
+			"bundle stays as it is until all of the delta is there. A delta that was signed with a lower\n" +
+			"serial number than the bundle, or with the same, is refused.",
 		Args: exactly(2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			delta, err := bundle.Open(args[0])
+			t, err := c.trust(f)
 			if err != nil {
 				return err
 			}
-			b, err := bundle.Apply(c.ctx, args[1], delta)
+			delta, err := bundle.Open(c.ctx, args[0], t)
+			if err != nil {
+				return err
+			}
+			b, err := bundle.Apply(c.ctx, args[1], delta, t)
 			if err != nil {
 				return err
 			}
@@ -28,9 +34,12 @@ func (c *command) bundleApply() *cobra.Command {
 		},
 		DisableFlagsInUseLine: true,
 	}
+	f.registerOlder(cmd.Flags())
+	return cmd
 }
 
 func (c *command) bundleMerge() *cobra.Command {
+	var f trustFlags
 	var output, ca string
 	var noSumDB bool
 	cmd := &cobra.Command{
@@ -42,7 +51,7 @@ func (c *command) bundleMerge() *cobra.Command {
 			if len(args) < 2 {
 				return fmt.Errorf("'%s' requires at least 2 arguments\n\n%s", cmd.CommandPath(), hint(cmd))
 			}
-			bundles, err := openBundles(args)
+			bundles, err := c.openAll(f, args...)
 			if err != nil {
 				return err
 			}
@@ -68,22 +77,13 @@ func (c *command) bundleMerge() *cobra.Command {
 	cmd.Flags().StringVarP(&output, "output", "o", "", "Folder of the bundle to make")
 	cmd.Flags().BoolVar(&noSumDB, "no-sumdb", false, "Leave the copies of the checksum database out, so that it need not be asked for what they don't prove together")
 	cmd.Flags().StringVar(&ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
+	f.register(cmd.Flags())
 	_ = cmd.MarkFlagRequired("output")
 	return cmd
 }
 
-func openBundles(names []string) (list []*bundle.Bundle, err error) {
-	for _, name := range names {
-		b, err := bundle.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, b)
-	}
-	return list, nil
-}
-
 func (c *command) bundlePrune() *cobra.Command {
+	var f trustFlags
 	var o stock.Options
 	cmd := &cobra.Command{
 		Use:   "prune [OPTIONS] BUNDLE DIR...",
@@ -98,7 +98,7 @@ func (c *command) bundlePrune() *cobra.Command {
 			if err := normalizePlatforms(&o); err != nil {
 				return err
 			}
-			b, err := bundle.Open(args[0])
+			b, err := c.open(args[0], f)
 			if err != nil {
 				return err
 			}
@@ -119,6 +119,7 @@ func (c *command) bundlePrune() *cobra.Command {
 		Example:               `  larder bundle prune bundle api web`,
 		DisableFlagsInUseLine: true,
 	}
+	f.register(cmd.Flags())
 	cmd.Flags().StringSliceVar(&o.Platforms, "platform", nil, "Platforms of toolchains to keep (default: this machine's)")
 	return cmd
 }

@@ -21,6 +21,7 @@ type planFlags struct {
 	builder builder.Options
 	json    bool
 	llb     string
+	bundle  bundleFlags
 }
 
 func (c *command) plan() *cobra.Command {
@@ -45,6 +46,7 @@ func (c *command) plan() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	sourceFlags(flags, &f.Options)
+	f.bundle.register(flags)
 	flags.BoolVar(&f.json, "json", false, "Print the plan as JSON")
 	flags.StringVar(&f.llb, "llb", "", `Print the LLB in place of the plan ("json", "dot"); a builder is asked for it`)
 	builderFlags(flags, &f.builder)
@@ -56,7 +58,12 @@ func (c *command) plan() *cobra.Command {
 
 // runPlan plans without a builder.
 func (c *command) runPlan(f *planFlags) error {
-	in, err := request.PlanInputs(c.ctx, f.Options, c.host())
+	h := c.host()
+	from, err := c.useBundle(&f.Options, f.bundle, &h)
+	if err != nil {
+		return err
+	}
+	in, err := request.PlanInputs(c.ctx, f.Options, h)
 	if err != nil {
 		return err
 	}
@@ -71,7 +78,12 @@ func (c *command) runPlan(f *planFlags) error {
 		BuildArgs: in.BuildArgs, Contexts: in.Contexts, Again: f.Again,
 		VCS:    dialect.VCS{Source: in.VCS["source"], Revision: in.VCS["revision"], Version: in.VCS["version"]},
 		Commit: in.VCS,
-		Folder: func(path string) (fs.FS, error) { return request.OpenTree(c.ctx, path) }, // until the process ends
+		Folder: func(path string) (fs.FS, error) { // until the process ends
+			if view, err := from.folder(c.ctx, path); view != nil || err != nil {
+				return view, err
+			}
+			return request.OpenTree(c.ctx, path)
+		},
 	})
 	if err = cmp.Or(c.ctx.Err(), err); err != nil {
 		return err
@@ -91,7 +103,11 @@ func (c *command) planLLB(f *planFlags) error {
 		return fmt.Errorf("--llb %q: one of json, dot", f.llb)
 	}
 	f.Call = request.ConvertLLB
-	req, err := request.New(c.ctx, f.Options, c.host())
+	h := c.host()
+	if _, err := c.useBundle(&f.Options, f.bundle, &h); err != nil {
+		return err
+	}
+	req, err := request.New(c.ctx, f.Options, h)
 	if err != nil {
 		return err
 	}

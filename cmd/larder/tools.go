@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os/exec"
 
-	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/install"
 	"github.com/spf13/cobra"
 )
@@ -22,13 +21,14 @@ func (c *command) tools() *cobra.Command {
 }
 
 func (c *command) toolsInstall() *cobra.Command {
+	var f trustFlags
 	var from, output string
 	cmd := &cobra.Command{
 		Use:   "install [OPTIONS] NAME",
 		Short: "Build a tool from a bundle, without a network",
 		Args:  exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := bundle.Open(from)
+			b, err := c.open(from, f)
 			if err != nil {
 				return err
 			}
@@ -46,6 +46,7 @@ func (c *command) toolsInstall() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&from, "bundle", "", "Folder of the bundle")
 	cmd.Flags().StringVarP(&output, "output", "o", ".", "Folder to put the binary into")
+	f.register(cmd.Flags())
 	_ = cmd.MarkFlagRequired("bundle")
 	return cmd
 }

@@ -42,7 +42,7 @@ func (c *command) verify() *cobra.Command {
 				return err
 			}
 			if len(r.Problems()) == 0 && signature != "" {
-				if err := checkSignature(r, signature, list); err != nil {
+				if err := checkSignature(r, signature, note.VerifierList(list...)); err != nil {
 					return err
 				}
 			}

@@ -32,6 +32,14 @@ func (b *Bundle) Strangers() []string {
 	return list
 }
 
+// Findings says what is wrong with what the bundle has, as far as its index tells; Verify looks at all of it.
+func (b *Bundle) Findings() (list []string) {
+	for _, name := range b.Strangers() {
+		list = append(list, strangerError(b.dir, name).Error())
+	}
+	return list
+}
+
 // refuseStrangers is for what makes a bundle of another.
 func (b *Bundle) refuseStrangers() error {
 	if names := b.Strangers(); len(names) > 0 {

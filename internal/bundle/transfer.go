@@ -68,6 +68,9 @@ func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what 
 	if b.Since() != "" {
 		return t.count, b.deltaError()
 	}
+	if err := b.refuseStrangers(); err != nil {
+		return t.count, err
+	}
 	sets, err := b.Sets(ctx)
 	if err != nil {
 		return t.count, err

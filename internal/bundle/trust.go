@@ -22,9 +22,9 @@ type Trust struct {
 
 // Signed is what is known of a signature that was checked.
 type Signed struct {
-	By     []string // the keys, as NAME+HASH, of those that were asked for
-	Serial int64
-	Time   time.Time
+	By     []string  `json:"by"` // the keys, as NAME+HASH, of those that were asked for
+	Serial int64     `json:"serial"`
+	Time   time.Time `json:"time"`
 }
 
 // Signed returns what its signature says if the bundle was opened by a Trust with keys, else nil.
@@ -78,6 +78,9 @@ func (t Trust) admit(ctx context.Context, b *Bundle, index []byte) error {
 
 // said returns what the signature of a bundle says, whoever made it; false if it has none that can be read.
 func (b *Bundle) said(ctx context.Context) (statement, bool) {
+	if b.signed != nil {
+		return statement{b.signed.Serial, b.signed.Time, b.contents()}, true
+	}
 	desc, ok := b.Images()[SignatureName]
 	if !ok {
 		return statement{}, false

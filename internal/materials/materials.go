@@ -49,6 +49,8 @@ type Report struct {
 	Toolchains []Toolchain
 	Steps      int      // that run a command
 	Network    []string // names of steps that have a network, or may
+
+	Bundle *Bundle // set by who knows of one: Find doesn't
 }
 
 // Find looks at every operation of a definition, but for those by which an earlier build compiled what its modules need: of

@@ -59,6 +59,9 @@ func NewPredicate(larder, platform string, r Report) Predicate {
 	for _, m := range r.Modules {
 		p.Materials = append(p.Materials, goModule(m.Module(), m.Hash))
 	}
+	if r.Bundle != nil {
+		p.Materials = append(p.Materials, r.Bundle.resource())
+	}
 	for _, s := range r.Sources {
 		p.Materials = append(p.Materials, s.resource())
 	}

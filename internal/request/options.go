@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/docker/cli/cli/config/configfile"
+	"github.com/larder-build/larder/internal/materials"
 )
 
 // Options are the flags and the argument of larder build, as written.
@@ -37,6 +38,8 @@ type Options struct {
 	AddHosts      []string // HOST:IP or HOST=IP
 	Network       string
 	Call          string
+
+	Bundle *materials.Bundle // of which BuildContexts are, for the provenance; nil for none
 
 	Again func(folder string) string // the command, for another folder of Context; nil if it isn't known
 }

@@ -38,7 +38,7 @@ func New(ctx context.Context, o Options, h Host) (*Request, error) {
 		LocalMounts:   map[string]fsutil.FS{},
 	}}
 	steps := []func(context.Context, Options, Host) error{
-		r.setFlags, r.setBuildArgs, r.setOutputs, r.setSources, r.setHost,
+		r.setFlags, r.setBuildArgs, r.setOutputs, r.setSources, r.setBundle, r.setHost,
 	}
 	for _, step := range steps {
 		if err := step(ctx, o, h); err != nil {
