@@ -1,0 +1,429 @@
+package bundle
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/larder-build/larder/internal/gomod"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+)
+
+// blobName returns the file of a blob.
+func blobName(b *Bundle, d digest.Digest) string {
+	return filepath.Join(b.dir, "blobs/sha256", d.Encoded())
+}
+
+// layerOfModules returns the first layer of the modules.
+func layerOfModules(t *testing.T, b *Bundle) ocispec.Descriptor {
+	layers, err := b.layers(t.Context(), ModulesName)
+	require.NoError(t, err)
+	return layers[0]
+}
+
+// What was checked when a signed bundle was opened is what is read of it, whoever writes into its folder meanwhile.
+func TestSwappedWhileRead(t *testing.T) {
+	s := newStock(t, 3)
+	dir := filepath.Join(t.TempDir(), "bundle")
+	s.create(dir, s.request())
+	k := newKey(t, "one.example")
+	s.sign(dir, k, 1)
+	b, err := Open(t.Context(), dir, trust(k))
+	require.NoError(t, err)
+	layer := layerOfModules(t, b)
+	file := blobName(b, layer.Digest)
+	good, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(file, 0o644))
+	bad := slices.Clone(good)
+	for i := 512; i < 600; i++ {
+		bad[i] ^= 1 // the contents of its first file
+	}
+
+	view, err := b.View(t.Context(), ModulesName)
+	require.NoError(t, err)
+	defer view.Close()
+	names, was := view.Names(), map[string]string{}
+	for _, name := range names {
+		data, err := fs.ReadFile(view, name)
+		require.NoError(t, err)
+		was[name] = string(data)
+	}
+	for _, now := range [][]byte{bad, good[:600]} {
+		require.NoError(t, os.WriteFile(file, now, 0o644)) // in place
+		for _, name := range names {
+			if data, err := fs.ReadFile(view, name); err == nil {
+				require.Equal(t, was[name], string(data)) // from memory: see TestSteadyBlob
+			}
+		}
+	}
+
+	_, err = b.View(t.Context(), ModulesName)
+	require.ErrorContains(t, err, "is damaged", "it is checked before it is read")
+	require.NoError(t, os.WriteFile(file, bad, 0o644))
+	_, err = b.View(t.Context(), ModulesName)
+	require.ErrorContains(t, err, "it has another digest")
+
+	// Another file in its place is never seen by who has opened the first.
+	require.NoError(t, os.WriteFile(file, good, 0o644))
+	again, err := b.View(t.Context(), ModulesName)
+	require.NoError(t, err)
+	defer again.Close()
+	require.NoError(t, os.WriteFile(file+".new", bad, 0o644))
+	require.NoError(t, os.Rename(file+".new", file))
+	for _, name := range names {
+		_, err := fs.ReadFile(again, name)
+		require.NoError(t, err)
+	}
+	// Another index in the place of the first isn't read either.
+	require.NoError(t, os.WriteFile(file, good, 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "index.json"), []byte("{}"), 0o644))
+	_, err = b.Verify(t.Context(), s.set(), "")
+	require.NoError(t, err)
+}
+
+// Reads of any place and length are what is there.
+func TestSteadyBlob(t *testing.T) {
+	data := make([]byte, 3*blockSize+100)
+	for i := range data {
+		data[i] = byte(i / 7)
+	}
+	name := filepath.Join(t.TempDir(), "blob")
+	require.NoError(t, os.WriteFile(name, data, 0o644))
+	f, err := os.Open(name)
+	require.NoError(t, err)
+	defer f.Close()
+	s, err := steady(blobFile{f, int64(len(data))}, ocispec.Descriptor{Digest: digest.FromBytes(data)})
+	require.NoError(t, err)
+	for _, at := range []int{0, 1, blockSize - 1, blockSize, 2*blockSize + 5, len(data) - 1} {
+		for _, n := range []int{1, 10, blockSize, 2 * blockSize} {
+			p := make([]byte, n)
+			got, err := s.ReadAt(p, int64(at))
+			want := data[at:min(at+n, len(data))]
+			require.Equal(t, want, p[:got])
+			if len(want) < n {
+				require.Equal(t, io.EOF, err)
+			} else {
+				require.NoError(t, err)
+			}
+		}
+	}
+	w, err := os.OpenFile(name, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer w.Close()
+	_, err = w.WriteAt([]byte{data[blockSize+7] ^ 1}, blockSize+7)
+	require.NoError(t, err)
+	_, err = s.ReadAt(make([]byte, 1), blockSize+1)
+	require.ErrorContains(t, err, "was changed while it was read")
+	_, err = s.ReadAt(make([]byte, 1), 2*blockSize)
+	require.NoError(t, err)
+	require.NoError(t, w.Truncate(2*blockSize))
+	_, err = s.ReadAt(make([]byte, 1), 3*blockSize)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	_, err = s.ReadAt(make([]byte, 1), -1)
+	require.Error(t, err)
+	_, err = s.ReadAt(make([]byte, 1), int64(len(data)))
+	require.Equal(t, io.EOF, err)
+}
+
+// What is no file is refused at once: a pipe would be waited for, a device never ends.
+func TestBlobsAreFiles(t *testing.T) {
+	for _, what := range []string{"index.json", "oci-layout", "blob"} {
+		for kind, put := range map[string]func(string) error{
+			"pipe":   func(name string) error { return syscall.Mkfifo(name, 0o644) },
+			"device": func(name string) error { return os.Symlink("/dev/zero", name) },
+			"folder": func(name string) error { return os.Mkdir(name, 0o755) },
+		} {
+			t.Run(what+" "+kind, func(t *testing.T) {
+				s := newStock(t, 1)
+				base := s.create(t.TempDir(), s.request())
+				s.add("new.example/lib", "v1.0.0")
+				req := s.request()
+				req.Since = base
+				delta := s.create(t.TempDir(), req)
+				name := filepath.Join(delta.dir, what)
+				if what == "blob" {
+					name = blobName(delta, delta.Images()[ModulesName].Digest)
+				}
+				require.NoError(t, os.Remove(name))
+				require.NoError(t, put(name))
+				d, err := Open(t.Context(), delta.dir, Trust{})
+				if err == nil {
+					_, err = Apply(t.Context(), base.dir, d, Trust{})
+				}
+				require.Error(t, err)
+				_, err = mustOpen(t, base.dir).Verify(t.Context(), gomod.Set{}, "")
+				require.NoError(t, err)
+			})
+		}
+	}
+}
+
+// A bundle whose folder leads elsewhere isn't written to: what is there would be emptied with it.
+func TestLinksInABundle(t *testing.T) {
+	for _, name := range []string{"ingest", stagingDir, "blobs", "blobs/sha256", ".lock"} {
+		t.Run(strings.ReplaceAll(name, "/", "-"), func(t *testing.T) {
+			s := newStock(t, 1)
+			base := s.create(filepath.Join(t.TempDir(), "bundle"), s.request())
+			s.add("new.example/lib", "v1.0.0")
+			req := s.request()
+			req.Since = base
+			delta := s.create(t.TempDir(), req)
+			home := t.TempDir()
+			file := filepath.Join(base.dir, name)
+			if _, err := os.Stat(file); err == nil && name != ".lock" {
+				require.NoError(t, os.CopyFS(home, os.DirFS(file)))
+			}
+			precious := filepath.Join(home, "precious", "thesis")
+			require.NoError(t, os.Mkdir(filepath.Dir(precious), 0o755))
+			require.NoError(t, os.WriteFile(precious, []byte("x"), 0o644))
+			before := read(t, home)
+			require.NoError(t, os.RemoveAll(file))
+			target := home
+			if name == ".lock" {
+				target = filepath.Join(home, "new")
+			}
+			require.NoError(t, os.Symlink(target, file))
+			k := newKey(t, "one.example")
+			for what, do := range map[string]func() error{
+				"apply": func() error { _, err := Apply(t.Context(), base.dir, delta, Trust{}); return err },
+				"sign":  func() error { _, err := Sign(t.Context(), base.dir, k.signing(1)); return err },
+				"create": func() error {
+					_, err := s.maker().Create(t.Context(), base.dir, s.request())
+					return err
+				},
+				"prune": func() error {
+					_, err := Prune(t.Context(), mustOpen(t, base.dir), Request{Modules: s.set()})
+					return err
+				},
+			} {
+				require.ErrorContains(t, do(), "leads elsewhere", what)
+				require.FileExists(t, precious, what)
+				require.Equal(t, before, read(t, home), what)
+			}
+		})
+	}
+}
+
+// A hostile delta is refused before the bundle is changed, or makes one that verify refuses; it never takes more than its
+// size in memory or time.
+func TestHostileDelta(t *testing.T) {
+	named := func(desc ocispec.Descriptor, name string) ocispec.Descriptor {
+		desc.Annotations = map[string]string{ocispec.AnnotationRefName: name}
+		return desc
+	}
+	manifestOf := func(t *testing.T, b *Bundle, name string) (m ocispec.Manifest) {
+		require.NoError(t, b.readJSON(t.Context(), b.Images()[name], &m))
+		return m
+	}
+	for name, tt := range map[string]struct {
+		edit func(t *testing.T, d *Bundle)
+		want string
+	}{
+		"another base": {func(_ *testing.T, d *Bundle) {
+			d.index.Annotations[sinceAnnotation] = digest.FromString("x").String()
+		}, "is a delta to the bundle sha256:"},
+		"no digest as base": {func(_ *testing.T, d *Bundle) { d.index.Annotations[sinceAnnotation] = "../x" }, "is a delta to the bundle ../x"},
+		"a name that leaves": {func(_ *testing.T, d *Bundle) {
+			d.setImage("../../x", d.Images()[ModulesName])
+		}, `has an image of the name "../../x"`},
+		"a stage's name": {func(_ *testing.T, d *Bundle) { d.setImage("build", d.Images()[ModulesName]) }, `has an image of the name "build"`},
+		"two manifests": {func(_ *testing.T, d *Bundle) {
+			d.index.Manifests = append(d.index.Manifests, d.Images()[ManifestName])
+		}, "has 3 images, and only 2 names for them"},
+		"a URL": {func(_ *testing.T, d *Bundle) { d.index.Manifests[0].URLs = []string{"http://x.example"} }, "is said to lie at"},
+		"a blob that nobody has": {func(t *testing.T, d *Bundle) {
+			m := manifestOf(t, d, ModulesName)
+			m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.FromString("x"), Size: 5})
+			require.NoError(t, d.addManifest(t.Context(), ModulesName, "", m.Config, m.Layers))
+		}, "it lacks blob sha256:"},
+		"a blob's size": {func(t *testing.T, d *Bundle) {
+			m := manifestOf(t, d, ModulesName)
+			m.Layers[len(m.Layers)-1].Size++
+			require.NoError(t, d.addManifest(t.Context(), ModulesName, "", m.Config, m.Layers))
+		}, "bytes, expected"},
+		"a blob of the base by another size": {func(t *testing.T, d *Bundle) {
+			m := manifestOf(t, d, ModulesName)
+			m.Layers[0].Size++
+			require.NoError(t, d.addManifest(t.Context(), ModulesName, "", m.Config, m.Layers))
+		}, "it lacks blob sha256:"},
+		"an index in an index, and so on": {func(t *testing.T, d *Bundle) {
+			desc := d.Images()[ManifestName]
+			for range 12 {
+				desc.Annotations = nil
+				var err error
+				desc, err = d.addJSON(t.Context(), ocispec.MediaTypeImageIndex, ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{desc}})
+				require.NoError(t, err)
+			}
+			d.setImage("docker.io/library/deep:1", desc)
+		}, "nested more than 8 deep"},
+		"manifests and layers": {func(t *testing.T, d *Bundle) {
+			desc, err := d.addJSON(t.Context(), ocispec.MediaTypeImageManifest, map[string]any{"mediaType": ocispec.MediaTypeImageManifest, "config": d.Images()[ManifestName], "layers": []any{}, "manifests": []any{}})
+			require.NoError(t, err)
+			d.setImage("docker.io/library/both:1", desc)
+		}, "is not what its type"},
+		"a huge index": {func(t *testing.T, d *Bundle) {
+			d.index.Annotations["x"] = strings.Repeat("x", maxRoot)
+		}, "index.json has over 4194304 bytes"},
+		"many layers": {func(t *testing.T, d *Bundle) {
+			m := manifestOf(t, d, ModulesName)
+			for range maxLayers {
+				m.Layers = append(m.Layers, m.Layers[0])
+			}
+			require.NoError(t, d.addManifest(t.Context(), ModulesName, "", m.Config, m.Layers))
+		}, "layers, at most 100 are read"},
+		"items without end": {func(t *testing.T, d *Bundle) {
+			m := manifestOf(t, d, ManifestName)
+			list, err := d.addBlob(t.Context(), itemsType, []byte("["+strings.Repeat("{},", 1<<20)+"{}]"))
+			require.NoError(t, err)
+			list.Annotations = m.Layers[0].Annotations
+			m.Layers[0] = list
+			require.NoError(t, d.addManifest(t.Context(), ManifestName, manifestType, m.Config, m.Layers))
+		}, "an item has no kind, or no name"},
+		"one list, again and again": {func(t *testing.T, d *Bundle) {
+			m := manifestOf(t, d, ManifestName)
+			text := `{"kind":"image","name":"docker.io/library/x:` + strings.Repeat("x", 60_000) + `"}`
+			list, err := d.addBlob(t.Context(), itemsType, []byte("["+text+"]"))
+			require.NoError(t, err)
+			list.Annotations = map[string]string{ofAnnotation: "docker.io/library/x:1"}
+			for range 2000 {
+				m.Layers = append(m.Layers, list)
+			}
+			require.NoError(t, d.addManifest(t.Context(), ManifestName, manifestType, m.Config, m.Layers))
+		}, "too many bytes"},
+		"a large list of one image": {func(t *testing.T, d *Bundle) {
+			m := manifestOf(t, d, ManifestName)
+			list, err := d.addBlob(t.Context(), itemsType, []byte("["+strings.Repeat(`{"kind":"image","name":"x"},`, 3000)+`{"kind":"image","name":"x"}]`))
+			require.NoError(t, err)
+			list.Annotations = map[string]string{ofAnnotation: "docker.io/library/x:1"}
+			m.Layers = append(m.Layers, list)
+			require.NoError(t, d.addManifest(t.Context(), ManifestName, manifestType, m.Config, m.Layers))
+		}, "too many bytes"},
+		"an item's size": {func(t *testing.T, d *Bundle) {
+			m := manifestOf(t, d, ManifestName)
+			items, err := d.readItems(t.Context(), m.Layers[len(m.Layers)-1])
+			require.NoError(t, err)
+			items[0].Size, items[0].Digest = 1<<62, digest.FromString("x")
+			list, err := d.addJSON(t.Context(), itemsType, items)
+			require.NoError(t, err)
+			list.Annotations = m.Layers[len(m.Layers)-1].Annotations
+			m.Layers[len(m.Layers)-1] = list
+			require.NoError(t, d.addManifest(t.Context(), ManifestName, manifestType, m.Config, m.Layers))
+		}, "the manifest says 4611686018427387904"},
+		"a toolchain's image as modules": {func(_ *testing.T, d *Bundle) {
+			d.setImage(ModulesName, named(d.Images()[ManifestName], ModulesName))
+		}, "is of type"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStock(t, 4)
+			base := s.create(filepath.Join(t.TempDir(), "base"), s.request())
+			before := read(t, base.dir)
+			s.add("new.example/lib", "v1.0.0")
+			req := s.request()
+			req.Since = base
+			delta := s.create(filepath.Join(t.TempDir(), "delta"), req)
+			on, err := delta.On(base)
+			require.NoError(t, err)
+			tt.edit(t, on)
+			delta.index = on.index
+			require.NoError(t, delta.commit())
+
+			d, err := Open(t.Context(), delta.dir, Trust{})
+			var applied *Bundle
+			if err == nil {
+				applied, err = Apply(t.Context(), base.dir, d, Trust{})
+			}
+			if err != nil {
+				require.ErrorContains(t, err, tt.want)
+				for file, data := range before {
+					require.Equal(t, data, read(t, base.dir)[file], "the bundle is as it was")
+				}
+				return
+			}
+			_, err = applied.Verify(t.Context(), gomod.Set{}, "")
+			require.ErrorContains(t, err, tt.want)
+			_, err = Merge(t.Context(), t.TempDir(), []*Bundle{applied, applied}, SumDB{}, quiet)
+			if name != "an item's size" { // which is made anew
+				require.ErrorContains(t, err, tt.want, "merge")
+				_, err = Prune(t.Context(), applied, Request{Modules: s.set()})
+				require.ErrorContains(t, err, tt.want, "prune")
+			}
+		})
+	}
+}
+
+// A delta to itself, or a delta in the place of a bundle, goes nowhere.
+func TestDeltaToItself(t *testing.T) {
+	s := newStock(t, 2)
+	base := s.create(filepath.Join(t.TempDir(), "base"), s.request())
+	s.add("new.example/lib", "v1.0.0")
+	req := s.request()
+	req.Since = base
+	delta := s.create(filepath.Join(t.TempDir(), "delta"), req)
+	_, err := Apply(t.Context(), delta.dir, delta, Trust{})
+	require.ErrorContains(t, err, "is a delta itself")
+	_, err = delta.On(delta)
+	require.ErrorContains(t, err, "is a delta to the bundle")
+}
+
+// lyingRegistry says to have another index than the one that was asked for.
+type lyingRegistry struct {
+	ImageSource
+	digest digest.Digest
+}
+
+func (l lyingRegistry) Resolve(ctx context.Context, ref string) (string, ocispec.Descriptor, remotes.Fetcher, error) {
+	name, desc, fetcher, err := l.ImageSource.Resolve(ctx, ref)
+	if l.digest != "" {
+		desc.Digest = l.digest
+	}
+	return name, desc, fetcher, err
+}
+
+// Of a bundle in a registry nothing is fetched but its index and its signature, unless that is by the right key.
+func TestPullByKey(t *testing.T) {
+	d := newDepot(t)
+	k, other := newKey(t, "one.example"), newKey(t, "other.example")
+	d.pushed()
+	dir := filepath.Join(t.TempDir(), "pulled")
+	refused := func(want string, by Trust) {
+		d.t.Helper()
+		before := d.Fetched()
+		_, _, err := Pull(t.Context(), dir, d.ref, client(t), by, quiet)
+		require.ErrorContains(t, err, want)
+		require.Less(t, d.Fetched()-before, int64(2000))
+		require.NoFileExists(t, filepath.Join(dir, "index.json"))
+	}
+	refused("is not signed", trust(k))
+	var err error
+	d.b = d.sign(d.b.dir, other, 5)
+	d.pushed()
+	refused("is signed by "+other.name()+", and by none of the keys given", trust(k))
+	refused("was signed with the serial 5, at 2026-01-02T03:04:05Z, and 6 is the least", Trust{Keys: trust(other).Keys, MinSerial: 6})
+
+	d.b = d.sign(d.b.dir, k, 6)
+	got, err := d.push()
+	require.NoError(t, err)
+	b, pulled, err := Pull(t.Context(), dir, d.ref, client(t), trust(k), quiet)
+	require.NoError(t, err)
+	require.Equal(t, got.Index, pulled.Index)
+	require.Equal(t, int64(6), b.Signed().Serial)
+	d.check(dir)
+
+	repo, _, _ := strings.Cut(d.ref, ":v1")
+	pinned := fmt.Sprintf("%s@%s", repo, got.Index)
+	_, _, err = Pull(t.Context(), filepath.Join(t.TempDir(), "pinned"), pinned, client(t), trust(k), quiet)
+	require.NoError(t, err)
+	_, _, err = Pull(t.Context(), dir, pinned, lyingRegistry{client(t), d.b.Images()[ModulesName].Digest}, Trust{}, quiet)
+	require.ErrorContains(t, err, "the registry has "+d.b.Images()[ModulesName].Digest.String()+" there")
+}
