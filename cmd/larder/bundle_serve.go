@@ -91,8 +91,10 @@ func (c *command) runServe(o serve.Options, listen string, b served) error {
 	if o.CertFile != "" {
 		scheme = "https"
 	}
-	if warning := serveWarning(o, l.Addr()); warning != "" {
-		fmt.Fprintln(c.stderr, "WARNING: "+warning)
+	for _, warning := range []string{serveWarning(o, l.Addr()), keyWarning(o.KeyFile)} {
+		if warning != "" {
+			c.warn(warning)
+		}
 	}
 	fmt.Fprintf(c.stdout, "serving at %s://%s\n", scheme, l.Addr())
 	stopped := make(chan struct{})
@@ -116,6 +118,14 @@ func serveWarning(o serve.Options, addr net.Addr) string {
 		return "a password without TLS can be read by others, and the go command sends none over http: give --tls-cert and --tls-key"
 	case !guarded && !(ok && tcp.IP.IsLoopback()):
 		return fmt.Sprintf("who reaches %s reads the modules: set LARDER_SERVE_PASSWORD and give --tls-cert and --tls-key, or listen at 127.0.0.1", addr)
+	}
+	return ""
+}
+
+// keyWarning says that a key isn't its owner's alone, or "".
+func keyWarning(file string) string {
+	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o006 != 0 {
+		return fmt.Sprintf("every user of this machine can read the key %s: take that away with chmod o= %s", file, file)
 	}
 	return ""
 }

@@ -79,11 +79,11 @@ func (s *Server) Reload(sources ...goproxy.Source) (released <-chan struct{}, er
 		return nil, err
 	}
 	if s.opts.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(s.opts.CertFile, s.opts.KeyFile)
+		cert, err := loadCert(s.opts.CertFile, s.opts.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading the certificate %s and its key %s: %w", s.opts.CertFile, s.opts.KeyFile, err)
+			return nil, err
 		}
-		s.cert.Store(&cert)
+		s.cert.Store(cert)
 	}
 	s.mu.Lock()
 	last := s.current
