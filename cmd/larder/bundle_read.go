@@ -161,7 +161,7 @@ func (c *command) printJSON(v any) error {
 func (c *command) bundleLs() *cobra.Command {
 	var f trustFlags
 	cmd := &cobra.Command{
-		Use:     "ls BUNDLE",
+		Use:     "ls [OPTIONS] BUNDLE",
 		Aliases: []string{"list"},
 		Short:   "List what is in a bundle",
 		Args:    exactly(1),
@@ -194,7 +194,7 @@ func (c *command) bundleLs() *cobra.Command {
 func (c *command) bundleDiff() *cobra.Command {
 	var f trustFlags
 	cmd := &cobra.Command{
-		Use:   "diff OLD NEW",
+		Use:   "diff [OPTIONS] OLD NEW",
 		Short: "List what a bundle has other than an older one",
 		Args:  exactly(2),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -11,7 +11,7 @@ import (
 func (c *command) bundleApply() *cobra.Command {
 	var f trustFlags
 	cmd := &cobra.Command{
-		Use:   "apply DELTA BUNDLE",
+		Use:   "apply [OPTIONS] DELTA BUNDLE",
 		Short: "Bring a bundle up to date with a delta",
 		Long: "Bring a bundle up to date with a delta, which 'larder bundle create --since' makes. The\n" +
 			"bundle stays as it is until all of the delta is there. A delta that was signed with a lower\n" +
