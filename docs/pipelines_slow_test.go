@@ -115,7 +115,7 @@ func newPipelines(t *testing.T) *pipelines {
 	w.run(strings.NewReplacer("IMAGE ", w.image+" ", "TOOLS", strings.TrimSpace(tools)).Replace(prepare))
 	w.replaced = strings.NewReplacer("registry.internal", registry, "registry.example.com", registry, "${{ github.sha }}", "abc1234",
 		published, w.image, "sha256:…", strings.TrimSpace(w.run("crane digest "+w.image)),
-		"/stock/bundle", "stock", "/stock/release", filepath.Join(w.dir, "release"), "/etc/ssl/corp.pem", filepath.Join(w.dir, "corp.pem"),
+		"/stock/bundle", "stock", "/etc/release", filepath.Join(w.dir, "release"), "/etc/ssl/corp.pem", filepath.Join(w.dir, "corp.pem"),
 		"https://artifactory.internal/artifactory/api/go/go-virtual|https://proxy.golang.org,direct", w.proxy,
 		"skopeo copy", "skopeo --insecure-policy copy",
 		"larder bundle serve --listen 0.0.0.0:8080", "timeout --preserve-status -s INT 5 larder bundle serve --listen 127.0.0.1:0")

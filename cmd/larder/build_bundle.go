@@ -69,7 +69,10 @@ func (c *command) useBundle(o *request.Options, f bundleFlags, h *request.Host) 
 	if !known {
 		c.warn("the Dockerfile isn't on this machine, so that it isn't known which images it names: of the bundle only modules and toolchain are taken")
 	}
-	u = used{b, b.Contexts(images)}
+	u = used{Bundle: b}
+	if u.contexts, err = b.Contexts(c.ctx, images); err != nil {
+		return u, fmt.Errorf("--bundle: %w", err)
+	}
 	o.BuildContexts = append(slices.Clone(u.contexts), o.BuildContexts...)
 	o.Bundle = &materials.Bundle{Name: f.name, Digest: b.Digest()}
 	if b.Dir() == f.name {

@@ -164,6 +164,58 @@ func TestBuildFromSignedBundle(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(at("none"), "index.json"))
 }
 
+// flip changes a byte in the middle of a blob of a bundle.
+func flip(t *testing.T, dir, dgst string) {
+	blob := filepath.Join(dir, "blobs/sha256", dgst)
+	data, err := os.ReadFile(blob)
+	require.NoError(t, err)
+	data[len(data)/2] ^= 1
+	require.NoError(t, os.Chmod(blob, 0o644))
+	require.NoError(t, os.WriteFile(blob, data, 0o644))
+}
+
+// The index of a signed bundle may be whole while what it leads to was changed: nothing is built of that.
+func TestSignedBundleIsChanged(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	testkit.Module{Path: "tool.example/say", Version: "v1.0.0", Files: map[string]string{"main.go": "package main\n\nfunc main() { println(\"said\") }\n"}}.Write(t, w.proxy)
+	w.env = append(w.env, "GOFLAGS=-modcacherw")
+	w.larder("bundle", "create", "--no-images", "--tool", "tool.example/say@v1.0.0", "-o", at("stock"), w.context)
+	w.larder("bundle", "keygen", "-o", at("key"), "release.example")
+	w.larder("bundle", "sign", "--key", at("key"), "--serial", "1", at("stock"))
+	install := []string{"tools", "install", "--key", at("key.pub"), "--bundle", at("stock"), "-o", at("bin"), "say"}
+	w.larder(install...)
+	w.env = []string{"GOPROXY=off"}
+	build := []string{"--bundle", at("stock"), "--key", at("key.pub"), "--build-arg", "LARDER_OFFLINE=1", "-o", at("root")}
+
+	var index ocispec.Index
+	data, err := os.ReadFile(filepath.Join(at("stock"), "index.json"))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(data, &index))
+	for _, image := range index.Manifests {
+		name := image.Annotations[ocispec.AnnotationRefName]
+		var m ocispec.Manifest
+		data, err := os.ReadFile(filepath.Join(at("stock"), "blobs/sha256", image.Digest.Encoded()))
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(data, &m))
+		for _, blob := range append(m.Layers, image) {
+			flip(t, at("stock"), blob.Digest.Encoded())
+			switch name {
+			case "modules", "toolchain":
+				out, err := w.build(build...)
+				require.Error(t, err, "%s", out)
+				fallthrough
+			case "tools":
+				require.Contains(t, w.fails(install...), "is damaged", name)
+			}
+			flip(t, at("stock"), blob.Digest.Encoded())
+		}
+	}
+	w.larder("bundle", "verify", "--key", at("key.pub"), at("stock"))
+	require.NoFileExists(t, at("root"))
+}
+
 // requireBundleIn wants the materials of an image to tell of a bundle, of which 'larder bundle inspect' says what is given.
 func requireBundleIn(t *testing.T, file, inspected, name, serial string) {
 	var told struct {

@@ -37,8 +37,12 @@ func (c *creation) images(ctx context.Context) error {
 		if known, ok := c.req.known[item.Name]; ok {
 			item.Platform, item.From, item.Origin = known.Platform, known.From, known.Origin
 		}
+		whole, err := c.whole(ctx, item)
+		if err != nil {
+			return fmt.Errorf("image %s: %w", ref, err)
+		}
 		c.b.setImage(item.Name, desc)
-		c.parts = append(c.parts, part{image: item.Name, items: []Item{item}})
+		c.parts = append(c.parts, part{image: item.Name, items: []Item{item}, whole: whole})
 		c.Tell(item.ID(), item.Size)
 	}
 	return nil

@@ -85,6 +85,7 @@ type part struct {
 	image string // the name of the image that it belongs to
 	layer ocispec.Descriptor
 	items []Item
+	whole ocispec.Descriptor // the index that an image was taken from, of type wholeType, if that is kept
 }
 
 // writeManifest lists parts, in their order, and the sets that were asked for.
@@ -103,6 +104,10 @@ func (b *Bundle) writeManifest(ctx context.Context, parts []part, sets []string)
 		}
 		desc.Annotations = map[string]string{ofAnnotation: p.image}
 		lists = append(lists, desc)
+		if p.whole.Digest != "" {
+			p.whole.Annotations = desc.Annotations
+			lists = append(lists, p.whole)
+		}
 	}
 	return b.addManifest(ctx, ManifestName, manifestType, config, lists)
 }
@@ -127,6 +132,10 @@ func (b *Bundle) manifest(ctx context.Context) (h head, parts []part, err error)
 	left := int64(maxItems)
 	for _, l := range m.Layers {
 		p := part{image: l.Annotations[ofAnnotation]}
+		if n := len(parts); l.MediaType == wholeType && n > 0 && parts[n-1].image == p.image {
+			parts[n-1].whole = l
+			continue
+		}
 		limit := left
 		if !own(p.image) {
 			limit = min(left, maxImageItem)

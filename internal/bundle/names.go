@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -55,7 +56,8 @@ func strangerError(dir, name string) error {
 // Contexts returns the named contexts that have a build take from the bundle what it can, as --build-context of buildx, and
 // of larder build, takes them: its modules, its toolchain, and those that the bundle has of the images whose full
 // references are given. Each is NAME=oci-layout://FOLDER@DIGEST, sorted, so that what is read later is what is there now.
-func (b *Bundle) Contexts(images []string) []string {
+// An image that isn't of the digest in its reference is an error.
+func (b *Bundle) Contexts(ctx context.Context, images []string) ([]string, error) {
 	var list []string
 	has := b.Images()
 	add := func(context, name string) {
@@ -66,10 +68,14 @@ func (b *Bundle) Contexts(images []string) []string {
 	add("larder-"+ModulesName, ModulesName)
 	add("larder-"+ToolchainName, ToolchainName)
 	for _, name := range images {
-		if ref, err := reference.ParseNormalizedNamed(name); err == nil && isReference(name) {
+		ref, err := reference.ParseNormalizedNamed(name)
+		if desc, ok := has[name]; ok && err == nil && isReference(name) {
+			if err := b.checkPin(ctx, name, desc); err != nil {
+				return nil, err
+			}
 			add(reference.FamiliarString(ref), name)
 		}
 	}
 	slices.Sort(list)
-	return slices.Compact(list)
+	return slices.Compact(list), nil
 }

@@ -148,6 +148,9 @@ func (v *verification) image(ctx context.Context, name string, desc ocispec.Desc
 		if len(items) != 1 || items[0].Digest != desc.Digest {
 			v.fail(fmt.Errorf("%s: the manifest doesn't list the image %s as %s", v.b.dir, name, desc.Digest))
 		}
+		if err := v.b.checkPin(ctx, name, desc); err != nil {
+			v.fail(err)
+		}
 		v.count.Images++
 		return nil
 	}
