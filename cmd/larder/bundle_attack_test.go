@@ -187,6 +187,8 @@ func TestSignedBundleIsChanged(t *testing.T) {
 	install := []string{"tools", "install", "--key", at("key.pub"), "--bundle", at("stock"), "-o", at("bin"), "say"}
 	w.larder(install...)
 	w.env = []string{"GOPROXY=off"}
+	plan := []string{"plan", "--bundle", at("stock"), "--key", at("key.pub"), w.context}
+	require.Contains(t, w.larder(plan...), "larder-toolchain")
 	var built []string // by builds that ended well: of the right bytes, that the builder had by then
 	failed := 0
 	build := func(name string) {

@@ -309,6 +309,14 @@ func TestHostileDelta(t *testing.T) {
 			m.Layers = append(m.Layers, list)
 			require.NoError(t, d.addManifest(t.Context(), ManifestName, manifestType, m.Config, m.Layers))
 		}, "too many bytes"},
+		"a name for a terminal": {func(t *testing.T, d *Bundle) {
+			m := manifestOf(t, d, ManifestName)
+			list, err := d.addJSON(t.Context(), itemsType, []Item{{Kind: KindModule, Name: "\x1b]0;evil\a", Version: "v1.0.0"}})
+			require.NoError(t, err)
+			list.Annotations = m.Layers[0].Annotations
+			m.Layers[0] = list
+			require.NoError(t, d.addManifest(t.Context(), ManifestName, manifestType, m.Config, m.Layers))
+		}, `an item has a control character in "\x1b]0;evil\a"`},
 		"an item's size": {func(t *testing.T, d *Bundle) {
 			m := manifestOf(t, d, ManifestName)
 			items, err := d.readItems(t.Context(), m.Layers[len(m.Layers)-1])
@@ -426,4 +434,67 @@ func TestPullByKey(t *testing.T) {
 	require.NoError(t, err)
 	_, _, err = Pull(t.Context(), dir, pinned, lyingRegistry{client(t), d.b.Images()[ModulesName].Digest}, Trust{}, quiet)
 	require.ErrorContains(t, err, "the registry has "+d.b.Images()[ModulesName].Digest.String()+" there")
+}
+
+// What a manifest says is no part of the address that a registry is asked at.
+func TestPushHostileTags(t *testing.T) {
+	d := newDepot(t)
+	for name, edit := range map[string]func(*Bundle){
+		"set": func(b *Bundle) {
+			_, parts, err := b.manifest(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, b.writeManifest(t.Context(), parts, []string{"x/../../../victim/manifests/latest"}))
+		},
+		"toolchain": func(b *Bundle) {
+			h, parts, err := b.manifest(t.Context())
+			require.NoError(t, err)
+			item := Item{Kind: KindToolchain, Name: gomod.ToolchainPath, Version: "go1.26/../../../victim/manifests/x", Platform: "linux/amd64"}
+			b.setImage(ToolchainName, b.Images()[ModulesName])
+			layers, err := b.layers(t.Context(), ToolchainName)
+			require.NoError(t, err)
+			for range layers {
+				parts = append(parts, part{image: ToolchainName, items: []Item{item}})
+			}
+			require.NoError(t, b.writeManifest(t.Context(), parts, h.Sets))
+		},
+	} {
+		d.make()
+		edit(d.b)
+		require.NoError(t, d.b.commit())
+		_, err := d.push()
+		require.ErrorContains(t, err, "which is none: don't use this bundle", name)
+		require.Empty(t, d.Requests("PUT", "victim"), name)
+	}
+}
+
+// Who makes a bundle of another takes no image by a name that is no full reference, whatever a manifest lists.
+func TestMergeRefusesStrangers(t *testing.T) {
+	d := newDepot(t)
+	ref := d.Host + "/library/base:v1"
+	for _, name := range []string{"build", "go", "larder-gocache", "alpine", "../x"} {
+		d.make()
+		h, parts, err := d.b.manifest(t.Context())
+		require.NoError(t, err)
+		for i := range parts {
+			if parts[i].image == ref {
+				parts[i].image, parts[i].items[0].Name = name, name
+			}
+		}
+		d.b.setImage(name, d.b.Images()[ref])
+		d.b.removeImage(ref)
+		require.NoError(t, d.b.writeManifest(t.Context(), parts, h.Sets))
+		require.NoError(t, d.b.commit())
+		want := fmt.Sprintf("has an image of the name %q", name)
+		_, err = d.b.Verify(t.Context(), d.set(), "")
+		require.ErrorContains(t, err, want)
+		_, err = Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{d.b, d.b}, SumDB{}, quiet)
+		require.ErrorContains(t, err, want)
+		_, err = Prune(t.Context(), d.b, Request{Modules: d.set()})
+		require.ErrorContains(t, err, want)
+		_, err = d.push()
+		require.ErrorContains(t, err, want)
+		contexts, err := d.b.Contexts(t.Context(), []string{name})
+		require.NoError(t, err)
+		require.Len(t, contexts, 1, "the modules")
+	}
 }

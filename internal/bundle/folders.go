@@ -43,6 +43,9 @@ func folderFiles(ctx context.Context, fsys fs.FS) (group []gathered, err error) 
 		}
 		f := file{name, info.Size(), func() (io.ReadCloser, error) { return fsys.Open(name) }}
 		item := Item{Kind: KindFile, Name: name, Size: f.size}
+		if err := item.check(); err != nil {
+			return err
+		}
 		if item.Digest, err = f.digest(); err != nil {
 			return err
 		}

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/opencontainers/go-digest"
@@ -176,8 +178,8 @@ func (b *Bundle) readItems(ctx context.Context, desc ocispec.Descriptor) ([]Item
 	for d.More() {
 		var i Item
 		err := d.Decode(&i)
-		if err == nil && (i.Kind == "" || i.Name == "") {
-			err = errors.New("an item has no kind, or no name")
+		if err == nil {
+			err = i.check()
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: blob %s is not what its type %s says: %w", b.dir, desc.Digest, desc.MediaType, err)
@@ -188,6 +190,19 @@ func (b *Bundle) readItems(ctx context.Context, desc ocispec.Descriptor) ([]Item
 		return nil, fmt.Errorf("%s: blob %s is not what its type %s says: %w", b.dir, desc.Digest, desc.MediaType, err)
 	}
 	return items, nil
+}
+
+// check refuses what is no item, and what would do something to the terminal that it is shown on.
+func (i Item) check() error {
+	if i.Kind == "" || i.Name == "" {
+		return errors.New("an item has no kind, or no name")
+	}
+	for _, field := range []string{i.Kind, i.Name, i.Version, i.Platform, i.H1, i.GoModH1, i.Origin} {
+		if strings.ContainsFunc(field, unicode.IsControl) {
+			return fmt.Errorf("an item has a control character in %.100q", field)
+		}
+	}
+	return nil
 }
 
 // Items returns all that the manifest lists, sorted.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"sync"
 
@@ -95,6 +96,8 @@ func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what 
 	return t.count, b.pushTags(ctx, to, sets)
 }
 
+var tagRegexp = regexp.MustCompile("^" + reference.TagRegexp.String() + "$")
+
 // pushTags has the images of modules and toolchains found by what a build needs.
 func (b *Bundle) pushTags(ctx context.Context, to Target, sets []string) error {
 	tags := map[string][]string{}
@@ -113,6 +116,9 @@ func (b *Bundle) pushTags(ctx context.Context, to Target, sets []string) error {
 	images := b.Images()
 	for _, name := range []string{ModulesName, ToolchainName} {
 		for _, tag := range tags[name] {
+			if !tagRegexp.MatchString(tag) { // it is a part of a URL
+				return fmt.Errorf("%s: the manifest has what makes the tag %q, which is none: don't use this bundle", b.dir, tag)
+			}
 			if desc, ok := images[name]; ok {
 				if _, err := b.push(ctx, to, desc, tag); err != nil {
 					return err
