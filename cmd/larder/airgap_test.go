@@ -153,7 +153,7 @@ func crossed(there *side, bundle string, want map[string]string) {
 	t := there.t
 	buildx, policy := testkit.Tool(t, "buildx"), filepath.Join(testkit.Root(t), "docs", "offline-policy.json")
 	larder := []string{testkit.Larder(t, "larder"), "build", "--builder", there.addr, "--bundle", bundle, "--build-arg", "LARDER_OFFLINE=1"}
-	contexts := contextsOf(t, there.larder("build", "--builder", there.addr, "--bundle", bundle, "--check", "-f", filepath.Join("app", "Dockerfile.alpine"), "app"))
+	contexts := contextsOf(t, there.larder("build", "--builder", there.addr, "--bundle", bundle, "--call", "outline", "-f", filepath.Join("app", "Dockerfile.alpine"), "app"))
 	require.Len(t, contexts, 4)
 	for _, env := range []string{"X=", "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=" + policy} {
 		sub := *there
