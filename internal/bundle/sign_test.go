@@ -336,3 +336,18 @@ func TestSignedDelta(t *testing.T) {
 	_, err = b.Verify(t.Context(), gomod.Set{}, "")
 	require.NoError(t, err)
 }
+
+// What is read of a text that was signed is all of it.
+func FuzzParseStatement(f *testing.F) {
+	good := statement{7, day, digest.FromString("")}.text()
+	for _, text := range []string{good, "", good + good, strings.Replace(good, "7", "07", 1), strings.Replace(good, "sha256", "sha512", 1)} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if s, err := parseStatement(text); err == nil {
+			require.Equal(t, text, s.text())
+			require.Positive(t, s.serial)
+			require.NoError(t, s.contents.Validate())
+		}
+	})
+}
