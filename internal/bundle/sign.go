@@ -108,7 +108,11 @@ func (b *Bundle) statementToSign(ctx context.Context, how Signing) (*note.Note, 
 	case ok && how.Serial > 0 && how.Serial < said.serial:
 		return nil, fmt.Errorf("signing %s: --serial %d: it is signed with the serial %d already, at %s, and what has a lower one is refused as older", b.dir, how.Serial, said.serial, said.at.Format(time.RFC3339))
 	case !ok || how.Serial > said.serial:
-		return &note.Note{Text: statement{how.Serial, how.Time, b.contents()}.text()}, nil
+		text := statement{how.Serial, how.Time, b.contents()}.text()
+		if _, err := parseStatement(text); err != nil {
+			return nil, fmt.Errorf("signing %s at %s: no signature can have this time: see SOURCE_DATE_EPOCH", b.dir, how.Time)
+		}
+		return &note.Note{Text: text}, nil
 	}
 	data, err := b.signature(ctx, b.Images()[SignatureName])
 	if err != nil {

@@ -82,6 +82,11 @@ func TestSign(t *testing.T) {
 	_, err = Sign(t.Context(), dir, one.signing(0))
 	require.ErrorContains(t, err, "give --serial")
 
+	late := one.signing(1)
+	late.Time = time.Unix(1<<50, 0)
+	_, err = Sign(t.Context(), dir, late)
+	require.ErrorContains(t, err, "no signature can have this time")
+
 	b = s.sign(dir, one, 7)
 	require.Equal(t, before, b.Digest(), "a signature leaves the digest as it is")
 	signed := read(t, dir)
