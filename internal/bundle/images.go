@@ -234,7 +234,12 @@ func (b *Bundle) fetchBlob(ctx context.Context, fetcher remotes.Fetcher, desc oc
 		switch {
 		case err == nil:
 			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx) // which may be what another blob failed by
 		case !errdefs.IsFailedPrecondition(err):
+			if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "failed to copy: ") {
+				err = inner // containerd's words, which say no more
+			}
 			return fmt.Errorf("fetching blob %s: %w", desc.Digest, err)
 		case !again:
 			return fmt.Errorf("refusing blob %s: twice its registry sent other bytes than that digest is of: something on the way changes them, or the registry is damaged", desc.Digest)

@@ -37,7 +37,7 @@ func shown(err error, srv *httptest.Server, key string) error {
 		return nil
 	}
 	host := strings.TrimPrefix(srv.URL, "https://")
-	return errors.New(strings.NewReplacer("example.com/m@v1.0.0", "MODULE", "https://"+host, "HOST", host, "HOST", "for 1s", "for 90s or 30s", key, "KEY").Replace(err.Error()))
+	return errors.New(strings.NewReplacer("example.com/m@v1.0.0", "MODULE", "https://"+host, "HOST", host, "HOST", "for 1s", "for TIME", key, "KEY").Replace(err.Error()))
 }
 
 func every(*http.Request) bool { return true }
