@@ -21,13 +21,9 @@ func linkModules(dir string, parts []string) error {
 	if len(parts) == 0 {
 		return nil
 	}
-	out, err := os.OpenRoot(dir)
-	if err != nil {
-		return fmt.Errorf("linking modules: %w", err)
-	}
-	defer out.Close()
+	made := map[string]bool{}
 	for _, part := range parts {
-		if err := linkPart(out, part); err != nil {
+		if err := linkPart(dir, part, made); err != nil {
 			return fmt.Errorf("linking modules: %w", err)
 		}
 	}
@@ -55,17 +51,23 @@ func (f *modulesFlag) Set(value string) error {
 // maxParts is more than gomod.Set.Shards makes.
 const maxParts = 100
 
-// linkPart links what one folder has.
-func linkPart(out *os.Root, part string) error {
+// linkPart links what one folder has into dir. made has the folders that were made there, by their names: what lies in a
+// folder goes into one of them, and never through a link.
+func linkPart(dir, part string, made map[string]bool) error {
 	return fs.WalkDir(os.DirFS(part), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
+		if err != nil || name == "." {
 			return err
 		}
+		to := filepath.Join(dir, name)
 		tree := d.IsDir() && strings.Contains(path.Base(name), "@v") && !strings.HasPrefix(name, cacheDownload+"/")
 		if d.IsDir() && !tree {
-			return out.MkdirAll(name, 0o777)
+			if made[name] {
+				return nil
+			}
+			made[name] = true
+			return os.Mkdir(to, 0o777)
 		}
-		err = out.Symlink(filepath.Join(part, name), name)
+		err = os.Symlink(filepath.Join(part, name), to)
 		if errors.Is(err, fs.ErrExist) && !tree {
 			return nil
 		}
