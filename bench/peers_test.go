@@ -19,7 +19,7 @@ import (
 // Names of the peers, as they are in the report.
 const (
 	gateway  = "larder"                         // by its image, from a "# syntax=" line
-	inClient = "larder build"                   // the command, which is the frontend itself, on the same BuildKit
+	inClient = "larder build"                   // the command, which is the frontend itself, with its own builder
 	mounts   = "docker/dockerfile, mounts"      // BuildKit's built-in frontend; cache and bind mounts
 	image    = "docker/dockerfile:1, mounts"    // the same by its image, from a "# syntax=" line
 	layers   = "docker/dockerfile, layers"      // go mod download in a layer, COPY, go build
@@ -89,10 +89,10 @@ func (w *world) golangStage(stage string) string {
 	return "FROM --platform=$BUILDPLATFORM " + w.golang + " AS " + stage + "\nARG TARGETOS TARGETARCH\nENV CGO_ENABLED=0 GOSUMDB=off GOPROXY=" + w.proxy + " GOOS=$TARGETOS GOARCH=$TARGETARCH\nWORKDIR /src\n"
 }
 
-// larderBuild is the command, on a BuildKit that is there.
-func (w *world) larderBuild(in input, dir, addr string, args []string) {
+// larderBuild is the command with its own builder, as where there is no Docker.
+func (w *world) larderBuild(in input, dir, _ string, args []string) {
 	w.write(dir, "Dockerfile", w.dockerfile(inClient, in))
-	w.run(exec.Command(testkit.Larder(w.t, "larder"), append([]string{"build", "--builder", addr, "--build-arg", "GOPROXY=" + w.proxy,
+	w.run(exec.Command(testkit.Larder(w.t, "larder"), append([]string{"build", "--builder", "embedded", "--state", w.state, "--build-arg", "GOPROXY=" + w.proxy,
 		"-o", "type=oci,dest=" + filepath.Join(w.t.TempDir(), "image.tar"), dir}, args...)...))
 }
 

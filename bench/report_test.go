@@ -32,7 +32,7 @@ and module proxy, by buildctl to an OCI tar; caches in the registry are compress
 peer, on a builder of its own or with caches of its own, had built the other before. What each was:
 
 - larder: its image, named by a "# syntax=" line;
-- larder build: the command, which is the frontend itself, on the same BuildKit;
+- larder build: the command, which is the frontend itself, with its own builder;
 - docker/dockerfile, mounts: the frontend built into BuildKit, and cache and bind mounts as Docker's documentation has
   them; docker/dockerfile:1 is the same by its image, which its documentation recommends; layers: go mod download in a
   layer, then COPY and go build;

@@ -25,6 +25,7 @@ type world struct {
 	modules              string // a folder of modules made here, which the proxy serves, too
 	golang, base, docker string // images: a Go toolchain, what programs run on, docker/dockerfile
 	desk                 string // the BuildKit daemon that is warm
+	state                string // of the command's own builder, which is warm, too
 	serial               int
 	host                 hostCaches
 }
@@ -54,7 +55,7 @@ func TestBench(t *testing.T) {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, modules: t.TempDir(), registry: testkit.Registry(t), desk: testkit.Buildkitd(t, nil)}
+	w := &world{t: t, modules: t.TempDir(), state: t.TempDir(), registry: testkit.Registry(t), desk: testkit.Buildkitd(t, nil)}
 	w.proxy = testkit.ServeProxy(t, testkit.ModuleCache(t), w.modules).URL
 	w.host = hostCaches{t.TempDir(), t.TempDir(), t.TempDir()}
 	t.Cleanup(func() { w.forget() })

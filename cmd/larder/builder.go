@@ -31,7 +31,7 @@ func (c *command) connect(ctx context.Context, o builder.Options) (*builder.Buil
 	if err != nil {
 		return nil, request.Builder{}, err
 	}
-	facts := request.Builder{DockerEngine: b.Kind == builder.Docker, ContainerdStore: b.ContainerdStore}
+	facts := request.Builder{DockerEngine: b.Kind == builder.Docker, ContainerdStore: b.ContainerdStore, Embedded: b.Kind == builder.Embedded}
 	workers, err := b.ListWorkers(ctx)
 	if err != nil {
 		b.Close()

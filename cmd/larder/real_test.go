@@ -134,3 +134,26 @@ func digestOf(t *testing.T, file string) string {
 	require.Len(t, index.Manifests, 1)
 	return index.Manifests[0].Digest.String()
 }
+
+// The command's own builder compresses layers at gzip's fastest level, which the header tells (RFC 1952, XFL).
+func TestCompression(t *testing.T) {
+	w := newWorld(t)
+	f, err := os.Open(w.image())
+	require.NoError(t, err)
+	defer f.Close()
+	layers := 0
+	for archive := tar.NewReader(f); ; {
+		head, err := archive.Next()
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		start, err := io.ReadAll(io.LimitReader(archive, 10))
+		require.NoError(t, err)
+		if len(start) == 10 && start[0] == 0x1f && start[1] == 0x8b {
+			layers++
+			require.Equal(t, byte(4), start[8], "%s", head.Name)
+		}
+	}
+	require.Positive(t, layers)
+}

@@ -59,5 +59,6 @@ type Host struct {
 type Builder struct {
 	DockerEngine    bool   // a Docker engine: images go to its own store
 	ContainerdStore bool   // that store is containerd's, which has all of BuildKit's outputs
+	Embedded        bool   // the command's own, which nobody else exports from
 	Platform        string // its own platform, such as linux/amd64; empty if unknown
 }

@@ -216,6 +216,14 @@ func (r *Request) SolveOpt(b Builder) (opt client.SolveOpt, warning string, err 
 	if _, set := opt.FrontendAttrs["image-resolve-mode"]; b.DockerEngine && !set {
 		opt.FrontendAttrs["image-resolve-mode"] = pb.AttrImageResolveModePreferLocal
 	}
+	if b.Embedded {
+		opt.CacheExports = slices.Clone(opt.CacheExports)
+		for i, e := range opt.CacheExports {
+			attrs := maps.Clone(e.Attrs)
+			compressFast(attrs)
+			opt.CacheExports[i].Attrs = attrs
+		}
+	}
 	opt.Exports, warning, err = r.exportEntries(b)
 	return opt, warning, err
 }

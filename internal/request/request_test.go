@@ -168,7 +168,7 @@ func TestRefusals(t *testing.T) {
 
 // TestExports checks what each output becomes, by builder.
 func TestExports(t *testing.T) {
-	remote, engine := Builder{}, Builder{DockerEngine: true, ContainerdStore: true}
+	remote, engine, own := Builder{}, Builder{DockerEngine: true, ContainerdStore: true}, Builder{Embedded: true}
 	attrs := func(kv ...string) map[string]string {
 		m := map[string]string{}
 		for i := 0; i < len(kv); i += 2 {
@@ -192,6 +192,9 @@ func TestExports(t *testing.T) {
 		"push":                  {options: Options{Tags: []string{"a"}, Push: true}, builder: remote, want: []client.ExportEntry{{Type: "image", Attrs: attrs("name", "a", "push", "true", "unpack", "false")}}},
 		"push of an image":      {options: Options{Outputs: []string{"type=image,name=b,unpack=true"}, Push: true}, builder: remote, want: []client.ExportEntry{{Type: "image", Attrs: attrs("name", "b", "push", "true", "unpack", "true")}}},
 		"load":                  {options: Options{Load: true, Outputs: []string{"type=docker"}}, builder: engine, want: []client.ExportEntry{{Type: "moby", Attrs: attrs("prefer-image-digest", "true")}}},
+		"own builder":           {options: Options{Outputs: []string{"type=oci,dest=-"}, Push: true, Tags: []string{"a"}}, builder: own, want: []client.ExportEntry{{Type: "oci", Attrs: attrs("name", "a", "compression-level", "1")}, {Type: "image", Attrs: attrs("name", "a", "push", "true", "unpack", "false", "compression-level", "1")}}},
+		"own, as said":          {options: Options{Outputs: []string{"type=oci,dest=-,compression=zstd", "type=image,compression-level=6"}}, builder: own, want: []client.ExportEntry{{Type: "oci", Attrs: attrs("compression", "zstd")}, {Type: "image", Attrs: attrs("compression-level", "6")}}},
+		"own, files":            {options: Options{Outputs: []string{"-"}}, builder: own, want: []client.ExportEntry{{Type: "tar", Attrs: attrs()}}},
 		"cache only":            {options: Options{Outputs: []string{"type=cacheonly"}}, builder: remote},
 		"annotations":           {options: Options{Annotations: []string{"a=b", "index,manifest[linux/arm64]:c=d"}, Outputs: []string{"type=oci"}}, builder: remote, want: []client.ExportEntry{{Type: "oci", Attrs: attrs("annotation.a", "b", "annotation-index.c", "d", "annotation-manifest[linux/arm64].c", "d")}}},
 		"a question, no output": {options: Options{Call: "outline", Outputs: []string{"-"}}, builder: remote},
@@ -247,6 +250,11 @@ func TestCaches(t *testing.T) {
 		{Type: "registry", Attrs: map[string]string{"ref": "r", "mode": "max"}},
 		{Type: "inline", Attrs: map[string]string{"mode": "min"}},
 	}, r.solve.CacheExports)
+
+	opt, _, err := r.SolveOpt(Builder{Embedded: true})
+	require.NoError(t, err)
+	require.Equal(t, "1", opt.CacheExports[0].Attrs["compression-level"], "as the image's layers: the first that is exported decides for all")
+	require.Empty(t, r.solve.CacheExports[0].Attrs["compression-level"])
 }
 
 // TestContexts checks that folders and layouts go along as what they are.
