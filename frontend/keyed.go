@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dialect"
-	"github.com/larder-build/larder/internal/inbuild"
+	"github.com/larder-build/larder/internal/step"
 	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
@@ -92,7 +91,7 @@ func (e stepEditor) edit(op *pb.Op) (changed bool) {
 
 func isGoLine(exec *pb.ExecOp) bool {
 	args := exec.GetMeta().GetArgs()
-	return len(args) > 0 && args[0] == inbuild.GoCommand
+	return len(args) > 0 && args[0] == step.Go
 }
 
 // splitModules mounts, in the step of a GO line, the parts of its modules: the step makes links to them in an empty folder.
@@ -102,7 +101,7 @@ func (e stepEditor) splitModules(op *pb.Op) bool {
 		return false
 	}
 	i := slices.IndexFunc(exec.Mounts, func(m *pb.Mount) bool {
-		return m.Dest == larder.ModCache && m.Input >= 0 && m.Output == int64(pb.SkipOutput) && e.vertices[digest.Digest(op.Inputs[m.Input].Digest)]
+		return m.Dest == step.ModCache && m.Input >= 0 && m.Output == int64(pb.SkipOutput) && e.vertices[digest.Digest(op.Inputs[m.Input].Digest)]
 	})
 	if i < 0 {
 		return false
@@ -113,9 +112,10 @@ func (e stepEditor) splitModules(op *pb.Op) bool {
 	if merge == nil || others {
 		return false
 	}
-	exec.Mounts[i] = &pb.Mount{Input: int64(pb.Empty), Dest: larder.ModCache, Output: int64(pb.SkipOutput), MountType: pb.MountType_TMPFS, TmpfsOpt: &pb.TmpfsOpt{}}
+	exec.Mounts[i] = &pb.Mount{Input: int64(pb.Empty), Dest: step.ModCache, Output: int64(pb.SkipOutput), MountType: pb.MountType_TMPFS, TmpfsOpt: &pb.TmpfsOpt{}}
 	parts := merge.GetMerge().Inputs
-	exec.Meta.Args = slices.Insert(exec.Meta.Args, 1, fmt.Sprintf("--modules=%s,%d", inbuild.GoModules, len(parts)))
+	folders := step.Folders{Prefix: step.LineParts, Count: len(parts)}
+	exec.Meta.Args = slices.Insert(exec.Meta.Args, 1, "--modules="+folders.String())
 	for n, part := range parts {
 		in := merge.Inputs[part.Input]
 		in = &pb.Input{Digest: in.Digest, Index: in.Index}
@@ -126,7 +126,7 @@ func (e stepEditor) splitModules(op *pb.Op) bool {
 			op.Inputs = append(op.Inputs, in)
 		}
 		exec.Mounts = append(exec.Mounts, &pb.Mount{
-			Input: at, Dest: inbuild.GoModules + strconv.Itoa(n), Output: int64(pb.SkipOutput), Readonly: true, ContentCache: pb.MountContentCache_OFF,
+			Input: at, Dest: folders.Names()[n], Output: int64(pb.SkipOutput), Readonly: true, ContentCache: pb.MountContentCache_OFF,
 		})
 	}
 	return true

@@ -3,7 +3,6 @@ package frontend
 import (
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/offline"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/solver/errdefs"
 )
 
@@ -44,13 +44,14 @@ func (g *guard) refuse(all []offline.Violation) error {
 
 func (g *guard) describe(v offline.Violation) string {
 	what := fmt.Sprintf("%s: %s", v, g.remedy(v))
+	kind, _ := step.Kind(v.Args)
 	file, number, text := v.Line()
 	switch {
 	case file == "" && v.Name == "":
 		return what
 	case file == "":
 		return v.Name + "\n    " + what
-	case inBuildStep(v.Args) != "":
+	case kind != "":
 		what = v.Name + ": " + what // the line is that of the step which needs this one
 	}
 	return fmt.Sprintf("%s:%d: %s\n    %s", file, number, text, what)
@@ -70,10 +71,10 @@ func (g *guard) remedy(v offline.Violation) string {
 	case offline.Git, offline.Source:
 		return folder
 	case offline.Step:
-		switch inBuildStep(v.Args) {
-		case "modules":
+		switch kind, _ := step.Kind(v.Args); kind {
+		case step.KindOf(&step.Modules{}):
 			return "pass the modules with --build-context " + dialect.ModulesContext + "=FOLDER, or commit a vendor folder"
-		case "fetch-toolchain":
+		case step.KindOf(&step.FetchToolchain{}):
 			return toolchainRemedy
 		}
 	case offline.Nested, offline.Unknown:
@@ -83,14 +84,6 @@ func (g *guard) remedy(v offline.Violation) string {
 }
 
 const toolchainRemedy = "pass a folder that holds golang.org/toolchain with --build-context " + dialect.ToolchainContext + "=FOLDER"
-
-// inBuildStep returns the name of the step that Larder's own binary runs, or "" for a command of the user's.
-func inBuildStep(args []string) string {
-	if len(args) < 3 || path.Dir(args[0]) != "/.larder" || args[1] != "in-build" {
-		return ""
-	}
-	return args[2]
-}
 
 // imageRemedy says what to do about an image, of which a step's name may say that it is a named context already.
 func (g *guard) imageRemedy(ref, step string) string {

@@ -4,6 +4,7 @@ import (
 	"path"
 
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 )
 
@@ -21,7 +22,7 @@ const BaselineFile = "needs"
 // what this one needs. What this one needs is not in the key of the step: BuildKit leaves proxy settings out of that, and so
 // they are what tells the step.
 func (b Builder) Baseline(key string, needs gomod.Needs) llb.State {
-	return b.step("[deps] list what is compiled first", []string{"baseline", "--key", key, "--out", path.Join(outDir, BaselineFile)},
+	return b.step("[deps] list what is compiled first", &step.Baseline{Key: key, Out: path.Join(step.Out, BaselineFile)},
 		llb.WithProxy(llb.ProxyEnv{FTPProxy: needs.Text()}))
 }
 

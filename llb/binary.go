@@ -3,6 +3,7 @@ package llb
 import (
 	"path"
 
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -34,42 +35,32 @@ type BinaryRequest struct {
 // Binary returns a tree with one static binary, at BinaryPath, every time stamp of which is the same fixed one. The
 // sources and the module cache are read-only there, and there is no network.
 func (b Builder) Binary(req BinaryRequest) llb.State {
-	args := []string{"in-build", "go", "--stamp", outDir, "--deps", depsDir}
-	if req.Compiled != nil {
-		args = append(args, "--deps", compiledDir)
-	}
-	if req.Commit != "" {
-		args = append(args, "--git", gitDir)
-	}
-	var modules runOptions
-	if req.Modules != nil {
-		flags, mounts := b.mountModules(*req.Modules)
-		args, modules = append(args, flags...), runOptions{mounts}
-	}
-	args = append(append(args, "--", "build"), req.Flags...)
+	parts, modules := b.mountModules(req.Modules)
+	s := &step.GoCommand{Stamp: step.Out, Deps: []string{step.DepsDir}, Modules: parts, Args: append([]string{"build"}, req.Flags...)}
 	if req.Vendored {
-		args = append(args, "-mod=vendor")
+		s.Args = append(s.Args, "-mod=vendor")
 	}
-	args = append(args, "-o", outDir+BinaryPath(req.Name, req.Target), req.Package)
-
+	s.Args = append(s.Args, "-o", step.Out+BinaryPath(req.Name, req.Target), req.Package)
 	opts := []llb.RunOption{
 		modules,
-		llb.Dir(path.Join(Src, req.Dir)),
-		llb.AddMount(Src, req.Source, llb.Readonly),
-		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(b.CompileCache(req.Main, req.Version), llb.CacheMountShared)),
+		llb.Dir(path.Join(step.Src, req.Dir)),
+		llb.AddMount(step.Src, req.Source, llb.Readonly),
+		llb.AddMount(step.GoCache, llb.Scratch(), llb.AsPersistentCacheDir(b.CompileCache(req.Main, req.Version), llb.CacheMountShared)),
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
 	}
 	if req.Deps != nil {
-		opts = append(opts, b.made(depsDir, *req.Deps))
+		opts = append(opts, b.made(step.DepsDir, *req.Deps))
 	}
 	if req.Compiled != nil {
-		opts = append(opts, b.made(compiledDir, *req.Compiled))
+		s.Deps = append(s.Deps, step.Compiled)
+		opts = append(opts, b.made(step.Compiled, *req.Compiled))
 	}
 	if req.Commit != "" {
-		opts = append(opts, llb.AddMount(path.Join(gitDir, "git"), b.Helper, llb.Readonly, llb.SourcePath(b.HelperPath)), llb.AddEnv(commitEnv, req.Commit))
+		s.Git = step.GitDir
+		opts = append(opts, llb.AddMount(path.Join(step.GitDir, "git"), b.Helper, llb.Readonly, llb.SourcePath(b.HelperPath)), llb.AddEnv(step.CommitEnv, req.Commit))
 	}
 	opts = append(opts, goEnvironment(req.Target, append([]string{"GOWORK=" + workFile(req.Work)}, req.Env...)))
-	return b.run(req.Toolchain, req.Label, args, opts...)
+	return b.run(req.Toolchain, req.Label, s, opts...)
 }
 
 // BinaryPath returns where a binary is in the tree that holds it: where programs are in an image for Linux, and at its
@@ -89,5 +80,5 @@ func workFile(work string) string {
 	if work == "" {
 		return "off"
 	}
-	return path.Join(Src, work)
+	return path.Join(step.Src, work)
 }

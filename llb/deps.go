@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/goslice"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 )
 
@@ -34,21 +35,21 @@ type DepsRequest struct {
 func (b Builder) Deps(req DepsRequest) llb.State {
 	files, flags := req.Slice.ModFiles(), req.Flags
 	if req.Slice.Profile != "" {
-		files, flags = append(files, req.Slice.Profile), append(slices.Clone(flags), "-pgo="+path.Join(Src, req.Slice.Profile))
+		files, flags = append(files, req.Slice.Profile), append(slices.Clone(flags), "-pgo="+path.Join(step.Src, req.Slice.Profile))
 	}
 	modFiles, imports := b.Slice(req.Source, goslice.Slice{Files: files}, "[internal] take go.mod and go.sum"), req.Slice.Imports
 	var list runOptions
 	if req.Baseline != nil {
 		modFiles, imports = b.needs(req.Baseline.Needs, req.Dir), req.Baseline.Needs.Imports
-		list = runOptions{b.made(baselineDir, req.Baseline.List)}
+		list = runOptions{b.made(step.Needs, req.Baseline.List)}
 	}
 	already := b.Std(req)
 	if req.Part != nil {
 		already = *req.Part
 	}
 	label := fmt.Sprintf("[deps %s] compile what is imported from elsewhere", platforms.Format(req.Target))
-	return b.compile(already, b.CompileCache(req.Main, req.Version), label, req, []string{"--imports", importsFile, "--dir", path.Join(Src, req.Dir)}, flags,
-		llb.AddMount(Src, modFiles, llb.Readonly), b.imports(imports), list)
+	return b.compile(already, b.CompileCache(req.Main, req.Version), label, req, &step.Deps{Imports: importsFile, Dir: path.Join(step.Src, req.Dir), Args: flags},
+		llb.AddMount(step.Src, modFiles, llb.Readonly), b.imports(imports), list)
 }
 
 // Std returns what a slice imports of the standard library and what that imports, compiled outside of any module: its key
@@ -65,32 +66,29 @@ func (b Builder) Std(req DepsRequest) llb.State {
 	}
 	req.Modules, req.Work = nil, ""
 	label := fmt.Sprintf("[deps %s] compile the standard library's part of it", platforms.Format(req.Target))
-	return b.compile(empty, b.cacheID("std/"+req.Version), label, req, []string{"--imports", importsFile, "--dir", "/"}, req.Flags, b.imports(list))
+	return b.compile(empty, b.cacheID("std/"+req.Version), label, req, &step.Deps{Imports: importsFile, Dir: "/", Args: req.Flags}, b.imports(list))
 }
 
 // importsFile is where imports mounts a list of import paths.
-const importsFile = inDir + "/imports"
+const importsFile = step.In + "/imports"
 
 func (b Builder) imports(list []string) llb.RunOption {
 	text := strings.Join(list, "\n") + "\n"
-	return llb.AddMount(inDir, b.file("/imports", "[deps] list what is imported", []byte(text)), llb.Readonly)
+	return llb.AddMount(step.In, b.file("/imports", "[deps] list what is imported", []byte(text)), llb.Readonly)
 }
 
-// compile runs the step deps, with flags beside those that the request stands for, and arguments of the go command. It
-// compiles in a cache mount. What it compiles comes above what is compiled already.
-func (b Builder) compile(already llb.State, cache, label string, req DepsRequest, flags, goArgs []string, mounts ...llb.RunOption) llb.State {
-	var modules runOptions
-	if req.Modules != nil {
-		parts, mounts := b.mountModules(*req.Modules)
-		flags, modules = append(slices.Clone(flags), parts...), runOptions{mounts}
-	}
-	args := slices.Concat([]string{"in-build", "deps"}, flags, []string{"--out", outDir, "--"}, goArgs)
+// compile runs the step deps, to which it gives the modules of the request. The step compiles in a cache mount. What it
+// compiles comes above what is compiled already.
+func (b Builder) compile(already llb.State, cache, label string, req DepsRequest, s *step.Deps, mounts ...llb.RunOption) llb.State {
+	var modules llb.RunOption
+	s.Modules, modules = b.mountModules(req.Modules)
+	s.Out = step.Out
 	opts := append(mounts,
-		llb.AddMount(GoCache, llb.Scratch(), llb.AsPersistentCacheDir(cache, llb.CacheMountShared)),
+		llb.AddMount(step.GoCache, llb.Scratch(), llb.AsPersistentCacheDir(cache, llb.CacheMountShared)),
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()))
 	opts = append(opts, modules)
 	opts = append(opts, goEnvironment(req.Target, append([]string{"GOWORK=" + workFile(req.Work)}, req.Env...)))
-	return b.runOnto(already, req.Toolchain, label, args, opts...)
+	return b.runOnto(already, req.Toolchain, label, s, opts...)
 }
 
 // CompileCache names the cache mount of steps that compile a main module and run none of its code: such steps alone write

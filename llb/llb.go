@@ -8,33 +8,10 @@ package llb
 import (
 	"path"
 
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
-)
-
-// Places in a go stage, those of the official golang images.
-const (
-	GoRoot   = "/usr/local/go"
-	ModCache = "/go/pkg/mod"
-	GoCache  = "/root/.cache/go-build"
-	Src      = "/src"
-)
-
-const (
-	helperDir = "/.larder" // where Larder's binary is mounted in a step
-	outDir    = "/out"     // what a step makes
-	inDir     = "/in"      // what a step is given
-	depsDir   = "/deps"    // packages that are compiled already
-	partsDir  = "/modules" // parts of the modules, with a number
-	keptDir   = "/kept"    // files of modules that were fetched: a cache mount
-
-	compiledDir = "/compiled" // those of the module, for a step that only links
-	baselineDir = "/baseline" // what a build needed that a layer of packages may be of
-
-	gitDir = "/git" // where Larder's binary is mounted as git
-
-	commitEnv = "LARDER_COMMIT" // what that git is told of a commit
 )
 
 // A Builder is what all steps of a build share.
@@ -61,22 +38,22 @@ func (b Builder) At(name string) llb.State {
 	return llb.Scratch().Platform(b.Platform).File(llb.Copy(b.Helper, b.HelperPath, name), llb.WithCustomName("[internal] copy Larder's own steps"))
 }
 
-// step runs one in-build step in an otherwise empty root and returns what it leaves in outDir.
-func (b Builder) step(name string, args []string, opts ...llb.RunOption) llb.State {
-	return b.run(llb.Scratch(), name, append([]string{"in-build"}, args...), opts...)
+// step runs one in-build step in an otherwise empty root and returns what it leaves in step.Out.
+func (b Builder) step(name string, s step.Step, opts ...llb.RunOption) llb.State {
+	return b.run(llb.Scratch(), name, s, opts...)
 }
 
-// run runs Larder's binary in a root file system and returns what it leaves in outDir.
-func (b Builder) run(root llb.State, name string, args []string, opts ...llb.RunOption) llb.State {
-	return b.runOnto(llb.Scratch().Platform(b.Platform), root, name, args, opts...)
+// run runs an in-build step in a root file system and returns what it leaves in step.Out.
+func (b Builder) run(root llb.State, name string, s step.Step, opts ...llb.RunOption) llb.State {
+	return b.runOnto(llb.Scratch().Platform(b.Platform), root, name, s, opts...)
 }
 
 // runOnto is run with an output folder that has something in it: the output is that and, in a layer above, what the step
 // adds.
-func (b Builder) runOnto(out, root llb.State, name string, args []string, opts ...llb.RunOption) llb.State {
+func (b Builder) runOnto(out, root llb.State, name string, s step.Step, opts ...llb.RunOption) llb.State {
 	opts = append([]llb.RunOption{
-		llb.Args(append([]string{path.Join(helperDir, path.Base(b.HelperPath))}, args...)),
-		llb.AddMount(helperDir, b.Helper, llb.Readonly, llb.SourcePath(path.Dir(b.HelperPath))),
+		llb.Args(append([]string{path.Join(step.Dir, path.Base(b.HelperPath))}, step.Args(s)...)),
+		llb.AddMount(step.Dir, b.Helper, llb.Readonly, llb.SourcePath(path.Dir(b.HelperPath))),
 		llb.WithCustomName(name),
 		llb.Network(pb.NetMode_NONE),
 	}, opts...)
@@ -87,7 +64,7 @@ func (b Builder) runOnto(out, root llb.State, name string, args []string, opts .
 	if out.Output() != nil {
 		below = b.byVertex()
 	}
-	return root.Platform(b.Platform).Run(opts...).AddMount(outDir, out, below...)
+	return root.Platform(b.Platform).Run(opts...).AddMount(step.Out, out, below...)
 }
 
 // made mounts what other steps made, modules or compiled packages. Those steps key the one that mounts it, where the builder

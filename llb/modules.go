@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 )
 
@@ -22,7 +23,7 @@ type ModuleSource struct {
 }
 
 // ProxyFolder returns the file URL at which a fetch step sees folder i of its source.
-func ProxyFolder(i int) string { return "file://" + path.Join(inDir, strconv.Itoa(i)) }
+func ProxyFolder(i int) string { return "file://" + path.Join(step.In, strconv.Itoa(i)) }
 
 // Modules are the modules of a set, in parts that are each fetched, checked and unpacked by a step of its own.
 type Modules struct {
@@ -34,17 +35,21 @@ func (m Modules) Merged() llb.State {
 	return llb.Merge(m.parts, llb.WithCustomName("[modules] merge"))
 }
 
-// mountModules mounts modules at ModCache, as they are if there is one part. Of more the step makes a folder of links, which
-// is what the flags that are returned are for.
-func (b Builder) mountModules(m Modules) (flags []string, opt llb.RunOption) {
+// mountModules mounts modules, if there are any, at step.ModCache, as they are if there is one part. Of more the step makes a
+// folder of links to the parts that are returned.
+func (b Builder) mountModules(m *Modules) (parts step.Folders, opt llb.RunOption) {
+	if m == nil {
+		return parts, runOptions{}
+	}
 	if len(m.parts) == 1 {
-		return nil, b.made(ModCache, m.parts[0])
+		return parts, b.made(step.ModCache, m.parts[0])
 	}
-	opts := runOptions{llb.AddMount(ModCache, llb.Scratch(), llb.Tmpfs())}
-	for i, part := range m.parts {
-		opts = append(opts, b.made(partsDir+strconv.Itoa(i), part))
+	opts := runOptions{llb.AddMount(step.ModCache, llb.Scratch(), llb.Tmpfs())}
+	parts = step.Folders{Prefix: step.Parts, Count: len(m.parts)}
+	for i, name := range parts.Names() {
+		opts = append(opts, b.made(name, m.parts[i]))
 	}
-	return []string{"--modules", fmt.Sprintf("%s,%d", partsDir, len(m.parts))}, opts
+	return parts, opts
 }
 
 // Modules returns the modules of a set, as GOMODCACHE has them, without zips: what a read-only build needs. There is a part
@@ -78,23 +83,24 @@ func (b Builder) moduleLayer(set gomod.Set, from ModuleSource, part string) llb.
 	if len(set.Zips()) == 0 {
 		what = fmt.Sprintf("check %d go.mod files", len(set.GoMods()))
 	}
-	args := []string{"modules", "--sums", "/sums/go.sum", "--out", outDir}
+	s := &step.Modules{Sums: "/sums/go.sum", Out: step.Out}
 	opts := []llb.RunOption{llb.AddMount("/sums", b.file("/go.sum", "[modules"+part+"] list "+set.Key()[:12], set.Text()), llb.Readonly)}
 	if from.GOPROXY == "" {
-		opts = append(opts, llb.AddMount(inDir, from.Folders[0], llb.Readonly))
-		return b.step("[modules"+part+"] check and "+what, append(args, "--from", inDir), opts...)
+		opts = append(opts, llb.AddMount(step.In, from.Folders[0], llb.Readonly))
+		s.From = []string{step.In}
+		return b.step("[modules"+part+"] check and "+what, s, opts...)
 	}
 	opts = append(opts, goSettings("GOPROXY", from.GOPROXY,
 		"GOPRIVATE", from.GOPRIVATE, "GONOPROXY", from.GONOPROXY, "GOINSECURE", from.GOINSECURE, "GOVCS", from.GOVCS))
 	for i, f := range from.Folders {
-		opts = append(opts, llb.AddMount(path.Join(inDir, strconv.Itoa(i)), f, llb.Readonly))
+		opts = append(opts, llb.AddMount(path.Join(step.In, strconv.Itoa(i)), f, llb.Readonly))
 	}
 	if from.Network {
-		args = append(args, "--kept", keptDir)
+		s.Kept = step.Kept
 		opts = append(opts, b.network(), secrets(proxySecrets), secrets(gitSecrets), llb.AddSSHSocket(llb.SSHID("default"), llb.SSHOptional),
-			llb.AddMount(keptDir, llb.Scratch(), llb.AsPersistentCacheDir(b.cacheID("zips"), llb.CacheMountShared)))
+			llb.AddMount(step.Kept, llb.Scratch(), llb.AsPersistentCacheDir(b.cacheID("zips"), llb.CacheMountShared)))
 	}
-	return b.step("[modules"+part+"] fetch and "+what+" from "+from.Label, args, opts...)
+	return b.step("[modules"+part+"] fetch and "+what+" from "+from.Label, s, opts...)
 }
 
 // ModuleFiles returns the paths, in a GOPROXY folder or a module cache, of all files that a set needs, sorted.
@@ -114,13 +120,13 @@ func ModuleFiles(set gomod.Set) ([]string, error) {
 }
 
 // ProxyRoot is the file URL at which a step sees the one folder that it is given.
-const ProxyRoot = "file://" + inDir
+const ProxyRoot = "file://" + step.In
 
 // WithFIPS adds a frozen version of Go's cryptography, out of a toolchain, to a module cache: see GOFIPS140 in
 // https://go.dev/doc/security/fips140. The go command itself checks and unpacks it.
 func (b Builder) WithFIPS(modules Modules, toolchain llb.State, version string) Modules {
-	frozen := b.run(toolchain, "[go] unpack GOFIPS140="+version, []string{"in-build", "go", "--stamp", outDir, "--", "list", "crypto/internal/fips140"},
-		llb.Dir("/tmp"), goEnvironment(b.Platform, []string{"GOMODCACHE=" + outDir, "GOCACHE=/tmp", "GOFLAGS=-modcacherw", "GOFIPS140=" + version}))
+	frozen := b.run(toolchain, "[go] unpack GOFIPS140="+version, &step.GoCommand{Stamp: step.Out, Args: []string{"list", "crypto/internal/fips140"}},
+		llb.Dir("/tmp"), goEnvironment(b.Platform, []string{"GOMODCACHE=" + step.Out, "GOCACHE=/tmp", "GOFLAGS=-modcacherw", "GOFIPS140=" + version}))
 	// Without its .ziphash the go command takes the tree for one that was not unpacked to its end.
 	files := []string{"golang.org", "cache/download/golang.org/fips140/@v/*.ziphash"}
 	return Modules{[]llb.State{take(modules.Merged(), frozen, files, "[modules] add GOFIPS140="+version)}}

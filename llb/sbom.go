@@ -4,6 +4,7 @@ import (
 	"path"
 	"strconv"
 
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 )
 
@@ -12,16 +13,16 @@ import (
 // which no edit of the sources runs again. The image's own files don't run.
 func (b Builder) SBOM(root llb.State, facts []byte, modules []llb.State, label string) llb.State {
 	const factsDir, licencesDir = "/facts", "/licences"
-	args := []string{"sbom", "--root", inDir, "--facts", factsDir + "/facts.json", "--out", outDir}
+	s := &step.SBOM{Root: step.In, Facts: factsDir + "/facts.json", Out: step.Out}
 	opts := []llb.RunOption{
-		llb.AddMount(inDir, root, llb.Readonly),
+		llb.AddMount(step.In, root, llb.Readonly),
 		llb.AddMount(factsDir, b.file("/facts.json", "[sbom] list what is known of the build", facts), llb.Readonly),
 	}
 	for i, m := range modules {
-		licences := b.step("[modules] tell licences", []string{"licences", "--modules", inDir, "--out", outDir}, b.made(inDir, m))
+		licences := b.step("[modules] tell licences", &step.Licenses{Modules: step.In, Out: step.Out}, b.made(step.In, m))
 		dir := path.Join(licencesDir, strconv.Itoa(i))
-		args = append(args, "--licences", dir)
+		s.Licenses = append(s.Licenses, dir)
 		opts = append(opts, llb.AddMount(dir, licences, llb.Readonly))
 	}
-	return b.step(label, args, opts...)
+	return b.step(label, s, opts...)
 }

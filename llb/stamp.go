@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/containerd/platforms"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 )
 
@@ -19,11 +20,11 @@ type CompileRequest struct {
 // Compile returns compiled packages that Deps has not, as GOCACHE is laid out: for a step that then only links, so that
 // nothing which is stamped by the linker is in the key of what is compiled.
 func (b Builder) Compile(req CompileRequest) llb.State {
-	flags := []string{"--deps", depsDir, "--dir", path.Join(Src, req.Dir)}
+	s := &step.Deps{Deps: []string{step.DepsDir}, Dir: path.Join(step.Src, req.Dir), Args: append([]string{"-buildvcs=false"}, req.Args...)}
 	label := fmt.Sprintf("[deps %s] compile what is linked", platforms.Format(req.Target))
-	return b.compile(llb.Scratch().Platform(b.Platform), b.CompileCache(req.Main, req.Version), label, req.DepsRequest, flags, append([]string{"-buildvcs=false"}, req.Args...),
-		llb.AddMount(Src, req.Source, llb.Readonly),
-		b.made(depsDir, *req.Deps))
+	return b.compile(llb.Scratch().Platform(b.Platform), b.CompileCache(req.Main, req.Version), label, req.DepsRequest, s,
+		llb.AddMount(step.Src, req.Source, llb.Readonly),
+		b.made(step.DepsDir, *req.Deps))
 }
 
 // Repository returns a tree that the go command takes for the root of a git working tree: all that it looks for is a

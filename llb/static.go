@@ -3,6 +3,7 @@ package llb
 import (
 	"time"
 
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/util/system"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -16,8 +17,8 @@ const NonRoot = "65532:65532"
 // zones are taken from a toolchain.
 func (b Builder) Static(toolchain llb.State) llb.State {
 	return b.step("[static] make the static base",
-		[]string{"static", "--zoneinfo", inDir + "/zoneinfo.zip", "--out", outDir},
-		llb.AddMount(inDir, toolchain, llb.Readonly, llb.SourcePath(GoRoot+"/lib/time")))
+		&step.Static{ZoneInfo: step.In + "/zoneinfo.zip", Out: step.Out},
+		llb.AddMount(step.In, toolchain, llb.Readonly, llb.SourcePath(step.GoRoot+"/lib/time")))
 }
 
 // StaticImage returns the image config of the static base for a target platform.

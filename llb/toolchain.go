@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/opencontainers/go-digest"
 )
@@ -22,26 +23,26 @@ type ToolchainSource struct {
 	GOPROXY, GOSUMDB string // else: a step fetches it, and checks one without a pin with the checksum database
 }
 
-// Toolchain returns a root file system with a Go toolchain in GoRoot and nothing else but the folders that the go
+// Toolchain returns a root file system with a Go toolchain in step.GoRoot and nothing else but the folders that the go
 // command needs: no libc, no shell. Its zip is checked against the pinned sum, or against the checksum database for a
 // toolchain that has no pin.
 func (b Builder) Toolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
 	pin, pinned := t.Pin(b.Platform.OS + "/" + b.Platform.Architecture)
-	args := []string{"unpack-toolchain", "--zip", inDir + "/toolchain.zip", "--h1", pin.H1, "--out", outDir, "--root", GoRoot[1:]}
-	var in llb.RunOption
+	unpack := &step.UnpackToolchain{Zip: step.In + "/toolchain.zip", H1: pin.H1, Out: step.Out, Root: step.GoRoot[1:]}
+	var zip llb.State
 	switch {
 	case from.Folder != nil && pinned:
-		args[2] = path.Join(inDir, from.Path)
-		in = llb.AddMount(inDir, *from.Folder, llb.Readonly)
+		unpack.Zip = path.Join(step.In, from.Path)
+		zip = *from.Folder
 	case pinned && from.Proxy != "":
-		in = llb.AddMount(inDir, b.Download(t, from.Proxy), llb.Readonly)
+		zip = b.Download(t, from.Proxy)
 	case pinned:
-		in = llb.AddMount(inDir, b.fetchToolchain(t, from), llb.Readonly)
+		zip = b.fetchToolchain(t, from)
 	default:
-		args = []string{"unpack-toolchain", "--zip", inDir + "/toolchain.zip", "--h1-file", inDir + "/h1", "--out", outDir, "--root", GoRoot[1:]}
-		in = llb.AddMount(inDir, b.fetchToolchain(t, from), llb.Readonly)
+		unpack.H1File = step.In + "/h1"
+		zip = b.fetchToolchain(t, from)
 	}
-	return b.step("[go] check and unpack "+t.Version, args, in)
+	return b.step("[go] check and unpack "+t.Version, unpack, llb.AddMount(step.In, zip, llb.Readonly))
 }
 
 // Download returns the zip of a pinned toolchain, as toolchain.zip, taken from a module proxy by its checksum.
@@ -65,26 +66,25 @@ func withoutUser(proxy string) string {
 // fetchToolchain downloads a toolchain, with the build's credentials, and asks the checksum database for the sum of one
 // that has no pin.
 func (b Builder) fetchToolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
-	args := []string{"fetch-toolchain", "--version", t.Version, "--platform", b.Platform.OS + "/" + b.Platform.Architecture, "--out", outDir}
+	platform := b.Platform.OS + "/" + b.Platform.Architecture
+	pin, _ := t.Pin(platform)
+	fetch := &step.FetchToolchain{Version: t.Version, Platform: platform, Out: step.Out, H1: pin.H1}
 	opts := []llb.RunOption{b.network(), secrets(proxySecrets), goSettings("GOPROXY", from.GOPROXY, "GOSUMDB", from.GOSUMDB)}
 	if from.Folder != nil {
-		opts = append(opts, llb.AddMount(inDir, *from.Folder, llb.Readonly))
+		opts = append(opts, llb.AddMount(step.In, *from.Folder, llb.Readonly))
 	}
-	if pin, pinned := t.Pin(b.Platform.OS + "/" + b.Platform.Architecture); pinned {
-		args = append(args, "--h1", pin.H1)
-	}
-	return b.step("[go] fetch "+t.Version, args, opts...)
+	return b.step("[go] fetch "+t.Version, fetch, opts...)
 }
 
 // GoEnv returns the environment of a go stage that compiles for a target platform: that of gomod.OfflineEnv, and where
 // things are.
 func GoEnv(target Platform) []string {
 	env := slices.Concat([]string{
-		"PATH=" + GoRoot + "/bin:/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH=" + step.GoRoot + "/bin:/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root",
 		"GOPATH=/go",
-		"GOMODCACHE=" + ModCache,
-		"GOCACHE=" + GoCache,
+		"GOMODCACHE=" + step.ModCache,
+		"GOCACHE=" + step.GoCache,
 	}, gomod.OfflineEnv(), []string{"GOFLAGS=-mod=readonly", "CGO_ENABLED=0"})
 	return append(env, targetEnv(target)...)
 }

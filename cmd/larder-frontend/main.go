@@ -12,6 +12,7 @@ import (
 
 	"github.com/larder-build/larder/frontend"
 	"github.com/larder-build/larder/internal/inbuild"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 )
 
@@ -20,7 +21,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if args, ok := inbuild.StepArgs(os.Args); ok {
+	if args, ok := step.Of(os.Args); ok {
 		return inbuild.Main(ctx, args, os.Stdout, os.Stderr)
 	}
 	if err := grpcclient.RunFromEnvironment(ctx, frontend.Build); err != nil {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/larder-build/larder/internal/inbuild"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/sirupsen/logrus"
@@ -25,7 +26,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
-	if args, ok := inbuild.StepArgs(os.Args); ok {
+	if args, ok := step.Of(os.Args); ok {
 		return inbuild.Main(ctx, args, os.Stdout, os.Stderr)
 	}
 	logrus.SetOutput(io.Discard) // where libraries log what users needn't read

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/goslice"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
@@ -61,7 +62,7 @@ func (w *planner) checkEmbeds(s *scope, g *goLine, slice *SourceSlice) error {
 func (g *goLine) mountsSources() bool {
 	return slices.ContainsFunc(g.mounts, func(value string) bool {
 		m, err := parseMount(value)
-		_, inside := below(goSource, path.Clean(m.target))
+		_, inside := below(step.Src, path.Clean(m.target))
 		return err != nil || inside
 	})
 }

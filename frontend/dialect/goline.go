@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/gowords"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/util/suggest"
@@ -100,7 +101,7 @@ func (f *File) goMounts(g *goLine) error {
 		switch {
 		case m.kind == mountModules || m.kind == mountCache:
 			return f.errorAt(g.node, value, fmt.Sprintf("GO --mount=type=%s: GO has that mount always: leave it out", m.kind))
-		case slices.Contains([]string{goSource, goModCache, goBuildCache, stepDir}, path.Clean(m.target)):
+		case slices.Contains([]string{step.Src, step.ModCache, step.LineCache, step.Dir}, path.Clean(m.target)):
 			return f.errorAt(g.node, value, fmt.Sprintf("GO --mount=%s: %s is mounted by GO itself: choose another target", value, m.target))
 		}
 	}

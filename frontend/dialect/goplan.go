@@ -11,26 +11,18 @@ import (
 	"unicode/utf8"
 
 	"github.com/larder-build/larder/internal/commit"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/util/suggest"
 )
 
-// Names of the contexts that a GO line's step mounts, and where it mounts them.
+// Names of the contexts that a GO line's step mounts.
 const (
 	StepContext   = ContextPrefix + "step"   // holds Larder's binary, as StepFile
 	TargetContext = ContextPrefix + "target" // holds the target platform as variables of the go command, as TargetFile
 	StepFile      = "/larder-frontend"
 	TargetFile    = "/target"
-
-	stepDir      = "/.larder"
-	stepGo       = stepDir + "/go"      // Larder's binary runs a GO line if it is called by that name
-	goBuildCache = stepDir + "/cache"   // writable by the line's go command alone: see lineCache
-	stepGit      = stepDir + "/git/git" // and is git to the go command by that one
-	goDeps       = stepDir + "/deps"
-	goCompiled   = stepDir + "/compiled"
-	goModCache   = "/go/pkg/mod"
-	goSource     = "/src"
 )
 
 // maxLine bounds a rewritten line: BuildKit's parser takes no longer ones than 65535 bytes.
@@ -175,30 +167,30 @@ func (w *planner) goRun(s *scope, g *goLine, mod Module, in lineInputs) (text [2
 	}
 	flags := []string{
 		"--network=" + g.network,
-		"--mount=type=bind,from=" + StepContext + ",source=" + StepFile + ",target=" + stepGo,
-		"--mount=type=bind,from=" + TargetContext + ",source=" + TargetFile + ",target=" + stepDir + TargetFile,
-		w.quoteFlag("--mount=type=bind" + fromSource(src) + ",target=" + goSource + g.writable()),
+		"--mount=type=bind,from=" + StepContext + ",source=" + StepFile + ",target=" + step.Go,
+		"--mount=type=bind,from=" + TargetContext + ",source=" + TargetFile + ",target=" + step.LineTarget,
+		w.quoteFlag("--mount=type=bind" + fromSource(src) + ",target=" + step.Src + g.writable()),
 	}
-	args := []string{stepGo}
-	if dir := path.Join(goSource, src.rel); dir != goSource {
-		args = append(args, "--dir="+dir)
+	line := &step.GoLine{Compile: in.cache.kind(), Cgo: g.cgo, Stdout: g.stdout, JUnit: g.junit, Record: w.record(s, g), Libs: g.libs, Vendor: mod.Vendored, Line: []string{g.rest}}
+	if dir := path.Join(step.Src, src.rel); dir != step.Src {
+		line.Dir = dir
 	}
 	if in.modules != nil {
-		flags = append(flags, "--mount=type=bind,from="+in.modules.Context+",target="+goModCache)
+		flags = append(flags, "--mount=type=bind,from="+in.modules.Context+",target="+step.ModCache)
 	}
 	if in.deps != nil {
-		flags = append(flags, "--mount=type=bind,from="+in.deps.Context+",target="+goDeps)
+		flags = append(flags, "--mount=type=bind,from="+in.deps.Context+",target="+step.LineDeps)
 	}
 	if in.compiled != nil {
-		flags = append(flags, "--mount=type=bind,from="+in.compiled.Context+",target="+goCompiled)
+		flags = append(flags, "--mount=type=bind,from="+in.compiled.Context+",target="+step.LineLinked)
 	}
 	if in.commit != nil {
 		facts, err := json.Marshal(in.commit)
 		if err != nil {
 			return text, err
 		}
-		flags = append(flags, "--mount=type=bind,from="+StepContext+",source="+StepFile+",target="+stepGit)
-		args = append(args, "--commit="+string(facts))
+		flags = append(flags, "--mount=type=bind,from="+StepContext+",source="+StepFile+",target="+step.Git)
+		line.Commit = string(facts)
 	}
 	flags = append(flags, "--mount="+in.cache.mount(w.mark(), mod.Path, s))
 	if in.cache == ownCache {
@@ -208,29 +200,21 @@ func (w *planner) goRun(s *scope, g *goLine, mod Module, in lineInputs) (text [2
 		flags = append(flags, w.quoteFlag("--mount="+m))
 	}
 	if mod.Work != "" {
-		args = append(args, "--work="+path.Join(goSource, inSource(mod, src)))
-	}
-	for _, flag := range [][2]string{{"--compile", in.cache.kind()}, {"--cgo", g.cgo}, {"--stdout", g.stdout}, {"--junit", g.junit}, {"--record", w.record(s, g)}, {"--libs", g.libs}} {
-		if flag[1] != "" {
-			args = append(args, flag[0]+"="+flag[1])
-		}
-	}
-	if mod.Vendored {
-		args = append(args, "--vendor")
+		line.Work = path.Join(step.Src, inSource(mod, src))
 	}
 	if w.File.escape != parser.DefaultEscapeToken {
-		args = append(args, "--escape="+string(w.File.escape))
+		line.Escape = string(w.File.escape)
 	}
 	for _, name := range settings {
 		if v, ok := w.BuildArgs[name]; ok {
-			args = append(args, "--env="+name+"="+v)
+			line.Env = append(line.Env, name+"="+v)
 		}
 	}
-	line, err := json.Marshal(append(args, "--", g.rest))
-	if err == nil && len(line) > maxLine {
-		err = w.File.errorAt(g.node, g.node.Value, fmt.Sprintf("GO %s: the line has %d bytes: BuildKit takes no longer ones than %d", g.words[0], len(line), maxLine))
+	command, err := json.Marshal(append([]string{step.Go}, step.Flags(line)...))
+	if err == nil && len(command) > maxLine {
+		err = w.File.errorAt(g.node, g.node.Value, fmt.Sprintf("GO %s: the line has %d bytes: BuildKit takes no longer ones than %d", g.words[0], len(command), maxLine))
 	}
-	return [2]string{runLike(g.node.Value) + " " + strings.Join(flags, " "), string(line)}, err
+	return [2]string{runLike(g.node.Value) + " " + strings.Join(flags, " "), string(command)}, err
 }
 
 // inSource returns a workspace file's path below the source's root.

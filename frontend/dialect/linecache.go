@@ -6,6 +6,7 @@ import (
 
 	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/gowords"
+	"github.com/larder-build/larder/internal/step"
 )
 
 // A lineCache says who else writes the compile cache that a GO line has. What runs code of the tree may write what it
@@ -55,11 +56,11 @@ func (c lineCache) kind() string {
 func (c lineCache) mount(mark, module string, s *scope) string {
 	switch c {
 	case ownCache:
-		return cacheMount(s, goBuildCache, mark+"/compile/"+module+"/"+s.toolchain)
+		return cacheMount(s, step.LineCache, mark+"/compile/"+module+"/"+s.toolchain)
 	case imageCache:
-		return cacheMount(s, goBuildCache, mark+"/image/"+module+"/"+s.base)
+		return cacheMount(s, step.LineCache, mark+"/image/"+module+"/"+s.base)
 	}
-	return cacheMount(s, goBuildCache, cacheName("larder-go", module, s))
+	return cacheMount(s, step.LineCache, cacheName("larder-go", module, s))
 }
 
 // noteTools notes that a RUN may have changed the stage's toolchain, and whether it may have run code of the tree.
@@ -72,20 +73,17 @@ func (s *scope) noteTools(r *runLine) {
 // noteGoRoot notes that something may have come into the place of the toolchain.
 func (s *scope) noteGoRoot(lex *expand.Lex, dest string) {
 	dest = s.expand(lex, dest)
-	_, inside := below(goRoot, s.abs(dest))
-	_, above := below(s.abs(dest), goRoot)
+	_, inside := below(step.GoRoot, s.abs(dest))
+	_, above := below(s.abs(dest), step.GoRoot)
 	s.goRoot = s.goRoot || inside || above || strings.Contains(dest, "$")
 }
-
-// goRoot is where a go stage has its toolchain.
-const goRoot = "/usr/local/go"
 
 // ToolchainRoot returns the name of the context that holds a toolchain, for lines that run it and not what the stage has.
 func ToolchainRoot(version string) string { return ContextPrefix + "toolchain-" + version }
 
 // toolchainMount mounts a toolchain over the stage's own.
 func toolchainMount(version string) string {
-	return "--mount=type=bind,from=" + ToolchainRoot(version) + ",source=" + goRoot + ",target=" + goRoot
+	return "--mount=type=bind,from=" + ToolchainRoot(version) + ",source=" + step.GoRoot + ",target=" + step.GoRoot
 }
 
 func (r Request) mark() string {

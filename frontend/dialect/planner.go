@@ -12,6 +12,7 @@ import (
 
 	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -312,7 +313,7 @@ func isGolang(base string) bool {
 }
 
 // goStageEnv is what a plan needs of the environment of a go stage: see package llb, which makes all of it.
-var goStageEnv = [][2]string{{"HOME", "/root"}, {"GOPATH", "/go"}, {"GOMODCACHE", goModCache}, {"GOCACHE", "/root/.cache/go-build"}, {"CGO_ENABLED", "0"}}
+var goStageEnv = [][2]string{{"HOME", "/root"}, {"GOPATH", "/go"}, {"GOMODCACHE", step.ModCache}, {"GOCACHE", step.GoCache}, {"CGO_ENABLED", "0"}}
 
 // stageNamed returns the scope of an earlier stage by its name or, where that is allowed, its number.
 func (w *planner) stageNamed(name string, byIndex bool) *scope {

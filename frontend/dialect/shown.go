@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/expand"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
@@ -44,7 +45,7 @@ func (r Rewrite) Shown(given string, env func() shell.EnvGetter) string {
 }
 
 // StepCommand is how the command of a GO line's step starts.
-const StepCommand = stepGo + " "
+const StepCommand = step.Go + " "
 
 // ShownHistory returns an entry of an image's history with the command of a GO line as the user wrote it.
 func ShownHistory(createdBy string) string {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
@@ -204,10 +205,10 @@ func (w *planner) addTestStages() {
 		p.Dockerfile += "\n"
 	}
 	add := func(format string, args ...any) { p.Dockerfile += fmt.Sprintf(format, args...) + "\n" }
-	step := func(shown string, args ...string) {
+	run := func(shown string, s step.Step) {
 		line := strings.Count(p.Dockerfile, "\n") + 1
-		command, _ := json.Marshal(append([]string{stepGo, "in-build"}, args...))
-		add("RUN --network=none --mount=type=bind,from=%s,source=%s,target=%s %s", StepContext, StepFile, stepGo, command)
+		command, _ := json.Marshal(append([]string{step.Go}, step.Args(s)...))
+		add("RUN --network=none --mount=type=bind,from=%s,source=%s,target=%s %s", StepContext, StepFile, step.Go, command)
 		p.Rewrites = append(p.Rewrites, Rewrite{Line: line, EndLine: line, Text: shown, What: "added for the target " + w.Target, Runs: true, escape: parser.DefaultEscapeToken})
 	}
 	var names []string
@@ -218,9 +219,9 @@ func (w *planner) addTestStages() {
 			names = append(names, place.name)
 		}
 	}
-	step("GO test: join the results", "test-results", "--from=/records", "--out=/results")
+	run("GO test: join the results", &step.TestResults{From: "/records", Out: "/results"})
 	add("FROM scratch AS %s\nCOPY --from=%s /results/ /", TestResultsTarget, testJoinStage)
 	add("FROM %s AS %s", testJoinStage, testFailStage)
-	step("GO test: fail if tests failed", "test-verdict", "--from=/results", "--stages="+strings.Join(names, ","))
+	run("GO test: fail if tests failed", &step.TestVerdict{From: "/results", Stages: strings.Join(names, ",")})
 	add("FROM scratch AS %s\nCOPY --from=%s /results/ /", TestTarget, testFailStage)
 }

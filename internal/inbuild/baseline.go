@@ -1,28 +1,21 @@
 package inbuild
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/larder-build/larder/internal/step"
 )
 
-// runBaseline keeps what a build needs of other modules, for builds that need about the same:
-//
-//	baseline --key KEY --out FILE
-//
-// What is needed is in the environment, as the proxy for FTP: it is to be in no cache key.
-func runBaseline(args []string, stdout io.Writer) error {
-	flags := newFlags("baseline")
-	flags.String("key", "", "what builds have in common that need about the same")
-	out := flags.String("out", "", "file to make")
-	if err := parseFlags(flags, args, "key", "out"); err != nil {
-		return err
-	}
+// runBaseline keeps what a build needs of other modules, for builds that need about the same. What is needed is in the
+// environment, as the proxy for FTP: no cache key may have it.
+func runBaseline(_ context.Context, s *step.Baseline, to output) error {
 	needs := os.Getenv("FTP_PROXY")
-	if err := os.WriteFile(*out, []byte(needs), 0o644); err != nil {
+	if err := os.WriteFile(s.Out, []byte(needs), 0o644); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "listed what is needed, in %d bytes\n", len(needs))
-	return stampTree(filepath.Dir(*out))
+	fmt.Fprintf(to.stdout, "listed what is needed, in %d bytes\n", len(needs))
+	return stampTree(filepath.Dir(s.Out))
 }

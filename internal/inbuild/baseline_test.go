@@ -19,7 +19,7 @@ func TestBaseline(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, epoch, info.ModTime())
 
-	code, _, stderr := step(t, "baseline", "--out", file)
+	code, _, stderr := runStep(t, "baseline", "--out", file)
 	require.Equal(t, 2, code)
 	require.Contains(t, stderr, "in-build baseline: --key is missing")
 }

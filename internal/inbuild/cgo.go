@@ -80,7 +80,7 @@ func platform(env map[string]string) (name string, native bool) {
 
 // setCgo decides on CGO_ENABLED and, if a line compiles with it, on the C compiler. The user's own always wins.
 func (l *goLine) setCgo(env map[string]string, subcommand string) error {
-	switch l.cgo {
+	switch l.Cgo {
 	case "true":
 		env["CGO_ENABLED"] = "1"
 	case "false":

@@ -187,13 +187,13 @@ func TestTakeLibraries(t *testing.T) {
 	// What is copied is all that the image needs.
 	require.NoError(t, os.Mkdir(filepath.Join(libs, "bin"), 0o755))
 	require.NoError(t, os.Rename(filepath.Join(out, "y"), filepath.Join(libs, "bin", "y")))
-	code, stdout, stderr := step(t, "check-libs", "--root", libs, "/bin/y", "/gone")
+	code, stdout, stderr := runStep(t, "check-libs", "--root", libs, "/bin/y", "/gone")
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "1 Go programs have all")
 	bare := t.TempDir()
 	require.NoError(t, os.Rename(filepath.Join(libs, "bin"), filepath.Join(bare, "bin")))
 	require.NoError(t, os.WriteFile(filepath.Join(bare, "bin", "other"), []byte(elf.ELFMAG+" not Go's"), 0o755))
-	code, _, stderr = step(t, "check-libs", "--root", bare, "/bin", "/")
+	code, _, stderr = runStep(t, "check-libs", "--root", bare, "/bin", "/")
 	require.Equal(t, 1, code)
 	require.Equal(t, "larder: the image lacks what programs made by cgo need to run:\nlarder: /bin/y needs "+loader+", which is not there\n"+
 		"larder: copy it with GO --libs=DIR, link statically with -ldflags='-linkmode external -extldflags -static', or start the final stage from an image that has it\n", stderr)

@@ -1,6 +1,7 @@
 package inbuild
 
 import (
+	"context"
 	"debug/buildinfo"
 	"errors"
 	"fmt"
@@ -9,24 +10,16 @@ import (
 	"os"
 
 	"github.com/larder-build/larder/internal/elflibs"
+	"github.com/larder-build/larder/internal/step"
 )
 
-// runCheckLibs checks that an image has the loader and the libraries of the Go programs that were copied into it:
-//
-//	check-libs --root DIR --out DIR PATH…
-//
-// DIR is the image's root file system, and PATH are files or folders in it. It writes nothing. Programs of other
-// languages came with the image: they are its own matter.
-func runCheckLibs(args []string, stdout io.Writer) error {
-	flags := newFlags("check-libs")
-	dir := flags.String("root", "", "the image's root file system")
-	if err := parseCommand(flags, args); err != nil {
-		return err
+// runCheckLibs checks that an image has the loader and the libraries of the Go programs that were copied into it, in some
+// files or folders. It writes nothing. Programs of other languages came with the image: they are its own matter.
+func runCheckLibs(_ context.Context, s *step.CheckLibs, to output) error {
+	if s.Root == "" || len(s.Paths) == 0 {
+		return &step.UsageError{Err: errors.New("in-build check-libs: expected --root DIR PATH…")}
 	}
-	if *dir == "" || flags.NArg() == 0 {
-		return &usageError{errors.New("in-build check-libs: expected --root DIR PATH…")}
-	}
-	opened, err := os.OpenRoot(*dir)
+	opened, err := os.OpenRoot(s.Root)
 	if err != nil {
 		return fmt.Errorf("opening the image: %w", err)
 	}
@@ -34,7 +27,7 @@ func runCheckLibs(args []string, stdout io.Writer) error {
 	root := opened.FS()
 	checked := map[string]bool{}
 	var missing []error
-	for _, name := range flags.Args() {
+	for _, name := range s.Paths {
 		real, err := elflibs.Resolve(root, name)
 		if err != nil {
 			continue // a later instruction removed it
@@ -62,7 +55,7 @@ func runCheckLibs(args []string, stdout io.Writer) error {
 			"copy it with GO --libs=DIR, link statically with -ldflags='-linkmode external -extldflags -static', or start the final stage from an image that has it",
 			errors.Join(missing...))
 	}
-	fmt.Fprintf(stdout, "%d Go programs have all libraries that they need\n", len(checked))
+	fmt.Fprintf(to.stdout, "%d Go programs have all libraries that they need\n", len(checked))
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/larder-build/larder/internal/step"
 )
 
 // The go command's index of a folder doesn't see an edit that leaves names, sizes and times. The step go does without that
@@ -112,14 +114,14 @@ func TestOutsideOf(t *testing.T) {
 
 // A line that was planned to compile alone does so, whatever its variables turn out to be.
 func TestCheckCompiles(t *testing.T) {
-	l := goLine{compile: compilesByOwn, line: "build $FLAGS .", dir: t.TempDir()}
+	l := goLine{GoLine: step.GoLine{Compile: step.CompilesByOwn, Dir: t.TempDir()}, line: "build $FLAGS ."}
 	require.NoError(t, l.checkCompiles([]string{"build", "-o", "/out/x", "."}, nil))
 	require.ErrorContains(t, l.checkCompiles([]string{"build", "-toolexec=/src/evil", "."}, nil), "GO build $FLAGS .: -toolexec may run other programs")
 	require.ErrorContains(t, l.checkCompiles([]string{"build", "."}, map[string]string{"GOFLAGS": "-overlay=x"}), "-overlay may run")
 	require.ErrorContains(t, l.checkCompiles([]string{"test", "."}, nil), "only build, install and vet")
-	l.compile = ""
+	l.Compile = ""
 	require.NoError(t, l.checkCompiles([]string{"test", "-exec=x", "."}, nil))
-	require.Equal(t, []string{"/a/b", "/c", "/go/bin"}, (&goLine{dir: "/src", stdout: "/c"}).outputs([]string{"install", "-C", "/a", "-o", "b", "."}, map[string]string{"GOPATH": "/go"}))
+	require.Equal(t, []string{"/a/b", "/c", "/go/bin"}, (&goLine{GoLine: step.GoLine{Dir: "/src", Stdout: "/c"}}).outputs([]string{"install", "-C", "/a", "-o", "b", "."}, map[string]string{"GOPATH": "/go"}))
 
 	env := map[string]string{"GOCACHEPROG": "/evil", "PATH": "/evil", "GOROOT": "/evil", "LD_PRELOAD": "/evil", "GOTOOLDIR": "/evil", "CC": "/evil", "GOFLAGS": "-v", "CGO_ENABLED": "1"}
 	ownEnvironment(env)

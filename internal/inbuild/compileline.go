@@ -10,30 +10,22 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/gowords"
+	"github.com/larder-build/larder/internal/step"
 )
-
-// Kinds of --compile: a line that runs no code of the tree, and so has a cache that such lines alone write.
-const (
-	compilesByOwn   = "own"   // with the toolchain of Larder's, which is mounted anew: nothing of the stage is run
-	compilesByImage = "image" // with what the stage has
-)
-
-// stepDir has what is mounted for Larder's steps, the compile cache among it.
-const stepDir = "/.larder"
 
 // ownPath is PATH for a line that runs nothing of its stage.
-const ownPath = "/usr/local/go/bin"
+const ownPath = step.GoRoot + "/bin"
 
 // compileSettings are what a line that runs nothing of its stage takes from the stage's environment. All else stays out:
 // GOCACHEPROG names a program, GOROOT and GOTOOLDIR say where programs are.
 var compileSettings = strings.Fields(`GOOS GOARCH GO386 GOAMD64 GOARM GOARM64 GOMIPS GOMIPS64 GOPPC64 GORISCV64 GOWASM GODEBUG GOEXPERIMENT
 	GOFIPS140 GOFLAGS GOMODCACHE GOCACHE GOWORK GOPATH GOBIN GOENV GOTOOLCHAIN GOPROXY GONOPROXY GOSUMDB GOVCS GOTELEMETRY
-	GOMAXPROCS GOGC GOMEMLIMIT HOME PWD SOURCE_DATE_EPOCH ` + commitEnv)
+	GOMAXPROCS GOGC GOMEMLIMIT HOME PWD SOURCE_DATE_EPOCH ` + step.CommitEnv)
 
 // checkCompiles checks that a line of these words, expanded, does no more than compile, whatever the plan took it for,
 // and that it writes nothing but the stage's own files.
 func (l *goLine) checkCompiles(words []string, env map[string]string) error {
-	if l.compile == "" {
+	if l.Compile == "" {
 		return nil
 	}
 	why := gowords.OnlyCompiles(words)
@@ -44,7 +36,7 @@ func (l *goLine) checkCompiles(words []string, env map[string]string) error {
 		return fmt.Errorf("GO %s: %s: its variables have values that this build wasn't planned for: write the flags out", l.line, why)
 	}
 	for _, name := range l.outputs(words, env) {
-		if err := outsideOf(stepDir, name); err != nil {
+		if err := outsideOf(step.Dir, name); err != nil {
 			return fmt.Errorf("GO %s: %w", l.line, err)
 		}
 	}
@@ -53,7 +45,7 @@ func (l *goLine) checkCompiles(words []string, env map[string]string) error {
 
 // outputs are the files and folders that a line writes.
 func (l *goLine) outputs(words []string, env map[string]string) (names []string) {
-	dir := l.dir
+	dir := l.Dir
 	for i, word := range words {
 		flag, value, hasValue := strings.Cut(oneDash(word), "=")
 		if !hasValue && i+1 < len(words) {
@@ -66,7 +58,7 @@ func (l *goLine) outputs(words []string, env map[string]string) (names []string)
 			names = append(names, value)
 		}
 	}
-	names = append(names, l.stdout, l.junit, l.libs, env["GOBIN"])
+	names = append(names, l.Stdout, l.JUnit, l.Libs, env["GOBIN"])
 	if words[0] == "install" {
 		names = append(names, filepath.Join(env["GOPATH"], "bin"))
 	}
@@ -155,7 +147,7 @@ func ownEnvironment(env map[string]string) {
 		}
 	}
 	env["PATH"], env["CGO_ENABLED"] = ownPath, "0"
-	if env[commitEnv] != "" {
+	if env[step.CommitEnv] != "" {
 		env["PATH"] = firstInPath(gitDir, ownPath)
 	}
 }

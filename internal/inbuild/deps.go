@@ -13,56 +13,42 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/internal/gocache"
+	"github.com/larder-build/larder/internal/step"
 )
 
-// runDeps compiles packages in the cache mount GOCACHE, and keeps what was compiled as a layer for the steps that need them:
-//
-//	deps --dir DIR --out DIR [--imports FILE] [--deps DIR]… [--modules PREFIX,COUNT] -- ARG…
-//
-// DIR is the module's folder, and ARG are flags and packages of go build. FILE has import paths of more packages, each
-// on a line: for packages of other modules and of the standard library go.mod and go.sum are enough of the module. What
-// the folders --deps have isn't kept once more, nor what the output folder has already. A package that can't be compiled
-// is left to the step that needs it, which then says why.
-func runDeps(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	flags := newFlags("deps")
-	imports := flags.String("imports", "", "file of import paths")
-	dir := flags.String("dir", "", "folder of the module")
-	out := flags.String("out", "", "folder to make, or to add to")
-	var modules modulesFlag
-	flags.Var(&modules, "modules", "parts of GOMODCACHE")
-	var deps stringList
-	flags.Var(&deps, "deps", "packages that are compiled already")
-	if err := parseCommand(flags, args); err != nil {
-		return err
+// runDeps compiles packages in the cache mount GOCACHE, and keeps what was compiled as a layer for the steps that need them.
+// For packages of other modules and of the standard library go.mod and go.sum are enough of the module. What the folders
+// of s.Deps have isn't kept once more, nor what the output folder has already. A package that can't be compiled is left to
+// the step that needs it, which then says why.
+func runDeps(ctx context.Context, s *step.Deps, to output) error {
+	if s.Dir == "" || s.Out == "" {
+		return &step.UsageError{Err: errors.New("in-build deps: expected --dir DIR --out DIR")}
 	}
-	if *dir == "" || *out == "" {
-		return &usageError{errors.New("in-build deps: expected --dir DIR --out DIR")}
-	}
-	args = flags.Args()
-	if *imports != "" {
-		data, err := os.ReadFile(*imports)
+	args := slices.Clone(s.Args)
+	if s.Imports != "" {
+		data, err := os.ReadFile(s.Imports)
 		if err != nil {
 			return fmt.Errorf("reading the list of packages: %w", err)
 		}
 		args = append(append(args, "--"), strings.Fields(string(data))...)
 	}
 	if os.Getenv("GOCACHE") == "" {
-		return &usageError{errors.New("in-build deps: GOCACHE is not set")}
+		return &step.UsageError{Err: errors.New("in-build deps: GOCACHE is not set")}
 	}
-	if err := linkModules(os.Getenv("GOMODCACHE"), modules); err != nil {
+	if err := linkModules(os.Getenv("GOMODCACHE"), s.Modules.Names()); err != nil {
 		return err
 	}
-	env := append(os.Environ(), "PWD="+*dir)
-	if *imports == "" { // else no file of the module's is read but go.mod and go.sum
-		env = append(env, "GODEBUG="+indexSetting(*dir, os.Getenv("GODEBUG")))
+	env := append(os.Environ(), "PWD="+s.Dir)
+	if s.Imports == "" { // else no file of the module's is read but go.mod and go.sum
+		env = append(env, "GODEBUG="+indexSetting(s.Dir, os.Getenv("GODEBUG")))
 	}
-	cache := compileCache{dir: gocache.Dir(os.Getenv("GOCACHE")), deps: append(deps, *out)}
-	added, err := cache.keep(ctx, *out, func() error { return compileAll(ctx, *dir, env, flags.Args(), args, stdout, stderr) })
+	cache := compileCache{dir: gocache.Dir(os.Getenv("GOCACHE")), deps: append(s.Deps, s.Out)}
+	added, err := cache.keep(ctx, s.Out, func() error { return compileAll(ctx, s.Dir, env, s.Args, args, to.stdout, to.stderr) })
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "added %d entries to those that were there\n", added)
-	return stampTree(*out)
+	fmt.Fprintf(to.stdout, "added %d entries to those that were there\n", added)
+	return stampTree(s.Out)
 }
 
 // compileAll compiles the packages that arguments of the go command name, and what they import. flags are those of the

@@ -11,11 +11,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/larder-build/larder/internal/step"
 )
 
 // TestMain has the test binary be Larder's binary where a go command starts it as its build cache.
 func TestMain(m *testing.M) {
-	if args, ok := StepArgs(os.Args); ok {
+	if args, ok := step.Of(os.Args); ok {
 		os.Exit(Main(context.Background(), args, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
@@ -138,25 +140,5 @@ func TestDepsUsage(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		require.Equal(t, 2, Main(t.Context(), args, &stdout, &stderr), "%q", args)
 		require.Contains(t, stderr.String(), "in-build "+args[0])
-	}
-}
-
-func TestStepArgs(t *testing.T) {
-	for _, tt := range []struct {
-		args []string
-		step string
-		ok   bool
-	}{
-		{[]string{"/usr/bin/larder", "build"}, "", false},
-		{[]string{"/usr/bin/larder", "in-build", "modules"}, "modules", true},
-		{[]string{GoCommand, "--", "build"}, "go-line", true},
-		{[]string{GoCommand, "in-build", "deps"}, "deps", true},
-		{nil, "", false},
-	} {
-		step, ok := StepArgs(tt.args)
-		require.Equal(t, tt.ok, ok)
-		if ok {
-			require.Equal(t, tt.step, step[0])
-		}
 	}
 }

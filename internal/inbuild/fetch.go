@@ -15,6 +15,7 @@ import (
 	"github.com/larder-build/larder/internal/gitfetch"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/step"
 )
 
 // inStep is what to do about errors of a step that fetches.
@@ -29,18 +30,13 @@ const (
 	progressEvery   = 5 * time.Second
 )
 
-// asking says whom to ask for modules: settings of the go command, and the folder of keptFiles, if there is one.
-type asking struct {
-	goproxy, goprivate, gonoproxy, kept string
-}
-
 // fetchModules fetches what a set lists, and nothing else, and unpacks it.
-func fetchModules(ctx context.Context, u *unpacking, set gomod.Set, ask asking) error {
-	proxies, err := modfetch.ParseList(ask.goproxy)
+func fetchModules(ctx context.Context, u *unpacking, set gomod.Set, ask *step.Modules) error {
+	proxies, err := modfetch.ParseList(ask.GoProxy)
 	if err != nil {
 		return err
 	}
-	private := func(path string) bool { return gomod.NoProxy(ask.gonoproxy, ask.goprivate, path) }
+	private := func(path string) bool { return gomod.NoProxy(ask.GoNoProxy, ask.GoPrivate, path) }
 	if err := checkReachable(set, proxies[0], private); err != nil {
 		return err
 	}
@@ -48,13 +44,13 @@ func fetchModules(ctx context.Context, u *unpacking, set gomod.Set, ask asking) 
 	if err != nil {
 		return err
 	}
-	git, err := newGit(u.out, client, creds, ask.goprivate)
+	git, err := newGit(u.out, client, creds, ask.GoPrivate)
 	if err != nil {
 		return err
 	}
 	f := &fetcher{client: client, proxies: proxies, private: private, git: git, out: u.out}
-	if ask.kept != "" {
-		if f.kept, err = openKept(ask.kept); err != nil {
+	if ask.Kept != "" {
+		if f.kept, err = openKept(ask.Kept); err != nil {
 			return err
 		}
 		defer f.kept.close()

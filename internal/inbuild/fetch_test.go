@@ -213,7 +213,7 @@ func TestOutputMustBeEmpty(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
 	out := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(out, "mine"), []byte("x"), 0o644))
-	code, _, stderr := step(t, "modules", "--sums", writeSums(t, sums), "--goproxy", "file://"+dir, "--out", out)
+	code, _, stderr := runStep(t, "modules", "--sums", writeSums(t, sums), "--goproxy", "file://"+dir, "--out", out)
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, stderr, "is not empty (it holds mine)")
 	require.Equal(t, []string{"mine"}, names(t, out))
@@ -232,7 +232,7 @@ func TestUsage(t *testing.T) {
 		{"unpack-toolchain", "--zip", "x", "--out", "y", "--h1", "h", "--h1-file", "f"},
 		{"static", "--zoneinfo", "x"},
 	} {
-		code, _, stderr := step(t, args...)
+		code, _, stderr := runStep(t, args...)
 		require.Equal(t, exitUsage, code, args)
 		require.True(t, strings.HasPrefix(stderr, "larder: in-build"), stderr)
 	}

@@ -22,12 +22,12 @@ func (t *testRun) withInputs(to string, stderr io.Writer, run func() error) erro
 	if !hasFlag(t.words, "fuzz") {
 		return run()
 	}
-	before, err := fuzzInputs(t.line.dir)
+	before, err := fuzzInputs(t.line.Dir)
 	if err != nil {
 		return err
 	}
 	failed := run()
-	after, err := fuzzInputs(t.line.dir)
+	after, err := fuzzInputs(t.line.Dir)
 	if err != nil {
 		return errors.Join(failed, err)
 	}
@@ -37,7 +37,7 @@ func (t *testRun) withInputs(to string, stderr io.Writer, run func() error) erro
 			continue
 		}
 		found++
-		data, err := os.ReadFile(filepath.Join(t.line.dir, name))
+		data, err := os.ReadFile(filepath.Join(t.line.Dir, name))
 		if err != nil {
 			return errors.Join(failed, fmt.Errorf("reading what fuzzing found: %w", err))
 		}
@@ -45,7 +45,7 @@ func (t *testRun) withInputs(to string, stderr io.Writer, run func() error) erro
 		if to == "" {
 			continue
 		}
-		if err := copyFile(filepath.Join(t.line.dir, name), filepath.Join(to, name)); err != nil {
+		if err := copyFile(filepath.Join(t.line.Dir, name), filepath.Join(to, name)); err != nil {
 			return fmt.Errorf("keeping what fuzzing found: %w", err)
 		}
 	}

@@ -1,36 +1,35 @@
 package inbuild
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/larder-build/larder/internal/commit"
+	"github.com/larder-build/larder/internal/step"
 )
 
-const (
-	// gitDir is on PATH where a GO line stamps: Larder's binary is there by the name of git.
-	gitDir = "/.larder/git"
-	// commitEnv has what is known of the commit, a commit.Commit as JSON, for that git.
-	commitEnv = "LARDER_COMMIT"
-)
+// gitDir is on PATH where a GO line stamps.
+var gitDir = path.Dir(step.Git)
 
 // stampEnv has the go command find Larder's git before any other.
 func stampEnv(env map[string]string, facts string) {
 	env["PATH"] = firstInPath(gitDir, env["PATH"])
-	env[commitEnv] = facts
+	env[step.CommitEnv] = facts
 }
 
 func firstInPath(dir, rest string) string { return strings.TrimSuffix(dir+":"+rest, ":") }
 
 // runGit is git to the go command, which runs it in the root of the sources: see commit.Commit.Answer.
-func runGit(args []string, stdout io.Writer) error {
+func runGit(_ context.Context, args []string, stdout, _ io.Writer) error {
 	var c commit.Commit
-	if err := json.Unmarshal([]byte(os.Getenv(commitEnv)), &c); err != nil {
-		return &usageError{fmt.Errorf("%s: expected what is known of a commit: %w", commitEnv, err)}
+	if err := json.Unmarshal([]byte(os.Getenv(step.CommitEnv)), &c); err != nil {
+		return &step.UsageError{Err: fmt.Errorf("%s: expected what is known of a commit: %w", step.CommitEnv, err)}
 	}
 	root, err := os.OpenRoot(".")
 	if err != nil {

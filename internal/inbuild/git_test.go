@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/larder-build/larder/internal/step"
 )
 
 // Larder's binary by the name of git answers in the folder that it runs in, and reads nothing outside of it.
@@ -16,7 +18,7 @@ func TestGit(t *testing.T) {
 	t.Chdir(dir)
 	require.NoError(t, os.WriteFile("go.mod", []byte("module x\n"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(dir), "secret"), []byte("hush"), 0o644))
-	t.Setenv(commitEnv, `{"revision":"`+revision+`","time":5}`)
+	t.Setenv(step.CommitEnv, `{"revision":"`+revision+`","time":5}`)
 	for _, tt := range []struct {
 		args []string
 		code int
@@ -27,13 +29,13 @@ func TestGit(t *testing.T) {
 		{[]string{"git", "cat-file", "blob", revision + ":../secret"}, 1, ""},
 		{[]string{"git", "push"}, 1, ""},
 	} {
-		step, ok := StepArgs(tt.args)
+		args, ok := step.Of(tt.args)
 		require.True(t, ok)
 		var stdout, stderr bytes.Buffer
-		require.Equal(t, tt.code, Main(t.Context(), step, &stdout, &stderr), "%q: %s", tt.args, &stderr)
+		require.Equal(t, tt.code, Main(t.Context(), args, &stdout, &stderr), "%q: %s", tt.args, &stderr)
 		require.Equal(t, tt.want, stdout.String())
 	}
-	t.Setenv(commitEnv, "")
+	t.Setenv(step.CommitEnv, "")
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, 2, Main(t.Context(), []string{"git", "status", "--porcelain"}, &stdout, &stderr))
 }

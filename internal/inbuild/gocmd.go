@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/internal/gocache"
+	"github.com/larder-build/larder/internal/step"
 )
 
 // An exitError carries the exit code of a go command, which has said on its own what went wrong.
@@ -23,41 +24,31 @@ func (e *exitError) Error() string {
 	return fmt.Sprintf("the go command failed with exit code %d", e.code)
 }
 
-// runGo runs the go command with the arguments after "--" and gives all that it wrote below the folder --stamp one
-// fixed time, so that equal sources give equal layers. Its build cache is GOCACHE, into which what the folders --deps have
-// is copied. GOMODCACHE gets links to what the folders of --modules have: see modulesFlag. Its git is the one in the folder --git, which is told of a commit by the environment: see runGit.
-func runGo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	flags := newFlags("go")
-	stamp := flags.String("stamp", "", "folder whose files get a fixed time")
-	git := flags.String("git", "", "folder that has git")
-	var modules modulesFlag
-	flags.Var(&modules, "modules", "parts of GOMODCACHE")
-	var deps stringList
-	flags.Var(&deps, "deps", "packages that are compiled already")
-	if err := parseCommand(flags, args); err != nil {
-		return err
-	}
-	if *stamp == "" || flags.NArg() == 0 {
-		return &usageError{errors.New("in-build go: expected --stamp DIR -- SUBCOMMAND")}
+// runGo runs the go command and gives all that it wrote below the folder s.Stamp one fixed time, so that equal sources give
+// equal layers. Its build cache is GOCACHE, into which what the folders of s.Deps have is copied. Its git is the one in the
+// folder s.Git, which is told of a commit by the environment: see runGit.
+func runGo(ctx context.Context, s *step.GoCommand, to output) error {
+	if len(s.Args) == 0 {
+		return &step.UsageError{Err: errors.New("in-build go: expected --stamp DIR -- SUBCOMMAND")}
 	}
 	goflags, err := moduleFlags([]string{os.Getenv("GOFLAGS")}, false)
 	if err != nil {
 		return err
 	}
-	if err := linkModules(os.Getenv("GOMODCACHE"), modules); err != nil {
+	if err := linkModules(os.Getenv("GOMODCACHE"), s.Modules.Names()); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", flags.Args()...)
+	cmd := exec.CommandContext(ctx, "go", s.Args...)
 	cmd.Env = append(os.Environ(), "GOFLAGS="+goflags)
-	if *git != "" {
-		cmd.Env = append(cmd.Env, "PATH="+firstInPath(*git, os.Getenv("PATH")))
+	if s.Git != "" {
+		cmd.Env = append(cmd.Env, "PATH="+firstInPath(s.Git, os.Getenv("PATH")))
 	}
 	cmd.Env = append(cmd.Env, "GODEBUG="+indexSetting(".", os.Getenv("GODEBUG")))
-	cache := compileCache{dir: gocache.Dir(os.Getenv("GOCACHE")), deps: deps}
-	if err := cache.inTurn(ctx, ".", cmd.Env, func() error { return runCommand(cmd, stdout, stderr) }); err != nil {
+	cache := compileCache{dir: gocache.Dir(os.Getenv("GOCACHE")), deps: s.Deps}
+	if err := cache.inTurn(ctx, ".", cmd.Env, func() error { return runCommand(cmd, to.stdout, to.stderr) }); err != nil {
 		return err
 	}
-	return stampTree(*stamp)
+	return stampTree(s.Stamp)
 }
 
 // runCommand runs a go command. What it says is passed on as it comes; if it fails, hints follow.
@@ -97,7 +88,7 @@ func modCache(cmd *exec.Cmd) string {
 			return dir
 		}
 	}
-	return "/go/pkg/mod"
+	return step.ModCache
 }
 
 // stampTree gives every file and folder below dir, and dir itself, the fixed time.

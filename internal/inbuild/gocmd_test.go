@@ -39,5 +39,5 @@ func TestGoFailure(t *testing.T) {
 
 	stderr.Reset()
 	require.Equal(t, 2, Main(t.Context(), []string{"go", "build"}, &stdout, &stderr))
-	require.Contains(t, stderr.String(), "expected --stamp DIR -- SUBCOMMAND")
+	require.Contains(t, stderr.String(), "--stamp is missing")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/gowords"
+	"github.com/larder-build/larder/internal/step"
 )
 
 // environment returns the environment of the go command, out of the stage's, for a line of these words. That of
@@ -20,18 +21,18 @@ func (l *goLine) environment(stage, words []string) ([]string, error) {
 		env[k] = v
 	}
 	goflags := []string{env["GOFLAGS"]}
-	for _, kv := range l.env {
+	for _, kv := range l.Env {
 		k, v, _ := strings.Cut(kv, "=")
 		env[k] = v
 		if k == "GOFLAGS" {
 			goflags = append(goflags, v)
 		}
 	}
-	flags, err := moduleFlags(goflags, l.vendor)
+	flags, err := moduleFlags(goflags, l.Vendor)
 	if err != nil {
 		return nil, err
 	}
-	target, err := readTarget(l.target)
+	target, err := readTarget(l.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -40,19 +41,19 @@ func (l *goLine) environment(stage, words []string) ([]string, error) {
 		k, v, _ := strings.Cut(kv, "=")
 		env[k] = v
 	}
-	maps.Copy(env, map[string]string{"GOFLAGS": flags, "GOMODCACHE": l.modCache, "GOWORK": l.work, "PWD": l.dir})
-	if l.goCache != "" {
-		env["GOCACHE"] = l.goCache
-		if godebug := indexSetting(l.dir, env["GODEBUG"]); godebug != "" {
+	maps.Copy(env, map[string]string{"GOFLAGS": flags, "GOMODCACHE": l.ModCache, "GOWORK": l.Work, "PWD": l.Dir})
+	if l.GoCache != "" {
+		env["GOCACHE"] = l.GoCache
+		if godebug := indexSetting(l.Dir, env["GODEBUG"]); godebug != "" {
 			env["GODEBUG"] = godebug
 		}
 	}
-	if l.commit != "" {
-		stampEnv(env, l.commit)
+	if l.Commit != "" {
+		stampEnv(env, l.Commit)
 	}
 	setDefault(env, "GOPATH", "/go")
 	setDefault(env, "HOME", "/root")
-	if l.compile == compilesByOwn {
+	if l.Compile == step.CompilesByOwn {
 		ownEnvironment(env)
 	}
 	if err := l.setCgo(env, words[0]); err != nil {

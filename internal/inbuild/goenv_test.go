@@ -6,14 +6,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/larder-build/larder/internal/step"
 	"github.com/stretchr/testify/require"
 )
 
 // compose returns the environment that a GO line's flags make of a stage's; "-" is a variable that is unset.
-func compose(t *testing.T, flags, stage, line string) (func(key string) string, error) {
+func compose(t *testing.T, words, stage, line string) (func(key string) string, error) {
 	t.Helper()
-	args := append([]string{"--dir", "/src"}, strings.Fields(flags)...)
-	l, err := parseGoLine(append(args, "--", line))
+	args := append([]string{"--dir", "/src"}, strings.Fields(words)...)
+	flags := new(step.GoLine)
+	require.NoError(t, step.Parse(flags, append(args, "--", line)))
+	l, err := newGoLine(flags)
 	require.NoError(t, err)
 	list, err := l.environment(strings.Split(stage, "|"), strings.Fields(line))
 	return func(key string) string {

@@ -1,6 +1,7 @@
 package inbuild
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,58 +15,27 @@ import (
 	"github.com/larder-build/larder/internal/atomicfile"
 	"github.com/larder-build/larder/internal/gocache"
 	"github.com/larder-build/larder/internal/gowords"
+	"github.com/larder-build/larder/internal/step"
 )
 
 // defaultGo is where the official images, and FROM go, have the go command: a stage may have another PATH.
-const defaultGo = "/usr/local/go/bin/go"
+const defaultGo = ownPath + "/go"
 
-// A goLine is a GO line, and what the flags of the step go-line say about it.
+// A goLine is a GO line, and what the flags of its step say about it.
 type goLine struct {
-	dir, stdout     string
-	junit, record   string
-	target, work    string
-	modCache        string
-	modules         modulesFlag
-	goCache, commit string
-	compile         string
-	cgo, escape     string
-	deps            stringList
-	vendor          bool
-	env             stringList
-	line            string
-	libs            string
-	compiler        string // that was chosen for C; "" if none is needed, or it is the user's choice
+	step.GoLine
+	line     string // all that follows GO and its flags
+	compiler string // that was chosen for C; "" if none is needed, or it is the user's choice
 }
 
-// runGoLine runs the go command as a GO line says, in the stage's own file system and environment:
-//
-//	go-line [flags] -- LINE
-//
-// LINE is all that follows GO and its flags, as one argument: continuations are joined, variables not expanded. Flags:
-//
-//	--dir DIR         where the go command runs (required)
-//	--target FILE     lines KEY=VALUE for the target platform: GOOS, GOARCH, maybe GOARM or GOAMD64
-//	--modcache DIR    GOMODCACHE; /go/pkg/mod if absent
-//	--modules PARTS   GOMODCACHE gets links to what some folders have: see modulesFlag
-//	--gocache DIR     GOCACHE; the stage's own if absent
-//	--deps DIR        packages that are compiled already, if the folder is there: copied into GOCACHE (may be repeated)
-//	--compile KIND    the line only compiles: own with the toolchain in /usr/local/go and nothing of the stage, image with what the stage has
-//	--commit JSON     a commit.Commit: what git tells the go command, in place of a git of the stage's
-//	--work FILE       GOWORK; off if absent
-//	--vendor          take packages from vendor/
-//	--cgo true|false  CGO_ENABLED, whatever the stage says
-//	--env KEY=VALUE   a variable that goes before the stage's (may be repeated); GOFLAGS is added to the stage's
-//	--libs DIR        copy the libraries that the programs named by -o need into DIR; an absolute path
-//	--stdout FILE     keep what go prints on stdout, if it succeeds; an absolute path
-//	--junit FILE      of a test: write what it says as JUnit XML, if it succeeds; an absolute path
-//	--record DIR      of a test: keep its results there, and succeed if tests fail: see testRun
-//	--escape CHAR     the file's escape character: \ (if absent) or `
-func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	l, err := parseGoLine(args)
+// runGoLine runs the go command as a GO line says, in the stage's own file system and environment.
+func runGoLine(ctx context.Context, s *step.GoLine, to output) error {
+	l, err := newGoLine(s)
 	if err != nil {
 		return err
 	}
-	words, err := gowords.Expand(l.line, []rune(l.escape)[0], os.Environ())
+	stdout, stderr := to.stdout, to.stderr
+	words, err := gowords.Expand(l.line, []rune(l.Escape)[0], os.Environ())
 	if err != nil {
 		return err
 	}
@@ -74,31 +44,31 @@ func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) err
 		return err
 	}
 	goCommand := defaultGo
-	if l.compile != compilesByOwn {
+	if l.Compile != step.CompilesByOwn {
 		if goCommand, err = findGo(defaultGo); err != nil {
 			return err
 		}
 	}
-	if info, err := os.Stat(l.dir); err != nil || !info.IsDir() {
-		return fmt.Errorf("there is no folder %s in this stage to run GO %s in", l.dir, l.line)
+	if info, err := os.Stat(l.Dir); err != nil || !info.IsDir() {
+		return fmt.Errorf("there is no folder %s in this stage to run GO %s in", l.Dir, l.line)
 	}
-	if err := errors.Join(makeFolders(words), linkModules(l.modCache, l.modules)); err != nil {
+	if err := errors.Join(makeFolders(words), linkModules(l.ModCache, l.Modules.Names())); err != nil {
 		return err
 	}
 	if l.compiler != "" {
 		fmt.Fprintf(stderr, "larder: C is compiled by %s\n", l.compiler)
 	}
 	err = l.withCache(ctx, env, func() error {
-		return keepOutput(l.stdout, stdout, func(stdout io.Writer) error {
+		return keepOutput(l.Stdout, stdout, func(stdout io.Writer) error {
 			cmd := exec.CommandContext(ctx, goCommand, words...)
-			cmd.Dir, cmd.Env = l.dir, env
+			cmd.Dir, cmd.Env = l.Dir, env
 			if t := l.test(words); t != nil {
 				return t.run(cmd, stdout, stderr)
 			}
 			return runCommand(cmd, stdout, stderr)
 		})
 	})
-	if err != nil || l.libs == "" {
+	if err != nil || l.Libs == "" {
 		return err
 	}
 	return l.takeLibraries(words, env, stderr)
@@ -107,12 +77,12 @@ func runGoLine(ctx context.Context, args []string, stdout, stderr io.Writer) err
 // withCache runs the go command of the line with its compile cache. A line that runs code of the tree, such as a test that
 // hangs, holds nobody up.
 func (l *goLine) withCache(ctx context.Context, env []string, run func() error) error {
-	cache := compileCache{dir: gocache.Dir(l.goCache), deps: l.deps}
+	cache := compileCache{dir: gocache.Dir(l.GoCache), deps: l.Deps}
 	switch {
-	case l.goCache == "":
+	case l.GoCache == "":
 		return run()
-	case l.compile != "":
-		return cache.inTurn(ctx, l.dir, env, run)
+	case l.Compile != "":
+		return cache.inTurn(ctx, l.Dir, env, run)
 	}
 	if err := cache.fill(ctx); err != nil {
 		return err
@@ -120,59 +90,38 @@ func (l *goLine) withCache(ctx context.Context, env []string, run func() error) 
 	return run()
 }
 
-func parseGoLine(args []string) (*goLine, error) {
-	l := new(goLine)
-	flags := newFlags("go-line")
-	flags.StringVar(&l.dir, "dir", "", "where the go command runs")
-	flags.StringVar(&l.target, "target", "", "file of the target platform's variables")
-	flags.StringVar(&l.modCache, "modcache", "/go/pkg/mod", "GOMODCACHE")
-	flags.Var(&l.modules, "modules", "parts of GOMODCACHE")
-	flags.StringVar(&l.goCache, "gocache", "", "GOCACHE")
-	flags.Var(&l.deps, "deps", "packages that are compiled already")
-	flags.StringVar(&l.compile, "compile", "", "own or image")
-	flags.StringVar(&l.commit, "commit", "", "what is known of the commit")
-	flags.StringVar(&l.work, "work", "off", "GOWORK")
-	flags.BoolVar(&l.vendor, "vendor", false, "take packages from vendor/")
-	flags.StringVar(&l.cgo, "cgo", "", "true or false")
-	flags.Var(&l.env, "env", "KEY=VALUE")
-	flags.StringVar(&l.libs, "libs", "", "folder for libraries")
-	flags.StringVar(&l.stdout, "stdout", "", "file for what go prints on stdout")
-	flags.StringVar(&l.junit, "junit", "", "file for what tests say, as JUnit XML")
-	flags.StringVar(&l.record, "record", "", "folder for the results of tests")
-	flags.StringVar(&l.escape, "escape", `\`, "the file's escape character")
-	if err := parseCommand(flags, args); err != nil {
-		return nil, err
-	}
+// newGoLine checks the arguments of a step, and sets those that are empty.
+func newGoLine(s *step.GoLine) (*goLine, error) {
+	l := &goLine{GoLine: *s}
+	l.ModCache, l.Work, l.Escape = cmp.Or(l.ModCache, step.ModCache), cmp.Or(l.Work, "off"), cmp.Or(l.Escape, `\`)
 	problem := ""
 	switch {
-	case l.dir == "":
-		problem = "--dir is missing"
-	case flags.NArg() != 1:
-		problem = fmt.Sprintf("expected one argument after --, the GO line, not %d", flags.NArg())
-	case l.escape != `\` && l.escape != "`":
-		problem = fmt.Sprintf("--escape %q: expected \\ or `", l.escape)
-	case !slices.Contains([]string{"", compilesByOwn, compilesByImage}, l.compile):
-		problem = fmt.Sprintf("--compile %q: expected own or image", l.compile)
-	case l.cgo != "" && l.cgo != "true" && l.cgo != "false":
-		problem = fmt.Sprintf("--cgo %q: expected true or false", l.cgo)
-	case l.stdout != "" && (!filepath.IsAbs(l.stdout) || strings.HasSuffix(l.stdout, "/")):
-		problem = fmt.Sprintf("--stdout %q: expected the absolute path of a file", l.stdout)
-	case l.junit != "" && (!filepath.IsAbs(l.junit) || strings.HasSuffix(l.junit, "/")):
-		problem = fmt.Sprintf("--junit %q: expected the absolute path of a file", l.junit)
-	case l.record != "" && !filepath.IsAbs(l.record):
-		problem = fmt.Sprintf("--record %q: expected an absolute path", l.record)
-	case l.libs != "" && (!filepath.IsAbs(l.libs) || filepath.Clean(l.libs) == "/"):
-		problem = fmt.Sprintf("--libs %q: expected the absolute path of a folder", l.libs)
+	case len(l.Line) != 1:
+		problem = fmt.Sprintf("expected one argument after --, the GO line, not %d", len(l.Line))
+	case l.Escape != `\` && l.Escape != "`":
+		problem = fmt.Sprintf("--escape %q: expected \\ or `", l.Escape)
+	case !slices.Contains([]string{"", step.CompilesByOwn, step.CompilesByImage}, l.Compile):
+		problem = fmt.Sprintf("--compile %q: expected own or image", l.Compile)
+	case l.Cgo != "" && l.Cgo != "true" && l.Cgo != "false":
+		problem = fmt.Sprintf("--cgo %q: expected true or false", l.Cgo)
+	case l.Stdout != "" && (!filepath.IsAbs(l.Stdout) || strings.HasSuffix(l.Stdout, "/")):
+		problem = fmt.Sprintf("--stdout %q: expected the absolute path of a file", l.Stdout)
+	case l.JUnit != "" && (!filepath.IsAbs(l.JUnit) || strings.HasSuffix(l.JUnit, "/")):
+		problem = fmt.Sprintf("--junit %q: expected the absolute path of a file", l.JUnit)
+	case l.Record != "" && !filepath.IsAbs(l.Record):
+		problem = fmt.Sprintf("--record %q: expected an absolute path", l.Record)
+	case l.Libs != "" && (!filepath.IsAbs(l.Libs) || filepath.Clean(l.Libs) == "/"):
+		problem = fmt.Sprintf("--libs %q: expected the absolute path of a folder", l.Libs)
 	}
-	for _, kv := range l.env {
+	for _, kv := range l.Env {
 		if i := strings.IndexByte(kv, '='); i <= 0 {
 			problem = fmt.Sprintf("--env %q: expected KEY=VALUE", kv)
 		}
 	}
 	if problem != "" {
-		return nil, &usageError{errors.New("in-build go-line: " + problem)}
+		return nil, &step.UsageError{Err: errors.New("in-build go-line: " + problem)}
 	}
-	l.line = flags.Arg(0)
+	l.line = l.Line[0]
 	return l, nil
 }
 

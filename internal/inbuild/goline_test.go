@@ -32,7 +32,7 @@ func makeTree(t *testing.T, files ...string) string {
 // goLineIn runs a GO line as the frontend has it run.
 func goLineIn(t *testing.T, dir, line string, flags ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	return step(t, append(append([]string{"go-line", "--dir", dir, "--modcache", t.TempDir()}, flags...), "--", line)...)
+	return runStep(t, append(append([]string{"go-line", "--dir", dir, "--modcache", t.TempDir()}, flags...), "--", line)...)
 }
 
 func TestGoLineBuilds(t *testing.T) {
@@ -208,7 +208,7 @@ func TestGoLineUsage(t *testing.T) {
 		{[]string{"--dir", "/src", "--env", "X", "--", "build"}, "expected KEY=VALUE"},
 		{[]string{"--dir", "/src", "--nosuch", "--", "build"}, "not defined"},
 	} {
-		code, _, stderr := step(t, append([]string{"go-line"}, tt.args...)...)
+		code, _, stderr := runStep(t, append([]string{"go-line"}, tt.args...)...)
 		require.Equal(t, exitUsage, code, tt)
 		require.Contains(t, stderr, tt.want)
 	}

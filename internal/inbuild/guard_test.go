@@ -14,6 +14,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/step"
 )
 
 // A panics writer panics as a library does that was given what it wasn't made for.
@@ -24,7 +25,7 @@ func (p panics) Write([]byte) (int, error) { panic(p.value) }
 // A panic ends a step as an error does: with its name, and no stack of goroutines.
 func TestPanicOfStep(t *testing.T) {
 	t.Chdir(t.TempDir())
-	t.Setenv(commitEnv, `{"revision":"32561dd7fd18c47689d9fdc8f22f9bee60a02395","time":5}`)
+	t.Setenv(step.CommitEnv, `{"revision":"32561dd7fd18c47689d9fdc8f22f9bee60a02395","time":5}`)
 	var nothing []int
 	for value, want := range map[any]string{
 		"index out of\nrange": "index out of range in github.com/larder-build/larder/internal/inbuild.panics.Write (guard_test.go:",

@@ -121,7 +121,7 @@ func writeSums(t testing.TB, text string) string {
 }
 
 // step runs a step as the builder does.
-func step(t testing.TB, args ...string) (code int, stdout, stderr string) {
+func runStep(t testing.TB, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var o, e bytes.Buffer
 	code = Main(t.Context(), args, &o, &e)
@@ -131,7 +131,7 @@ func step(t testing.TB, args ...string) (code int, stdout, stderr string) {
 // mustStep runs a step that must do well.
 func mustStep(t testing.TB, args ...string) string {
 	t.Helper()
-	code, stdout, stderr := step(t, args...)
+	code, stdout, stderr := runStep(t, args...)
 	require.Zero(t, code, stderr)
 	require.Empty(t, stderr)
 	return stdout
@@ -140,7 +140,7 @@ func mustStep(t testing.TB, args ...string) string {
 // failStep runs a step that must fail with an error that holds each of want, and leave out empty.
 func failStep(t testing.TB, out string, args []string, want ...string) string {
 	t.Helper()
-	code, _, stderr := step(t, append(args, "--out", out)...)
+	code, _, stderr := runStep(t, append(args, "--out", out)...)
 	require.Equal(t, exitFailure, code, stderr)
 	for _, w := range want {
 		require.Contains(t, stderr, w)

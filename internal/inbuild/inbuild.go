@@ -11,10 +11,11 @@ package inbuild
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/larder-build/larder/internal/step"
 )
 
 // Exit codes of Main.
@@ -24,33 +25,7 @@ const (
 	exitUsage   = 2
 )
 
-// A usageError says that a step was called in a way it doesn't know: the caller's mistake, not the input's.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-// GoCommand is the name that Larder's binary has in the step of a GO line: it is what BuildKit shows of a step that fails,
-// so the flags that never differ are left out there.
-const GoCommand = "/.larder/go"
-
-// GoModules and a number is where the step of a GO line has a part of its modules, if it has not all of them in one.
-const GoModules = "/.larder/modules"
-
-// StepArgs returns the arguments for Main if a process, started with args, is a step of a build.
-func StepArgs(args []string) (step []string, ok bool) {
-	switch {
-	case len(args) > 1 && args[1] == "in-build":
-		return args[2:], true
-	case len(args) > 0 && args[0] == GoCommand:
-		return append([]string{"go-line", "--dir=/src", "--target=/.larder/target", "--gocache=/.larder/cache", "--deps=/.larder/deps", "--deps=/.larder/compiled"}, args[1:]...), true
-	case len(args) > 0 && args[0] == "git":
-		return append([]string{"git"}, args[1:]...), true
-	}
-	return nil, false
-}
-
-// Main runs the step that args[0] names, with the flags that follow it, and returns the exit code: 0, 1 if the step
+// Main runs a step, whose kind and arguments step.Of returned, and returns the exit code: 0, 1 if the step
 // failed, 2 if it was called wrongly. What was done goes to stdout in a line or a few, errors to stderr, each as one
 // line that starts with "larder: ".
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -67,7 +42,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(stderr, "larder: %s\n", strings.TrimSuffix(line, "\n"))
 	}
-	if usage := new(usageError); errors.As(err, &usage) {
+	if usage := new(step.UsageError); errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailure
@@ -75,75 +50,50 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return &usageError{errors.New("in-build: no step named")}
+		return &step.UsageError{Err: errors.New("in-build: no step named")}
 	}
-	step, args := args[0], args[1:]
-	switch step {
-	case "modules":
-		return runModules(ctx, args, stdout)
-	case "fetch-toolchain":
-		return runFetchToolchain(ctx, args, stdout)
-	case "unpack-toolchain":
-		return runUnpackToolchain(ctx, args, stdout)
-	case "static":
-		return runStatic(ctx, args, stdout)
-	case "go":
-		return runGo(ctx, args, stdout, stderr)
-	case "deps":
-		return runDeps(ctx, args, stdout, stderr)
-	case "baseline":
-		return runBaseline(args, stdout)
-	case "licences":
-		return runLicences(args, stdout)
-	case "sbom":
-		return runSBOM(args, stdout)
-	case "test-results":
-		return runTestResults(ctx, args, stdout)
-	case "test-verdict":
-		return runTestVerdict(args, stdout)
-	case "git":
-		return runGit(args, stdout)
-	case "check-libs":
-		return runCheckLibs(args, stdout)
-	case "go-line":
-		return runGoLine(ctx, args, stdout, stderr)
+	kind, args := args[0], args[1:]
+	runStep, ok := steps[kind]
+	if !ok {
+		return &step.UsageError{Err: fmt.Errorf("in-build: unknown step %q", kind)}
 	}
-	return &usageError{fmt.Errorf("in-build: unknown step %q", step)}
+	return runStep(ctx, args, stdout, stderr)
 }
 
-// parseFlags parses a step's flags and insists on the required ones.
-func parseFlags(fs *flag.FlagSet, args []string, required ...string) error {
-	if err := parseCommand(fs, args); err != nil {
-		return err
-	}
-	if fs.NArg() > 0 {
-		return &usageError{fmt.Errorf("in-build %s: unexpected argument %q", fs.Name(), fs.Arg(0))}
-	}
-	for _, name := range required {
-		if fs.Lookup(name).Value.String() == "" {
-			return &usageError{fmt.Errorf("in-build %s: --%s is missing", fs.Name(), name)}
+// A runner runs a kind of step.
+type runner func(ctx context.Context, args []string, stdout, stderr io.Writer) error
+
+// steps are all kinds of steps.
+var steps = map[string]runner{
+	step.KindOf(&step.Modules{}):         parsed(runModules),
+	step.KindOf(&step.FetchToolchain{}):  parsed(runFetchToolchain),
+	step.KindOf(&step.UnpackToolchain{}): parsed(runUnpackToolchain),
+	step.KindOf(&step.Static{}):          parsed(runStatic),
+	step.KindOf(&step.GoCommand{}):       parsed(runGo),
+	step.KindOf(&step.Deps{}):            parsed(runDeps),
+	step.KindOf(&step.Baseline{}):        parsed(runBaseline),
+	step.KindOf(&step.Licenses{}):        parsed(runLicenses),
+	step.KindOf(&step.SBOM{}):            parsed(runSBOM),
+	step.KindOf(&step.TestResults{}):     parsed(runTestResults),
+	step.KindOf(&step.TestVerdict{}):     parsed(runTestVerdict),
+	step.KindOf(&step.CheckLibs{}):       parsed(runCheckLibs),
+	step.KindOf(&step.GoLine{}):          parsed(runGoLine),
+	step.GitKind:                         runGit,
+}
+
+// output is where a step tells what it does.
+type output struct{ stdout, stderr io.Writer }
+
+// parsed makes a runner of a function that takes the arguments of its kind of step.
+func parsed[S any, P interface {
+	*S
+	step.Step
+}](run func(context.Context, P, output) error) runner {
+	return func(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+		s := P(new(S))
+		if err := step.Parse(s, args); err != nil {
+			return err
 		}
+		return run(ctx, s, output{stdout, stderr})
 	}
-	return nil
-}
-
-// parseCommand parses the flags of a step that takes arguments too.
-func parseCommand(fs *flag.FlagSet, args []string) error {
-	fs.SetOutput(io.Discard)
-	if err := fs.Parse(args); err != nil {
-		return &usageError{fmt.Errorf("in-build %s: %w", fs.Name(), err)}
-	}
-	return nil
-}
-
-func newFlags(step string) *flag.FlagSet { return flag.NewFlagSet(step, flag.ContinueOnError) }
-
-// A stringList is a flag that may be given several times.
-type stringList []string
-
-func (l *stringList) String() string { return strings.Join(*l, " ") }
-
-func (l *stringList) Set(s string) error {
-	*l = append(*l, s)
-	return nil
 }

@@ -20,39 +20,39 @@ func (l *goLine) takeLibraries(words, env []string, stderr io.Writer) error {
 	programs, closeAll, err := l.programs(words)
 	defer closeAll()
 	if err != nil {
-		return fmt.Errorf("--libs=%s: %w", l.libs, err)
+		return fmt.Errorf("--libs=%s: %w", l.Libs, err)
 	}
 	roots, closeRoots, err := libraryRoots(env)
 	defer closeRoots()
 	if err != nil {
-		return fmt.Errorf("--libs=%s: %w", l.libs, err)
+		return fmt.Errorf("--libs=%s: %w", l.Libs, err)
 	}
 	files, err := elflibs.Find(roots, programs...)
 	if err != nil {
-		return fmt.Errorf("--libs=%s: %w\ninstall what is missing in this stage, or link statically with -ldflags='-linkmode external -extldflags -static'", l.libs, err)
+		return fmt.Errorf("--libs=%s: %w\ninstall what is missing in this stage, or link statically with -ldflags='-linkmode external -extldflags -static'", l.Libs, err)
 	}
-	if err := os.MkdirAll(l.libs, 0o755); err != nil {
-		return fmt.Errorf("--libs=%s: %w", l.libs, err)
+	if err := os.MkdirAll(l.Libs, 0o755); err != nil {
+		return fmt.Errorf("--libs=%s: %w", l.Libs, err)
 	}
-	out, err := os.OpenRoot(l.libs)
+	out, err := os.OpenRoot(l.Libs)
 	if err != nil {
-		return fmt.Errorf("--libs=%s: %w", l.libs, err)
+		return fmt.Errorf("--libs=%s: %w", l.Libs, err)
 	}
 	defer out.Close()
 	var copied []string
 	for _, f := range files {
 		if err := takeFile(out, roots[f.Root], f); err != nil {
-			return fmt.Errorf("--libs=%s: copying /%s: %w", l.libs, f.Path, err)
+			return fmt.Errorf("--libs=%s: copying /%s: %w", l.Libs, f.Path, err)
 		}
 		if f.Link == "" {
 			copied = append(copied, f.Path)
 		}
 	}
 	if len(copied) == 0 {
-		fmt.Fprintf(stderr, "larder: --libs=%s: nothing is needed: what was built is linked statically\n", l.libs)
+		fmt.Fprintf(stderr, "larder: --libs=%s: nothing is needed: what was built is linked statically\n", l.Libs)
 		return nil
 	}
-	fmt.Fprintf(stderr, "larder: --libs=%s: copied %s\n", l.libs, strings.Join(copied, ", "))
+	fmt.Fprintf(stderr, "larder: --libs=%s: copied %s\n", l.Libs, strings.Join(copied, ", "))
 	return nil
 }
 
@@ -68,7 +68,7 @@ func (l *goLine) programs(words []string) (programs []elflibs.Program, closeAll 
 		return nil, closeAll, errors.New("the line has no -o, so what it builds isn't known: write -o with an absolute path")
 	}
 	if !filepath.IsAbs(out) {
-		out = filepath.Join(l.dir, out)
+		out = filepath.Join(l.Dir, out)
 	}
 	names := []string{out}
 	if entries, err := os.ReadDir(out); err == nil {

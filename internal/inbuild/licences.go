@@ -1,10 +1,10 @@
 package inbuild
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -12,26 +12,17 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/licence"
+	"github.com/larder-build/larder/internal/step"
 )
 
 // licencesFile is the file that the step licences writes: the SPDX identifiers of the licences of each module by its sum,
 // as a JSON object.
 const licencesFile = "licences.json"
 
-// runLicences detects the licences of modules:
-//
-//	licences --modules DIR --out DIR
-//
-// The modules are a module cache that the step unpack has made. It is a step of its own since reading in all licences that
+// runLicenses detects the licences of the modules in a module cache that the step modules made. It is a step of its own since reading in all licences that
 // are known takes a second: it is run when the modules change, where the step sbom is with each edit.
-func runLicences(args []string, stdout io.Writer) error {
-	flags := newFlags("licences")
-	dir := flags.String("modules", "", "module cache")
-	out := flags.String("out", "", "folder to make")
-	if err := parseFlags(flags, args, "modules", "out"); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(*dir)
+func runLicenses(_ context.Context, s *step.Licenses, to output) error {
+	root, err := os.OpenRoot(s.Modules)
 	if err != nil {
 		return err
 	}
@@ -44,8 +35,8 @@ func runLicences(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "found the licences of %d modules\n", len(found))
-	return fillWith(*out, licencesFile, data)
+	fmt.Fprintf(to.stdout, "found the licences of %d modules\n", len(found))
+	return fillWith(s.Out, licencesFile, data)
 }
 
 // moduleLicences returns the licences of each module of a module cache, by its sum.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -29,27 +28,6 @@ func linkModules(dir string, parts []string) error {
 	}
 	return nil
 }
-
-// modulesFlag is the value of --modules: PREFIX,COUNT for the folders PREFIX0, PREFIX1 and so on, each of which has a part of
-// the modules. The count is said, since others of such names may be a stage's own.
-type modulesFlag []string
-
-func (f *modulesFlag) String() string { return strings.Join(*f, " ") }
-
-func (f *modulesFlag) Set(value string) error {
-	prefix, count, _ := strings.Cut(value, ",")
-	n, err := strconv.Atoi(count)
-	if err != nil || n < 0 || n > maxParts {
-		return fmt.Errorf("expected PREFIX,COUNT with a count of at most %d", maxParts)
-	}
-	for i := range n {
-		*f = append(*f, prefix+strconv.Itoa(i))
-	}
-	return nil
-}
-
-// maxParts is more than gomod.Set.Shards makes.
-const maxParts = 100
 
 // linkPart links what one folder has into dir. made has the folders that were made there, by their names: what lies in a
 // folder goes into one of them, and never through a link.

@@ -48,13 +48,6 @@ func TestLinkModules(t *testing.T) {
 	require.ErrorContains(t, linkModules(again, []string{filepath.Join(merged), filepath.Join(merged)}), "file exists", "a module is in two parts")
 	require.Error(t, linkModules(again, []string{filepath.Join(merged, "no such folder")}))
 	require.Error(t, linkModules(filepath.Join(again, "no such folder"), []string{merged}))
-
-	var parts modulesFlag
-	require.NoError(t, parts.Set("/modules,2"))
-	require.Equal(t, modulesFlag{"/modules0", "/modules1"}, parts)
-	for _, bad := range []string{"", "/modules", "/modules,", "/modules,-1", "/modules,101", "/modules,1,2"} {
-		require.Error(t, parts.Set(bad), bad)
-	}
 }
 
 // The go command builds, lists, vets and tests the same with a folder of links as with the folder itself.

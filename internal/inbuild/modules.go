@@ -1,6 +1,7 @@
 package inbuild
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/step"
 )
 
 const cacheDownload = "cache/download" // where a GOMODCACHE keeps what isn't unpacked
@@ -28,35 +30,23 @@ const cacheDownload = "cache/download" // where a GOMODCACHE keeps what isn't un
 // runModules makes a read-only GOMODCACHE of what go.sum lists, and of nothing else: unpacked trees, and of the download
 // cache the go.mod files, the zips' hashes and a minimal .info for each version. No zips: no build reads them. Each file is
 // checked against go.sum while it is unpacked. The files come from GOPROXY folders or are fetched.
-// Flags: --sums FILE (the module set), --out DIR; --from DIR (may be repeated) or --goproxy LIST; with the latter
-// --goprivate and --gonoproxy PATTERNS as the go command takes them, and --kept DIR (see keptFiles).
-func runModules(ctx context.Context, args []string, stdout io.Writer) error {
-	flags := newFlags("modules")
-	sums := flags.String("sums", "", "")
-	out := flags.String("out", "", "")
-	var from stringList
-	flags.Var(&from, "from", "")
-	var ask asking
-	flags.StringVar(&ask.goproxy, "goproxy", os.Getenv("GOPROXY"), "")
-	flags.StringVar(&ask.goprivate, "goprivate", os.Getenv("GOPRIVATE"), "")
-	flags.StringVar(&ask.gonoproxy, "gonoproxy", os.Getenv("GONOPROXY"), "")
-	flags.StringVar(&ask.kept, "kept", "", "")
-	if err := parseFlags(flags, args, "sums", "out"); err != nil {
-		return err
+func runModules(ctx context.Context, s *step.Modules, to output) error {
+	s.GoProxy = cmp.Or(s.GoProxy, os.Getenv("GOPROXY"))
+	s.GoPrivate = cmp.Or(s.GoPrivate, os.Getenv("GOPRIVATE"))
+	s.GoNoProxy = cmp.Or(s.GoNoProxy, os.Getenv("GONOPROXY"))
+	if len(s.From) == 0 && s.GoProxy == "" {
+		return &step.UsageError{Err: errors.New("in-build modules: one of --from and --goproxy is needed")}
 	}
-	if len(from) == 0 && ask.goproxy == "" {
-		return &usageError{errors.New("in-build modules: one of --from and --goproxy is needed")}
-	}
-	set, err := readSums(*sums)
+	set, err := readSums(s.Sums)
 	if err != nil {
 		return err
 	}
-	return fill(*out, func(out *os.Root) error {
-		u := unpacking{out: out, log: stdout, known: versions{seen: map[module.Version]bool{}}}
-		if len(from) == 0 {
-			return fetchModules(ctx, &u, set, ask)
+	return fill(s.Out, func(out *os.Root) error {
+		u := unpacking{out: out, log: to.stdout, known: versions{seen: map[module.Version]bool{}}}
+		if len(s.From) == 0 {
+			return fetchModules(ctx, &u, set, s)
 		}
-		src, err := openFolders(from)
+		src, err := openFolders(s.From)
 		if err != nil {
 			return err
 		}
@@ -64,12 +54,12 @@ func runModules(ctx context.Context, args []string, stdout io.Writer) error {
 		if err != nil {
 			return err
 		}
-		tellMissing(stdout, missing)
+		tellMissing(to.stdout, missing)
 		u.get = func(_ context.Context, sum gomod.Sum, _ bool) (source, error) { return src.get(sum) }
 		if err := u.unpack(ctx, present, runtime.GOMAXPROCS(0)); err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "checked and unpacked %d modules\n", len(present.Zips()))
+		fmt.Fprintf(to.stdout, "checked and unpacked %d modules\n", len(present.Zips()))
 		return nil
 	})
 }

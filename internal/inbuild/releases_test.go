@@ -33,20 +33,20 @@ func TestSlowReleases(t *testing.T) {
 			t.Setenv("GOTOOLCHAIN", "local")
 			deps, again, bin, cache := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
 			t.Chdir(src)
-			step := func(args ...string) string {
+			run := func(args ...string) string {
 				var stdout, stderr bytes.Buffer
 				require.Zero(t, Main(t.Context(), args, &stdout, &stderr), stderr.String())
 				return stdout.String()
 			}
 			for _, out := range []string{deps, again} {
 				t.Setenv("GOCACHE", t.TempDir())
-				require.Regexp(t, `compiled \d\d+ packages`, step("deps", "--imports", "imports", "--dir", src, "--out", out, "--", "-trimpath"))
+				require.Regexp(t, `compiled \d\d+ packages`, run("deps", "--imports", "imports", "--dir", src, "--out", out, "--", "-trimpath"))
 			}
 			require.Equal(t, testkit.Run(t, "sh", "-c", "cd "+deps+" && find . -type f | sort | xargs sha256sum"), testkit.Run(t, "sh", "-c", "cd "+again+" && find . -type f | sort | xargs sha256sum"))
 			require.Greater(t, count(t, deps), 40)
 
 			t.Setenv("GOCACHE", cache)
-			step("go", "--stamp", bin, "--deps", deps, "--", "build", "-trimpath", "-o", filepath.Join(bin, "y"), ".")
+			run("go", "--stamp", bin, "--deps", deps, "--", "build", "-trimpath", "-o", filepath.Join(bin, "y"), ".")
 			require.Equal(t, "X\n", testkit.Run(t, filepath.Join(bin, "y")))
 			made := count(t, cache)
 			if release < "go1.24" {

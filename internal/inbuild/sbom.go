@@ -1,34 +1,21 @@
 package inbuild
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/larder-build/larder/internal/sbom"
+	"github.com/larder-build/larder/internal/step"
 )
 
 // SBOMFile is the file that the step sbom writes.
 const SBOMFile = "sbom.spdx.json"
 
-// runSBOM makes the bill of materials of an image:
-//
-//	sbom --root DIR --facts FILE [--licences DIR]… --out DIR
-//
-// The root is the image's, FILE has what is known of it (sbom.Facts), and the folders of licences are those that the step
-// licences has made.
-func runSBOM(args []string, stdout io.Writer) error {
-	var licences stringList
-	flags := newFlags("sbom")
-	dir := flags.String("root", "", "root of the image")
-	known := flags.String("facts", "", "file of facts")
-	flags.Var(&licences, "licences", "folder of licences")
-	out := flags.String("out", "", "folder to make")
-	if err := parseFlags(flags, args, "root", "facts", "out"); err != nil {
-		return err
-	}
-	data, err := os.ReadFile(*known)
+// runSBOM makes the bill of materials of an image, of which a file has what is known (sbom.Facts).
+func runSBOM(_ context.Context, s *step.SBOM, to output) error {
+	data, err := os.ReadFile(s.Facts)
 	if err != nil {
 		return err
 	}
@@ -36,11 +23,11 @@ func runSBOM(args []string, stdout io.Writer) error {
 	if err := json.Unmarshal(data, &facts); err != nil {
 		return fmt.Errorf("reading the facts of the image: %w", err)
 	}
-	modules, err := readLicences(licences)
+	modules, err := readLicences(s.Licenses)
 	if err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(*dir)
+	root, err := os.OpenRoot(s.Root)
 	if err != nil {
 		return err
 	}
@@ -53,6 +40,6 @@ func runSBOM(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "found %d binaries of Go and %d packages of a distribution\n", len(contents.Binaries), len(contents.Packages))
-	return fillWith(*out, SBOMFile, doc)
+	fmt.Fprintf(to.stdout, "found %d binaries of Go and %d packages of a distribution\n", len(contents.Binaries), len(contents.Packages))
+	return fillWith(s.Out, SBOMFile, doc)
 }

@@ -82,10 +82,10 @@ func TestSBOM(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(root, "app"), binary, 0o755))
 
 	var stdout, stderr strings.Builder
-	step := func(args ...string) int {
+	run := func(args ...string) int {
 		return Main(t.Context(), append([]string{"sbom"}, args...), &stdout, &stderr)
 	}
-	require.Zero(t, step("--root", root, "--facts", facts, "--out", out), "%s", &stderr)
+	require.Zero(t, run("--root", root, "--facts", facts, "--out", out), "%s", &stderr)
 	require.Equal(t, "found 1 binaries of Go and 0 packages of a distribution\n", stdout.String())
 	bill, err := os.ReadFile(filepath.Join(out, SBOMFile))
 	require.NoError(t, err)
@@ -96,6 +96,6 @@ func TestSBOM(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, info.ModTime().Equal(epoch))
 
-	require.Equal(t, exitUsage, step("--root", root))
-	require.Equal(t, exitFailure, step("--root", filepath.Join(root, "none"), "--facts", facts, "--out", out))
+	require.Equal(t, exitUsage, run("--root", root))
+	require.Equal(t, exitFailure, run("--root", filepath.Join(root, "none"), "--facts", facts, "--out", out))
 }

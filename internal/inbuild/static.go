@@ -7,12 +7,13 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 
 	"golang.org/x/crypto/x509roots/fallback/bundle"
+
+	"github.com/larder-build/larder/internal/step"
 )
 
 // nonroot is the user and group that images run as, by the number that distroless images made customary.
@@ -28,19 +29,12 @@ var staticFiles = map[string]string{
 }
 
 // runStatic writes the root file system that a static binary needs and nothing else: certificate authorities, time
-// zones, users, a home and a place for temporary files. Flags: --zoneinfo FILE (lib/time/zoneinfo.zip of a Go
-// toolchain), --out DIR. It must run as root, since the home belongs to the user.
-func runStatic(ctx context.Context, args []string, stdout io.Writer) error {
-	flags := newFlags("static")
-	zoneinfo := flags.String("zoneinfo", "", "")
-	out := flags.String("out", "", "")
-	if err := parseFlags(flags, args, "zoneinfo", "out"); err != nil {
-		return err
-	}
-	if err := fill(*out, func(out *os.Root) error { return writeStatic(ctx, out, *zoneinfo) }); err != nil {
+// zones, users, a home and a place for temporary files. It must run as root, since the home belongs to the user.
+func runStatic(ctx context.Context, s *step.Static, to output) error {
+	if err := fill(s.Out, func(out *os.Root) error { return writeStatic(ctx, out, s.ZoneInfo) }); err != nil {
 		return fmt.Errorf("writing the static base: %w", err)
 	}
-	fmt.Fprintln(stdout, "wrote certificate authorities, time zones and users")
+	fmt.Fprintln(to.stdout, "wrote certificate authorities, time zones and users")
 	return nil
 }
 

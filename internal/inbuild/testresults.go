@@ -14,30 +14,21 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/junit"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/larder-build/larder/internal/testjson"
 )
 
-// runTestResults joins what lines with --record kept:
-//
-//	test-results --from DIR --out DIR
-//
-// The folder --from has a folder for each line, named by the line's number. What it leaves in --out is junit.xml,
-// test.json, test.txt, exit-code and, if there is any, cover.out and seeds/.
-func runTestResults(ctx context.Context, args []string, stdout io.Writer) error {
-	flags := newFlags("test-results")
-	from := flags.String("from", "", "folder of folders")
-	to := flags.String("out", "", "folder to make")
-	if err := parseFlags(flags, args, "from", "out"); err != nil {
-		return err
-	}
-	records, err := recordFolders(*from)
+// runTestResults joins what lines with --record kept. The folder s.From has a folder for each line, named by the line's
+// number. What it leaves in s.Out is junit.xml, test.json, test.txt, exit-code and, if there is any, cover.out and seeds/.
+func runTestResults(ctx context.Context, s *step.TestResults, to output) error {
+	records, err := recordFolders(s.From)
 	if err != nil {
 		return fmt.Errorf("reading test results: %w", err)
 	}
-	if err := os.MkdirAll(*to, 0o755); err != nil {
+	if err := os.MkdirAll(s.Out, 0o755); err != nil {
 		return fmt.Errorf("writing test results: %w", err)
 	}
-	if err := joinResults(ctx, records, *to, stdout); err != nil {
+	if err := joinResults(ctx, records, s.Out, to.stdout); err != nil {
 		return fmt.Errorf("joining test results: %w", err)
 	}
 	return nil
@@ -219,28 +210,18 @@ func readCoverage(name string, mode func(string) error, block func(string)) erro
 	return lines.Err()
 }
 
-// runTestVerdict fails if the results of tests say so, and shows what was shown of the tests:
-//
-//	test-verdict --from DIR --stages NAME,…
-//
-// The stages are those that ran them.
-func runTestVerdict(args []string, stdout io.Writer) error {
-	flags := newFlags("test-verdict")
-	from := flags.String("from", "", "folder of the step test-results")
-	stages := flags.String("stages", "", "stages that ran the tests")
-	if err := parseFlags(flags, args, "from", "stages"); err != nil {
-		return err
-	}
-	code, err := os.ReadFile(filepath.Join(*from, testExit))
+// runTestVerdict fails if tests failed, of which the step test-results told.
+func runTestVerdict(_ context.Context, s *step.TestVerdict, to output) error {
+	code, err := os.ReadFile(filepath.Join(s.From, testExit))
 	if err != nil {
 		return fmt.Errorf("reading test results: %w", err)
 	}
 	if strings.TrimSpace(string(code)) == "0" {
-		fmt.Fprintln(stdout, "all tests passed")
+		fmt.Fprintln(to.stdout, "all tests passed")
 		return nil
 	}
-	if err := appendFile(stdout, filepath.Join(*from, testText)); err != nil {
+	if err := appendFile(to.stdout, filepath.Join(s.From, testText)); err != nil {
 		return fmt.Errorf("reading test results: %w", err)
 	}
-	return fmt.Errorf("tests failed: the target larder-test-results exports what they said; before an edit, they are only run again with --no-cache-filter=%s", *stages)
+	return fmt.Errorf("tests failed: the target larder-test-results exports what they said; before an edit, they are only run again with --no-cache-filter=%s", s.Stages)
 }

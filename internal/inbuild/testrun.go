@@ -48,7 +48,7 @@ const maxStderr = 256 << 10
 
 // test returns how to run a line whose test results are asked for, or nil.
 func (l *goLine) test(words []string) *testRun {
-	if words[0] != "test" || l.junit == "" && l.record == "" && !hasFlag(words, "fuzz") {
+	if words[0] != "test" || l.JUnit == "" && l.Record == "" && !hasFlag(words, "fuzz") {
 		return nil
 	}
 	return &testRun{line: l, words: words, json: io.Discard, text: io.Discard, stderr: testjson.Clipped{Limit: maxStderr}}
@@ -58,23 +58,23 @@ func (l *goLine) test(words []string) *testRun {
 func (t *testRun) run(cmd *exec.Cmd, stdout, stderr io.Writer) error {
 	var err error
 	switch l := t.line; {
-	case l.record != "":
+	case l.Record != "":
 		err = t.record(cmd, stdout, stderr)
-	case l.junit != "":
+	case l.JUnit != "":
 		cmd.Args = append(cmd.Args[:1], withFlags(t.words, t.jsonFlag()...)...)
 		err = t.watch(cmd, stdout, stderr)
 	default:
 		err = t.withInputs("", stderr, func() error { return runCommand(cmd, stdout, stderr) })
 	}
-	if err != nil || t.line.junit == "" {
+	if err != nil || t.line.JUnit == "" {
 		return err
 	}
-	return t.writeJUnit(t.line.junit)
+	return t.writeJUnit(t.line.JUnit)
 }
 
 // record runs the command and keeps its results.
 func (t *testRun) record(cmd *exec.Cmd, stdout, stderr io.Writer) error {
-	dir := t.line.record
+	dir := t.line.Record
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("keeping the test's results: %w", err)
 	}
@@ -171,7 +171,7 @@ func (t *testRun) coverage(to string) (own string, flags []string) {
 		switch name {
 		case "-coverprofile":
 			if own = value; !filepath.IsAbs(own) {
-				own = filepath.Join(t.line.dir, own)
+				own = filepath.Join(t.line.Dir, own)
 			}
 			flags = nil
 		case "-fuzz", "-bench", "-outputdir", "-list":

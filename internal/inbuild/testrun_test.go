@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/larder-build/larder/internal/step"
 )
 
 const (
@@ -58,7 +60,7 @@ func TestResults(t *testing.T) {
 		require.Zero(t, code, stderr)
 	}
 	require.FileExists(t, own)
-	code, stdout, stderr := step(t, "test-results", "--from", records, "--out", out)
+	code, stdout, stderr := runStep(t, "test-results", "--from", records, "--out", out)
 	require.Zero(t, code, stderr)
 	require.Equal(t, "results of 2 GO test lines: exit code 1\n", stdout)
 	require.Equal(t, "1\n", readFile(t, out, "exit-code"))
@@ -72,21 +74,21 @@ func TestResults(t *testing.T) {
 	require.Equal(t, 2, strings.Count(cover, "x.example/y/y.go:3.16,3.28 1 0\n"), cover)
 	require.Contains(t, readFile(t, out, "test.json"), `"Test":"TestBad"`)
 
-	code, stdout, stderr = step(t, "test-verdict", "--from", out, "--stages=build")
+	code, stdout, stderr = runStep(t, "test-verdict", "--from", out, "--stages=build")
 	require.Equal(t, 1, code)
 	require.Contains(t, stdout, "no luck")
 	require.Contains(t, stderr, "larder: tests failed: ")
 	require.Contains(t, stderr, "--no-cache-filter=build\n")
 
 	require.NoError(t, os.RemoveAll(filepath.Join(records, "12")))
-	code, _, stderr = step(t, "test-results", "--from", records, "--out", out)
+	code, _, stderr = runStep(t, "test-results", "--from", records, "--out", out)
 	require.Zero(t, code, stderr)
-	code, stdout, _ = step(t, "test-verdict", "--from", out, "--stages=build")
+	code, stdout, _ = runStep(t, "test-verdict", "--from", out, "--stages=build")
 	require.Zero(t, code)
 	require.Equal(t, "all tests passed\n", stdout)
 
 	require.NoError(t, os.Mkdir(filepath.Join(records, "x"), 0o755))
-	_, _, stderr = step(t, "test-results", "--from", records, "--out", out)
+	_, _, stderr = runStep(t, "test-results", "--from", records, "--out", out)
 	require.Contains(t, stderr, "is no folder of a GO test line")
 }
 
@@ -128,7 +130,7 @@ func TestResultsOfHang(t *testing.T) {
 func TestInputsOfFuzzing(t *testing.T) {
 	src, kept := makeTree(t, "deep/testdata/fuzz/FuzzY/seed", "go test fuzz v1\nstring(\"known\")\n"), t.TempDir()
 	for _, to := range []string{"", kept} {
-		run := &testRun{line: &goLine{dir: src}, words: strings.Fields("test -fuzz=FuzzY ./deep")}
+		run := &testRun{line: &goLine{GoLine: step.GoLine{Dir: src}}, words: strings.Fields("test -fuzz=FuzzY ./deep")}
 		found, failed := filepath.Join(src, "deep/testdata/fuzz/FuzzY/found"), errors.New("failed")
 		var stderr bytes.Buffer
 		err := run.withInputs(to, &stderr, func() error {

@@ -2,10 +2,10 @@ package inbuild
 
 import (
 	"archive/zip"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/step"
 )
 
 // Names of what fetch-toolchain leaves in its folder.
@@ -31,39 +32,32 @@ const otherToolchain = "this is another toolchain than Go's makers published"
 
 // runFetchToolchain fetches the zip of a Go toolchain. Where Larder has no pin, the checksum database must vouch for it:
 // unlike for modules there is no go.sum that could, and the unpacked files will be run.
-// Flags: --version go1.26.10, --platform linux/amd64 (where it runs), --goproxy LIST, --gosumdb SETTING, --h1 PIN, --out
-// DIR, which gets toolchain.zip and h1, the hash as text.
-func runFetchToolchain(ctx context.Context, args []string, stdout io.Writer) error {
-	flags := newFlags("fetch-toolchain")
-	release := flags.String("version", "", "")
-	platform := flags.String("platform", "", "")
-	goproxy := flags.String("goproxy", os.Getenv("GOPROXY"), "")
-	gosumdb := flags.String("gosumdb", os.Getenv("GOSUMDB"), "")
-	pin := flags.String("h1", "", "")
-	out := flags.String("out", "", "")
-	if err := parseFlags(flags, args, "version", "platform", "goproxy", "out"); err != nil {
-		return err
+// The folder s.Out gets toolchain.zip and h1, the hash as text.
+func runFetchToolchain(ctx context.Context, s *step.FetchToolchain, to output) error {
+	goproxy, gosumdb := cmp.Or(s.GoProxy, os.Getenv("GOPROXY")), cmp.Or(s.GoSumDB, os.Getenv("GOSUMDB"))
+	if goproxy == "" {
+		return &step.UsageError{Err: errors.New("in-build fetch-toolchain: --goproxy is missing")}
 	}
-	m, err := modfetch.ToolchainModule(*release, *platform)
+	m, err := modfetch.ToolchainModule(s.Version, s.Platform)
 	if err != nil {
 		return err
 	}
-	what := *release + " for " + *platform
-	proxies, err := modfetch.ParseList(*goproxy)
+	what := s.Version + " for " + s.Platform
+	proxies, err := modfetch.ParseList(goproxy)
 	if err != nil {
 		return err
 	}
-	if *gosumdb == "off" && *pin == "" {
+	if gosumdb == "off" && s.H1 == "" {
 		return fmt.Errorf("%s: GOSUMDB=off, and only the checksum database can tell whether a toolchain without a pin is the real one: %s", what, useOtherToolchain)
 	}
 	client, _, err := newClient()
 	if err != nil {
 		return err
 	}
-	err = fill(*out, func(out *os.Root) error {
-		want := modfetch.Expected{Hash: *pin, By: "its pin", Remedy: otherToolchain}
-		if *pin == "" {
-			if want, err = askToolchain(ctx, client, proxies, *gosumdb, m, what); err != nil {
+	err = fill(s.Out, func(out *os.Root) error {
+		want := modfetch.Expected{Hash: s.H1, By: "its pin", Remedy: otherToolchain}
+		if s.H1 == "" {
+			if want, err = askToolchain(ctx, client, proxies, gosumdb, m, what); err != nil {
 				return err
 			}
 		}
@@ -72,7 +66,7 @@ func runFetchToolchain(ctx context.Context, args []string, stdout io.Writer) err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "fetched %s and checked it\n", what)
+	fmt.Fprintf(to.stdout, "fetched %s and checked it\n", what)
 	return nil
 }
 
@@ -110,47 +104,37 @@ func fetchToolchain(ctx context.Context, c *modfetch.Client, proxies []modfetch.
 }
 
 // runUnpackToolchain unpacks a toolchain's zip and checks it meanwhile, so that DIR/bin/go runs: the same tree as the go
-// command makes of it on first use, but without the tests of Go itself. With --root, DIR is a root file system that has
-// that tree at PATH, and beside it the folders that the go command needs.
-// Flags: --zip FILE, --h1 HASH or --h1-file FILE, --out DIR, --root PATH.
-func runUnpackToolchain(ctx context.Context, args []string, stdout io.Writer) error {
-	flags := newFlags("unpack-toolchain")
-	file := flags.String("zip", "", "")
-	h1 := flags.String("h1", "", "")
-	h1File := flags.String("h1-file", "", "")
-	out := flags.String("out", "", "")
-	root := flags.String("root", "", "")
-	if err := parseFlags(flags, args, "zip", "out"); err != nil {
-		return err
+// command makes of it on first use, but without the tests of Go itself. With s.Root, s.Out is a root file system that has
+// that tree there, and beside it the folders that the go command needs.
+func runUnpackToolchain(ctx context.Context, s *step.UnpackToolchain, to output) error {
+	if (s.H1 == "") == (s.H1File == "") {
+		return &step.UsageError{Err: errors.New("in-build unpack-toolchain: one of --h1 and --h1-file is needed")}
 	}
-	if (*h1 == "") == (*h1File == "") {
-		return &usageError{errors.New("in-build unpack-toolchain: one of --h1 and --h1-file is needed")}
-	}
-	want := modfetch.Expected{Hash: *h1, By: "its pin", Remedy: "this is not the toolchain that Go's makers published; take it from another proxy, or give another file"}
-	if *h1File != "" {
-		data, err := os.ReadFile(*h1File)
+	want := modfetch.Expected{Hash: s.H1, By: "its pin", Remedy: "this is not the toolchain that Go's makers published; take it from another proxy, or give another file"}
+	if s.H1File != "" {
+		data, err := os.ReadFile(s.H1File)
 		if err != nil {
 			return fmt.Errorf("reading the toolchain's hash: %w", err)
 		}
 		want.Hash, want.By = strings.TrimSpace(string(data)), "the checksum database"
 	}
-	m, err := toolchainOf(*file)
+	m, err := toolchainOf(s.Zip)
 	if err != nil {
 		return err
 	}
-	err = fill(*out, func(out *os.Root) error {
-		if *root == "" {
-			return unpackToolchain(ctx, out, ".", m, *file, want)
+	err = fill(s.Out, func(out *os.Root) error {
+		if s.Root == "" {
+			return unpackToolchain(ctx, out, ".", m, s.Zip, want)
 		}
-		if err := unpackToolchain(ctx, out, *root, m, *file, want); err != nil {
+		if err := unpackToolchain(ctx, out, s.Root, m, s.Zip, want); err != nil {
 			return err
 		}
-		return addRoot(out, *root)
+		return addRoot(out, s.Root)
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "checked and unpacked %s\n", m)
+	fmt.Fprintf(to.stdout, "checked and unpacked %s\n", m)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
 )
@@ -150,8 +151,8 @@ func (g *graph) earlier() map[*pb.Op]bool {
 
 // listed reports whether an operation is a step that compiles what a list, of this build or an earlier one, says.
 func listed(op *pb.Op) bool {
-	args := op.GetExec().GetMeta().GetArgs()
-	return len(args) > 2 && args[1] == "in-build" && args[2] == "deps" && at(op, "/baseline") >= 0
+	kind, _ := step.Kind(op.GetExec().GetMeta().GetArgs())
+	return kind == step.KindOf(&step.Deps{}) && at(op, step.Needs) >= 0
 }
 
 // at returns the input that a step has at a place, or -1.

@@ -10,6 +10,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/offline"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/solver/pb"
 	srctypes "github.com/moby/buildkit/source/types"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -87,31 +88,24 @@ func Find(def *pb.Definition) (Report, error) {
 
 // ownStep reads what a step of Larder's own unpacks. A step that has the same arguments does the same.
 func (r *Report) ownStep(g *graph, op *pb.Op) error {
-	args := op.GetExec().GetMeta().GetArgs()
-	if len(args) < 3 || args[1] != "in-build" {
-		return nil
+	own, err := step.Read(op.GetExec().GetMeta().GetArgs())
+	if err != nil {
+		return fmt.Errorf("reading a step of Larder's own: %w", err)
 	}
-	value := func(flag string) string {
-		if i := slices.Index(args, flag); i >= 0 && i+1 < len(args) {
-			return args[i+1]
-		}
-		return ""
-	}
-	switch args[2] {
-	case "modules":
-		name := value("--sums")
-		set, err := gomod.ParseSums(gomod.File{Name: name, Data: g.fileAt(op, name)})
+	switch s := own.(type) {
+	case *step.Modules:
+		set, err := gomod.ParseSums(gomod.File{Name: s.Sums, Data: g.fileAt(op, s.Sums)})
 		if err != nil {
 			return fmt.Errorf("the list of modules of a step: %w", err)
 		}
 		r.Modules = append(r.Modules, set.Zips()...)
-	case "unpack-toolchain":
-		if h1 := value("--h1"); h1 != "" {
-			r.Toolchains = append(r.Toolchains, Toolchain{H1: h1})
+	case *step.UnpackToolchain:
+		if s.H1 != "" {
+			r.Toolchains = append(r.Toolchains, Toolchain{H1: s.H1})
 		}
-	case "fetch-toolchain":
-		if value("--h1") == "" { // of a pinned one the step that unpacks it tells
-			r.Toolchains = append(r.Toolchains, Toolchain{Version: value("--version"), Platform: value("--platform")})
+	case *step.FetchToolchain:
+		if s.H1 == "" { // of a pinned one the step that unpacks it tells
+			r.Toolchains = append(r.Toolchains, Toolchain{Version: s.Version, Platform: s.Platform})
 		}
 	}
 	return nil
