@@ -3,7 +3,6 @@ package dialect
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -19,9 +18,9 @@ const instructionGo = "go"
 
 // A goLine is a GO instruction:
 //
-//	GO [--from=STAGE|CONTEXT] [--module=DIR] [--cgo[=BOOL]] [--network=MODE] [--stdout=FILE] [--junit=FILE] [--libs=DIR] [--mount=…]… SUBCOMMAND ARG…
+//	GO [--FLAG=VALUE]… [--cgo[=BOOL]] [--mount=…]… SUBCOMMAND ARG…
 //
-// It is read by BuildKit's own parser and lexer, as RUN is, but no shell runs it.
+// goFlags has the flags with a value. It is read by BuildKit's own parser and lexer, as RUN is, but no shell runs it.
 type goLine struct {
 	node    *parser.Node
 	rest    string   // what follows the flags, as it stands
@@ -52,41 +51,34 @@ func (f *File) addGoLine(n *parser.Node, inStage bool) error {
 	return f.goWords(g)
 }
 
+// goFlags parses the flags of a line.
 func (f *File) goFlags(g *goLine, args []string) error {
 	flags := instructions.NewBFlagsWithArgs(args)
-	from, module := flags.AddString("from", ""), flags.AddString("module", ".")
-	network, stdout := flags.AddString("network", instructions.NetworkNone), flags.AddString("stdout", "")
-	junit := flags.AddString("junit", "")
-	libs := flags.AddString("libs", "")
+	values := make([]*instructions.Flag, len(goFlags))
+	for i, flag := range goFlags {
+		values[i] = flags.AddString(flag.name, flag.unset)
+	}
 	cgo, mounts := flags.AddBool("cgo", false), flags.AddStrings("mount")
 	if err := flags.Parse(); err != nil {
 		return parser.WithLocation(fmt.Errorf("GO: %w", err), f.findFlag(g.node, err))
 	}
-	g.from, g.network, g.stdout, g.junit, g.libs, g.mounts = from.Value, network.Value, stdout.Value, junit.Value, libs.Value, mounts.StringValues
+	for i, flag := range goFlags {
+		value := values[i].Value
+		text := "--" + flag.name + "=" + value
+		switch {
+		case strings.ContainsRune(value, '$'):
+			return f.errorAt(g.node, text, fmt.Sprintf("GO %s: variables aren't expanded there: write the value out", text))
+		case values[i].IsUsed() && value == "":
+			return f.errorAt(g.node, "--"+flag.name, fmt.Sprintf("GO --%s has no value", flag.name))
+		case value != "" && !flag.valid(value):
+			err := fmt.Errorf("GO %s: expected %s", text, flag.expected)
+			return parser.WithLocation(suggest.WrapError(err, value, flag.options, true), f.find(g.node, text))
+		}
+		*flag.field(g) = value
+	}
+	g.module, g.mounts = path.Clean(g.module), mounts.StringValues
 	if cgo.IsUsed() {
 		g.cgo = cgo.Value
-	}
-	for _, flag := range [][2]string{{"from", g.from}, {"module", module.Value}, {"network", g.network}, {"stdout", g.stdout}, {"junit", g.junit}, {"libs", g.libs}} {
-		if strings.ContainsRune(flag[1], '$') {
-			return f.errorAt(g.node, flag[1], fmt.Sprintf("GO --%s=%s: variables aren't expanded there: write the value out", flag[0], flag[1]))
-		}
-		if slices.Contains(flags.Used(), flag[0]) && flag[1] == "" {
-			return f.errorAt(g.node, "--"+flag[0], fmt.Sprintf("GO --%s has no value", flag[0]))
-		}
-	}
-	g.module = path.Clean(module.Value)
-	switch modes := []string{instructions.NetworkNone, instructions.NetworkDefault, instructions.NetworkHost}; {
-	case !fs.ValidPath(g.module):
-		return f.errorAt(g.node, module.Value, fmt.Sprintf("GO --module=%s: expected a folder inside of the source, relative to its root, such as services/api", module.Value))
-	case !slices.Contains(modes, g.network):
-		err := fmt.Errorf("GO --network=%s: expected none, default or host", g.network)
-		return parser.WithLocation(suggest.WrapError(err, g.network, modes, true), f.find(g.node, g.network))
-	case g.stdout != "" && !path.IsAbs(g.stdout):
-		return f.errorAt(g.node, g.stdout, fmt.Sprintf("GO --stdout=%s: expected an absolute path in the stage, such as /out/test.json", g.stdout))
-	case g.junit != "" && !path.IsAbs(g.junit):
-		return f.errorAt(g.node, g.junit, fmt.Sprintf("GO --junit=%s: expected an absolute path in the stage, such as /out/junit.xml", g.junit))
-	case g.libs != "" && (!path.IsAbs(g.libs) || path.Clean(g.libs) == "/"):
-		return f.errorAt(g.node, "--libs", fmt.Sprintf("GO --libs=%s: expected the absolute path of a folder in the stage, such as /out", g.libs))
 	}
 	return f.goMounts(g)
 }
