@@ -257,7 +257,7 @@ func findModules(tree fs.FS) ([]string, error) {
 			return fmt.Errorf("looking for modules: %w", err)
 		case !d.IsDir():
 			return nil
-		case p != "." && (base == "vendor" || base == "testdata" || base == "node_modules" || base[0] == '.' || base[0] == '_'):
+		case p != "." && gomod.HoldsOthers(base):
 			return fs.SkipDir
 		case seen > maxDirs:
 			return fs.SkipAll

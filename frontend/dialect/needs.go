@@ -39,7 +39,7 @@ func ReadNeeds(tree fs.FS, req Request, images bool) (Needs, error) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && name != "." && (leftOut(d.Name()) || ignores.Has(name)):
+		case d.IsDir() && name != "." && (gomod.HoldsOthers(d.Name()) || ignores.Has(name)):
 			return fs.SkipDir
 		case d.IsDir():
 			return addIgnores(&ignores, tree, name)
@@ -80,10 +80,6 @@ func addIgnores(to *gomod.Ignores, tree fs.FS, dir string) error {
 		to.Add(dir, mod.Ignore)
 	}
 	return nil
-}
-
-func leftOut(dir string) bool {
-	return dir == "vendor" || dir == "testdata" || dir == "node_modules" || strings.HasPrefix(dir, ".") || strings.HasPrefix(dir, "_")
 }
 
 // isDockerfile knows the names that people and BuildKit use.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/commit"
+	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/goslice"
 	"golang.org/x/mod/module"
 )
@@ -181,7 +182,7 @@ func allDirs(tree fs.FS, root string) ([]string, error) {
 // ignoredDir reports whether "./..." would pass a folder over: see 'go help packages'.
 func ignoredDir(tree fs.FS, dir string) bool {
 	base := path.Base(dir)
-	if base == "testdata" || base == "vendor" || base[0] == '.' || base[0] == '_' {
+	if gomod.PassedOver(base) {
 		return true
 	}
 	_, err := fs.Stat(tree, path.Join(dir, "go.mod"))

@@ -96,25 +96,13 @@ func ModuleSources(req Request) ([]Source, error) {
 		list = DefaultProxy
 	}
 	var sources []Source
-	for i := 0; list != ""; i++ {
-		end := strings.IndexAny(list, ",|")
-		entry, rest, anyErr := list, "", false
-		if end >= 0 {
-			entry, rest, anyErr = list[:end], list[end+1:], list[end] == '|'
-		}
-		list = rest
-		if entry = strings.TrimSpace(entry); entry == "" {
-			continue
-		}
-		s, err := parseSource(entry, i, req)
+	for _, proxy := range gomod.ParseProxies(list) {
+		s, err := proxySource(proxy, req)
 		if err != nil {
 			return nil, err
 		}
-		s.AnyErr = anyErr
+		s.AnyErr = proxy.AnyError
 		sources = append(sources, s)
-		if s.Keyword != "" {
-			break // as cmd/go has it: nothing after off or direct is ever reached
-		}
 	}
 	if len(sources) == 0 {
 		return nil, errors.New("GOPROXY has no entries: set it to the URL of a module proxy, such as https://proxy.golang.org, or leave it out")
@@ -122,27 +110,25 @@ func ModuleSources(req Request) ([]Source, error) {
 	return sources, nil
 }
 
-func parseSource(entry string, i int, req Request) (Source, error) {
-	if entry == "direct" || entry == "off" {
-		return Source{Keyword: entry}, nil
-	}
-	if strings.ContainsAny(entry, ".:/") && !strings.Contains(entry, ":/") && !strings.HasPrefix(entry, "/") {
-		entry = "https://" + entry // as the go command has it
-	}
-	u, err := url.Parse(entry)
-	if err != nil {
-		return Source{}, fmt.Errorf("GOPROXY: entry %d is not a URL: expected https://HOST, file:///FOLDER, direct or off", i+1)
+// proxySource returns the source that an entry of GOPROXY names.
+func proxySource(proxy gomod.Proxy, req Request) (Source, error) {
+	u := proxy.URL
+	switch {
+	case proxy.Word != "":
+		return Source{Keyword: proxy.Word}, nil
+	case u == nil:
+		return Source{}, fmt.Errorf("GOPROXY: entry %d is not a URL: expected https://HOST, file:///FOLDER, direct or off", proxy.Position)
 	}
 	if _, secret := u.User.Password(); secret {
-		return Source{}, fmt.Errorf("GOPROXY: entry %d (%s) carries a password, and a build argument isn't secret: leave it out", i+1, u.Redacted())
+		return Source{}, fmt.Errorf("GOPROXY: entry %d (%s) carries a password, and a build argument isn't secret: leave it out", proxy.Position, u.Redacted())
 	}
 	switch u.Scheme {
 	case "http", "https":
-		return Source{URL: strings.TrimSuffix(entry, "/")}, nil
+		return Source{URL: strings.TrimSuffix(proxy.Text, "/")}, nil
 	case "file":
-		name := ProxyContext(i)
+		name := ProxyContext(proxy.Position - 1)
 		if !req.hasContext(name) {
-			return Source{}, fmt.Errorf("GOPROXY=%s: a build step can't see this machine's folders: pass it as a named context with --build-context %s=%s", entry, ModulesContext, u.Path)
+			return Source{}, fmt.Errorf("GOPROXY=%s: a build step can't see this machine's folders: pass it as a named context with --build-context %s=%s", proxy.Text, ModulesContext, u.Path)
 		}
 		return Source{Context: name}, nil
 	}

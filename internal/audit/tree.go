@@ -9,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/larder-build/larder/internal/gomod"
 	"golang.org/x/mod/modfile"
@@ -142,7 +141,7 @@ func (t *Tree) find() (mods, works []string, err error) {
 		switch base := path.Base(name); {
 		case err != nil:
 			return fmt.Errorf("%s: %w", t.file(name), err)
-		case d.IsDir() && name != "." && (base == "vendor" || base == "testdata" || base == "node_modules" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")):
+		case d.IsDir() && name != "." && gomod.HoldsOthers(base):
 			return fs.SkipDir
 		case d.IsDir():
 		case base == "go.mod" && name != base && t.keepsOut(name):

@@ -69,7 +69,7 @@ func (s *slicer) below(dir string, dirs []string) ([]string, error) {
 	dirs = append(dirs, dir)
 	entries := s.entries(dir)
 	for _, name := range sortedNames(entries) {
-		if !entries[name].IsDir() || name[0] == '.' || name[0] == '_' || name == "testdata" || name == "vendor" {
+		if !entries[name].IsDir() || gomod.PassedOver(name) {
 			continue
 		}
 		sub := path.Join(dir, name)

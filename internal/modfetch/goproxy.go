@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net/url"
 	"strings"
+
+	"github.com/larder-build/larder/internal/gomod"
 )
 
 // A Source is one place that files are fetched from: a web server or a folder.
@@ -25,29 +27,20 @@ type Entry struct {
 	onError bool   // after any error of this entry the next is tried, not only where it hasn't got the file
 }
 
-// ParseList reads a GOPROXY list as the go command does: entries end in a comma or a bar, off and direct end the
-// list, and https:// may be left out. Errors tell the entry by its number, as its text may hold a password.
+// ParseList reads a GOPROXY list as the go command does. Errors tell the entry by its number, as its text may hold a
+// password.
 func ParseList(list string) ([]Entry, error) {
 	var entries []Entry
-	for n := 1; list != ""; n++ {
-		text, onError := list, false
-		if i := strings.IndexAny(list, ",|"); i >= 0 {
-			text, onError, list = list[:i], list[i] == '|', list[i+1:]
-		} else {
-			list = ""
-		}
-		text = strings.TrimSpace(text)
-		switch text {
-		case "":
+	for _, proxy := range gomod.ParseProxies(list) {
+		if proxy.Word != "" {
+			entries = append(entries, Entry{Word: proxy.Word})
 			continue
-		case "off", "direct":
-			return append(entries, Entry{Word: text}), nil
 		}
-		src, err := parseSource(text)
+		src, err := newSource(proxy.URL)
 		if err != nil {
-			return nil, fmt.Errorf("entry %d of GOPROXY %w", n, err)
+			return nil, fmt.Errorf("entry %d of GOPROXY %w", proxy.Position, err)
 		}
-		entries = append(entries, Entry{Source: src, onError: onError})
+		entries = append(entries, Entry{Source: src, onError: proxy.AnyError})
 	}
 	if len(entries) == 0 {
 		return nil, errors.New("GOPROXY has no entries: set it to the URL of a module proxy, such as https://proxy.golang.org")
@@ -57,13 +50,16 @@ func ParseList(list string) ([]Entry, error) {
 
 var errNotURL = errors.New("is not a URL: expected https://HOST/PATH, http://HOST/PATH, file:///PATH, direct or off; signs in a password must be written as %XX")
 
+// parseSource returns the source that a URL, of which https:// may be left out, names.
 func parseSource(text string) (*Source, error) {
-	if strings.ContainsAny(text, ".:/") && !strings.Contains(text, ":/") && !strings.HasPrefix(text, "/") {
-		text = "https://" + text
-	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return nil, errNotURL // err quotes the text
+	u, _ := url.Parse(gomod.WithScheme(text)) // whose error quotes the text
+	return newSource(u)
+}
+
+// newSource returns the source at a URL, or an error if that is nil.
+func newSource(u *url.URL) (*Source, error) {
+	if u == nil {
+		return nil, errNotURL
 	}
 	switch u.Scheme {
 	case "http", "https":

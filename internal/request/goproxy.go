@@ -3,11 +3,10 @@ package request
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"path/filepath"
-	"strings"
 
 	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/internal/gomod"
 	"github.com/moby/buildkit/client"
 )
 
@@ -18,30 +17,26 @@ import (
 // logs and keys.
 func FileProxies(goproxy string) (map[string]string, error) {
 	out := map[string]string{}
-	if goproxy == "" {
-		return out, nil
-	}
-	for i, entry := range strings.Split(strings.ReplaceAll(goproxy, "|", ","), ",") {
-		entry = strings.TrimSpace(entry)
-		if entry == "off" || entry == "direct" {
-			break // as the go command has it: nothing after them is reached
-		}
-		path, err := proxyFolder(entry)
+	for _, proxy := range gomod.ParseProxies(goproxy) {
+		path, err := proxyFolder(proxy)
 		if err != nil {
-			return nil, fmt.Errorf("GOPROXY: entry %d: %w", i+1, err)
+			return nil, fmt.Errorf("GOPROXY: entry %d: %w", proxy.Position, err)
 		}
 		if path != "" {
-			out[dialect.ProxyContext(i)] = path
+			out[dialect.ProxyContext(proxy.Position-1)] = path
 		}
 	}
 	return out, nil
 }
 
 // proxyFolder returns the folder of one entry, empty if the entry is none.
-func proxyFolder(entry string) (string, error) {
-	u, err := url.Parse(entry)
-	if err != nil {
-		return "", errors.New("not a URL") // url's error may show a password
+func proxyFolder(proxy gomod.Proxy) (string, error) {
+	u := proxy.URL
+	switch {
+	case proxy.Word != "":
+		return "", nil
+	case u == nil:
+		return "", errors.New("not a URL")
 	}
 	if _, ok := u.User.Password(); ok {
 		return "", fmt.Errorf("%s carries a password, and a build argument isn't secret: leave the password out of GOPROXY", u.Redacted())
@@ -50,7 +45,7 @@ func proxyFolder(entry string) (string, error) {
 	case u.Scheme != "file":
 		return "", nil
 	case (u.Host != "" && u.Host != "localhost") || !filepath.IsAbs(u.Path):
-		return "", fmt.Errorf("%s: give an absolute path, file:///PATH", entry)
+		return "", fmt.Errorf("%s: give an absolute path, file:///PATH", proxy.Text)
 	}
 	return filepath.FromSlash(u.Path), nil
 }

@@ -141,7 +141,7 @@ func (t *survey) walk(root string, visit func(dir string) error) error {
 			return err
 		case !d.IsDir():
 			return nil
-		case p != "." && (base == "vendor" || base == "testdata" || base == "node_modules" || base[0] == '.' || base[0] == '_'):
+		case p != "." && gomod.HoldsOthers(base):
 			return fs.SkipDir
 		case seen > maxDirs*100:
 			return fmt.Errorf("there are more than %d files and folders: name the folder of one module", maxDirs*100)
