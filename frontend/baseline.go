@@ -14,7 +14,7 @@ import (
 // same needs made, if a cache has the list of those: then it compiles only what is new. An earlier build may have written
 // anything there: the list is checked, and with a wrong one the step compiles all, as it does where a module of the list
 // can't be had any more.
-func (c *compiled) baseline(ctx context.Context, req larder.DepsRequest, d *dialect.Deps) larder.DepsRequest {
+func (c *compiler) baseline(ctx context.Context, req larder.DepsRequest, d *dialect.Deps) larder.DepsRequest {
 	describes := c.build.client.opts["requestid"] != "" // and builds nothing
 	if d.GoMod == nil || c.steps.NoCache || describes {
 		return req
@@ -38,7 +38,7 @@ func (c *compiled) baseline(ctx context.Context, req larder.DepsRequest, d *dial
 }
 
 // below returns the layer of an earlier build's needs, or nil if it's of no use.
-func (c *compiled) below(ctx context.Context, req larder.DepsRequest, d *dialect.Deps, first gomod.Needs) *llb.State {
+func (c *compiler) below(ctx context.Context, req larder.DepsRequest, d *dialect.Deps, first gomod.Needs) *llb.State {
 	own := req.Baseline.Needs
 	if path, err := gomod.Plain(first.GoMod); err != nil || path != d.Module || !first.Like(own) || first.Text() == own.Text() {
 		return nil
@@ -58,7 +58,7 @@ func (c *compiled) below(ctx context.Context, req larder.DepsRequest, d *dialect
 }
 
 // first reads a list that Baseline makes.
-func (c *compiled) first(ctx context.Context, list llb.State) (gomod.Needs, error) {
+func (c *compiler) first(ctx context.Context, list llb.State) (gomod.Needs, error) {
 	res, err := c.solve(ctx, list)
 	if err != nil {
 		return gomod.Needs{}, err
@@ -75,7 +75,7 @@ func (c *compiled) first(ctx context.Context, list llb.State) (gomod.Needs, erro
 }
 
 // solve has the builder make a state, or find it in the caches of the build.
-func (c *compiled) solve(ctx context.Context, st llb.State) (*gateway.Result, error) {
+func (c *compiler) solve(ctx context.Context, st llb.State) (*gateway.Result, error) {
 	def, err := st.Marshal(ctx)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"path"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -77,6 +79,29 @@ func (c *client) untouched() gateway.Client {
 		return c // for its cmdline
 	}
 	return c.Client
+}
+
+// offer gives BuildKit's frontend a named context.
+func (c *client) offer(nc namedContext) error {
+	name := nc.name
+	if nc.target != nil {
+		name += "::" + platforms.FormatAll(platforms.Normalize(*nc.target))
+	}
+	c.opts[contextOpt+name] = "input:" + name
+	c.states[name] = nc.state
+	if nc.image == nil {
+		return nil
+	}
+	config, err := json.Marshal(nc.image)
+	if err != nil {
+		return err
+	}
+	meta, err := json.Marshal(map[string][]byte{exptypes.ExporterImageConfigKey: config})
+	if err != nil {
+		return err
+	}
+	c.opts["input-metadata:"+name] = string(meta)
+	return nil
 }
 
 // replaceFile makes BuildKit's frontend read a file of our own, with the user's ignore file beside it.

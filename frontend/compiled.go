@@ -11,52 +11,40 @@ import (
 	"github.com/larder-build/larder/internal/goslice"
 	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
-	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// compiled makes what a plan compiles, and what that is compiled of.
-type compiled struct {
-	build      *build
-	plan       *dialect.Plan
-	steps      larder.Builder
-	source     llb.State
-	send       sender
-	toolchains map[string]llb.State
-	modules    map[string]larder.Modules
-	baselines  map[string]larder.DepsRequest // what baseline has returned, by key and needs
+// A compiler makes what a plan compiles, and what that is compiled of.
+type compiler struct {
+	states
+	build     *build
+	plan      *dialect.Plan
+	send      sender
+	baselines map[string]larder.DepsRequest // what baseline has returned, by key and needs
 }
 
-// supplyCompiled offers slices and compiled packages for GO lines, and binaries for a build without instructions.
-func (b *build) supplyCompiled(ctx context.Context, plan *dialect.Plan, steps larder.Builder, source llb.State, toolchains map[string]llb.State, modules map[string]larder.Modules) error {
-	c := &compiled{build: b, plan: plan, steps: steps, source: source, send: b.sender(ctx, plan), toolchains: toolchains, modules: modules, baselines: map[string]larder.DepsRequest{}}
-	if plan.Level == 0 && b.ui.Target != "" {
-		b.client.opts["target"] = plan.Packages[len(plan.Packages)-1].Stage // the target may be a folder
-	}
-	var none dockerspec.DockerOCIImage
+// compiledContexts returns slices and compiled packages for GO lines, and binaries for a build without instructions.
+func (b *build) compiledContexts(ctx context.Context, plan *dialect.Plan, s states) (contexts []namedContext, err error) {
+	c := &compiler{states: s, build: b, plan: plan, send: b.sender(ctx, plan), baselines: map[string]larder.DepsRequest{}}
 	for _, target := range b.targets() {
-		states := map[string]llb.State{}
+		made := map[string]llb.State{}
 		for _, pkg := range plan.Packages {
-			st, err := c.binary(ctx, pkg, target)
-			if err != nil {
-				return err
+			if made[dialect.BinaryContext(pkg)], err = c.binary(ctx, pkg, target); err != nil {
+				return nil, err
 			}
-			states[dialect.BinaryContext(pkg)] = st
 		}
 		if plan.Level != 0 {
-			c.forLines(ctx, states, target)
+			c.forLines(ctx, made, target)
 		}
-		for name, st := range states {
-			if err := b.offer(name, &target, st, none); err != nil {
-				return err
-			}
+		for name, st := range made {
+			contexts = append(contexts, namedContext{name: name, target: &target, state: st})
 		}
 	}
-	return nil
+	return contexts, nil
 }
 
 // forLines adds what GO lines mount: their slices, and what these import, compiled.
-func (c *compiled) forLines(ctx context.Context, states map[string]llb.State, target ocispecs.Platform) {
+func (c *compiler) forLines(ctx context.Context, states map[string]llb.State, target ocispecs.Platform) {
 	for _, s := range c.plan.Slices {
 		states[s.Context] = c.slice(s, target)
 	}
@@ -69,7 +57,7 @@ func (c *compiled) forLines(ctx context.Context, states map[string]llb.State, ta
 }
 
 // slice returns the part of the source that a step compiles for a platform, or all of it.
-func (c *compiled) slice(s *dialect.SourceSlice, target ocispecs.Platform) llb.State {
+func (c *compiler) slice(s *dialect.SourceSlice, target ocispecs.Platform) llb.State {
 	if s == nil {
 		return c.source
 	}
@@ -86,7 +74,7 @@ func (c *compiled) slice(s *dialect.SourceSlice, target ocispecs.Platform) llb.S
 }
 
 // sliced returns the files of a slice.
-func (c *compiled) sliced(name string, of goslice.Slice, platform string) llb.State {
+func (c *compiler) sliced(name string, of goslice.Slice, platform string) llb.State {
 	label := fmt.Sprintf("take the %d files that are compiled", len(of.Files))
 	if patterns := larder.SlicePatterns(of); c.send != nil && len(patterns) > 0 {
 		return c.send(name+"-"+platform, patterns, label)
@@ -95,7 +83,7 @@ func (c *compiled) sliced(name string, of goslice.Slice, platform string) llb.St
 }
 
 // linked returns what a GO line links, compiled.
-func (c *compiled) linked(ctx context.Context, l *dialect.Compile, target ocispecs.Platform) llb.State {
+func (c *compiler) linked(ctx context.Context, l *dialect.Compile, target ocispecs.Platform) llb.State {
 	req := larder.CompileRequest{DepsRequest: c.deps(l.Deps, target), Args: l.Args}
 	deps := c.imported(ctx, req.DepsRequest, l.Deps, target)
 	req.Deps, req.Source = &deps, c.slice(l.Deps.Slice, target)
@@ -104,7 +92,7 @@ func (c *compiled) linked(ctx context.Context, l *dialect.Compile, target ocispe
 }
 
 // imported returns what a slice imports from elsewhere, compiled by such a request.
-func (c *compiled) imported(ctx context.Context, req larder.DepsRequest, d *dialect.Deps, target ocispecs.Platform) llb.State {
+func (c *compiler) imported(ctx context.Context, req larder.DepsRequest, d *dialect.Deps, target ocispecs.Platform) llb.State {
 	if d.Standard {
 		return c.steps.Std(req)
 	}
@@ -125,7 +113,7 @@ func (c *compiled) imported(ctx context.Context, req larder.DepsRequest, d *dial
 }
 
 // deps says how to compile what a slice imports from elsewhere.
-func (c *compiled) deps(d *dialect.Deps, target ocispecs.Platform) larder.DepsRequest {
+func (c *compiler) deps(d *dialect.Deps, target ocispecs.Platform) larder.DepsRequest {
 	req := larder.DepsRequest{
 		Toolchain: c.toolchains[d.Toolchain], Version: d.Toolchain, Main: d.Module, Source: c.source, Slice: d.Slice.Of[platforms.Format(target)],
 		Dir: d.Dir, Work: d.Work, Flags: d.Flags, Env: d.Env, Target: target,
@@ -142,7 +130,7 @@ func (c *compiled) deps(d *dialect.Deps, target ocispecs.Platform) larder.DepsRe
 }
 
 // binary returns the binary of a main package of a build without instructions.
-func (c *compiled) binary(ctx context.Context, pkg dialect.Package, target ocispecs.Platform) (llb.State, error) {
+func (c *compiler) binary(ctx context.Context, pkg dialect.Package, target ocispecs.Platform) (llb.State, error) {
 	version := c.plan.Toolchains[0].Version
 	req := larder.BinaryRequest{
 		Name: pkg.Name, Package: pkg.Dir, Toolchain: c.toolchains[version], Version: version,

@@ -171,7 +171,7 @@ type build struct {
 	again    func(folder string) string // see Frontend
 	folders  map[string]string          // see Frontend
 	plan     *dialect.Plan              // see Frontend
-	made     supplied
+	made     states
 	mark     string // see dialect.Request
 }
 

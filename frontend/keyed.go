@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/step"
@@ -17,7 +16,7 @@ import (
 
 // keyed returns the vertices that make the toolchains, modules and compiled packages of a plan. There is one for each target platform,
 // which BuildKit's frontend marshals for, since a merge has no platform of its own.
-func (b *build) keyed(ctx context.Context, plan *dialect.Plan) (map[digest.Digest]bool, error) {
+func (b *build) keyed(ctx context.Context, plan *dialect.Plan, contexts []namedContext) (map[digest.Digest]bool, error) {
 	var names []string
 	for _, m := range plan.Modules {
 		names = append(names, m.Context)
@@ -32,12 +31,12 @@ func (b *build) keyed(ctx context.Context, plan *dialect.Plan) (map[digest.Diges
 		names = append(names, dialect.ToolchainRoot(t.Version))
 	}
 	vertices, targets := map[digest.Digest]bool{}, b.targets()
-	for name, st := range b.client.states {
-		if name, _, _ = strings.Cut(name, "::"); !slices.Contains(names, name) {
+	for _, c := range contexts {
+		if !slices.Contains(names, c.name) {
 			continue
 		}
 		for _, p := range targets {
-			def, err := st.Marshal(ctx, llb.Platform(p))
+			def, err := c.state.Marshal(ctx, llb.Platform(p))
 			if err != nil {
 				return nil, err
 			}

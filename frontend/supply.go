@@ -2,19 +2,18 @@ package frontend
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path"
 	"regexp"
+	"slices"
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/gomod"
 	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
-	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/frontend/subrequests/targets"
 	"github.com/moby/buildkit/solver/pb"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -23,89 +22,137 @@ import (
 
 var checkDirective = regexp.MustCompile(`(?m)^[ \t]*#([ \t]*)check=`)
 
-// supplied is what of Larder's own a build was given.
-type supplied struct {
-	steps   larder.Builder
-	modules map[string]larder.Modules // by named context
+// states are what a plan's named contexts are made of.
+type states struct {
+	steps      larder.Builder
+	context    llb.State                 // the build context
+	source     llb.State                 // the same, with the folders outside of it that stand for modules
+	toolchains map[string]llb.State      // by version
+	modules    map[string]larder.Modules // by named context
 }
 
-// supply makes the states of a plan and offers them to BuildKit's frontend as named contexts.
+// A namedContext is a state that BuildKit's frontend is given by a name.
+type namedContext struct {
+	name   string
+	target *ocispecs.Platform // nil for all platforms
+	state  llb.State
+	image  *dockerspec.DockerOCIImage // the config of the image that it stands for; nil for none
+}
+
+// supply makes the states of a plan and gives them, with the rewritten file, to BuildKit's frontend.
 func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	if !plan.Go {
 		return nil
 	}
-	steps, err := b.steps()
+	s, err := b.states(ctx, plan)
 	if err != nil {
 		return err
 	}
-	toolchains, modules := map[string]llb.State{}, map[string]larder.Modules{}
+	compiled, err := b.compiledContexts(ctx, plan, s)
+	if err != nil {
+		return err
+	}
+	contexts := slices.Concat(b.baseContexts(plan, s), b.lineContexts(plan, s), moduleContexts(plan, s), compiled)
+	for _, c := range contexts {
+		if err := b.client.offer(c); err != nil {
+			return err
+		}
+	}
+	b.made = s
+	b.client.steps = &stepEditor{caches: s.steps, mark: b.mark}
+	if s.steps.ByVertex {
+		if b.client.steps.vertices, err = b.keyed(ctx, plan, contexts); err != nil {
+			return err
+		}
+	}
+	if plan.Level == 0 && b.ui.Target != "" {
+		b.client.opts["target"] = plan.Packages[len(plan.Packages)-1].Stage // the target may be a folder
+	}
+	b.client.keepContext(s.context)
+	return b.replaceFile(ctx, plan)
+}
+
+// states makes the states of a plan.
+func (b *build) states(ctx context.Context, plan *dialect.Plan) (s states, err error) {
+	if s.steps, err = b.steps(); err != nil {
+		return s, err
+	}
+	s.toolchains, s.modules = map[string]llb.State{}, map[string]larder.Modules{}
 	for _, t := range plan.Toolchains {
-		if toolchains[t.Version], err = b.toolchain(ctx, steps, t); err != nil {
-			return err
-		}
-		if err := b.offer(dialect.ToolchainRoot(t.Version), nil, toolchains[t.Version], dockerspec.DockerOCIImage{}); err != nil {
-			return err
-		}
-	}
-	for _, target := range b.targets() {
-		for _, t := range plan.Toolchains {
-			if err := b.offer(dialect.GoContext(t.Version, target), nil, toolchains[t.Version], larder.GoImage(steps.Platform, target)); err != nil {
-				return err
-			}
-		}
-		if plan.Static {
-			// Time zones come from the first toolchain: any will do, and its file is what keys the step.
-			static := steps.Static(toolchains[plan.Toolchains[0].Version]).Platform(target)
-			if plan.Level == 0 && target.OS != "linux" {
-				static = llb.Scratch().Platform(target) // the program alone
-			}
-			if err := b.offer(dialect.StaticContext, &target, static, larder.StaticImage(target)); err != nil {
-				return err
-			}
-		}
-		if plan.GoLines {
-			if err := b.offer(dialect.TargetContext, &target, larder.TargetFile(dialect.TargetFile, target), dockerspec.DockerOCIImage{}); err != nil {
-				return err
-			}
-		}
-	}
-	if plan.GoLines {
-		if err := b.offer(dialect.StepContext, nil, steps.At(dialect.StepFile), dockerspec.DockerOCIImage{}); err != nil {
-			return err
+		if s.toolchains[t.Version], err = b.toolchain(ctx, s.steps, t); err != nil {
+			return s, err
 		}
 	}
 	for _, m := range plan.Modules {
 		if len(m.Sources) == 0 {
 			continue
 		}
-		if modules[m.Context], err = b.modules(ctx, m, steps); err != nil {
-			return err
+		if s.modules[m.Context], err = b.modules(ctx, m, s.steps); err != nil {
+			return s, err
 		}
 		if m.FIPS != nil {
-			modules[m.Context] = steps.WithFIPS(modules[m.Context], toolchains[m.FIPS.Toolchain], m.FIPS.Version)
-		}
-		if err := b.offer(m.Context, nil, modules[m.Context].Merged(), dockerspec.DockerOCIImage{}); err != nil {
-			return err
+			s.modules[m.Context] = s.steps.WithFIPS(s.modules[m.Context], s.toolchains[m.FIPS.Toolchain], m.FIPS.Version)
 		}
 	}
-	b.made = supplied{steps: steps, modules: modules}
 	source, err := b.ui.MainContext(ctx)
 	if err != nil {
-		return err
+		return s, err
 	}
-	whole, err := b.wide(ctx, plan, steps, *source)
-	if err != nil {
-		return err
-	}
-	if err := b.supplyCompiled(ctx, plan, steps, whole, toolchains, modules); err != nil {
-		return err
-	}
-	b.client.steps = &stepEditor{caches: steps, mark: b.mark}
-	if steps.ByVertex {
-		if b.client.steps.vertices, err = b.keyed(ctx, plan); err != nil {
-			return err
+	s.context = *source
+	s.source, err = b.wide(ctx, plan, s.steps, s.context)
+	return s, err
+}
+
+// baseContexts returns the toolchains, and the bases go and static.
+func (b *build) baseContexts(plan *dialect.Plan, s states) (contexts []namedContext) {
+	for _, t := range plan.Toolchains {
+		contexts = append(contexts, namedContext{name: dialect.ToolchainRoot(t.Version), state: s.toolchains[t.Version]})
+		for _, target := range b.targets() {
+			image := larder.GoImage(s.steps.Platform, target)
+			contexts = append(contexts, namedContext{name: dialect.GoContext(t.Version, target), state: s.toolchains[t.Version], image: &image})
 		}
 	}
+	for _, target := range b.targets() {
+		if !plan.Static {
+			break
+		}
+		// Time zones come from the first toolchain: any will do, and its file is what keys the step.
+		static, image := s.steps.Static(s.toolchains[plan.Toolchains[0].Version]).Platform(target), larder.StaticImage(target)
+		if plan.Level == 0 && target.OS != "linux" {
+			static = llb.Scratch().Platform(target) // the program alone
+		}
+		contexts = append(contexts, namedContext{name: dialect.StaticContext, target: &target, state: static, image: &image})
+	}
+	return contexts
+}
+
+// lineContexts returns what all GO lines mount.
+func (b *build) lineContexts(plan *dialect.Plan, s states) (contexts []namedContext) {
+	if len(plan.Wide.Outside) > 0 {
+		contexts = append(contexts, namedContext{name: dialect.SourceContext, state: s.source})
+	}
+	if !plan.GoLines {
+		return contexts
+	}
+	contexts = append(contexts, namedContext{name: dialect.StepContext, state: s.steps.At(dialect.StepFile)})
+	for _, target := range b.targets() {
+		contexts = append(contexts, namedContext{name: dialect.TargetContext, target: &target, state: larder.TargetFile(dialect.TargetFile, target)})
+	}
+	return contexts
+}
+
+// moduleContexts returns the modules, each set of them merged.
+func moduleContexts(plan *dialect.Plan, s states) (contexts []namedContext) {
+	for _, m := range plan.Modules {
+		if modules, ok := s.modules[m.Context]; ok {
+			contexts = append(contexts, namedContext{name: m.Context, state: modules.Merged()})
+		}
+	}
+	return contexts
+}
+
+// replaceFile has BuildKit's frontend read the plan's Dockerfile, and shows the user's.
+func (b *build) replaceFile(ctx context.Context, plan *dialect.Plan) (err error) {
 	shown := sourceInfo(b.src)
 	if plan.Level == 0 {
 		shown = nil // there is no line of the user's to show
@@ -120,34 +167,9 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 		text = checkDirective.ReplaceAll(text, []byte("#$1"))
 	}
 	b.client.replaceFile(b.src.Filename, text, ignore, shown)
-	if b.client.original, err = b.src.Definition.Head(); err != nil {
-		return err
-	}
 	b.client.rewrites = plan.Rewrites
-	b.client.keepContext(*source)
-	return nil
-}
-
-// offer makes a state a named context, for one platform or, if that is nil, for all.
-func (b *build) offer(name string, target *ocispecs.Platform, st llb.State, img dockerspec.DockerOCIImage) error {
-	if target != nil {
-		name += "::" + platforms.FormatAll(platforms.Normalize(*target))
-	}
-	b.client.opts[contextOpt+name] = "input:" + name
-	b.client.states[name] = st
-	if img.OS == "" {
-		return nil
-	}
-	config, err := json.Marshal(img)
-	if err != nil {
-		return err
-	}
-	meta, err := json.Marshal(map[string][]byte{exptypes.ExporterImageConfigKey: config})
-	if err != nil {
-		return err
-	}
-	b.client.opts["input-metadata:"+name] = string(meta)
-	return nil
+	b.client.original, err = b.src.Definition.Head()
+	return err
 }
 
 // inbuildOpt names, in a build by a client that runs the frontend itself, the file in its local folder of that name that

@@ -6,11 +6,9 @@ import (
 	"github.com/larder-build/larder/frontend/dialect"
 	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
-	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 )
 
-// wide returns the build context together with the folders outside of it that stand for modules, if a plan has any, and
-// offers it to GO lines that are given all of it.
+// wide returns the build context together with the folders outside of it that stand for modules, if a plan has any.
 func (b *build) wide(ctx context.Context, plan *dialect.Plan, steps larder.Builder, source llb.State) (llb.State, error) {
 	if len(plan.Wide.Outside) == 0 {
 		return source, nil
@@ -23,8 +21,7 @@ func (b *build) wide(ctx context.Context, plan *dialect.Plan, steps larder.Build
 		}
 		parts = append(parts, larder.Part{Dir: o.Dir, Tree: st})
 	}
-	whole := steps.Wide(parts)
-	return whole, b.offer(dialect.SourceContext, nil, whole, dockerspec.DockerOCIImage{})
+	return steps.Wide(parts), nil
 }
 
 // outside returns a named context that stands for a module, without what no build reads.
