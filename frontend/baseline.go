@@ -5,7 +5,7 @@ import (
 
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/gomod"
-	larder "github.com/larder-build/larder/llb"
+	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 )

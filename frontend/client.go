@@ -36,7 +36,7 @@ type client struct {
 	steps *stepEditor // of what is solved; nil for none
 
 	configs sync.Map // of images, by what was asked
-	reads   *reads
+	reads   *readCache
 	planned bool // BuildKit's frontend has taken over: what is solved may be a result, not just for reading
 
 	once   sync.Once
@@ -49,7 +49,7 @@ func wrap(c gateway.Client) *client {
 	if opts == nil {
 		opts = map[string]string{}
 	}
-	return &client{Client: c, opts: opts, states: map[string]llb.State{}, reads: &reads{}}
+	return &client{Client: c, opts: opts, states: map[string]llb.State{}, reads: &readCache{}}
 }
 
 // follows reports whether another frontend is to build the file. For a client that runs the frontend itself that is one

@@ -30,7 +30,7 @@ type folder struct {
 	root             *os.Root
 	matching         sync.Mutex                     // guards what follows
 	include, exclude *patternmatcher.PatternMatcher // nil for all, and for none
-	matched          map[string]matched             // of folders that were listed with what they are in
+	matched          map[string]patternMatch        // of folders that were listed with what they are in
 
 	mu    sync.Mutex // guards what follows
 	lists map[string][]*fstypes.Stat
@@ -86,7 +86,7 @@ func openFolder(ctx context.Context, dir string, source *pb.SourceOp) (*folder, 
 		}
 		include = append(include, targets...)
 	}
-	f := &folder{matched: map[string]matched{}, lists: map[string][]*fstypes.Stat{}}
+	f := &folder{matched: map[string]patternMatch{}, lists: map[string][]*fstypes.Stat{}}
 	var err error
 	if f.include, err = matcherOf(include); err != nil {
 		return nil, err
@@ -108,15 +108,15 @@ func matcherOf(patterns []string) (*patternmatcher.PatternMatcher, error) {
 	return patternmatcher.New(patterns)
 }
 
-// A matched says what patterns matched of a folder, which counts for what is in it.
-type matched struct{ include, exclude patternmatcher.MatchInfo }
+// A patternMatch says which patterns matched a folder. That counts for what is in it.
+type patternMatch struct{ include, exclude patternmatcher.MatchInfo }
 
 // sends reports whether a file of a folder is sent or, of a folder that isn't, whether something in it may be: then that
 // folder is sent, too. It goes by the session's own rules (fsutil.NewFilterFS), by which what matched above counts.
 func (f *folder) sends(dir, name string, isDir bool) (sent, deeper bool, err error) {
 	f.matching.Lock()
 	defer f.matching.Unlock()
-	above, here := f.matched[dir], matched{}
+	above, here := f.matched[dir], patternMatch{}
 	sent, deeper = true, true
 	if f.include != nil {
 		if sent, here.include, err = f.include.MatchesUsingParentResults(name, above.include); err != nil {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/step"
-	larder "github.com/larder-build/larder/llb"
+	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"

@@ -32,8 +32,8 @@ const (
 	sbomFile      = "sbom.spdx.json"
 )
 
-// wanted is which attestations of Larder's a build gets.
-type wanted struct {
+// A proofChoice says which attestations of Larder's a build gets.
+type proofChoice struct {
 	all  map[string]map[string]string // as BuildKit reads them; none if the client asks for none
 	sbom bool                         // Larder makes the bill of materials
 }
@@ -41,11 +41,11 @@ type wanted struct {
 // proofs reads which attestations the client asks for. A bill of materials of a file that has anything of Go's is Larder's
 // to make: BuildKit's frontend is not told of it, which would fetch a scanner. One by a scanner that the client names is
 // left to that.
-func (b *build) proofs(plan *dialect.Plan) (wanted, error) {
+func (b *build) proofs(plan *dialect.Plan) (proofChoice, error) {
 	opts := b.client.opts
 	all, err := attestations.Parse(opts)
 	if err != nil || opts["requestid"] != "" {
-		return wanted{}, err
+		return proofChoice{}, err
 	}
 	_, bill := all[attestations.KeyTypeSbom]
 	scanned := namesGenerator(opts)
@@ -53,16 +53,16 @@ func (b *build) proofs(plan *dialect.Plan) (wanted, error) {
 	caps := b.client.BuildOpts().Caps
 	switch {
 	case bill && offline && scanned:
-		return wanted{}, refused("the scanner that generator= names is an image that makes the SBOM in a step with a network: leave it out, and Larder makes it")
+		return proofChoice{}, refused("the scanner that generator= names is an image that makes the SBOM in a step with a network: leave it out, and Larder makes it")
 	case bill && offline && !plan.Go:
-		return wanted{}, refused("the SBOM of a file that has nothing of Go's is made by a scanner, whose step has a network: build without --sbom")
+		return proofChoice{}, refused("the SBOM of a file that has nothing of Go's is made by a scanner, whose step has a network: build without --sbom")
 	case !plan.Go || caps.Supports(gwpb.CapAttestations) != nil:
-		return wanted{}, nil
+		return proofChoice{}, nil
 	}
 	if err := checkProxies(b.ui.BuildArgs, all); err != nil {
-		return wanted{}, err
+		return proofChoice{}, err
 	}
-	a := wanted{all: all, sbom: bill && !scanned}
+	a := proofChoice{all: all, sbom: bill && !scanned}
 	if a.sbom {
 		maps.DeleteFunc(opts, func(name, _ string) bool { return isSBOMOpt(name) })
 	}
@@ -95,7 +95,7 @@ func namesGenerator(opts map[string]string) bool {
 
 // prove adds what was asked for to a result: the bill of materials, and what the build was made of. A client that asks
 // for no attestation gets none, since one makes an index of an image.
-func (b *build) prove(ctx context.Context, res *gateway.Result, plan *dialect.Plan, a wanted) error {
+func (b *build) prove(ctx context.Context, res *gateway.Result, plan *dialect.Plan, a proofChoice) error {
 	if len(a.all) == 0 {
 		return nil
 	}
@@ -142,7 +142,7 @@ func definition(ctx context.Context, ref gateway.Reference) (llb.State, *pb.Defi
 	return st, def.ToPB(), nil
 }
 
-func (b *build) attestMaterials(ctx context.Context, res *gateway.Result, platform string, found materials.Report, a wanted) error {
+func (b *build) attestMaterials(ctx context.Context, res *gateway.Result, platform string, found materials.Report, a proofChoice) error {
 	if said := b.client.opts[bundleOpt]; said != "" {
 		if err := json.Unmarshal([]byte(said), &found.Bundle); err != nil {
 			return fmt.Errorf("the option %s: %w", bundleOpt, err)

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// reads are the sources that were solved to read the Dockerfile and the ignore file, with what was read of them. BuildKit's
+// A readCache has the sources that were solved to read the Dockerfile and the ignore file, with what was read of them. BuildKit's
 // frontend, which comes after Larder's plan, asks for the same again; each call of the builder takes a while.
-type reads struct {
+type readCache struct {
 	once  singleflight.Group
 	known sync.Map // of *gateway.Result, by key
 }
@@ -62,7 +62,7 @@ func readKey(req gateway.SolveRequest) (key string, ok bool) {
 }
 
 // get returns what is known, or else solves, once for all who ask at the same time.
-func (r *reads) get(ctx context.Context, key string, solve func(context.Context) (*gateway.Result, error)) (*gateway.Result, error) {
+func (r *readCache) get(ctx context.Context, key string, solve func(context.Context) (*gateway.Result, error)) (*gateway.Result, error) {
 	v, err, _ := r.once.Do(key, func() (any, error) {
 		if res, ok := r.known.Load(key); ok {
 			return res, nil

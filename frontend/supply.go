@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/gomod"
-	larder "github.com/larder-build/larder/llb"
+	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/subrequests/targets"
 	"github.com/moby/buildkit/solver/pb"

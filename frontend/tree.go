@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/frontend/dialect"
-	larder "github.com/larder-build/larder/llb"
+	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/larder-build/larder/frontend/dialect"
-	larder "github.com/larder-build/larder/llb"
+	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 )
 

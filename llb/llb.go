@@ -1,9 +1,9 @@
-// Package llb holds the states that Larder adds to a build: toolchains, module caches, binaries and the static base.
+// Package larder holds the states that Larder adds to a build: toolchains, module caches, binaries and the static base.
 // Each is made by a pure function from values; nothing here talks to a builder.
 //
 // Steps run Larder's own static binary (package internal/inbuild), never a shell, on the builder's platform, and without
 // a network but for those that fetch.
-package llb
+package larder
 
 import (
 	"path"

@@ -48,7 +48,7 @@ func (f *bundleFlags) check() error {
 
 // useBundle has a build take from a bundle what it would fetch: its modules, its toolchain, and the images that its
 // Dockerfile names. It returns these as named contexts. A context that the user names stays theirs.
-func (c *command) useBundle(o *request.Options, f bundleFlags, h *request.Host) (u used, err error) {
+func (c *command) useBundle(o *request.Options, f bundleFlags, h *request.Host) (u usedBundle, err error) {
 	if err := f.check(); err != nil || f.name == "" {
 		return u, err
 	}
@@ -69,7 +69,7 @@ func (c *command) useBundle(o *request.Options, f bundleFlags, h *request.Host) 
 	if !known {
 		c.warn("the Dockerfile isn't on this machine, so that it isn't known which images it names: of the bundle only modules and toolchain are taken")
 	}
-	u = used{Bundle: b}
+	u = usedBundle{Bundle: b}
 	if u.contexts, err = b.Contexts(c.ctx, images); err != nil {
 		return u, fmt.Errorf("--bundle: %w", err)
 	}
@@ -84,14 +84,14 @@ func (c *command) useBundle(o *request.Options, f bundleFlags, h *request.Host) 
 	return u, nil
 }
 
-// A used bundle is one that a build takes named contexts from.
-type used struct {
+// A usedBundle is one that a build takes named contexts from.
+type usedBundle struct {
 	*bundle.Bundle // nil for none
 	contexts       []string
 }
 
 // folder opens a named context that is a folder of the bundle's, given as the context has it. It is nil if it is none.
-func (u used) folder(ctx context.Context, spec string) (fs.FS, error) {
+func (u usedBundle) folder(ctx context.Context, spec string) (fs.FS, error) {
 	for _, name := range []string{bundle.ModulesName, bundle.ToolchainName} {
 		if slices.Contains(u.contexts, "larder-"+name+"="+spec) {
 			return u.View(ctx, name) // until the process ends

@@ -50,7 +50,7 @@ func (c *command) bundleServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.runServe(o, listen, served{dirs: args, trust: t})
+			return c.runServe(o, listen, servedBundles{dirs: args, trust: t})
 		},
 		Example:               `  larder bundle serve --listen 127.0.0.1:8080 bundle`,
 		DisableFlagsInUseLine: true,
@@ -64,8 +64,8 @@ func (c *command) bundleServe() *cobra.Command {
 	return cmd
 }
 
-// served are the bundles that are served.
-type served struct {
+// servedBundles are the bundles that a server serves.
+type servedBundles struct {
 	dirs    []string
 	trust   bundle.Trust
 	seen    string                    // their stamps when they were read, or before
@@ -73,7 +73,7 @@ type served struct {
 	views   bundle.Views
 }
 
-func (c *command) runServe(o serve.Options, listen string, b served) error {
+func (c *command) runServe(o serve.Options, listen string, b servedBundles) error {
 	sources, err := b.open(c.ctx)
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func keyWarning(file string) string {
 
 // reload gives the server the bundles anew when their stamps are no longer those that were seen, or on SIGHUP, until stopped
 // is closed. What can't be read is tried again: a bundle that is being copied may lack a blob for a while.
-func (c *command) reload(s *serve.Server, b served, stopped <-chan struct{}) {
+func (c *command) reload(s *serve.Server, b servedBundles, stopped <-chan struct{}) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -167,8 +167,8 @@ func (c *command) reload(s *serve.Server, b served, stopped <-chan struct{}) {
 
 // reopen gives the server the bundles as they are now. The views before may be closed when released is. A bundle that was
 // signed with a lower serial than what is served of it isn't taken.
-func (b served) reopen(ctx context.Context, s *serve.Server) (released <-chan struct{}, next served, err error) {
-	next = served{dirs: b.dirs, trust: b.trust}
+func (b servedBundles) reopen(ctx context.Context, s *serve.Server) (released <-chan struct{}, next servedBundles, err error) {
+	next = servedBundles{dirs: b.dirs, trust: b.trust}
 	sources, err := next.open(ctx)
 	if err != nil {
 		return nil, next, err
@@ -204,7 +204,7 @@ func written(dir string) (at time.Time) {
 }
 
 // open opens the bundles, newest first. Its views are open afterwards, unless there is an error.
-func (b *served) open(ctx context.Context) (sources []goproxy.Source, err error) {
+func (b *servedBundles) open(ctx context.Context) (sources []goproxy.Source, err error) {
 	b.seen, b.bundles = stamps(b.dirs), map[string]*bundle.Bundle{} // before they are read: a change from then on is one to be seen
 	dirs := slices.SortedStableFunc(slices.Values(b.dirs), func(x, y string) int { return written(y).Compare(written(x)) })
 	for _, dir := range dirs {

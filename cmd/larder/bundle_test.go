@@ -304,7 +304,7 @@ func TestNewestFirst(t *testing.T) {
 		day := time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
 		require.NoError(t, os.Chtimes(filepath.Join(at(name), "index.json"), day, day))
 	}
-	b := served{dirs: []string{at("a"), at("b"), at("c")}}
+	b := servedBundles{dirs: []string{at("a"), at("b"), at("c")}}
 	sources, err := b.open(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []string{"c", "a", "b"}, []string{sources[0].Name, sources[1].Name, sources[2].Name})

@@ -64,9 +64,9 @@ func (f File) replaceLines(n *parser.Node, texts func(i, count int) string) []ed
 	return edits
 }
 
-// A joined instruction is one line, as BuildKit's parser makes it of the lines that the instruction goes over: without
+// A logicalLine is an instruction as one line, as BuildKit's parser makes it of the lines that the instruction goes over: without
 // continuations, comments and a heredoc's body. pos has the place in the file of each byte.
-type joined struct {
+type logicalLine struct {
 	text string
 	pos  []int
 }
@@ -80,8 +80,8 @@ var (
 )
 
 // join joins an instruction. It fails where the outcome isn't what the parser made of it.
-func (f File) join(n *parser.Node) (joined, bool) {
-	var j joined
+func (f File) join(n *parser.Node) (logicalLine, bool) {
+	var j logicalLine
 	text := make([]byte, 0, len(n.Original))
 	for line := n.StartLine; line <= n.EndLine; line++ {
 		start, end := f.line(line)
@@ -112,7 +112,7 @@ func (f File) join(n *parser.Node) (joined, bool) {
 }
 
 // place returns the place in the file of a part of the joined text, if it is on one line there.
-func (j joined) place(start, end int) (from, to int, ok bool) {
+func (j logicalLine) place(start, end int) (from, to int, ok bool) {
 	if start >= end || end > len(j.pos) {
 		return 0, 0, false
 	}
@@ -124,7 +124,7 @@ func (j joined) place(start, end int) (from, to int, ok bool) {
 type span struct{ start, end int }
 
 // flags returns where the flags of a joined instruction are, found as BuildKit's parser finds them.
-func (j joined) flags(escape rune) []span {
+func (j logicalLine) flags(escape rune) []span {
 	var spans []span
 	i := strings.IndexFunc(j.text, unicode.IsSpace)
 	for i >= 0 {
@@ -165,7 +165,7 @@ func wordEnd(text string, i int, escape rune) int {
 }
 
 // keywordEnd returns the place in the file right behind an instruction's first word.
-func (j joined) keywordEnd() int {
+func (j logicalLine) keywordEnd() int {
 	i := strings.IndexFunc(j.text, unicode.IsSpace)
 	if i < 0 {
 		i = len(j.text)

@@ -191,11 +191,11 @@ func (r *runLine) mounted() *scope {
 		switch {
 		case m.target == "" || m.kind == kindSecret || m.kind == kindSSH:
 		case m.kind != kindBind || m.from != "":
-			here.copies = append(here.copies, copied{dest: target, why: "the mount at " + target})
+			here.copies = append(here.copies, folderCopy{dest: target, why: "the mount at " + target})
 		case path.Base(source) == "go.mod":
-			here.copies = append(here.copies, copied{dest: path.Dir(target), src: path.Dir(source)})
+			here.copies = append(here.copies, folderCopy{dest: path.Dir(target), src: path.Dir(source)})
 		default:
-			here.copies = append(here.copies, copied{dest: target, src: path.Clean("./" + source)})
+			here.copies = append(here.copies, folderCopy{dest: target, src: path.Clean("./" + source)})
 		}
 	}
 	return here

@@ -22,21 +22,21 @@ import (
 // A planner goes once through a file that has instructions and notes what Larder supplies and what is rewritten.
 type planner struct {
 	Request
-	plan    *Plan
-	lex     *expand.Lex
-	globals env
-	bases   map[int]*Base // by the FROM line
-	scopes  []*scope      // of the stages so far, as they are at their end
-	edits   []edit
-	sets    map[string]*Modules
-	runs    map[int]*runLine // by their first line
-	taken   []taken
-	caches  [][]string // of each stage: see findCaches
-	found   []string   // see modules
-	looked  bool
-	lint    *linter.Linter
-	tests   tests
-	reached []bool // the stages that the target may need
+	plan        *Plan
+	lex         *expand.Lex
+	globals     env
+	bases       map[int]*Base // by the FROM line
+	scopes      []*scope      // of the stages so far, as they are at their end
+	edits       []edit
+	sets        map[string]*Modules
+	runs        map[int]*runLine // by their first line
+	taken       []stagePath
+	caches      [][]string // of each stage: see findCaches
+	moduleDirs  []string   // see modules
+	modulesRead bool
+	lint        *linter.Linter
+	tests       tests
+	reached     []bool // the stages that the target may need
 }
 
 // dockerfile plans a file that has instructions of its own.
@@ -56,7 +56,7 @@ func (p *Plan) dockerfile(req Request) error {
 	for i := range bases {
 		w.bases[bases[i].Line] = &bases[i]
 	}
-	if err := w.look(); err != nil {
+	if err := w.checkContext(); err != nil {
 		return err
 	}
 	if err := w.prepare(bases); err != nil {
@@ -91,9 +91,9 @@ func (p *Plan) dockerfile(req Request) error {
 	return nil
 }
 
-// look checks the platforms and the build arguments, and finds what lies outside of the build context, where a file has GO
+// checkContext checks the platforms and the build arguments, and finds what lies outside of the build context, where a file has GO
 // lines.
-func (w *planner) look() error {
+func (w *planner) checkContext() error {
 	w.plan.Wide = Wide{Base: ".", tree: w.Tree}
 	if len(w.File.goLines) > 0 {
 		if err := checkArgs(w.BuildArgs); err != nil {
@@ -248,7 +248,7 @@ func (w *planner) enter(i int, st instructions.Stage) (*scope, error) {
 		s.parent = from.index
 	}
 	if s.onbuild > 0 {
-		s.copies = append(s.copies, copied{dest: "/", why: fmt.Sprintf("ONBUILD in line %d", s.onbuild)})
+		s.copies = append(s.copies, folderCopy{dest: "/", why: fmt.Sprintf("ONBUILD in line %d", s.onbuild)})
 		s.onbuild = 0
 	}
 	return s, nil
@@ -330,12 +330,12 @@ func (w *planner) stageNamed(name string, byIndex bool) *scope {
 
 // modules returns the folders of the build context that hold a module.
 func (w *planner) modules() []string {
-	if !w.looked {
+	if !w.modulesRead {
 		// What can't be read isn't found; it is reported where it is named.
-		w.found, _ = findModules(w.Tree)
-		w.looked = true
+		w.moduleDirs, _ = findModules(w.Tree)
+		w.modulesRead = true
 	}
-	return w.found
+	return w.moduleDirs
 }
 
 // rewrote notes edits of an instruction and what they are for.

@@ -19,7 +19,7 @@ type runLine struct {
 	cmd    *instructions.RunCommand
 	stage  int
 	scope  *scope // of the stage before it
-	joined joined
+	joined logicalLine
 	mounts []mount // its own, but for Larder's
 	flags  []string
 	added  []string // flags to put in front
@@ -102,7 +102,7 @@ func (s *scope) noteRun(lex *expand.Lex, r *runLine) {
 	s.noteTools(r)
 	line := r.node.StartLine
 	note := func(dir, what string) {
-		s.copies = append(s.copies, copied{dest: dir, why: fmt.Sprintf("%s in line %d", what, line)})
+		s.copies = append(s.copies, folderCopy{dest: dir, why: fmt.Sprintf("%s in line %d", what, line)})
 	}
 	if !r.known || writesToMod.MatchString(r.text()) {
 		note("/", "RUN")
@@ -147,7 +147,7 @@ func (w *planner) readFlags(s *scope, r *runLine) error {
 		if m.kind != mountModules && m.kind != mountCache {
 			r.mounts = append(r.mounts, m)
 			if from := w.stageNamed(m.from, true); from != nil && m.from != "" {
-				w.taken = append(w.taken, taken{from.index, takenPath(m.source), fmt.Sprintf("RUN in line %d", r.node.StartLine)})
+				w.taken = append(w.taken, stagePath{from.index, takenPath(m.source), fmt.Sprintf("RUN in line %d", r.node.StartLine)})
 			}
 			continue
 		}

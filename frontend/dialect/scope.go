@@ -35,7 +35,7 @@ type scope struct {
 	user    string
 	dir     string
 	shell   []string
-	copies  []copied
+	copies  []folderCopy
 	parent  int  // the index of the stage that it is made of, or -1
 	onbuild int  // the line of an ONBUILD that triggers in stages made of it, or 0
 	unread  bool // the config of its base image can't be had
@@ -66,9 +66,9 @@ func (e env) Get(name string) (string, bool) {
 // Keys implements shell.EnvGetter.
 func (e env) Keys() []string { return slices.Sorted(maps.Keys(e)) }
 
-// copied says that a folder of a stage holds what a folder of the build context does or, if why is set, that something
-// else may have come into it, or have changed in it.
-type copied struct{ dest, src, why string }
+// A folderCopy is a folder of a stage that holds what a folder of the build context holds. If why is set, something else
+// may have come into it, or may have changed in it.
+type folderCopy struct{ dest, src, why string }
 
 func (s *scope) clone() *scope {
 	c := *s
@@ -153,7 +153,7 @@ func (s *scope) addCommand(lex *expand.Lex, tree fs.FS, c *instructions.AddComma
 	var local []string
 	for _, source := range c.SourcePaths {
 		if expanded := s.expand(lex, source); notPlain.MatchString(expanded) {
-			s.copies = append(s.copies, copied{dest: s.abs(s.expand(lex, c.DestPath)), why: at})
+			s.copies = append(s.copies, folderCopy{dest: s.abs(s.expand(lex, c.DestPath)), why: at})
 			continue
 		}
 		local = append(local, source)
@@ -175,14 +175,14 @@ func (s *scope) other(lex *expand.Lex, source, dest, at string) {
 	if isModuleFile(path.Base(dest)) {
 		dest = path.Dir(dest)
 	}
-	s.copies = append(s.copies, copied{dest: dest, why: at})
+	s.copies = append(s.copies, folderCopy{dest: dest, why: at})
 }
 
 // exclude notes that not all of a folder was copied, where that may have left out what says what a module is.
 func (s *scope) exclude(lex *expand.Lex, patterns []string, dest, at string) {
 	for _, p := range patterns {
 		if base := path.Base(s.expand(lex, p)); strings.Contains(base, "go.") || strings.HasPrefix(base, "*") || base == "vendor" {
-			s.copies = append(s.copies, copied{dest: s.abs(s.expand(lex, dest)), why: at})
+			s.copies = append(s.copies, folderCopy{dest: s.abs(s.expand(lex, dest)), why: at})
 			return
 		}
 	}
@@ -225,7 +225,7 @@ func (s *scope) copy(lex *expand.Lex, tree fs.FS, sources []string, dest string,
 
 func (s *scope) copyOne(tree fs.FS, source, dest string, into, parents bool) {
 	if base := path.Base(dest); !into && isModuleFile(base) && base != path.Base(source) {
-		s.copies = append(s.copies, copied{dest: path.Dir(dest), why: "the file " + source})
+		s.copies = append(s.copies, folderCopy{dest: path.Dir(dest), why: "the file " + source})
 		return
 	}
 	fi, err := fs.Stat(tree, source)
@@ -246,7 +246,7 @@ func (s *scope) copyOne(tree fs.FS, source, dest string, into, parents bool) {
 		}
 		source = path.Dir(source)
 	}
-	s.copies = append(s.copies, copied{dest: dest, src: source})
+	s.copies = append(s.copies, folderCopy{dest: dest, src: source})
 }
 
 func (s *scope) abs(p string) string {

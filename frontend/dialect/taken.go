@@ -8,8 +8,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
-// A taken path is one that an instruction takes from a stage.
-type taken struct {
+// A stagePath is one that an instruction takes from a stage.
+type stagePath struct {
 	stage int
 	path  string // "" if it isn't known
 	by    string // the instruction
@@ -26,7 +26,7 @@ func (w *planner) noteTaken(s *scope, cmd instructions.Command) {
 		return
 	}
 	for _, p := range c.SourcePaths {
-		w.taken = append(w.taken, taken{from.index, takenPath(s.expand(w.lex, p)), fmt.Sprintf("COPY in line %d", c.Location()[0].Start.Line)})
+		w.taken = append(w.taken, stagePath{from.index, takenPath(s.expand(w.lex, p)), fmt.Sprintf("COPY in line %d", c.Location()[0].Start.Line)})
 	}
 }
 

@@ -11,17 +11,17 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// reach is how far a program gets to a vulnerability.
-type reach int
+// A reachability is how far a program gets to a vulnerability.
+type reachability int
 
 const (
-	required reach = iota // a module with it is in the build list
-	imported              // a package with it is compiled
-	called                // a function with it can be called
-	unknown               // only versions were compared: it may be called
+	required reachability = iota // a module with it is in the build list
+	imported                     // a package with it is compiled
+	called                       // a function with it can be called
+	unknown                      // only versions were compared: it may be called
 )
 
-var severities = map[reach]Severity{required: Note, imported: Warning, called: Error, unknown: Error}
+var severities = map[reachability]Severity{required: Note, imported: Warning, called: Error, unknown: Error}
 
 // vulnerability is one that a service is affected by, as far as it was found out.
 type vulnerability struct {
@@ -29,7 +29,7 @@ type vulnerability struct {
 	summary string
 	module  module.Version // stdlib for the standard library, with a version as v1.26.8
 	fixed   string         // the version that has it no more; empty if there is none
-	reach   reach
+	reach   reachability
 	symbol  string // that is called: example.com/m/pkg.Type.Method
 	caller  string // FILE:LINE in the service where the call begins; may be empty
 }

@@ -155,7 +155,7 @@ func (c *creation) gatherer() *gatherer {
 }
 
 // addParts writes layers, and the image that they make.
-func (c *creation) addParts(ctx context.Context, name string, have []part, groups ...[]gathered) error {
+func (c *creation) addParts(ctx context.Context, name string, have []part, groups ...[]itemFiles) error {
 	parts := slices.Clone(have)
 	for _, group := range groups {
 		if len(group) == 0 {
@@ -196,7 +196,7 @@ func (c *creation) modules(ctx context.Context) error {
 	if c.req.Since != nil {
 		return c.addParts(ctx, ModulesName, have, list)
 	}
-	groups := make([][]gathered, shards)
+	groups := make([][]itemFiles, shards)
 	for _, g := range list {
 		n := shard(g.item.Name)
 		groups[n] = append(groups[n], g)
@@ -240,7 +240,7 @@ func (c *creation) since(ctx context.Context) (have []part, lack gomod.Set, err 
 
 func (c *creation) toolchains(ctx context.Context) error {
 	g := c.gatherer()
-	var groups [][]gathered
+	var groups [][]itemFiles
 	for _, t := range c.req.Toolchains {
 		f, err := g.find(ctx, t.Sum(t.Platform, t.H1))
 		if err != nil {
@@ -251,7 +251,7 @@ func (c *creation) toolchains(ctx context.Context) error {
 			return err
 		}
 		c.Tell(item.ID(), item.Size)
-		groups = append(groups, []gathered{{item, []file{f.file}}})
+		groups = append(groups, []itemFiles{{item, []file{f.file}}})
 	}
 	return c.addParts(ctx, ToolchainName, nil, groups...)
 }
@@ -286,13 +286,13 @@ func (c *creation) sumdb(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var group []gathered
+	var group []itemFiles
 	for _, name := range copied.Files {
 		f, err := diskFile(name, filepath.Join(c.staging, filepath.FromSlash(name)))
 		if err != nil {
 			return err
 		}
-		group = append(group, gathered{files: []file{f}})
+		group = append(group, itemFiles{files: []file{f}})
 	}
 	group[0].item = Item{Kind: KindSumDB, Name: copied.Name, Version: fmt.Sprint(copied.Head.N), Origin: copied.Name}
 	return c.addFiles(ctx, SumDBName, group)
@@ -324,7 +324,7 @@ func (c *creation) keepSumDB(ctx context.Context) error {
 }
 
 // addFiles writes an image of one layer, with the items of those that have one.
-func (c *creation) addFiles(ctx context.Context, name string, group []gathered) error {
+func (c *creation) addFiles(ctx context.Context, name string, group []itemFiles) error {
 	p := part{image: name}
 	var files []file
 	for _, g := range group {
@@ -350,7 +350,7 @@ func (c *creation) tools(ctx context.Context) error {
 	if len(c.req.Tools) == 0 {
 		return nil
 	}
-	var group []gathered
+	var group []itemFiles
 	byName := map[string]Tool{}
 	for _, t := range c.req.Tools {
 		if other, ok := byName[t.Name]; ok {
@@ -363,7 +363,7 @@ func (c *creation) tools(ctx context.Context) error {
 		if item.Digest, err = files[1].digest(); err != nil {
 			return err
 		}
-		group = append(group, gathered{item, files})
+		group = append(group, itemFiles{item, files})
 	}
 	return c.addFiles(ctx, ToolsName, group)
 }

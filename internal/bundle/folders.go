@@ -29,7 +29,7 @@ func (c *creation) folders(ctx context.Context) error {
 }
 
 // folderFiles returns all files of a folder, which may hold nothing but files and folders.
-func folderFiles(ctx context.Context, fsys fs.FS) (group []gathered, err error) {
+func folderFiles(ctx context.Context, fsys fs.FS) (group []itemFiles, err error) {
 	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return errors.Join(err, ctx.Err())
@@ -49,7 +49,7 @@ func folderFiles(ctx context.Context, fsys fs.FS) (group []gathered, err error) 
 		if item.Digest, err = f.digest(); err != nil {
 			return err
 		}
-		group = append(group, gathered{item, []file{f}})
+		group = append(group, itemFiles{item, []file{f}})
 		return nil
 	})
 	return group, err

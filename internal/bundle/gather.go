@@ -58,14 +58,14 @@ type gatherer struct {
 	direct sync.Map // of module.Version to func() (direct, error)
 }
 
-// A found file is one that its h1 hash was checked of.
-type found struct {
+// A verifiedFile is a file whose h1 matched go.sum.
+type verifiedFile struct {
 	file
 	origin string
 }
 
 // modules gets the files of all modules of a set: for each one its item and what goes into the layer.
-func (g *gatherer) modules(ctx context.Context, set gomod.Set) ([]gathered, error) {
+func (g *gatherer) modules(ctx context.Context, set gomod.Set) ([]itemFiles, error) {
 	byModule := map[module.Version][]gomod.Sum{}
 	for _, s := range append(set.Zips(), set.GoMods()...) {
 		byModule[s.Module()] = append(byModule[s.Module()], s)
@@ -75,7 +75,7 @@ func (g *gatherer) modules(ctx context.Context, set gomod.Set) ([]gathered, erro
 		list = append(list, m)
 	}
 	module.Sort(list)
-	out := make([]gathered, len(list))
+	out := make([]itemFiles, len(list))
 	var failed []error
 	var mu sync.Mutex
 	var group errgroup.Group
@@ -101,14 +101,14 @@ func (g *gatherer) modules(ctx context.Context, set gomod.Set) ([]gathered, erro
 	return out, modfetch.Summarize(failed)
 }
 
-// A gathered item, and its files.
-type gathered struct {
+// An itemFiles is an item of a bundle with the files that its layer gets.
+type itemFiles struct {
 	item  Item
 	files []file
 }
 
-func (g *gatherer) module(ctx context.Context, m module.Version, sums []gomod.Sum) (gathered, error) {
-	out := gathered{item: Item{Kind: KindGoMod, Name: m.Path, Version: m.Version}}
+func (g *gatherer) module(ctx context.Context, m module.Version, sums []gomod.Sum) (itemFiles, error) {
+	out := itemFiles{item: Item{Kind: KindGoMod, Name: m.Path, Version: m.Version}}
 	for _, s := range sums {
 		f, err := g.find(ctx, s)
 		if err != nil {
@@ -158,16 +158,16 @@ func (f file) digest() (digest.Digest, error) {
 }
 
 // find gets the file of a go.sum line, with the hash that the line has.
-func (g *gatherer) find(ctx context.Context, s gomod.Sum) (found, error) {
+func (g *gatherer) find(ctx context.Context, s gomod.Sum) (verifiedFile, error) {
 	name, limit, err := fileOf(s)
 	if err != nil {
-		return found{}, err
+		return verifiedFile{}, err
 	}
 	staged := filepath.Join(g.dir, filepath.FromSlash(name))
 	origin, err := os.ReadFile(staged + ".origin")
 	if err == nil && len(origin) > 0 && modfetch.VerifySum(s, staged, "the staging folder") == nil {
 		f, err := diskFile(name, staged)
-		return found{f, string(origin)}, err
+		return verifiedFile{f, string(origin)}, err
 	}
 	for _, folder := range g.from.Folders {
 		f, err := folder.find(s, name, limit)
@@ -175,15 +175,15 @@ func (g *gatherer) find(ctx context.Context, s gomod.Sum) (found, error) {
 			return f, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return found{}, err
+			return verifiedFile{}, err
 		}
 	}
 	from, err := g.fetch(ctx, s, name, staged, limit)
 	if err != nil {
-		return found{}, err
+		return verifiedFile{}, err
 	}
 	f, err := diskFile(name, staged)
-	return found{f, from}, err
+	return verifiedFile{f, from}, err
 }
 
 // fileOf returns the name of the file of a go.sum line in a GOPROXY folder, and how large it may be.
@@ -198,18 +198,18 @@ func fileOf(s gomod.Sum) (name string, limit int64, err error) {
 
 // find returns a file of the folder that has the right hash. One with another hash is as if it weren't there, unless it
 // is all that there is: what is asked next will say.
-func (f Folder) find(s gomod.Sum, name string, limit int64) (found, error) {
+func (f Folder) find(s gomod.Sum, name string, limit int64) (verifiedFile, error) {
 	info, err := fs.Stat(f.FS, name)
 	if err != nil {
-		return found{}, fs.ErrNotExist
+		return verifiedFile{}, fs.ErrNotExist
 	}
 	if !info.Mode().IsRegular() || info.Size() > limit {
-		return found{}, fs.ErrNotExist
+		return verifiedFile{}, fs.ErrNotExist
 	}
 	open := func() (io.ReadCloser, error) { return f.FS.Open(name) }
 	r, err := f.FS.Open(name)
 	if err != nil {
-		return found{}, fs.ErrNotExist
+		return verifiedFile{}, fs.ErrNotExist
 	}
 	defer r.Close()
 	got := ""
@@ -224,9 +224,9 @@ func (f Folder) find(s gomod.Sum, name string, limit int64) (found, error) {
 		}
 	}
 	if err != nil || got != s.Hash {
-		return found{}, fs.ErrNotExist
+		return verifiedFile{}, fs.ErrNotExist
 	}
-	return found{file{name, info.Size(), open}, cmp.Or(f.Origins[name], f.Name)}, nil
+	return verifiedFile{file{name, info.Size(), open}, cmp.Or(f.Origins[name], f.Name)}, nil
 }
 
 // fetch gets a file into the staging folder, from a proxy or from version control, and returns from where.

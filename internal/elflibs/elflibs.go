@@ -96,22 +96,22 @@ func Find(roots []fs.FS, programs ...Program) ([]File, error) {
 	return slices.CompactFunc(files, func(a, b File) bool { return a.Path == b.Path }), nil
 }
 
-// A loaded file is one that the loader would have mapped.
-type loaded struct {
+// A mappedFile is a file that the loader would map.
+type mappedFile struct {
 	*object
-	path   string  // as it was looked up
-	real   string  // without links; "" for the program
-	root   int     // which has it
-	by     *loaded // what needs it
-	cached bool    // it is in a folder that the loader knows from its configuration alone
+	path   string      // as it was looked up
+	real   string      // without links; "" for the program
+	root   int         // which has it
+	by     *mappedFile // what needs it
+	cached bool        // it is in a folder that the loader knows from its configuration alone
 }
 
 // A search finds what one program needs.
 type search struct {
 	roots   []fs.FS
-	program *loaded
-	byName  map[string]*loaded // nil for what is missing, or is a part of the loader
-	queue   []*loaded
+	program *mappedFile
+	byName  map[string]*mappedFile // nil for what is missing, or is a part of the loader
+	queue   []*mappedFile
 	files   []File
 	musl    string // the architecture in the name of musl's loader, or ""
 
@@ -119,12 +119,12 @@ type search struct {
 }
 
 func newSearch(roots []fs.FS, name string, o *object) *search {
-	s := &search{roots: roots, program: &loaded{object: o, path: name}, byName: map[string]*loaded{}}
+	s := &search{roots: roots, program: &mappedFile{object: o, path: name}, byName: map[string]*mappedFile{}}
 	loader := path.Base(o.interp)
 	if arch, ok := strings.CutPrefix(loader, "ld-musl-"); ok {
 		s.musl, _, _ = strings.Cut(arch, ".")
 	}
-	s.queue = []*loaded{s.program}
+	s.queue = []*mappedFile{s.program}
 	s.configured = s.configuration()
 	s.defaults = s.ownFolders()
 	return s
@@ -160,7 +160,7 @@ func (s *search) run() error {
 }
 
 // need finds a library, unless it is there already.
-func (s *search) need(by *loaded, name string) error {
+func (s *search) need(by *mappedFile, name string) error {
 	if _, ok := s.byName[name]; ok || s.musl != "" && isMuslsOwn(name) {
 		return nil
 	}
@@ -168,7 +168,7 @@ func (s *search) need(by *loaded, name string) error {
 	if by != s.program {
 		missing.By = by.path
 	}
-	var lib *loaded
+	var lib *mappedFile
 	if strings.Contains(name, "/") {
 		lib = s.at(name)
 	} else {
@@ -225,7 +225,7 @@ func (s *search) addConfig() {
 }
 
 // at returns the library at an absolute path, or nil.
-func (s *search) at(name string) *loaded {
+func (s *search) at(name string) *mappedFile {
 	if !path.IsAbs(name) {
 		return nil // it depends on where the program is started
 	}
@@ -239,7 +239,7 @@ func (s *search) at(name string) *loaded {
 			continue // as the loader does with one for another architecture
 		}
 		s.add(i, real, links)
-		return &loaded{object: o, path: name, real: real, root: i}
+		return &mappedFile{object: o, path: name, real: real, root: i}
 	}
 	return nil
 }

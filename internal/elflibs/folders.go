@@ -24,7 +24,7 @@ var multiarch = map[elf.Machine][]string{
 }
 
 // look looks for a library in the folders that the loader has for it, and returns these too.
-func (s *search) look(by *loaded, name string) (*loaded, []string) {
+func (s *search) look(by *mappedFile, name string) (*mappedFile, []string) {
 	named := s.rpaths(by)
 	dirs := slices.Concat(named, s.configured)
 	if !by.noDefault {
@@ -41,7 +41,7 @@ func (s *search) look(by *loaded, name string) (*loaded, []string) {
 }
 
 // rpaths returns the folders that an object names, and those that count for it of the objects that led to it.
-func (s *search) rpaths(o *loaded) (dirs []string) {
+func (s *search) rpaths(o *mappedFile) (dirs []string) {
 	if s.musl != "" { // which makes no difference between the two
 		for up := o; up != nil; up = up.by {
 			dirs = append(dirs, s.expand(up, up.runpath)...)
@@ -61,7 +61,7 @@ func (s *search) rpaths(o *loaded) (dirs []string) {
 }
 
 // expand puts in what $ORIGIN and $LIB stand for. Folders that depend on where the program is started are left out.
-func (s *search) expand(o *loaded, dirs []string) (all []string) {
+func (s *search) expand(o *mappedFile, dirs []string) (all []string) {
 	for _, dir := range dirs {
 		dir = strings.NewReplacer("${ORIGIN}", path.Dir(o.path), "$ORIGIN", path.Dir(o.path), "${LIB}", "$LIB").Replace(dir)
 		libs := []string{""}

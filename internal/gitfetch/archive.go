@@ -28,7 +28,7 @@ const (
 )
 
 // writeZip writes the module's zip. x/mod/zip leaves out what isn't the module's, and refuses names that can't be.
-func (p *place) writeZip(ctx context.Context, w io.Writer, m module.Version) error {
+func (p *repoPlace) writeZip(ctx context.Context, w io.Writer, m module.Version) error {
 	list := &lister{ctx: ctx, place: p, trees: map[plumbing.Hash]*object.Tree{}, counts: map[plumbing.Hash]int{}}
 	if err := list.all(); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (p *place) writeZip(ctx context.Context, w io.Writer, m module.Version) err
 // A lister lists the files of a module as 'git archive' has them.
 type lister struct {
 	ctx     context.Context
-	place   *place
+	place   *repoPlace
 	rules   attributes
 	trees   map[plumbing.Hash]*object.Tree
 	counts  map[plumbing.Hash]int // of entries below a tree

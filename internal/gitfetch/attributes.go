@@ -28,7 +28,7 @@ const (
 )
 
 // add adds the rules of a folder. Lines that can't be read don't count, as in git.
-func (a *attributes) add(p *place, tree *object.Tree, dir string) error {
+func (a *attributes) add(p *repoPlace, tree *object.Tree, dir string) error {
 	for _, entry := range tree.Entries {
 		if entry.Name != ".gitattributes" || !isBlob(entry.Mode) {
 			continue

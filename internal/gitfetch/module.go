@@ -17,8 +17,8 @@ import (
 	modzip "golang.org/x/mod/zip"
 )
 
-// A place is where a module's version is: the go command's rules, in cmd/go/internal/modfetch, say where that can be.
-type place struct {
+// A repoPlace is where a module's version is in a repository: the go command's rules, in cmd/go/internal/modfetch, say where that can be.
+type repoPlace struct {
 	store  storer.EncodedObjectStorer
 	commit *object.Commit
 	tree   *object.Tree // of the commit
@@ -28,7 +28,7 @@ type place struct {
 }
 
 // locate finds a module's version in its repository, and fetches that.
-func (r *repo) locate(ctx context.Context, at *root, m module.Version) (*place, error) {
+func (r *repo) locate(ctx context.Context, at *root, m module.Version) (*repoPlace, error) {
 	prefix, major, _ := module.SplitPathVersion(m.Path) // m was checked
 	dir := ""
 	if at.prefix != m.Path {
@@ -40,7 +40,7 @@ func (r *repo) locate(ctx context.Context, at *root, m module.Version) (*place, 
 	if at.subdir != "" {
 		dir = path.Join(dir, at.subdir)
 	}
-	p := &place{store: r.objects}
+	p := &repoPlace{store: r.objects}
 	var err error
 	if module.IsPseudoVersion(m.Version) {
 		err = p.atPseudo(ctx, r, m.Version)
@@ -58,7 +58,7 @@ func (r *repo) locate(ctx context.Context, at *root, m module.Version) (*place, 
 }
 
 // atPseudo takes the commit of a pseudo-version, and checks the time that it has.
-func (p *place) atPseudo(ctx context.Context, r *repo, version string) error {
+func (p *repoPlace) atPseudo(ctx context.Context, r *repo, version string) error {
 	rev, err := module.PseudoVersionRev(version)
 	if err != nil {
 		return err
@@ -76,10 +76,10 @@ func (p *place) atPseudo(ctx context.Context, r *repo, version string) error {
 	return err
 }
 
-func (p *place) time() time.Time { return p.commit.Committer.When.UTC().Truncate(time.Second) }
+func (p *repoPlace) time() time.Time { return p.commit.Committer.When.UTC().Truncate(time.Second) }
 
 // find sets the module's folder and go.mod file. A major version v2 may be in dir, or in dir/v2, not in both.
-func (p *place) find(dir, major string, below bool, m module.Version) error {
+func (p *repoPlace) find(dir, major string, below bool, m module.Version) error {
 	first, err := p.read(path.Join(dir, "go.mod"), modzip.MaxGoMod)
 	if err != nil && !errors.Is(err, object.ErrFileNotFound) {
 		return err
@@ -131,7 +131,7 @@ func sameMajor(path, major string) bool {
 }
 
 // read returns what the tree has under a name: of a link its target, as git has it.
-func (p *place) read(name string, limit int64) ([]byte, error) {
+func (p *repoPlace) read(name string, limit int64) ([]byte, error) {
 	entry, err := p.tree.FindEntry(name)
 	if errors.Is(err, object.ErrEntryNotFound) || errors.Is(err, object.ErrDirectoryNotFound) || err == nil && !isBlob(entry.Mode) {
 		return nil, object.ErrFileNotFound
@@ -156,6 +156,6 @@ func (p *place) read(name string, limit int64) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func (p *place) info(r *repo, version string) info {
+func (p *repoPlace) info(r *repo, version string) info {
 	return info{Version: version, Time: p.time(), Origin: origin{VCS: "git", URL: r.url, Subdir: p.dir, Hash: p.commit.Hash.String(), Ref: p.ref}}
 }

@@ -98,18 +98,18 @@ func Parse(src string, posix bool) (Script, error) {
 	if err != nil {
 		return Script{}, err
 	}
-	w := &walker{found: &found{}, src: src, posix: posix, funcs: &functions{}}
+	w := &walker{callCollector: &callCollector{}, src: src, posix: posix, funcs: &functions{}}
 	w.file(file, state{}, true)
-	if w.found.err != nil {
-		return Script{}, w.found.err
+	if w.callCollector.err != nil {
+		return Script{}, w.callCollector.err
 	}
-	return w.found.Script, nil
+	return w.callCollector.Script, nil
 }
 
 // Exec reads the words of a command that no shell runs (the JSON form of RUN). It sees through what Parse sees through,
 // and through sh -c SCRIPT. Start and End are 0, and Bare is true only if the call is all that is run.
 func Exec(words []string) Script {
-	w := &walker{found: &found{}, funcs: &functions{}, exec: true}
+	w := &walker{callCollector: &callCollector{}, funcs: &functions{}, exec: true}
 	c := command{bare: true, external: true}
 	size := 0
 	for _, text := range words {
@@ -121,10 +121,10 @@ func Exec(words []string) Script {
 	if len(words) > 0 && w.err == nil {
 		w.run(c, state{}, state{})
 	}
-	if w.found.err != nil {
+	if w.callCollector.err != nil {
 		return Script{Others: words[:1]}
 	}
-	script := w.found.Script
+	script := w.callCollector.Script
 	if len(script.Calls) != 1 || len(script.Others) > 0 {
 		for i := range script.Calls {
 			script.Calls[i].Bare = false
@@ -150,14 +150,14 @@ func parse(src string, posix bool) (file *syntax.File, err error) {
 	return syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(src), "")
 }
 
-// found collects what a script and the scripts in its words run.
-type found struct {
+// A callCollector collects what a script and the scripts in its words run.
+type callCollector struct {
 	Script
 	seen map[string]bool
 	err  error
 }
 
-func (f *found) other(name string) {
+func (f *callCollector) other(name string) {
 	if f.seen[name] {
 		return
 	}
@@ -168,7 +168,7 @@ func (f *found) other(name string) {
 	f.Others = append(f.Others, name)
 }
 
-func (f *found) command(c Command) {
+func (f *callCollector) command(c Command) {
 	if len(f.Commands) == maxCommands {
 		f.err = errTooBig
 		return
@@ -176,7 +176,7 @@ func (f *found) command(c Command) {
 	f.Commands = append(f.Commands, c)
 }
 
-func (f *found) call(c Call) {
+func (f *callCollector) call(c Call) {
 	if len(f.Calls) == maxCalls {
 		f.err = errTooBig
 		return

@@ -202,7 +202,7 @@ func (w *walker) nested(src string, posix bool, funcs *functions, c command, st 
 	if err != nil {
 		return outcome{}, false
 	}
-	in := &walker{found: w.found, src: src, posix: posix, funcs: funcs, within: w.within, exec: w.exec, depth: w.depth}
+	in := &walker{callCollector: w.callCollector, src: src, posix: posix, funcs: funcs, within: w.within, exec: w.exec, depth: w.depth}
 	if in.within == nil {
 		in.within = &c
 	}

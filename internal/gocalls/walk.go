@@ -6,7 +6,7 @@ import (
 
 // A walker goes through one script in the order in which it runs, with what is known at each point.
 type walker struct {
-	*found
+	*callCollector
 	src    string
 	posix  bool
 	funcs  *functions

@@ -11,11 +11,11 @@ import (
 type Cache struct {
 	mu       sync.Mutex                        // guards the maps
 	listed   map[string]map[string]fs.DirEntry // folders; nil for what is none
-	packages map[string]*imported
+	packages map[string]*parsedPackage
 }
 
-// An imported is a package as go/build has read it.
-type imported struct {
+// A parsedPackage is a package as go/build reads it.
+type parsedPackage struct {
 	once sync.Once
 	pkg  *build.Package
 	err  error
@@ -64,15 +64,15 @@ func (c *Cache) ImportDirs(ctxt *build.Context, tests bool, dirs []string) ([]*b
 	return packages, errs
 }
 
-func (c *Cache) imported(key string) *imported {
+func (c *Cache) imported(key string) *parsedPackage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.packages == nil {
-		c.packages = map[string]*imported{}
+		c.packages = map[string]*parsedPackage{}
 	}
 	p := c.packages[key]
 	if p == nil {
-		p = new(imported)
+		p = new(parsedPackage)
 		c.packages[key] = p
 	}
 	return p

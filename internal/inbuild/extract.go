@@ -92,11 +92,11 @@ func extract(ctx context.Context, out *os.Root, dir, file, prefix string, place 
 type batch struct {
 	dir   string
 	size  uint64
-	files []placed
+	files []zipEntry
 }
 
-// A placed file is the index of a file in its zip, and what becomes of it.
-type placed struct {
+// A zipEntry is the index of a file in its zip, and what becomes of it.
+type zipEntry struct {
 	index   int
 	name    string // in its folder
 	mode    fs.FileMode
@@ -126,7 +126,7 @@ func parted(files []*zip.File, dir, prefix string, place placement) ([]*batch, e
 			batches, open[folder] = append(batches, b), b
 		}
 		b.size += f.UncompressedSize64
-		b.files = append(b.files, placed{i, path.Base(as), mode, written})
+		b.files = append(b.files, zipEntry{i, path.Base(as), mode, written})
 	}
 	return batches, nil
 }
@@ -184,7 +184,7 @@ func (x *extraction) unpack(ctx context.Context, out *os.Root, b *batch) error {
 }
 
 // extractFile writes a file of a zip to dir, if it is to be written, and all that it reads to content.
-func extractFile(dir *os.Root, p placed, zf *zip.File, limit int64, content io.Writer) (n int64, err error) {
+func extractFile(dir *os.Root, p zipEntry, zf *zip.File, limit int64, content io.Writer) (n int64, err error) {
 	r, err := zf.Open()
 	if err != nil {
 		return 0, err

@@ -97,7 +97,7 @@ type fetcher struct {
 	out     *os.Root   // for files that are not kept
 	kept    *keptFiles // may be nil
 
-	now          inFlight
+	now          fetchList
 	taken, bytes atomic.Int64 // files that were kept, and what was fetched
 }
 

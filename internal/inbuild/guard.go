@@ -62,19 +62,19 @@ func panicked() string {
 // bounds of what they send allow, and others build on the same machine.
 const maxFetchMemory = 4 << 30
 
-// inFlight are the modules that are being fetched.
-type inFlight struct {
+// A fetchList has the modules that are being fetched.
+type fetchList struct {
 	mu      sync.Mutex
 	modules map[module.Version]int
 }
 
 // begin notes a module until the function that it returns is called.
-func (f *inFlight) begin(m module.Version) (end func()) {
+func (f *fetchList) begin(m module.Version) (end func()) {
 	f.note(m, 1)
 	return func() { f.note(m, -1) }
 }
 
-func (f *inFlight) note(m module.Version, n int) {
+func (f *fetchList) note(m module.Version, n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.modules == nil {
@@ -85,7 +85,7 @@ func (f *inFlight) note(m module.Version, n int) {
 	}
 }
 
-func (f *inFlight) String() string {
+func (f *fetchList) String() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var names []string
@@ -99,7 +99,7 @@ func (f *inFlight) String() string {
 // limitMemory has the garbage collector keep below the limit, and calls over where that isn't enough: with an error that
 // names the modules being fetched. What takes the memory may heed no context, so over has to end the process; RLIMIT_AS
 // would end it with the stack of every goroutine. The function that is returned stops the watch.
-func limitMemory(limit uint64, modules *inFlight, over func(error)) (stop func()) {
+func limitMemory(limit uint64, modules *fetchList, over func(error)) (stop func()) {
 	before := debug.SetMemoryLimit(int64(limit - limit/4))
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

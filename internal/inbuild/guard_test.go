@@ -62,7 +62,7 @@ func TestPanicOfModule(t *testing.T) {
 
 // A step that is made to take more memory than it may is ended, with the modules that it was at.
 func TestMemoryLimit(t *testing.T) {
-	var now inFlight
+	var now fetchList
 	end := now.begin(module.Version{Path: "b.example/done", Version: "v1.0.0"})
 	now.begin(module.Version{Path: "a.example/bomb", Version: "v1.0.0"})
 	now.begin(module.Version{Path: "a.example/bomb", Version: "v1.0.0"})
@@ -89,6 +89,6 @@ func TestMemoryLimit(t *testing.T) {
 
 // Less is nobody's business.
 func TestMemoryLimitLeavesAlone(t *testing.T) {
-	stop := limitMemory(64<<30, &inFlight{}, func(err error) { t.Error(err) })
+	stop := limitMemory(64<<30, &fetchList{}, func(err error) { t.Error(err) })
 	stop()
 }

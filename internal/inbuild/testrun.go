@@ -151,7 +151,7 @@ func (t *testRun) watch(cmd *exec.Cmd, stdout, stderr io.Writer) error {
 			lines.Flush()
 			printer.Close()
 		}
-		return locked{&t.mu, lines}, locked{&t.mu, io.MultiWriter(errs, stringWriter{&t.stderr})}, done
+		return lockedWriter{&t.mu, lines}, lockedWriter{&t.mu, io.MultiWriter(errs, stringWriter{&t.stderr})}, done
 	})
 }
 
@@ -267,13 +267,13 @@ func withFlags(words []string, flags ...string) []string {
 	return slices.Insert(slices.Clone(words), at, flags...)
 }
 
-// A locked writer is one of several to the same place.
-type locked struct {
+// A lockedWriter is one of several writers to the same place.
+type lockedWriter struct {
 	mu *sync.Mutex
 	io.Writer
 }
 
-func (l locked) Write(p []byte) (int, error) {
+func (l lockedWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.Writer.Write(p)

@@ -7,7 +7,7 @@ import (
 	"github.com/larder-build/larder/internal/gomod"
 	"github.com/larder-build/larder/internal/goslice"
 	"github.com/larder-build/larder/internal/materials"
-	larder "github.com/larder-build/larder/llb"
+	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"

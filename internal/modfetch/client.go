@@ -95,7 +95,7 @@ func (c *Client) Get(ctx context.Context, src *Source, name string, w Sink, limi
 	if dead := src.state.dead.Load(); dead != nil {
 		return *dead
 	}
-	var part partial
+	var part partialDownload
 	var most int64 // that any try brought
 	for try := 1; ; try++ {
 		err := c.try(ctx, src, name, w, limit, &part)
@@ -116,14 +116,14 @@ func (c *Client) Get(ctx context.Context, src *Source, name string, w Sink, limi
 	}
 }
 
-// partial is how much of a file an earlier try brought, and the server's mark of the version that it was of.
-type partial struct {
+// A partialDownload is how much of a file an earlier try brought, and the server's mark of the file's version.
+type partialDownload struct {
 	size      int64
 	validator string
 }
 
 // try asks once, for the rest of a file whose beginning is there. Errors that another try may mend are retry.TemporaryErrors.
-func (c *Client) try(ctx context.Context, src *Source, name string, w Sink, limit int64, part *partial) error {
+func (c *Client) try(ctx context.Context, src *Source, name string, w Sink, limit int64, part *partialDownload) error {
 	req, err := src.request(ctx, name)
 	if err != nil {
 		return err
@@ -166,7 +166,7 @@ func (c *Client) try(ctx context.Context, src *Source, name string, w Sink, limi
 }
 
 // begin reads from an answer's header whether it goes on from part or begins anew.
-func (p *partial) begin(resp *http.Response) error {
+func (p *partialDownload) begin(resp *http.Response) error {
 	switch resp.StatusCode {
 	case http.StatusOK:
 		p.size = 0

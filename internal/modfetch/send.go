@@ -43,7 +43,7 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	}
 	watch.Stop()
 	watch = time.AfterFunc(c.stall, func() { cancel(silence(c.stall)) })
-	resp.Body = &watched{ReadCloser: resp.Body, client: c, ctx: ctx, watch: watch, cancel: cancel}
+	resp.Body = &watchedBody{ReadCloser: resp.Body, client: c, ctx: ctx, watch: watch, cancel: cancel}
 	return resp, nil
 }
 
@@ -53,8 +53,8 @@ func setHeader(req *http.Request, header http.Header) {
 	}
 }
 
-// watched is a body that must not be silent for too long.
-type watched struct {
+// A watchedBody is a body that must not be silent for too long.
+type watchedBody struct {
 	io.ReadCloser
 	client *Client
 	ctx    context.Context
@@ -62,7 +62,7 @@ type watched struct {
 	cancel context.CancelCauseFunc
 }
 
-func (w *watched) Read(p []byte) (int, error) {
+func (w *watchedBody) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
 	if n > 0 {
 		w.watch.Reset(w.client.stall)
@@ -74,7 +74,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (w *watched) Close() error {
+func (w *watchedBody) Close() error {
 	w.watch.Stop()
 	w.cancel(nil)
 	return w.ReadCloser.Close()

@@ -17,9 +17,9 @@ type oldImage struct {
 	name   string // of the stage
 	ports  []string
 	labels []label
-	user   located
-	entry  located // ENTRYPOINT
-	cmd    located
+	user   instructionWords
+	entry  instructionWords // ENTRYPOINT
+	cmd    instructionWords
 	dir    string            // WORKDIR
 	copied map[string]string // programs by where they are, and what they were called before
 	others map[string]int    // instructions that aren't kept, and their lines
@@ -28,8 +28,8 @@ type oldImage struct {
 // A label is a name and a value.
 type label struct{ name, value string }
 
-// A located is the words of an instruction and the line that it is in: 0 if there is none.
-type located struct {
+// An instructionWords has the words of an instruction and the line that the instruction is in: 0 if there is none.
+type instructionWords struct {
 	words []string
 	line  int
 	shell bool // the words are the text of a shell's
@@ -75,7 +75,7 @@ func wordsOf(n *parser.Node) (words []string) {
 
 // read takes over what an instruction says, and returns what of it can't be.
 func (i *oldImage) read(n *parser.Node, words []string, lex *shell.Lex) (unread []string) {
-	what := located{words: words, line: n.StartLine, shell: !n.Attributes["json"]}
+	what := instructionWords{words: words, line: n.StartLine, shell: !n.Attributes["json"]}
 	switch name := strings.ToLower(n.Value); name {
 	case command.Expose:
 		i.ports = append(i.ports, words...)
@@ -83,7 +83,7 @@ func (i *oldImage) read(n *parser.Node, words []string, lex *shell.Lex) (unread 
 		i.user = what
 	case command.Entrypoint:
 		i.entry = what
-		i.cmd = located{} // as a build has it: a base's is no more
+		i.cmd = instructionWords{} // as a build has it: a base's is no more
 	case command.Cmd:
 		i.cmd = what
 	case command.Label:
@@ -140,7 +140,7 @@ func (i *oldImage) addCopy(n *parser.Node, words []string) {
 var plainCommand = regexp.MustCompile(`^(?:exec )?([A-Za-z0-9_./:=,@%+ -]+)$`)
 
 // command returns the words of an ENTRYPOINT or CMD.
-func (l located) command() []string {
+func (l instructionWords) command() []string {
 	if !l.shell {
 		return l.words
 	}
