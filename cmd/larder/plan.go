@@ -94,7 +94,10 @@ func (c *command) runPlan(f *planFlags) error {
 	enc := json.NewEncoder(c.stdout)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(plan)
+	return enc.Encode(struct {
+		Schema int `json:"schema"`
+		*dialect.Plan
+	}{dialect.PlanSchema, plan})
 }
 
 // planLLB asks a builder for the LLB, since images are resolved for it.

@@ -14,7 +14,7 @@ type Deps struct {
 
 	// Standard says that the step compiles what is of the standard library alone. The rest is compiled by the line itself:
 	// a layer of it is worth its copies only where it travels, or for a line that may not see what others compile.
-	Standard bool `json:"standard,omitempty"`
+	Standard bool `json:"standard,omitempty"` // only the standard library's packages: the GO line compiles the rest
 
 	Slice     *SourceSlice `json:"-"`
 	Toolchain string       `json:"-"`

@@ -5,8 +5,8 @@ import "regexp"
 // FIPS names a frozen version of Go's cryptography, which is a zip in the toolchain. The go command unpacks it into the
 // module cache, and ours is read-only by then.
 type FIPS struct {
-	Version   string `json:"version"` // as GOFIPS140 has it: v1.0.0, certified, …
-	Toolchain string `json:"toolchain"`
+	Version   string `json:"version"`   // as GOFIPS140 has it: v1.0.0, certified, …
+	Toolchain string `json:"toolchain"` // the version of the toolchain that brings it
 }
 
 var fipsVersion = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)

@@ -16,11 +16,11 @@ import (
 
 // A Warning is what a lint rule has to say about a place in the file.
 type Warning struct {
-	Rule        string         `json:"rule"`
-	Description string         `json:"description"`
-	URL         string         `json:"url"`
-	Message     string         `json:"message"`
-	Location    []parser.Range `json:"location"`
+	Rule        string         `json:"rule"`        // the name of the rule
+	Description string         `json:"description"` // what the rule asks for
+	URL         string         `json:"url"`         // where the rule is documented
+	Message     string         `json:"message"`     // what is wrong here
+	Location    []parser.Range `json:"location"`    // the lines
 }
 
 type rule = linter.LinterRule[func(...any) string]

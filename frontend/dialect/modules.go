@@ -14,12 +14,12 @@ import (
 
 // Modules is a module cache of the build, and where it comes from.
 type Modules struct {
-	Context  string   `json:"context"` // the named context that holds it
-	Key      string   `json:"key"`     // see gomod.Set.Key
-	Zips     int      `json:"zips"`    // modules whose source may be compiled
-	GoMods   int      `json:"goMods"`
-	Vendored bool     `json:"vendored,omitempty"`
-	Sources  []Source `json:"sources,omitempty"`
+	Context  string   `json:"context"`            // the named context that holds it
+	Key      string   `json:"key"`                // the SHA-256 of the set: equal sets have equal keys
+	Zips     int      `json:"zips"`               // modules whose source may be compiled
+	GoMods   int      `json:"goMods"`             // modules of which only go.mod is needed
+	Vendored bool     `json:"vendored,omitempty"` // packages come from vendor/
+	Sources  []Source `json:"sources,omitempty"`  // where modules come from, in the order in which they are asked
 
 	// FIPS is the frozen cryptography that is compiled in, which the go command wants in the module cache; nil for none.
 	FIPS *FIPS `json:"fips140,omitempty"`
@@ -27,16 +27,16 @@ type Modules struct {
 	Set gomod.Set `json:"-"`
 	// VCS are the settings by which modules come from version control. Private is how many may come from nowhere else.
 	VCS     VCSSettings `json:"vcs,omitzero"`
-	Private int         `json:"private,omitempty"`
+	Private int         `json:"private,omitempty"` // modules that only version control has
 }
 
 // VCSSettings are variables of the go command, as 'go help environment' has them: those of the build or, where it sets
 // none, of the stage.
 type VCSSettings struct {
-	GOPRIVATE  string `json:"goprivate,omitempty"`
-	GONOPROXY  string `json:"gonoproxy,omitempty"`
-	GOINSECURE string `json:"goinsecure,omitempty"`
-	GOVCS      string `json:"govcs,omitempty"`
+	GOPRIVATE  string `json:"goprivate,omitempty"`  // as for the go command
+	GONOPROXY  string `json:"gonoproxy,omitempty"`  // as for the go command
+	GOINSECURE string `json:"goinsecure,omitempty"` // as for the go command
+	GOVCS      string `json:"govcs,omitempty"`      // as for the go command
 }
 
 func vcsSettings(args map[string]string) VCSSettings {

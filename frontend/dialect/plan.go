@@ -79,23 +79,23 @@ func (r Request) holdsToolchain(context, version string) bool {
 
 // A Plan says what will be built, of what, and why.
 type Plan struct {
-	Level         int            `json:"level"` // 0: the file has no instructions; 1: it has GO; 2: it is a Dockerfile
-	Filename      string         `json:"filename"`
-	Module        string         `json:"module,omitempty"` // the main module's path
-	Platforms     []string       `json:"platforms"`
-	BuildPlatform string         `json:"buildPlatform"`
-	Toolchains    []Toolchain    `json:"toolchains,omitempty"`
-	Modules       []*Modules     `json:"modules,omitempty"`
-	Packages      []Package      `json:"packages,omitempty"` // the one to be built is last
-	Slices        []*SourceSlice `json:"slices,omitempty"`
-	Deps          []*Deps        `json:"deps,omitempty"`
-	Compiled      []*Compile     `json:"compiled,omitempty"`
-	Steps         []Step         `json:"steps,omitempty"`
-	Rewrites      []Rewrite      `json:"rewrites,omitempty"`
-	Notes         []Note         `json:"notes,omitempty"`
-	Warnings      []Warning      `json:"warnings,omitempty"`
-	Dockerfile    string         `json:"dockerfile"`       // what BuildKit's converter is given
-	Syntax        string         `json:"syntax,omitempty"` // the frontend that the file names, if that is docker/dockerfile
+	Level         int            `json:"level"`                // 0: the file has no instructions; 1: it has GO; 2: it is a Dockerfile
+	Filename      string         `json:"filename"`             // the name of the Dockerfile
+	Module        string         `json:"module,omitempty"`     // the main module's path
+	Platforms     []string       `json:"platforms"`            // target platforms, such as linux/arm64
+	BuildPlatform string         `json:"buildPlatform"`        // the builder's platform
+	Toolchains    []Toolchain    `json:"toolchains,omitempty"` // Go toolchains
+	Modules       []*Modules     `json:"modules,omitempty"`    // module sets
+	Packages      []Package      `json:"packages,omitempty"`   // main packages of a build without instructions; the one to be built is last
+	Slices        []*SourceSlice `json:"slices,omitempty"`     // parts of the build context that steps compile
+	Deps          []*Deps        `json:"deps,omitempty"`       // packages that are compiled before a step
+	Compiled      []*Compile     `json:"compiled,omitempty"`   // packages of the tree that are compiled before a step which stamps the commit
+	Steps         []Step         `json:"steps,omitempty"`      // what Larder adds to the build
+	Rewrites      []Rewrite      `json:"rewrites,omitempty"`   // instructions that are changed
+	Notes         []Note         `json:"notes,omitempty"`      // why a RUN that calls go is left as it is
+	Warnings      []Warning      `json:"warnings,omitempty"`   // what lint found
+	Dockerfile    string         `json:"dockerfile"`           // what BuildKit's converter is given
+	Syntax        string         `json:"syntax,omitempty"`     // the frontend that the file names, if that is docker/dockerfile
 
 	user string        // the file as the user has it
 	read goslice.Cache // of the tree that GO lines and main packages are compiled of
@@ -106,12 +106,10 @@ type Plan struct {
 	GoLines bool `json:"-"`
 	// CgoCopies are to be looked into once the image is built, for what their programs need.
 	CgoCopies []CgoCopy `json:"-"`
-	// Work and Vendored say how the go command is to find packages: see Module.
-	Work     string `json:"work,omitempty"`
-	Vendored bool   `json:"vendored,omitempty"`
-	// Flags and Env are flags and settings, as NAME=VALUE, of go build in a build without instructions.
-	Flags []string `json:"flags,omitempty"`
-	Env   []string `json:"env,omitempty"`
+	Work      string    `json:"work,omitempty"`     // the go.work that counts, in the build context
+	Vendored  bool      `json:"vendored,omitempty"` // packages come from vendor/
+	Flags     []string  `json:"flags,omitempty"`    // flags of go build, in a build without instructions
+	Env       []string  `json:"env,omitempty"`      // settings of the go command, as NAME=VALUE, in a build without instructions
 	// Dir is the folder of the module in the tree that is mounted, for a build without instructions.
 	Dir string `json:"-"`
 	// Wide is what is mounted as the build context.
@@ -124,16 +122,16 @@ type Plan struct {
 
 // A Toolchain is a Go toolchain that the build needs.
 type Toolchain struct {
-	Version string `json:"version"` // go1.26.8
-	Why     string `json:"why"`
-	Source  Source `json:"source"`
-	Pinned  bool   `json:"pinned"` // its sum is known beforehand; if not, the checksum database is asked
+	Version string `json:"version"` // such as go1.26.8
+	Why     string `json:"why"`     // what chose it
+	Source  Source `json:"source"`  // where it comes from
+	Pinned  bool   `json:"pinned"`  // its sum is known beforehand; if not, the checksum database is asked
 }
 
 // A Note says why a RUN that calls go is left as it is.
 type Note struct {
-	Line int    `json:"line"`
-	Text string `json:"text"`
+	Line int    `json:"line"` // the line in the Dockerfile
+	Text string `json:"text"` // the reason
 }
 
 // Injects reports whether a RUN is given something that it doesn't ask for by name.
@@ -143,8 +141,8 @@ func (p *Plan) Injects() bool {
 
 // A Step is one thing that the builder does, and whether it may use a network for it.
 type Step struct {
-	Name     string `json:"name"`
-	Network  bool   `json:"network"`
+	Name     string `json:"name"`               // as the progress display has it
+	Network  bool   `json:"network"`            // the step has a network
 	Platform string `json:"platform,omitempty"` // the target platform, for steps done once for each
 }
 

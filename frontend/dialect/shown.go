@@ -11,10 +11,10 @@ import (
 
 // A Rewrite is an instruction that isn't given to BuildKit's converter as it is.
 type Rewrite struct {
-	Line    int    `json:"line"`
-	EndLine int    `json:"endLine"`
-	Text    string `json:"text"` // the user's, joined to one line
-	What    string `json:"what"`
+	Line    int    `json:"line"`    // the first line in the Dockerfile
+	EndLine int    `json:"endLine"` // the last one
+	Text    string `json:"text"`    // the user's, joined to one line
+	What    string `json:"what"`    // what the change is for
 	Runs    bool   `json:"runs"`    // it is a step that is run
 	Network bool   `json:"network"` // the step may use a network
 

@@ -12,7 +12,7 @@ import (
 // A SourceSlice is the part of the build context that a step compiles, which is all that the step is given.
 type SourceSlice struct {
 	Context string `json:"context"` // the named context that holds it
-	Files   int    `json:"files"`   // for the first platform
+	Files   int    `json:"files"`   // how many, for the first platform
 
 	Whole      bool `json:"-"` // it is all of the build context, but for .git
 	Repository bool `json:"-"` // the step stamps what is known of the commit: see stampLine

@@ -101,7 +101,7 @@ func (p *Plan) repository(tree fs.FS, slice *SourceSlice, name string) *SourceSl
 // A Compile is a step that compiles what a GO line links, without what it stamps: that is in the key of the line alone.
 type Compile struct {
 	Context string `json:"context"` // the named context that holds what was compiled, laid out as GOCACHE
-	For     string `json:"for"`
+	For     string `json:"for"`     // the step that it is for
 
 	Deps *Deps    `json:"-"` // what is compiled before
 	Args []string `json:"-"` // flags and packages of the go command
