@@ -174,7 +174,7 @@ func (w *planner) need(r *runLine, c gocalls.Call) (moduleNeed, string) {
 	var missing *MissingSumError
 	switch {
 	case errors.As(err, &missing):
-		w.lintAt(ruleGoSum, r.node, r.cmd.Comments(), missing.GoMod, missing.Requires)
+		w.lintAt(lacksGoSum(missing.GoMod, missing.Requires), r.node, r.cmd.Comments())
 		return moduleNeed{}, missing.Error()
 	case err != nil:
 		return moduleNeed{}, err.Error()

@@ -23,31 +23,6 @@ type Warning struct {
 	Location    []parser.Range `json:"location"`    // the lines
 }
 
-type rule = linter.LinterRule[func(...any) string]
-
-func newRule(name, description, format string) *rule {
-	return &rule{
-		Name: name, Description: description,
-		URL:    "https://github.com/larder-build/larder/blob/main/docs/dialect.md#" + strings.ToLower(name),
-		Format: func(args ...any) string { return fmt.Sprintf(format, args...) },
-	}
-}
-
-// The rules, in the order in which docs/dialect.md has them. They are in force in files that use something of Larder's.
-var (
-	ruleNetwork  = newRule("GoCompileNetwork", "A step that compiles needs no network", "go %s runs with a network: leave --network=%s out, and its modules are mounted")
-	ruleDownload = newRule("GoModDownloadLayer", "Modules downloaded into a layer are downloaded again for each change of go.sum", "go mod download stays a layer of its own: %s")
-	ruleLatest   = newRule("GoToolchainLatest", "A toolchain without a version changes under the build", "%s names no Go release: write one, such as golang:1.26, or FROM go, which takes go.mod's")
-	ruleCgo      = newRule("GoCgoInScratch", "A binary that cgo made needs a C library, which scratch and static don't have", "the binary that line %d makes with cgo is copied to %s, which has no C library: set CGO_ENABLED=0, copy its libraries with GO --libs=DIR, link it with -ldflags='-linkmode external -extldflags -static', or use a base that has one")
-	ruleRoot     = newRule("GoRootUser", "The final image should not run as root", "the final stage runs as root: add USER, or start it FROM static, which runs as 65532")
-	ruleUnpinned = newRule("GoUnpinnedBase", "A base image without a digest changes under the build", "the base %s has no digest: pin it with @sha256:…, or pass it with --build-context")
-	ruleGoSum    = newRule("GoSumMissing", "Without go.sum no module can be checked", "%s requires %s, but there is no go.sum: run 'go mod tidy' and commit go.sum")
-	ruleUseless  = newRule("GoUselessCacheMount", "A cache mount on the module cache is not needed where modules are mounted", "the cache mount at %s keeps Larder's modules out: remove it, and they are mounted there")
-	ruleLeak     = newRule("GoPrivateModule", "A public proxy is told the paths and versions of what it is asked for", "%s is asked of %s, and looks private: %s: pass --build-arg GOPRIVATE=%s to take it from version control, or GONOPROXY=none if a proxy may be asked")
-	rulePort     = newRule("GoUnknownPlatform", "The go command refuses a platform that it doesn't know", "go %s is to compile for %s: %s")
-	ruleWrites   = newRule("GoModCacheWrite", "A command that resolves modules at build time needs a network and isn't checked by go.sum", "go %s resolves modules at build time, which needs a network: %s")
-)
-
 // startLint reads the check directive, as BuildKit's frontend does.
 func (w *planner) startLint() {
 	config := w.Lint
@@ -65,8 +40,9 @@ func (w *planner) startLint() {
 	w.lint = linter.New(&own)
 }
 
-func (w *planner) lintAt(r *rule, n *parser.Node, comments []string, args ...any) {
-	w.lint.WithMergedConfigFromComments(comments).Run(r, n.Location(), r.Format(args...))
+// lintAt warns of a finding at a place, unless the comments above that say otherwise.
+func (w *planner) lintAt(f finding, n *parser.Node, comments []string) {
+	w.lint.WithMergedConfigFromComments(comments).Run(f.rule.linterRule(), n.Location(), f.message)
 }
 
 // lintBase checks what a stage starts from.
@@ -79,20 +55,20 @@ func (w *planner) lintBase(s *scope, st instructions.Stage) {
 	if _, pinned := ref.(reference.Digested); pinned {
 		return
 	}
-	w.lintAt(ruleUnpinned, n, st.Comments, st.BaseName)
+	w.lintAt(hasNoDigest(st.BaseName), n, st.Comments)
 	tag := "latest"
 	if tagged, ok := ref.(reference.Tagged); ok {
 		tag = tagged.Tag()
 	}
 	if isGolang(s.base) && (tag == "" || tag[0] < '0' || tag[0] > '9') {
-		w.lintAt(ruleLatest, n, st.Comments, st.BaseName)
+		w.lintAt(namesNoRelease(st.BaseName), n, st.Comments)
 	}
 }
 
 // lintGoLine checks a GO line.
 func (w *planner) lintGoLine(s *scope, g *goLine, comments []string) {
 	if g.network != instructions.NetworkNone {
-		w.lintAt(ruleNetwork, g.node, comments, g.words[0], g.network)
+		w.lintAt(hasNetwork(g.words[0], g.network), g.node, comments)
 	}
 	if !w.withCgo(s, g) || !makesBinary(g.words[0]) {
 		return
@@ -112,9 +88,9 @@ func (w *planner) lintRun(s *scope, r *runLine) {
 		kind := classify(c)
 		switch {
 		case kind == callWrites:
-			w.lintAt(ruleWrites, r.node, r.cmd.Comments(), words(c), adviceFor(c))
+			w.lintAt(resolvesModules(words(c), adviceFor(c)), r.node, r.cmd.Comments())
 		case kind == callUses && (r.network == instructions.NetworkDefault || r.network == instructions.NetworkHost):
-			w.lintAt(ruleNetwork, r.node, r.cmd.Comments(), words(c), r.network)
+			w.lintAt(hasNetwork(words(c), r.network), r.node, r.cmd.Comments())
 		}
 		w.lintPort(s, r, &c)
 		if len(c.Args) > 0 && makesBinary(c.Args[0].Text) && w.cgo(s, &c) {
@@ -139,7 +115,7 @@ func (w *planner) lintCacheMounts(s *scope, r *runLine) {
 	for _, target := range targets {
 		i := slices.IndexFunc(r.mounts, func(m mount) bool { return m.kind == kindCache && overlaps(s.abs(m.target), target) })
 		if i >= 0 {
-			w.lintAt(ruleUseless, r.node, r.cmd.Comments(), s.abs(r.mounts[i].target))
+			w.lintAt(keepsModulesOut(s.abs(r.mounts[i].target)), r.node, r.cmd.Comments())
 		}
 	}
 }
@@ -197,7 +173,7 @@ func (w *planner) checkFinal() {
 	n := w.File.nodes[st.Location[0].Start.Line]
 	bare := s.virtual == baseStatic || s.base == "scratch" || s.fromScratch
 	if s.root() && s.virtual == "" && (s.known || bare || s.user != "") {
-		w.lintAt(ruleRoot, n, st.Comments)
+		w.lintAt(runsAsRoot(), n, st.Comments)
 	}
 	if !bare && !withoutLibC.MatchString(s.base) || slices.ContainsFunc(st.Commands, bringsLibraries) {
 		return
@@ -208,7 +184,7 @@ func (w *planner) checkFinal() {
 			continue
 		}
 		if from := w.stageNamed(c.From, true); from != nil && from.cgo > 0 {
-			w.lintAt(ruleCgo, w.File.nodes[c.Location()[0].Start.Line], c.Comments(), from.cgo, s.base)
+			w.lintAt(lacksLibC(from.cgo, s.base), w.File.nodes[c.Location()[0].Start.Line], c.Comments())
 		}
 	}
 }

@@ -70,7 +70,8 @@ func (w *planner) lintPrivate() {
 				continue
 			}
 			first := []parser.Range{{Start: parser.Position{Line: 1}, End: parser.Position{Line: 1}}}
-			w.lint.Run(ruleLeak, first, ruleLeak.Format(sum.Path, m.Sources[i], why, gomod.Host(sum.Path)))
+			f := isAskedOf(sum.Path, m.Sources[i].String(), why, gomod.Host(sum.Path))
+			w.lint.Run(f.rule.linterRule(), first, f.message)
 			break
 		}
 	}

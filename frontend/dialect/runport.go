@@ -26,7 +26,7 @@ func (w *planner) lintPort(s *scope, r *runLine, c *gocalls.Call) {
 		port := strings.TrimSuffix(goos+"/"+goarch, "/")
 		if why := noPort(goos, goarch); why != "" && !slices.Contains(told, port) {
 			told = append(told, port)
-			w.lintAt(rulePort, r.node, r.cmd.Comments(), words(*c), port, why)
+			w.lintAt(isUnknownPlatform(words(*c), port, why), r.node, r.cmd.Comments())
 		}
 	}
 }

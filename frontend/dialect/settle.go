@@ -208,7 +208,7 @@ func (w *planner) leave(r *runLine) {
 	}
 	w.note(r.node, "left as it is: %s", r.left)
 	if len(r.downloads) > 0 {
-		w.lintAt(ruleDownload, r.node, r.cmd.Comments(), r.left)
+		w.lintAt(staysDownload(r.left), r.node, r.cmd.Comments())
 	}
 }
 
