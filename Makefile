@@ -84,7 +84,7 @@ test-slow: setup setup-slow larder tools lint
 test-fresh: setup-fresh
 	$(AS_ROOT) scripts/test-fresh.sh
 
-# Larder beside its peers, into docs/benchmarks.md: takes over an hour on two cores.
+# Larder beside its peers, into docs/explanation/benchmarks.md: takes over an hour on two cores.
 bench: setup larder tools
 	GOBIN=$(CURDIR)/bin/tools go install github.com/google/ko@v0.19.1
 	$(GO_TEST) -tags bench -count=1 -timeout 3h -v ./bench

@@ -46,7 +46,7 @@ builder, beside the same from the proxy. A bundle of Larder itself also has the 
 which the go command isn't asked for. To check one, every zip is inflated, as its h1 is of the files in it.
 
 The ratio is that of larder to the best of the peers that the scenario is to be measured against, which are in bold; in
-brackets is what Larder is to reach. [bench](../bench) has the Dockerfiles and the trees.
+brackets is what Larder is to reach. [bench](../../bench) has the Dockerfiles and the trees.
 
 Where Larder is slower: it runs as a frontend's image, and starts that, reads the module and source files and plans
 before BuildKit can tell that nothing has changed, which is most of the time where nothing has. Cold, it takes the toolchain
@@ -94,7 +94,7 @@ type result struct {
 const figures = "benchmarks.json"
 
 func newReport(t *testing.T) *report {
-	r := &report{t: t, dir: filepath.Join(testkit.Root(t), "docs"), begun: map[string]bool{}}
+	r := &report{t: t, dir: filepath.Join(testkit.Root(t), "docs", "explanation"), begun: map[string]bool{}}
 	r.run = fmt.Sprintf("%s: %d CPUs (%s), %s, BuildKit %s, ko %s; what builders keep lay %s", time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu(t), runtime.Version(), buildkit(t), ko(t), storage(t))
 	data, err := os.ReadFile(filepath.Join(r.dir, figures))
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -1,7 +1,7 @@
 //go:build bench
 
 // Package bench measures Larder beside its peers: 'make bench' builds the same programs by each, in turns, on one
-// BuildKit, and writes docs/benchmarks.md. It is no test: nothing is asserted but that builds succeed.
+// BuildKit, and writes docs/explanation/benchmarks.md. It is no test: nothing is asserted but that builds succeed.
 package bench
 
 import (

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -21,19 +22,19 @@ const published = "ghcr.io/larder-build/larder:1"
 
 // first are the documents whose commands are run by TestCommands, as their readers meet them: what the README shows is a
 // build with nothing cached. Those of all others take longer, and are run by TestSlowCommands.
-var first = []string{"README.md", "docs/audit.md", "docs/command.md"}
+var first = []string{"README.md", "docs/reference/audit.md", "docs/reference/command.md"}
 
 func TestCommands(t *testing.T) {
 	w := newWorld(t)
-	w.documents(first)
+	w.follow(first)
 }
 
-// documents runs the lines of console blocks that begin with "$ ", in order, in a copy of the examples, and wants what is
+// follow runs the lines of console blocks that begin with "$ ", in order, in a copy of the examples, and wants what is
 // shown below them in the output. Replaced are: the frontend's image, by one on loopback; the module proxy, by
 // one over this machine's module cache; docker, of which only "docker buildx" is used, by buildx on a BuildKit daemon;
 // and larder's builder, by that daemon: with its own, make demo builds what the README does. The Dockerfile that README.md
 // shows is in tour.Dockerfile.
-func (w *world) documents(names []string) {
+func (w *world) follow(names []string) {
 	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join(testkit.Root(w.t), filepath.FromSlash(name)))
 		require.NoError(w.t, err)
@@ -79,24 +80,58 @@ func TestContract(t *testing.T) {
 	}
 }
 
-// TestLinks wants each relative link of the documents to lead to something.
+// documents returns the names of the documents for users, below the root.
+func documents(t *testing.T) (names []string) {
+	root := os.DirFS(testkit.Root(t))
+	require.NoError(t, fs.WalkDir(root, "docs", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name == "docs/dev": // for contributors
+			return fs.SkipDir
+		case path.Ext(name) == ".md":
+			names = append(names, name)
+		}
+		return nil
+	}))
+	return append(names, "README.md")
+}
+
+// TestLinks wants each relative link of the documents to lead to a file, and to a heading of it if it names one.
 func TestLinks(t *testing.T) {
 	root := testkit.Root(t)
-	files, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	require.NoError(t, err)
-	for _, file := range append(files, filepath.Join(root, "README.md")) {
-		text, err := os.ReadFile(file)
+	text := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
 		require.NoError(t, err)
-		for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(string(text), -1) {
-			_, err := os.Stat(filepath.Join(filepath.Dir(file), link[1]))
-			require.NoError(t, err, "a link of %s", filepath.Base(file))
+		return string(text)
+	}
+	for _, name := range append(documents(t), "CHANGELOG.md", "SECURITY.md") {
+		for _, link := range regexp.MustCompile(`\]\(([^):#]*)(?:#([^)]+))?\)`).FindAllStringSubmatch(text(name), -1) {
+			file := name
+			if link[1] != "" {
+				file = path.Join(path.Dir(name), link[1])
+			}
+			_, err := os.Stat(filepath.Join(root, filepath.FromSlash(file)))
+			require.NoError(t, err, "a link of %s", name)
+			if link[2] != "" {
+				require.Contains(t, anchors(text(file)), link[2], "%s links to a heading that %s lacks", name, file)
+			}
 		}
 	}
 }
 
-// TestThreatModel wants every promise of the threat model to name tests that attack it.
-func TestThreatModel(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "threat-model.md"))
+// anchors returns the names by which the headings of a document are linked to, as GitHub makes them.
+func anchors(text string) (names []string) {
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		name := regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		names = append(names, strings.ReplaceAll(name, " ", "-"))
+	}
+	return names
+}
+
+// TestSecurityModel wants every promise of the security model to name tests that attack it.
+func TestSecurityModel(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "explanation", "security-model.md"))
 	require.NoError(t, err)
 	for _, promise := range strings.Split(string(text), "\n- ")[1:] {
 		promise, _, _ = strings.Cut(promise, "\n\n")
@@ -128,8 +163,8 @@ func TestNamedTests(t *testing.T) {
 		}
 		return false
 	}
-	for _, doc := range []string{"threat-model.md", "faults.md"} {
-		text, err := os.ReadFile(filepath.Join(root, "docs", doc))
+	for _, doc := range []string{"explanation/security-model.md", "reference/faults.md"} {
+		text, err := os.ReadFile(filepath.Join(root, "docs", filepath.FromSlash(doc)))
 		require.NoError(t, err)
 		named := namedTest.FindAllStringSubmatch(string(text), -1)
 		require.NotEmpty(t, named)

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -30,11 +31,9 @@ var unrun = []string{
 // granted: shell as it is, of pipelines the commands, and bake files as far as bake reads them.
 func TestSlowPipelines(t *testing.T) {
 	w := newPipelines(t)
-	documents, err := filepath.Glob(filepath.Join(testkit.Root(t), "docs", "*.md"))
-	require.NoError(t, err)
 	skipped := 0
-	for _, file := range append(documents, filepath.Join(testkit.Root(t), "README.md")) {
-		text, err := os.ReadFile(file)
+	for _, name := range documents(t) {
+		text, err := os.ReadFile(filepath.Join(testkit.Root(t), filepath.FromSlash(name)))
 		require.NoError(t, err)
 		for _, language := range []string{"sh", "yaml", "groovy", "hcl"} {
 			for _, block := range testkit.Blocks(string(text), language) {
@@ -43,7 +42,7 @@ func TestSlowPipelines(t *testing.T) {
 					continue
 				}
 				first, _, _ := strings.Cut(strings.TrimSpace(block), "\n")
-				t.Run(filepath.Base(file)+" "+first, func(t *testing.T) { w.block(t, language, block) })
+				t.Run(path.Base(name)+" "+first, func(t *testing.T) { w.block(t, language, block) })
 			}
 		}
 	}
@@ -135,7 +134,7 @@ func (w *pipelines) files() {
 	authority := httptest.NewTLSServer(nil)
 	defer authority.Close()
 	write("corp.pem", 0o644, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Certificate().Raw})))
-	policy, err := os.ReadFile(filepath.Join(testkit.Root(w.t), "docs", "offline-policy.json"))
+	policy, err := os.ReadFile(filepath.Join(testkit.Root(w.t), "docs", "guides", "offline-policy.json"))
 	require.NoError(w.t, err)
 	write("offline-policy.json", 0o644, string(policy))
 }

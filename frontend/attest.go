@@ -23,7 +23,7 @@ const (
 )
 
 // A predicate says what was looked into before a result was made, and that nothing of it would use a network but what
-// the policy allows. The docs describe it: docs/offline-check.md.
+// the policy allows. The docs describe it: docs/guides/offline-check.md.
 type predicate struct {
 	Larder     string         `json:"larder"` // version
 	Platform   string         `json:"platform"`

@@ -135,8 +135,8 @@ func (e *example) cgo() {
 	require.Equal(e.t, hashed+"\n", runIn(e.t, root, "Hello world!\n", "/usr/local/bin/mkhash", "-salt", salt))
 	require.FileExists(e.t, filepath.Join(root, "etc/passwd"), "the static base")
 
-	// The ways of docs/cgo.md.
-	text := read(e.t, testkit.Root(e.t), "docs", "cgo.md")
+	// The ways of docs/guides/cgo.md.
+	text := read(e.t, testkit.Root(e.t), "docs", "guides", "cgo.md")
 	text, _, _ = strings.Cut(text, "### A sysroot\n") // see cgoSysroot
 	shown := testkit.Blocks(text, "dockerfile")
 	require.NotEmpty(e.t, shown)

@@ -53,7 +53,7 @@ var examples = map[string]func(*example){
 // An example is built as it is by a gateway whose context is its folder.
 type example struct{ gateway }
 
-// buildExamples builds each example, and what docs/dialect.md shows: those that need a C compiler, or all others.
+// buildExamples builds each example, and what docs/reference/dialect.md shows: those that need a C compiler, or all others.
 func buildExamples(g *gateway, cgo bool) {
 	wanted := func(dockerfile string) bool { return strings.Contains(dockerfile, bookworm) == cgo }
 	folder := filepath.Join(testkit.Root(g.t), "examples")
@@ -69,7 +69,7 @@ func buildExamples(g *gateway, cgo bool) {
 			})
 		}
 	}
-	text := read(g.t, testkit.Root(g.t), "docs", "dialect.md")
+	text := read(g.t, testkit.Root(g.t), "docs", "reference", "dialect.md")
 	shown := testkit.Blocks(text, "dockerfile")
 	require.NotEmpty(g.t, shown)
 	for _, block := range shown {

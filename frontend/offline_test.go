@@ -188,7 +188,7 @@ func offlineSubrequests(a *airGap) {
 
 // The policy that denies every source of the network is a second proof, which doesn't depend on Larder.
 func offlineSourcePolicy(a *airGap) {
-	policy := filepath.Join(testkit.Root(a.t), "docs", "offline-policy.json")
+	policy := filepath.Join(testkit.Root(a.t), "docs", "guides", "offline-policy.json")
 	a.runApp(a.builds("--source-policy-file", policy))
 
 	a.file("FROM " + a.registry + "/alpine:3\n")
@@ -225,7 +225,7 @@ func offlineLarderBuild(a *airGap) {
 	require.Contains(a.t, log, "the step runs with the builder's network: pass a folder that holds golang.org/toolchain with --build-context larder-toolchain=FOLDER")
 	require.Contains(a.t, log, "pass the modules with --build-context larder-modules=FOLDER, or commit a vendor folder")
 
-	env = append(env, "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY="+filepath.Join(testkit.Root(a.t), "docs", "offline-policy.json"))
+	env = append(env, "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY="+filepath.Join(testkit.Root(a.t), "docs", "guides", "offline-policy.json"))
 	log, err = larder(stocked...)
 	require.NoError(a.t, err, "%s", log)
 	a.file("FROM " + a.registry + "/alpine:3\n")

@@ -18,13 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Base images of docs/runtime.md that can't be pulled here.
+// Base images of docs/guides/runtime-images.md that can't be pulled here.
 const (
 	distroless = "gcr.io/distroless/static-debian12:nonroot"
 	debian     = "debian:trixie-slim"
 )
 
-// runtimeImages has, by its heading in docs/runtime.md, what the image of a Dockerfile is to do.
+// runtimeImages has, by its heading in docs/guides/runtime-images.md, what the image of a Dockerfile is to do.
 var runtimeImages = map[string]func(*example, ...string){
 	"scratch":    prints("user 65532, group 65532, nobody known\n"),
 	"static":     prints("user 65532, group 65532, nonroot of /home/nonroot\ntime zone Asia/Tokyo\n", "-zone", "Asia/Tokyo"),
@@ -40,7 +40,7 @@ var runtimeImages = map[string]func(*example, ...string){
 	"Static files":            prints("user 65532, group 65532, nonroot of /home/nonroot\nstatic file index.html\n"),
 }
 
-// buildRuntime builds what docs/runtime.md shows, of examples/runtime.
+// buildRuntime builds what docs/guides/runtime-images.md shows, of examples/runtime.
 func buildRuntime(g *gateway) {
 	root := testkit.Root(g.t)
 	testkit.PushAlpine(g.t, g.addr, g.registry+"/"+alpine)
@@ -52,7 +52,7 @@ func buildRuntime(g *gateway) {
 		"--opt", "context:" + debian + "=docker-image://" + g.registry + "/" + alpine}
 
 	built := 0
-	for _, section := range regexp.MustCompile(`(?m)^##+ `).Split(read(g.t, root, "docs", "runtime.md"), -1) {
+	for _, section := range regexp.MustCompile(`(?m)^##+ `).Split(read(g.t, root, "docs", "guides", "runtime-images.md"), -1) {
 		heading, text, _ := strings.Cut(section, "\n")
 		for i, block := range testkit.Blocks(text, "dockerfile") {
 			built++

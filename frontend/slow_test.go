@@ -12,7 +12,7 @@ import (
 )
 
 // TestSlowDockerfiles is what TestDockerfiles leaves out: the examples, what needs C compilers, every image that
-// docs/runtime.md shows, and commits beside those that the go command stamps.
+// docs/guides/runtime-images.md shows, and commits beside those that the go command stamps.
 func TestSlowDockerfiles(t *testing.T) {
 	g, golang := goGateway(t)
 	pushBookworm(g, golang)

@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cgoSysroot builds, with cgo, for another architecture by clang and lld, of what docs/cgo.md has. The image and the
+// cgoSysroot builds, with cgo, for another architecture by clang and lld, of what docs/guides/cgo.md has. The image and the
 // folder have the packages that the RUN lines there would install.
 func cgoSysroot(g *gateway, golang string) {
 	other := cross[runtime.GOARCH]
 	base := g.registry + "/golang:clang"
 	testkit.PushWithCompilers(g.t, g.addr, golang, base, "clang", "lld")
-	_, text, found := strings.Cut(read(g.t, testkit.Root(g.t), "docs", "cgo.md"), "### A sysroot\n")
+	_, text, found := strings.Cut(read(g.t, testkit.Root(g.t), "docs", "guides", "cgo.md"), "### A sysroot\n")
 	require.True(g.t, found)
 	var file strings.Builder
 	for line := range strings.Lines(testkit.Blocks(text, "dockerfile")[0]) {

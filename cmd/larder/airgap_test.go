@@ -151,7 +151,7 @@ func TestSlowAirGap(t *testing.T) {
 // crossed builds behind the gap, by each door, with and without a policy that denies the network to BuildKit.
 func crossed(there *side, bundle string, want map[string]string) {
 	t := there.t
-	buildx, policy := testkit.Tool(t, "buildx"), filepath.Join(testkit.Root(t), "docs", "offline-policy.json")
+	buildx, policy := testkit.Tool(t, "buildx"), filepath.Join(testkit.Root(t), "docs", "guides", "offline-policy.json")
 	larder := []string{testkit.Larder(t, "larder"), "build", "--builder", there.addr, "--bundle", bundle, "--build-arg", "LARDER_OFFLINE=1"}
 	contexts := contextsOf(t, there.larder("build", "--builder", there.addr, "--bundle", bundle, "--call", "outline", "-f", filepath.Join("app", "Dockerfile.alpine"), "app"))
 	require.Len(t, contexts, 4)

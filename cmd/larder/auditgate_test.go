@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAuditGate builds the Dockerfile of docs/audit.md, whose stage audit fails the build.
+// TestAuditGate builds the Dockerfile of docs/reference/audit.md, whose stage audit fails the build.
 func TestAuditGate(t *testing.T) {
 	w := newWorld(t)
-	doc, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs/audit.md"))
+	doc, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs/reference/audit.md"))
 	require.NoError(t, err)
 	shown := testkit.Blocks(string(doc), "dockerfile")
 	require.Len(t, shown, 1)

@@ -248,9 +248,9 @@ func golden(t *testing.T, name string, got []byte) {
 	require.Empty(t, cmp.Diff(string(want), string(got)), "%s; -update writes it anew", name)
 }
 
-// docs/audit.md tells of each rule, and shows lines that are real.
+// docs/reference/audit.md tells of each rule, and shows lines that are real.
 func TestDocumented(t *testing.T) {
-	doc, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "audit.md"))
+	doc, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "reference", "audit.md"))
 	require.NoError(t, err)
 	report, err := os.ReadFile(filepath.Join("testdata", "report.txt"))
 	require.NoError(t, err)

@@ -72,13 +72,13 @@ type (
 )
 
 // docs is where rules are explained.
-const docs = "https://github.com/larder-build/larder/blob/main/docs/audit.md#what-it-finds"
+const docs = "https://github.com/larder-build/larder/blob/main/docs/reference/audit.md#what-it-finds"
 
 func rule(id, name, short, full, help string) sarifRule {
 	return sarifRule{id, name, sarifText{short}, sarifText{full}, sarifText{help}, docs}
 }
 
-// rules are all rules, in the order of docs/audit.md.
+// rules are all rules, in the order of docs/reference/audit.md.
 var rules = []sarifRule{
 	rule(RuleVulnerability, "KnownVulnerability", "A module has a known vulnerability",
 		"An error if a function that has it can be called, a warning if a package that has it is imported, else a note.",

@@ -28,10 +28,10 @@ const (
 	exampleVerifier = "builds.example.com+50a18a00+AanNVT+JPqhE3mJ7d3m/SY5/P5kwWDRuAlAWsqI+J5jO"
 )
 
-// The example in docs/bundle-format.md is what this code makes; with -update it is written there.
+// The example in docs/reference/bundle-format.md is what this code makes; with -update it is written there.
 func TestFormatExample(t *testing.T) {
 	const begin, end = "<!-- example: written by 'go test ./internal/bundle -run FormatExample -update' -->\n", "<!-- end of example -->\n"
-	file := filepath.Join(testkit.Root(t), "docs", "bundle-format.md")
+	file := filepath.Join(testkit.Root(t), "docs", "reference", "bundle-format.md")
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	before, rest, ok := strings.Cut(string(text), begin)

@@ -19,7 +19,7 @@ func TestRegistryFaults(t *testing.T) {
 	d := newDepot(t)
 	d.pushed()
 	backend, path, _ := strings.Cut(d.ref, "/")
-	testkit.CheckFaults(t, "../../docs/faults.md", "Registries", testkit.Faults(), func(t *testing.T, f testkit.NamedFault, times int64) error {
+	testkit.CheckFaults(t, "../../docs/reference/faults.md", "Registries", testkit.Faults(), func(t *testing.T, f testkit.NamedFault, times int64) error {
 		p := testkit.ServeRegistryProxy(t, backend, false)
 		p.Fail(testkit.Where(isBlob, times, f.Do))
 		c := client(t)

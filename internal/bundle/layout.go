@@ -1,5 +1,5 @@
 // Package bundle makes, reads and moves bundles: OCI image layouts that hold all that an offline build needs, which are
-// module zips, Go toolchains, base images and the frontend's own image. docs/bundle-format.md specifies what is in one;
+// module zips, Go toolchains, base images and the frontend's own image. docs/reference/bundle-format.md specifies what is in one;
 // any tool that knows OCI layouts can copy it, and BuildKit takes its images as named contexts.
 //
 // A bundle on disk is always whole: blobs are added under their digests, and only then does a new index.json take the

@@ -139,7 +139,7 @@ func read(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// The text is what others' programs are to make as well: see docs/bundle-format.md.
+// The text is what others' programs are to make as well: see docs/reference/bundle-format.md.
 func TestSignedText(t *testing.T) {
 	s := statement{12, day, digest.FromString("")}
 	text := "larder bundle\nserial 12\ntime 2026-01-02T03:04:05Z\nindex sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n"

@@ -40,7 +40,7 @@ func (t Trust) admit(ctx context.Context, b *Bundle, index []byte) error {
 	}
 	// What another program could read in it otherwise would be signed by nobody.
 	if exact, err := json.Marshal(b.index); err != nil || !bytes.Equal(exact, index) {
-		return errors.Join(err, fmt.Errorf("%s has an index.json that isn't written as docs/bundle-format.md has it, and so a signature can't cover all of it: don't use this bundle", b.dir))
+		return errors.Join(err, fmt.Errorf("%s has an index.json that isn't written as docs/reference/bundle-format.md has it, and so a signature can't cover all of it: don't use this bundle", b.dir))
 	}
 	desc, ok := b.Images()[SignatureName]
 	if !ok {

@@ -34,7 +34,7 @@ func TestGitFaults(t *testing.T) {
 		}
 	}
 	fetcher := func() *Fetcher { return c.fetcher(credentials.Files{Netrc: []byte(logins.String())}, Options{}) }
-	testkit.CheckFaults(t, "../../docs/faults.md", "Git servers", faults, func(t *testing.T, f testkit.NamedFault, times int64) error {
+	testkit.CheckFaults(t, "../../docs/reference/faults.md", "Git servers", faults, func(t *testing.T, f testkit.NamedFault, times int64) error {
 		name := hostOf(f, times)
 		good := testkit.Guarded(testkit.GitHandler(t, filepath.Join(c.root, name)), testkit.Basic("ci", token))
 		c.web.Handle(name, testkit.Faulty(good, testkit.Where(isPack, times, f.Do)))

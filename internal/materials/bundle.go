@@ -11,7 +11,7 @@ import (
 // which has opened it. Its images are among the sources.
 type Bundle struct {
 	Name     string        `json:"name"`               // its reference, or its folder's name
-	Digest   digest.Digest `json:"digest"`             // as docs/bundle-format.md has it
+	Digest   digest.Digest `json:"digest"`             // as docs/reference/bundle-format.md has it
 	SignedBy []string      `json:"signedBy,omitempty"` // the keys that it was checked by, as NAME+HASH
 	Serial   int64         `json:"serial,omitempty"`   // of the signature
 	Time     string        `json:"time,omitempty"`     // of the signature

@@ -18,7 +18,7 @@ const (
 	File = "larder-materials.json"
 )
 
-// A Predicate says what an image is made of, as the definition of its build has it. The docs describe it: docs/proofs.md.
+// A Predicate says what an image is made of, as the definition of its build has it. The docs describe it: docs/guides/proofs.md.
 type Predicate struct {
 	Larder   string `json:"larder"` // version
 	Platform string `json:"platform"`

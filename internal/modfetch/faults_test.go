@@ -21,7 +21,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-const faultsDoc = "../../docs/faults.md"
+const faultsDoc = "../../docs/reference/faults.md"
 
 // faultClient returns a client that waits for little, of what is tried with faults.
 func faultClient(t *testing.T, srv *httptest.Server) *Client {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A NamedFault is a way in which a server fails, by what docs/faults.md calls it.
+// A NamedFault is a way in which a server fails, by what docs/reference/faults.md calls it.
 type NamedFault struct {
 	Name string
 	Do   Fault
@@ -101,7 +101,7 @@ func Where(match func(*http.Request) bool, times int64, f Fault) Fault {
 }
 
 // CheckFaults tries what a client does with every fault, of the first request and of all, in any number of goroutines, and
-// holds that docs/faults.md says below a heading what comes of it. try returns nil if all came that was asked for; times is
+// holds that docs/reference/faults.md says below a heading what comes of it. try returns nil if all came that was asked for; times is
 // for Where. With UPDATE_FAULTS set, the document is rewritten.
 func CheckFaults(t *testing.T, doc, heading string, faults []NamedFault, try func(t *testing.T, f NamedFault, times int64) error) {
 	outcomes := make([][2]string, len(faults))

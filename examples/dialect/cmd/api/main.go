@@ -1,4 +1,4 @@
-// Command api says what it is. It is what each Dockerfile of docs/dialect.md builds.
+// Command api says what it is. It is what each Dockerfile of docs/reference/dialect.md builds.
 package main
 
 import (
