@@ -80,6 +80,23 @@ func TestContract(t *testing.T) {
 	}
 }
 
+// TestReadmes wants both languages of the README to have the same code, table rows and links, and the README to be short.
+func TestReadmes(t *testing.T) {
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(testkit.Root(t), name))
+		require.NoError(t, err)
+		return string(text)
+	}
+	english, chinese := read("README.md"), read("README.zh-CN.md")
+	require.Less(t, strings.Count(english, "\n"), 150)
+	require.Equal(t, strings.Count(english, "\n|"), strings.Count(chinese, "\n|"))
+	for _, same := range []string{"(?s)```.*?```", `\]\([^R][^)]*\)`, `(?m)^#+ `} {
+		want := regexp.MustCompile(same).FindAllString(english, -1)
+		require.NotEmpty(t, want)
+		require.Equal(t, want, regexp.MustCompile(same).FindAllString(chinese, -1))
+	}
+}
+
 // documents returns the names of the documents for users, below the root.
 func documents(t *testing.T) (names []string) {
 	root := os.DirFS(testkit.Root(t))
@@ -105,7 +122,7 @@ func TestLinks(t *testing.T) {
 		require.NoError(t, err)
 		return string(text)
 	}
-	for _, name := range append(documents(t), "CHANGELOG.md", "SECURITY.md") {
+	for _, name := range append(documents(t), "README.zh-CN.md", "CHANGELOG.md", "SECURITY.md") {
 		for _, link := range regexp.MustCompile(`\]\(([^):#]*)(?:#([^)]+))?\)`).FindAllStringSubmatch(text(name), -1) {
 			file := name
 			if link[1] != "" {
