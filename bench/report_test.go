@@ -23,37 +23,43 @@ import (
 
 const head = `# Benchmarks
 
-"make bench" writes this page. A run of some trees alone (TESTFLAGS=-run=TestBench/hello) replaces their tables and leaves the others.
-[benchmarks.json](benchmarks.json) has the figures.
+"make bench" writes this page. A run of some trees alone (TESTFLAGS=-run=TestBench/hello) replaces
+their tables and leaves the others. [benchmarks.json](benchmarks.json) has the figures.
 
-Times are medians of %d builds after a warm-up, of the trees other than hello of %d; cold builds, fresh runners and an added
-platform were measured once. All peers of a table took turns, in one run, on one BuildKit, with the same toolchain, modules and module proxy, by
-buildctl to an OCI tar. Caches in the registry are compressed by zstd. Where a platform was added, each peer had built the other platform
-before, on a builder of its own or with caches of its own. The peers are:
+Times are medians of %d builds after a warm-up, of the trees other than hello of %d; cold builds,
+fresh runners and an added platform were measured once. All peers of a table took turns, in one run,
+on one BuildKit, with the same toolchain, modules and module proxy, by buildctl to an OCI tar.
+Caches in the registry are compressed by zstd. Where a platform was added, each peer had built the
+other platform before, on a builder of its own or with caches of its own. The peers are:
 
 - larder: its image, named by a "# syntax=" line;
 - larder build: the command, which is the frontend itself, with its own builder;
-- docker/dockerfile, mounts: the frontend built into BuildKit, and cache and bind mounts as Docker's documentation has
-  them; docker/dockerfile:1 is the same by its image, which its documentation recommends; layers: go mod download in a
-  layer, then COPY and go build;
-- ko: on the machine itself, with its caches of modules and packages, into a tar; the toolchain is there already;
+- docker/dockerfile, mounts: the frontend built into BuildKit, and cache and bind mounts as Docker's
+  documentation has them; docker/dockerfile:1 is the same by its image, which its documentation
+  recommends; layers: go mod download in a layer, then COPY and go build;
+- ko: on the machine itself, with its caches of modules and packages, into a tar; the toolchain is
+  there already;
 - go build: the same, and makes no image: the floor.
 
-Bundles are made of the modules of a tree and of a Go toolchain. Making one is measured beside the go command, which also unpacks what it
-downloads. Checking one is measured beside sha256sum of the same bytes, on all CPUs; every zip is inflated for it, since its h1 is of the
-files in it. Serving one is measured beside a file server in the proxy's layout; Athens couldn't be had where this was measured. The cold
-build from a bundle takes modules and toolchain alone, by the command's own builder, beside the same from the proxy. A bundle of Larder
-itself also has the modules of its tools and its examples, which the go command isn't asked for.
+Bundles are made of the modules of a tree and of a Go toolchain. Making one is measured beside the
+go command, which also unpacks what it downloads. Checking one is measured beside sha256sum of the
+same bytes, on all CPUs; every zip is inflated for it, since its h1 is of the files in it. Serving
+one is measured beside a file server in the proxy's layout; Athens couldn't be had where this was
+measured. The cold build from a bundle takes modules and toolchain alone, by the command's own
+builder, beside the same from the proxy. A bundle of Larder itself also has the modules of its tools
+and its examples, which the go command isn't asked for.
 
-The ratio is Larder's time to that of the best peer in bold: those are the peers that the scenario is measured against. The goal is in
-brackets. [bench](../../bench) has the Dockerfiles and the trees.
+The ratio is Larder's time to that of the best peer in bold: those are the peers that the scenario
+is measured against. The goal is in brackets. [bench](../../bench) has the Dockerfiles and the
+trees.
 
 Larder is slower in these cases:
 
-- Nothing changed: BuildKit can only tell so after the frontend's image has started, read the module and source files, and planned. That is
-  most of the time then.
-- Cold: Larder takes the toolchain from the module proxy, checks and unpacks it. The others pull it as an image from a registry on loopback,
-  or have it. And what is imported of the standard library is compiled in a step of its own.
+- Nothing changed: BuildKit can only tell so after the frontend's image has started, read the module
+  and source files, and planned. That is most of the time then.
+- Cold: Larder takes the toolchain from the module proxy, checks and unpacks it. The others pull it
+  as an image from a registry on loopback, or have it. And what is imported of the standard library
+  is compiled in a step of its own.
 - A new dependency: a part of the modules is unpacked anew, in a step of its own.
 - A fresh runner: it copies the layers of compiled packages into its cache.
 - An edit of what all services share: it starts a step for each service.

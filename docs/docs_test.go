@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
@@ -133,6 +134,19 @@ func TestLinks(t *testing.T) {
 			if link[2] != "" {
 				require.Contains(t, anchors(text(file)), link[2], "%s links to a heading that %s lacks", name, file)
 			}
+		}
+	}
+}
+
+// TestWidth wants the text of the documents to be wrapped at 100 columns: not code, tables, headings, pictures and what
+// programs write.
+func TestWidth(t *testing.T) {
+	apart := regexp.MustCompile("(?sm)^```.*?^```$|^<!-- example.*?^<!-- end[^\\n]*|^(?:[|#!]|    |20)[^\\n]*")
+	for _, name := range documents(t) {
+		text, err := os.ReadFile(filepath.Join(testkit.Root(t), filepath.FromSlash(name)))
+		require.NoError(t, err)
+		for line := range strings.Lines(apart.ReplaceAllString(string(text), "")) {
+			require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSpace(line)), 100, "%s: %s", name, line)
 		}
 	}
 }
