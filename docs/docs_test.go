@@ -138,6 +138,25 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// TestURLsInCode wants the addresses of documents that programs print to lead to a file, and to a heading if they name one.
+func TestURLsInCode(t *testing.T) {
+	_, code := namesInCode(t)
+	urls := regexp.MustCompile(`larder/blob/main/(docs/[\w/-]+\.md)#?([\w-]*)`).FindAllStringSubmatch(code, -1)
+	require.NotEmpty(t, urls)
+	for _, url := range urls {
+		text, err := os.ReadFile(filepath.Join(testkit.Root(t), filepath.FromSlash(url[1])))
+		require.NoError(t, err)
+		if url[2] != "" {
+			require.Contains(t, anchors(string(text)), url[2], url[0])
+		}
+	}
+	dialect, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "reference", "dialect.md"))
+	require.NoError(t, err)
+	for _, rule := range regexp.MustCompile(`newRule\("(\w+)"`).FindAllStringSubmatch(code, -1) {
+		require.Contains(t, anchors(string(dialect)), strings.ToLower(rule[1]))
+	}
+}
+
 // TestWidth wants the text of the documents to be wrapped at 100 columns: not code, tables, headings, pictures and what
 // programs write.
 func TestWidth(t *testing.T) {
