@@ -90,6 +90,7 @@ larder bundle create -o tree/stock --tool golang.org/x/tools/cmd/stringer@TOOLS 
 larder bundle push tree/stock "$CI_REGISTRY_IMAGE/stock:1"
 larder bundle keygen -o release.key release.example.com
 larder bundle sign --key release.key --serial 1 tree/stock
+cp release.key.pub tree
 cp -r tree/stock tree/bundle && ln -s "$GOMODCACHE/cache/download" tree/modules
 crane pull --format oci IMAGE tree/larder
 cp offline-policy.json tree
@@ -113,6 +114,8 @@ func newPipelines(t *testing.T) *pipelines {
 	tools := testkit.Run(t, "go", "-C", testkit.Root(t), "list", "-m", "-f", "{{.Version}}", "golang.org/x/tools")
 	w.run(strings.NewReplacer("IMAGE ", w.image+" ", "TOOLS", strings.TrimSpace(tools)).Replace(prepare))
 	w.replaced = strings.NewReplacer("registry.internal", registry, "registry.example.com", registry, "${{ github.sha }}", "abc1234",
+		"larder-modules=oci-layout://stock@sha256:…", "larder-modules=oci-layout://stock:modules",
+		"larder-toolchain=oci-layout://stock@sha256:…", "larder-toolchain=oci-layout://stock:toolchain",
 		published, w.image, "sha256:…", strings.TrimSpace(w.run("crane digest "+w.image)),
 		"/stock/bundle", "stock", "/etc/release", filepath.Join(w.dir, "release"), "/etc/ssl/corp.pem", filepath.Join(w.dir, "corp.pem"),
 		"https://artifactory.internal/artifactory/api/go/go-virtual|https://proxy.golang.org,direct", w.proxy,
