@@ -152,7 +152,9 @@ func TestURLsInCode(t *testing.T) {
 	}
 	dialect, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "reference", "dialect.md"))
 	require.NoError(t, err)
-	for _, rule := range regexp.MustCompile(`newRule\("(\w+)"`).FindAllStringSubmatch(code, -1) {
+	rules := regexp.MustCompile(`= rule\{"(\w+)"`).FindAllStringSubmatch(code, -1)
+	require.NotEmpty(t, rules)
+	for _, rule := range rules {
 		require.Contains(t, anchors(string(dialect)), strings.ToLower(rule[1]))
 	}
 }
