@@ -150,13 +150,6 @@ func TestURLsInCode(t *testing.T) {
 			require.Contains(t, anchors(string(text)), url[2], url[0])
 		}
 	}
-	dialect, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "reference", "dialect.md"))
-	require.NoError(t, err)
-	rules := regexp.MustCompile(`= rule\{"(\w+)"`).FindAllStringSubmatch(code, -1)
-	require.NotEmpty(t, rules)
-	for _, rule := range rules {
-		require.Contains(t, anchors(string(dialect)), strings.ToLower(rule[1]))
-	}
 }
 
 // TestWidth wants the text of the documents to be wrapped at 100 columns: not code, tables, headings, pictures and what
