@@ -115,7 +115,7 @@ target %q {
 
 // Only a bundle crosses the gap, and there everything builds to what it is on this side.
 func TestSlowAirGap(t *testing.T) {
-	testkit.NeedRoot(t)
+	testkit.NeedContainers(t)
 	testkit.Larder(t, "larder-frontend")
 	modules, registry := t.TempDir(), testkit.Registry(t)
 	proxy := testkit.ServeProxy(t, testkit.ModuleCache(t), modules)

@@ -51,7 +51,7 @@ func main() { fmt.Println(greet.Hello(name.Name)) }
 `
 
 func newWorld(t *testing.T) *world {
-	testkit.NeedRoot(t)
+	testkit.NeedContainers(t)
 	w := &world{t: t, state: sharedState(t), proxy: t.TempDir()}
 	testkit.Toolchain(t, w.proxy, toolchain)
 	sums := testkit.Module{Path: "a.example/greet", Version: "v1.2.0", Files: map[string]string{

@@ -17,7 +17,7 @@ func TestTrees(t *testing.T) { buildTrees(t, "trees") }
 // buildTrees runs scripts whose command build is larder build on the embedded builder that most tests share; the module
 // proxy has a.example/greet v1.2.0.
 func buildTrees(t *testing.T, dir string) {
-	testkit.NeedRoot(t)
+	testkit.NeedContainers(t)
 	testkit.Larder(t, "larder-frontend")
 	larder, state, proxy := testkit.Larder(t, "larder"), sharedState(t), t.TempDir()
 	testkit.Toolchain(t, proxy, toolchain)

@@ -5,7 +5,6 @@ import (
 	"archive/zip"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -39,9 +38,7 @@ func (s *surroundings) pushStandIns(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/images")))
 	require.NoError(t, os.CopyFS(filepath.Join(dir, "packages"), os.DirFS("testdata/packages")))
-	busybox, err := exec.LookPath("busybox")
-	require.NoError(t, err, "install busybox-static: 'make test' does")
-	data, err := os.ReadFile(busybox)
+	data, err := os.ReadFile(testkit.Installed(t, "busybox"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "busybox"), data, 0o755))
 	packToolchain(t, filepath.Join(dir, "go.tar"))

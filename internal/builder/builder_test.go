@@ -10,27 +10,17 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/stretchr/testify/require"
 	"github.com/tonistiigi/fsutil"
 )
 
-// needRoot fails rather than skips: a run without these tests proves nothing.
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test runs an embedded builder: run it as root")
-	}
-	if _, err := findRuntime(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // start connects to an embedded builder on state and closes it after the test.
 func start(t *testing.T, state string) *Builder {
 	t.Helper()
-	needRoot(t)
+	testkit.NeedContainers(t)
 	b, err := Connect(t.Context(), Options{Address: Embedded, StateDir: state})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 )
@@ -65,7 +66,7 @@ func TestNativeWhereOverlayIsNot(t *testing.T) {
 	state := t.TempDir()
 	// The upper folder of an overlay can't be on an overlay.
 	lower, upper, work := t.TempDir(), t.TempDir(), t.TempDir()
-	needRoot(t)
+	testkit.NeedContainers(t)
 	require.NoError(t, syscall.Mount("overlay", state, "overlay", 0, "lowerdir="+lower+",upperdir="+upper+",workdir="+work))
 	defer syscall.Unmount(state, syscall.MNT_DETACH) // containerd leaves a probe file open until it is collected
 	inner := filepath.Join(state, "inner")
@@ -101,7 +102,7 @@ func TestBuildForEver(t *testing.T) {
 }
 
 func TestKilledOwner(t *testing.T) {
-	needRoot(t)
+	testkit.NeedContainers(t)
 	state := stateDir(t)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestBuildForEver$")
 	cmd.Env = append(os.Environ(), "LARDER_TEST_STATE="+state)
@@ -146,7 +147,7 @@ func processesWith(t *testing.T, arg string) (found []string) {
 }
 
 func TestNoRuntime(t *testing.T) {
-	needRoot(t)
+	testkit.NeedContainers(t)
 	state, path := stateDir(t), os.Getenv("PATH")
 	bin := t.TempDir()
 	t.Setenv("PATH", bin)
@@ -164,7 +165,7 @@ func TestNoRuntime(t *testing.T) {
 }
 
 func TestNotRoot(t *testing.T) {
-	needRoot(t)
+	testkit.NeedContainers(t)
 	dir := t.TempDir()
 	for _, parent := range []string{dir, filepath.Dir(dir)} {
 		require.NoError(t, os.Chmod(parent, 0o755))

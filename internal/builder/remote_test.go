@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -132,7 +133,7 @@ func TestDockerWithoutBuildKit(t *testing.T) {
 	require.ErrorContains(t, err, "Docker engine "+host+" can't be used")
 	require.ErrorContains(t, err, "404 Not Found")
 
-	needRoot(t)
+	testkit.NeedContainers(t)
 	b, err := Connect(t.Context(), Options{DockerHost: host, StateDir: t.TempDir()})
 	require.NoError(t, err)
 	require.Equal(t, Embedded, b.Kind)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -12,7 +13,7 @@ import (
 // second uses the first's builder, the first doesn't leave it in the lurch,
 // and a third that comes while the first is leaving takes the folder over.
 func TestSharing(t *testing.T) {
-	needRoot(t)
+	testkit.NeedContainers(t)
 	state, told := stateDir(t), newNotices()
 	first, err := Connect(t.Context(), Options{Address: Embedded, StateDir: state, Notice: told})
 	require.NoError(t, err)
@@ -45,7 +46,7 @@ func TestSharing(t *testing.T) {
 // TestWaitEndsWithContext interrupts a wait for an owner that never answers.
 func TestWaitEndsWithContext(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	testkit.NeedContainers(t)
 	state, told := stateDir(t), newNotices()
 	f, err := openFolder(state)
 	require.NoError(t, err)

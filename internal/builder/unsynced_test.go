@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,7 +35,7 @@ func TestBuildOverAndOver(t *testing.T) {
 // times that nobody chose: none leaves a state that breaks, that the next loses,
 // or that gives something else than was built.
 func TestKilledAtAnyMoment(t *testing.T) {
-	needRoot(t)
+	testkit.NeedContainers(t)
 	state := stateDir(t)
 	for range 15 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestBuildOverAndOver$")
@@ -66,7 +67,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 // lost power: the kernel was started anew, and of what was written in any order
 // some is missing.
 func TestMachineStopped(t *testing.T) {
-	needRoot(t)
+	testkit.NeedContainers(t)
 	state := stateDir(t)
 	b := start(t, state)
 	checkBuild(t, b, "first")
@@ -102,7 +103,7 @@ func TestMachineStopped(t *testing.T) {
 
 // TestLeftoversOfOddPaths finds an overlay by a path that the kernel escapes.
 func TestLeftoversOfOddPaths(t *testing.T) {
-	needRoot(t)
+	testkit.NeedContainers(t)
 	state, at := stateDir(t), t.TempDir()
 	for _, name := range []string{"a", "b"} {
 		require.NoError(t, os.MkdirAll(filepath.Join(state, name), 0o755))

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
@@ -25,9 +26,7 @@ func zoneinfoZip(t *testing.T, names ...string) string {
 }
 
 func TestStatic(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Fatal("only root can give a folder away: run this test as root")
-	}
+	testkit.NeedRoot(t) // to give a folder away
 	zone := zoneinfoZip(t, "Africa/Abidjan", "Etc/UTC", "UTC")
 	first, second := t.TempDir(), t.TempDir()
 	mustStep(t, "static", "--zoneinfo", zone, "--out", first)
@@ -100,9 +99,7 @@ func TestRootsPEM(t *testing.T) {
 
 // Zone files of the real toolchain load.
 func TestRealZoneinfo(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Fatal("only root can give a folder away: run this test as root")
-	}
+	testkit.NeedRoot(t) // to give a folder away
 	out := t.TempDir()
 	zip := filepath.Join(goroot(t), "lib/time/zoneinfo.zip")
 	mustStep(t, "static", "--zoneinfo", zip, "--out", out)

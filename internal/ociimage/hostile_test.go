@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
@@ -182,7 +183,7 @@ func TestIndexBomb(t *testing.T) {
 
 // A blob that is no file is refused at once: a pipe would wait for ever, a device has no end.
 func TestSpecialFiles(t *testing.T) {
-	require.Zero(t, os.Geteuid(), "this test makes a device: run it as root")
+	testkit.NeedRoot(t) // to make a device
 	for name, special := range map[string]struct {
 		make func(name string) error
 		want string

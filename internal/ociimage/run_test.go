@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/larder-build/larder/internal/testkit"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 )
@@ -74,7 +75,7 @@ func app(do string) int {
 }
 
 func appImage(t *testing.T) *Image {
-	require.Zero(t, os.Geteuid(), "this test starts containers: run it as root")
+	testkit.NeedContainers(t)
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	bin, err := os.ReadFile(exe)
@@ -90,7 +91,7 @@ func appImage(t *testing.T) *Image {
 }
 
 func TestUnpackFollowsWhiteouts(t *testing.T) {
-	require.Zero(t, os.Geteuid(), "this test gives files to other users: run it as root")
+	testkit.NeedRoot(t)
 	w := newLayout(t)
 	w.index(w.image("amd64", ocispec.ImageConfig{},
 		layer(t, [2]string{"d/", ""}, [2]string{"d/a", "1"}, [2]string{"d/b", "1"}, [2]string{"e/", ""}, [2]string{"e/a", "1"}),

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/subrequests/convertllb"
@@ -39,9 +40,7 @@ func TestSourceURL(t *testing.T) {
 // TestVCS checks what is known of a working tree, and that a folder that is
 // none gives nothing.
 func TestVCS(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Fatal("this test needs git: install it")
-	}
+	testkit.Installed(t, "git")
 	dir := module(t)
 	require.Empty(t, vcs(context.Background(), dir))
 	run := func(args ...string) {

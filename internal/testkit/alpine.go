@@ -2,7 +2,6 @@ package testkit
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -30,9 +29,7 @@ func PushAlpine(t testing.TB, addr, image string) { pushWithBusybox(t, addr, ima
 // pushWithBusybox builds a Dockerfile, beside which lies busybox, on the BuildKit daemon at addr and pushes the image.
 func pushWithBusybox(t testing.TB, addr, image, dockerfile string, opts ...string) {
 	dir := t.TempDir()
-	busybox, err := exec.LookPath("busybox")
-	require.NoError(t, err, "install busybox-static: 'make test' does")
-	data, err := os.ReadFile(busybox)
+	data, err := os.ReadFile(Installed(t, "busybox"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "busybox"), data, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644))

@@ -61,7 +61,7 @@ func tail(s string) string {
 // Buildkitd starts a real BuildKit daemon, with more flags if need be, and returns its address. In a namespace, it sees only
 // that namespace's network.
 func Buildkitd(t testing.TB, ns *Netns, flags ...string) string {
-	NeedRoot(t)
+	NeedContainers(t)
 	// A socket's path has to be short, whatever the test is called.
 	dir, err := os.MkdirTemp("", "larder-bk")
 	require.NoError(t, err)

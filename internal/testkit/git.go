@@ -24,6 +24,7 @@ type Repo struct {
 
 // NewRepo makes an empty repository in a folder.
 func NewRepo(t testing.TB, dir string, args ...string) *Repo {
+	Installed(t, "git")
 	r := &Repo{Dir: dir, t: t}
 	require.NoError(t, os.MkdirAll(dir, 0o755))
 	r.Git(append([]string{"init", "-q", "-b", "main"}, args...)...)
@@ -82,10 +83,8 @@ func (r *Repo) Pseudo(major, older, hash string) string {
 
 // GitHandler serves the repositories below a folder by 'git http-backend'.
 func GitHandler(t testing.TB, root string) http.Handler {
-	git, err := exec.LookPath("git")
-	require.NoError(t, err, "run 'make setup'")
 	return &cgi.Handler{
-		Path: git, Args: []string{"http-backend"}, Stderr: t.Output(),
+		Path: Installed(t, "git"), Args: []string{"http-backend"}, Stderr: t.Output(),
 		Env: []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "HOME=/nonexistent"},
 	}
 }

@@ -21,6 +21,7 @@ var netnsCount atomic.Int64
 // Offline makes a network namespace for a test: what runs there reaches no other machine, and not this one either.
 func Offline(t testing.TB) *Netns {
 	NeedRoot(t)
+	Installed(t, "ip")
 	ns := &Netns{fmt.Sprintf("larder-%d-%d", os.Getpid(), netnsCount.Add(1))}
 	Run(t, "ip", "netns", "add", ns.name)
 	t.Cleanup(func() {
@@ -67,6 +68,7 @@ func (ns *Netns) enter() error {
 
 // Registry starts a real registry in the namespace, without TLS, at an address.
 func (ns *Netns) Registry(t testing.TB, addr string) {
+	Installed(t, "busybox")
 	start(t, ns.Command(t, Tool(t, "registry"), "serve", registryConfig(t, addr)))
 	require.Eventually(t, func() bool {
 		return ns.Command(t, "busybox", "wget", "-q", "-O", "-", "http://"+addr+"/v2/").Run() == nil

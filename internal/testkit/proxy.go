@@ -114,8 +114,7 @@ func ToolchainFor(t testing.TB, dir, version, arch string) {
 	file := "golang.org/toolchain/@v/v0.0.1-" + version + "." + runtime.GOOS + "-" + arch + ".zip"
 	dst := filepath.Join(dir, file)
 	require.NoError(t, os.MkdirAll(filepath.Dir(dst), 0o755))
-	src := filepath.Join(ModuleCache(t), file)
-	require.True(t, isFile(src), "the module cache lacks %s: run 'make setup setup-slow'", file)
+	src := cachedFile(t, file)
 	if os.Link(src, dst) != nil { // another file system
 		data, err := os.ReadFile(src)
 		require.NoError(t, err)

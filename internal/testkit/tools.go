@@ -1,6 +1,6 @@
 // Package testkit runs the real things for tests: BuildKit daemons, registries, module proxies over a folder, and
 // network namespaces with nothing in them. All of it belongs to one test and goes when that test ends. What a test
-// needs and this machine lacks fails the test with the remedy; nothing is skipped.
+// needs and this machine lacks ends the test with the remedy: as a failure for "make test", as a skip for a plain "go test".
 package testkit
 
 import (
@@ -33,16 +33,20 @@ func Root(t testing.TB) string {
 // One build of each for all tests of a process.
 var builds sync.Map
 
-// Tool returns the path of a program built from the tools module: buildkitd, buildctl, buildx, registry, crane.
+// Tool returns the path of a program of the tools module that "make tools" built: buildkitd, buildctl, buildx, registry, crane.
+// It is built again if it is out of date.
 func Tool(t testing.TB, name string) string {
-	bin := filepath.Join(Root(t), "bin", "tools", name)
+	t.Helper()
+	bin := needBuilt(t, "bin/tools/"+name, "make tools")
 	build(t, bin, filepath.Join(Root(t), "tools"), name)
 	return bin
 }
 
-// Larder returns the path of a command of this repository, larder or larder-frontend, built from the sources as they are.
+// Larder returns the path of a command of this repository that "make larder" built: larder or larder-frontend. It is built
+// again if it isn't of the sources as they are.
 func Larder(t testing.TB, name string) string {
-	bin := filepath.Join(Root(t), "bin", name)
+	t.Helper()
+	bin := needBuilt(t, "bin/"+name, "make larder")
 	build(t, bin, Root(t), "./cmd/"+name)
 	return bin
 }
@@ -81,11 +85,6 @@ func goCommand(dir string, args ...string) (string, error) {
 type commandError struct{ command, output string }
 
 func (e *commandError) Error() string { return e.command + ": " + e.output }
-
-// NeedRoot fails a test that can't run without root, with the reason.
-func NeedRoot(t testing.TB) {
-	require.Zero(t, os.Geteuid(), "this test starts containers and makes network namespaces: run it as root")
-}
 
 // Run runs a command and returns its standard output and error as one text; a failure fails the test.
 func Run(t testing.TB, name string, args ...string) string {

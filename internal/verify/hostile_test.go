@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/containerd/v2/pkg/archive"
 	"github.com/larder-build/larder/internal/sbom"
+	"github.com/larder-build/larder/internal/testkit"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 )
@@ -131,7 +132,7 @@ func retype(block []byte, kind byte) {
 
 // programs are the programs of Go in what containerd makes of layers; none if it refuses them.
 func programs(t *testing.T, tars [][]byte) (found []string) {
-	require.Zero(t, os.Geteuid(), "this test gives files to other users: run it as root")
+	testkit.NeedRoot(t) // to give files to other users
 	dir := t.TempDir()
 	for _, data := range tars {
 		if _, err := archive.Apply(t.Context(), dir, bytes.NewReader(data)); err != nil {
