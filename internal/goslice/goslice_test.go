@@ -15,6 +15,7 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/moby/patternmatcher"
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/stretchr/testify/require"
@@ -185,6 +186,10 @@ func TestSlicesOfThisTree(t *testing.T) {
 		{"../../examples/dialect", "./cmd/api"},
 	} {
 		t.Run(strings.TrimPrefix(r.root, "../../"), func(t *testing.T) {
+			if r.root == "../.." {
+				testkit.Built(t, "bin/larder", "make larder") // or it takes minutes to compile
+			}
+			testkit.NeedModules(t, r.root, r.pattern)
 			req := Request{Tree: os.DirFS(r.root), Dir: ".", Patterns: []string{r.pattern}, GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"}
 			s, err := Of(req)
 			require.NoError(t, err)

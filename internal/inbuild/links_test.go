@@ -66,7 +66,7 @@ func TestBuildWithLinks(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(src, name), []byte(text), 0o644))
 	}
 	app, cache := filepath.Join(work, "tmp", "app"), filepath.Join(work, "cache")
-	gocmd := goCommandIn(t, work, src, cache)
+	gocmd := goCommandIn(t, work, src, cache, linked, merged)
 	said := map[string][]string{}
 	for _, dir := range []string{linked, merged} { // at the same path, each with a compile cache of its own
 		require.NoError(t, os.Rename(dir, cache))

@@ -340,8 +340,8 @@ func TestReadOnlyBuild(t *testing.T) {
 		require.NoError(t, os.MkdirAll(src, 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(src, name), []byte(text), 0o644))
 	}
+	gocmd := goCommandIn(t, work, src, cache, cache)
 	before := snapshot(t, cache)
-	gocmd := goCommandIn(t, work, src, cache)
 
 	out, stderr := gocmd("build", "-o", filepath.Join(work, "tmp", "app"), ".")
 	require.Empty(t, out+stderr)
@@ -375,8 +375,8 @@ func TestReadOnlyBuild(t *testing.T) {
 }
 
 // goCommandIn returns a function that runs the go command in src with a module cache that it may not write to: as a
-// user who doesn't own it, or as its owner after taking the right away.
-func goCommandIn(t *testing.T, work, src, cache string) func(args ...string) (stdout, stderr string) {
+// user who doesn't own it, or as its owner after taking the right away from the folders of the cache that are there.
+func goCommandIn(t *testing.T, work, src, cache string, folders ...string) func(args ...string) (stdout, stderr string) {
 	t.Helper()
 	tmp := filepath.Join(work, "tmp")
 	require.NoError(t, os.Mkdir(tmp, 0o777))
@@ -385,7 +385,9 @@ func goCommandIn(t *testing.T, work, src, cache string) func(args ...string) (st
 	if os.Getuid() == 0 {
 		attr.Credential = &syscall.Credential{Uid: nonroot, Gid: nonroot, NoSetGroups: true}
 	} else {
-		readOnlyFolders(t, cache)
+		for _, dir := range folders {
+			readOnlyFolders(t, dir)
+		}
 	}
 	gobin, err := exec.LookPath("go")
 	require.NoError(t, err)

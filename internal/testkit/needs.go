@@ -58,8 +58,20 @@ func cachedFile(t testing.TB, name string) string {
 	return file
 }
 
-// needBuilt returns the path of a program that make compiled before.
-func needBuilt(t testing.TB, name, remedy string) string {
+// NeedModules is for tests that compile packages of a module by the modules that are in the cache.
+func NeedModules(t testing.TB, dir, pattern string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", pattern)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=readonly", "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		require.Contains(t, string(out), "module lookup disabled by GOPROXY=off")
+		Lacks(t, "the modules of "+filepath.Base(dir)+" in the module cache", "make setup")
+	}
+}
+
+// Built returns the path of a program that make compiled before, as it is: it may be of other sources.
+func Built(t testing.TB, name, remedy string) string {
 	t.Helper()
 	file := filepath.Join(Root(t), filepath.FromSlash(name))
 	if _, err := os.Stat(file); err != nil {

@@ -5,6 +5,7 @@ package testkit
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,7 +38,7 @@ var builds sync.Map
 // It is built again if it is out of date.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
-	bin := needBuilt(t, "bin/tools/"+name, "make tools")
+	bin := Built(t, "bin/tools/"+name, "make tools")
 	build(t, bin, filepath.Join(Root(t), "tools"), name)
 	return bin
 }
@@ -46,7 +47,7 @@ func Tool(t testing.TB, name string) string {
 // again if it isn't of the sources as they are.
 func Larder(t testing.TB, name string) string {
 	t.Helper()
-	bin := needBuilt(t, "bin/"+name, "make larder")
+	bin := Built(t, "bin/"+name, "make larder")
 	build(t, bin, Root(t), "./cmd/"+name)
 	return bin
 }
@@ -98,6 +99,21 @@ func ModuleCache(t testing.TB) string {
 	out, err := goCommand(Root(t), "env", "GOMODCACHE")
 	require.NoError(t, err)
 	return filepath.Join(strings.TrimSpace(out), "cache", "download")
+}
+
+// TempModuleCache returns a folder for a module cache of a test's own. The go command takes the right to write there away
+// from everybody; the folder goes with the test all the same.
+func TempModuleCache(t testing.TB) string {
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		require.NoError(t, filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				err = os.Chmod(name, 0o755)
+			}
+			return err
+		}))
+	})
+	return dir
 }
 
 // stop ends a process that a test started, politely, then not, and waits for it. The signal isn't the one of Ctrl-C: a
