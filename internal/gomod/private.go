@@ -1,7 +1,7 @@
 package gomod
 
 import (
-	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -34,8 +34,9 @@ func matches(patterns, otherwise, path string) bool {
 func LooksPrivate(path, main string) string {
 	host := Host(path)
 	labels := strings.Split(host, ".")
+	_, notAddress := netip.ParseAddr(host)
 	switch last := labels[len(labels)-1]; {
-	case net.ParseIP(host) != nil:
+	case notAddress == nil:
 		return "its host is an address"
 	case len(labels) > 1 && slices.Contains(privateDomains, last), strings.HasSuffix(host, ".home.arpa"):
 		return "no public host ends in ." + last
