@@ -27,15 +27,14 @@ const (
 )
 
 // warn tells the builder of the plan's warnings, as BuildKit's frontend does of its own.
-func (b *build) warn(ctx context.Context, plan *dialect.Plan) error {
+func (b *build) warn(ctx context.Context, plan *dialect.Plan) {
 	if b.client.opts["requestid"] != "" {
-		return nil // they are in the answer
+		return // they are in the answer
 	}
 	for _, w := range plan.Warnings {
 		msg := linter.LintFormatShort(w.Rule, w.Message, w.Location[0].Start.Line)
 		b.src.Warn(ctx, msg, gateway.WarnOpts{Level: 1, Detail: [][]byte{[]byte(w.Description)}, URL: w.URL, SourceInfo: sourceInfo(b.src), Range: pbRanges(w.Location)})
 	}
-	return nil
 }
 
 // lintError joins the plan's lint error, if there is one, with that of BuildKit's linter.

@@ -126,9 +126,7 @@ func (b *build) run(ctx context.Context, file dialect.File) (*gateway.Result, er
 	if !plan.Go && len(plan.Warnings) == 0 {
 		return builder.Build(ctx, b.client.untouched())
 	}
-	if err := b.warn(ctx, plan); err != nil {
-		return nil, err
-	}
+	b.warn(ctx, plan)
 	b.client.planned = true
 	res, err := builder.Build(ctx, b.client)
 	if err = lintError(err, plan); err != nil {

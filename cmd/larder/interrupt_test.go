@@ -35,9 +35,9 @@ func TestInterrupt(t *testing.T) {
 				return strings.Contains(strings.Join(proxy.Requests(), " "), "a.example/greet/@v/v1.2.0.zip")
 			}, testkit.Patience, 20*time.Millisecond, "the build asked for no module")
 			require.NoError(t, cmd.Process.Signal(sig))
-			err := cmd.Wait()
-			require.IsType(t, &exec.ExitError{}, err, "%s", &text)
-			require.Equal(t, 130, err.(*exec.ExitError).ExitCode(), "%s", &text)
+			var exit *exec.ExitError
+			require.ErrorAs(t, cmd.Wait(), &exit, "%s", &text)
+			require.Equal(t, 130, exit.ExitCode(), "%s", &text)
 			require.NoFileExists(t, out)
 			requireNoMounts(t, w.state)
 

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -114,7 +115,7 @@ func readIndex(t *testing.T, file string) (ocispecs.Index, func(ocispecs.Descrip
 	blobs := map[string][]byte{}
 	for tr := tar.NewReader(f); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)
@@ -144,7 +145,7 @@ func TestCompression(t *testing.T) {
 	layers := 0
 	for archive := tar.NewReader(f); ; {
 		head, err := archive.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)

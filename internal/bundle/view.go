@@ -85,7 +85,7 @@ func (v *View) add(ctx context.Context, b *Bundle, layer ocispec.Descriptor) err
 	r := io.NewSectionReader(ra, 0, layer.Size)
 	for t := tar.NewReader(r); ; {
 		h, err := t.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

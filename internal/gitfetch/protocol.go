@@ -67,14 +67,13 @@ func newRequest(can *capability.List, wants []plumbing.Hash, depth int, filter p
 	req.Wants = wants
 	req.Depth = packp.DepthCommits(depth)
 	req.Filter = filter
-	use := func(names ...capability.Capability) bool {
+	use := func(names ...capability.Capability) {
 		for _, name := range names {
 			if can.Supports(name) {
 				_ = req.Capabilities.Set(name) // these take no value
-				return true
+				return
 			}
 		}
-		return false
 	}
 	use(capability.MultiACKDetailed, capability.MultiACK) // there is nothing to acknowledge, but some servers insist
 	use(capability.Sideband64k, capability.Sideband)
@@ -128,7 +127,7 @@ func (l *limitReader) Read(p []byte) (int, error) {
 	if l.left -= int64(n); l.left < 0 {
 		err = errors.New("it sends more than Larder takes from a repository")
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		l.err = err
 	}
 	return n, err

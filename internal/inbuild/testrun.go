@@ -1,6 +1,7 @@
 package inbuild
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -95,7 +96,7 @@ func (t *testRun) record(cmd *exec.Cmd, stdout, stderr io.Writer) error {
 	err = t.withInputs(filepath.Join(dir, testSeeds), io.MultiWriter(stderr, t.text), func() error { return t.watch(cmd, stdout, stderr) })
 	code := 0
 	if err != nil {
-		if exit, ok := err.(*exitError); !ok || exit.code != 1 {
+		if exit := new(exitError); !errors.As(err, &exit) || exit.code != 1 {
 			return err // no word on tests: it was called wrongly, or ended from outside
 		}
 		code = 1

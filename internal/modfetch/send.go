@@ -68,7 +68,7 @@ func (w *watchedBody) Read(p []byte) (int, error) {
 		w.watch.Reset(w.client.stall)
 	}
 	// A server that sees the request end may end its answer in turn: then EOF isn't the end of what it has.
-	if err != nil && (err != io.EOF || w.ctx.Err() != nil) {
+	if err != nil && (!errors.Is(err, io.EOF) || w.ctx.Err() != nil) {
 		err = w.client.networkError(w.ctx, err)
 	}
 	return n, err

@@ -54,7 +54,7 @@ func networkError(ctx context.Context, host string, err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return &retry.TemporaryError{Err: fmt.Errorf("%s closed the connection before the end", host)}
 	}
-	return &retry.TemporaryError{Err: fmt.Errorf("%s: %v", host, text)}
+	return &retry.TemporaryError{Err: fmt.Errorf("%s: %w", host, text)}
 }
 
 // explain makes one clear error of what containerd says.

@@ -56,10 +56,10 @@ func (d *download) Read(p []byte) (int, error) {
 		}
 		n, err := d.read(p[:min(int64(len(p)), rest)])
 		d.offset += int64(n)
-		if err == io.EOF && int64(n) < rest {
+		if errors.Is(err, io.EOF) && int64(n) < rest {
 			err = &retry.TemporaryError{Err: fmt.Errorf("%s sent %d of the %d bytes of %s", d.from.access.host(), d.offset, d.desc.Size, d.desc.Digest)}
 		}
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			d.failed = err
 			err = nil
 		}

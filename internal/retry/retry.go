@@ -43,9 +43,9 @@ func (p Policy) Next(ctx context.Context, try int, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case try >= p.Tries:
-		return fmt.Errorf("%v (tried %d times)", err, try)
+		return fmt.Errorf("%v (tried %d times)", err, try) //nolint:errorlint // see above: it is no TemporaryError any more
 	case again.After > p.MaxWait:
-		return fmt.Errorf("%v and asks to wait for %v: try again then", err, again.After)
+		return fmt.Errorf("%v and asks to wait for %v: try again then", err, again.After) //nolint:errorlint // the same
 	}
 	timer := time.NewTimer(min(max(p.wait(try), again.After), p.MaxWait))
 	defer timer.Stop()

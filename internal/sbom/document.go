@@ -94,15 +94,14 @@ func (d *document) named() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// add adds a package unless it is there, and reports whether it wasn't.
-func (d *document) add(p *v2_3.Package) bool {
+// add adds a package unless it is there.
+func (d *document) add(p *v2_3.Package) {
 	id := string(p.PackageSPDXIdentifier)
 	if d.seen[id] {
-		return false
+		return
 	}
 	d.seen[id] = true
 	d.Packages = append(d.Packages, p)
-	return true
 }
 
 func (d *document) binary(b Binary, toolchains []Toolchain) {

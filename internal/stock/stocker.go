@@ -42,9 +42,9 @@ type Stocker struct {
 }
 
 // New checks the settings.
-func New(go_ Settings, client *modfetch.Client, command string, env []string) (*Stocker, error) {
-	s := &Stocker{Go: go_, Client: client, Command: command, Env: env}
-	list := go_.GOPROXY
+func New(settings Settings, client *modfetch.Client, command string, env []string) (*Stocker, error) {
+	s := &Stocker{Go: settings, Client: client, Command: command, Env: env}
+	list := settings.GOPROXY
 	if list == "" {
 		list = dialect.DefaultProxy
 	}
