@@ -3,12 +3,16 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := larder
-.PHONY: larder tools setup setup-demo setup-slow setup-fresh demo test test-setup test-slow test-fresh fuzz fuzz-briefly bench lint clean
+.PHONY: larder tools setup setup-demo setup-slow setup-fresh demo linter test test-plain test-setup test-slow test-fresh fuzz fuzz-briefly bench lint clean
 
 # The same settings for every go command, whatever the environment says: one build cache then serves them all.
 export CGO_ENABLED := 0
 export GOFLAGS := -trimpath
 export GOWORK := off
+# A test that lacks something fails. In a plain "go test" it is skipped, and says what it needs.
+export LARDER_TEST := all
+# What the linter keeps from run to run.
+export GOLANGCI_LINT_CACHE := $(CURDIR)/.cache/golangci-lint
 # Where runc and ip are, for users who don't have these on their PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 
@@ -35,6 +39,12 @@ tools:
 	@echo 'make: compiling the tools that tests run: nothing to do, or a few minutes if it is the first time'
 	@mkdir -p bin/tools
 	@cd tools && ../scripts/build.sh -o ../bin/tools/ tool
+
+# The linter has a module of its own: what it needs is no matter to the tools.
+linter:
+	@echo 'make: compiling the linter: nothing to do, or two minutes on two cores if it is the first time'
+	@mkdir -p bin/tools
+	@cd tools/lint && ../../scripts/build.sh -o ../../bin/tools/ tool
 
 setup:
 	@scripts/setup.sh test
@@ -66,6 +76,15 @@ test: test-setup lint
 	export DICTIONARY="$(CURDIR)/.cache/dictionary"; for module in hello alpine bake dialect existing tests; do go -C examples/$$module test $(TESTFLAGS) ./...; done
 	$(MAKE) --no-print-directory fuzz-briefly
 
+# What "go test ./..." runs without root and without anything that make compiles, and what it leaves out.
+test-plain:
+	@mkdir -p .cache
+	@if ! LARDER_TEST='' go test -v $(TESTFLAGS) ./... >.cache/test-plain.log 2>&1; then \
+		grep -E '^ *(--- FAIL|FAIL|panic:)' .cache/test-plain.log; echo 'see .cache/test-plain.log' >&2; exit 1; fi
+	@grep -E '^ok' .cache/test-plain.log
+	@echo 'left out, by what it needs:'
+	@grep -oE ': needs .*' .cache/test-plain.log | sort | uniq -c | sort -rn
+
 # Every fuzz target for FUZZTIME, or those that TARGETS, a regular expression of PACKAGE.FuzzNAME, matches; JOBS of them at a time.
 # What fails is kept in testdata/fuzz.
 fuzz:
@@ -91,12 +110,12 @@ bench: setup larder tools
 
 # Without gosec, whose findings in this tree are none, among 200 that aren't real, and without govulncheck, whose answer
 # depends on the day and on a database in the network.
-lint: tools
+lint: linter
 	unformatted=$$(gofmt -l bench cmd docs examples frontend internal llb); \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi
 	scripts/lint-shell.sh
 	go vet -tags bench,slow ./...
-	bin/tools/staticcheck -checks 'inherit,-ST*' -tags bench,slow ./...
+	bin/tools/golangci-lint run ./...
 	for module in hello alpine bake dialect existing runtime static tests version; do go -C examples/$$module vet ./...; done
 	GOWORK='' go -C examples/workspace vet ./api ./worker
 
