@@ -1,5 +1,4 @@
-// Package layers holds the rules of what may import what. There is nothing in it but the test.
-package layers
+package dev_test
 
 import (
 	"bytes"
@@ -20,16 +19,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// module is what the patterns of the rules leave out at their start.
-const module = "github.com/larder-build/larder/"
-
 // pure are the packages that take data and return data. Their tests need no network, no folder and no time of day, so a
 // golden file can hold all that they do.
 var pure = []string{
 	"frontend/dialect", "llb",
 	"internal/commit", "internal/elflibs", "internal/expand", "internal/gocalls", "internal/gomod", "internal/goslice",
 	"internal/gowords", "internal/junit", "internal/licence", "internal/materials", "internal/offline", "internal/scaffold",
-	"internal/spdx", "internal/testjson",
+	"internal/spdx", "internal/step", "internal/testjson",
 }
 
 // above are packages of internal that cmd/larder alone is built on: they stand between it and the frontend.
@@ -42,7 +38,7 @@ var above = []string{
 type rule struct {
 	of      []string // the packages that it is for
 	but     []string // those of them that it isn't for
-	never   []string // what they don't import
+	never   []string // what they don't import, as whole paths
 	except  []string // what of that they may
 	because string
 }
@@ -115,7 +111,7 @@ func broken(p pkg) (found []string) {
 	return found
 }
 
-func packages(t *testing.T) (list []pkg) {
+func listed(t *testing.T) (list []pkg) {
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,GoFiles,Imports", "./...")
 	cmd.Dir = testkit.Root(t)
 	out, err := cmd.Output()
@@ -132,7 +128,7 @@ func packages(t *testing.T) (list []pkg) {
 }
 
 func TestLayers(t *testing.T) {
-	list := packages(t)
+	list := listed(t)
 	for _, p := range list {
 		for _, text := range broken(p) {
 			t.Error(text)
