@@ -41,6 +41,7 @@ func TestMalformed(t *testing.T) {
 	require.NotEmpty(t, archives)
 	for _, name := range archives {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
+			t.Parallel()
 			a, err := txtar.ParseFile(name)
 			require.NoError(t, err)
 			req, want := malformedRequest(t, a)

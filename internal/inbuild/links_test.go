@@ -52,6 +52,7 @@ func TestLinkModules(t *testing.T) {
 
 // The go command builds, lists, vets and tests the same with a folder of links as with the folder itself.
 func TestBuildWithLinks(t *testing.T) {
+	t.Parallel()
 	work := t.TempDir()
 	require.NoError(t, os.Chmod(filepath.Dir(work), 0o755))
 	sums, merged, linked := linkedModules(t, work)

@@ -321,6 +321,7 @@ func FuzzExtract(f *testing.F) {
 // A read-only build finds in the layer all that it needs: the real go command, which may neither write there nor ask
 // anybody, builds, lists and vets a program with it.
 func TestReadOnlyBuild(t *testing.T) {
+	t.Parallel()
 	dir, sums := makeProxy(t, threeModules...)
 	// A version that only the build list needs: its go.mod file alone is in go.sum.
 	stale := testModule{"example.com/old", "v1.0.0", map[string]string{"go.mod": "module example.com/old\n"}}

@@ -221,6 +221,7 @@ func TestUnpackToolchainErrors(t *testing.T) {
 
 // The real toolchain, alone in a root file system without anything else, builds a program that runs.
 func TestRealToolchain(t *testing.T) {
+	t.Parallel()
 	release := gomod.Toolchain{Version: "go1.26.10"}
 	pin, ok := release.Pin("linux/" + runtime.GOARCH)
 	require.True(t, ok)
