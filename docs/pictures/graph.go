@@ -183,7 +183,7 @@ func byNetwork(n *node) (paint, string) {
 }
 
 // byState paints steps by whether they ran. A source is only looked up where no step that ran takes it.
-func byState(g graph, ran map[string]bool) func(*node) (paint, string) {
+func byState(ran map[string]bool) func(*node) (paint, string) {
 	return func(n *node) (paint, string) {
 		needed := len(n.from) > 0 || slices.ContainsFunc(n.to, func(to *node) bool { return ran[to.name] })
 		if ran[n.name] && needed {

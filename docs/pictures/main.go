@@ -50,7 +50,7 @@ func draw(dir string) (map[string]string, error) {
 	}
 	return map[string]string{
 		"build.svg":   g.picture("The build of examples/hello", byNetwork),
-		"edit.svg":    g.picture("The same build after an edit of main.go", byState(g, ran)),
+		"edit.svg":    g.picture("The same build after an edit of main.go", byState(ran)),
 		"air-gap.svg": airGap(stock),
 	}, nil
 }

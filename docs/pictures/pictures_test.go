@@ -38,7 +38,7 @@ func TestEditRunsLittle(t *testing.T) {
 	for _, n := range g {
 		_, known := ran[n.name]
 		require.True(t, known, "the log of the edit lacks %q: record both anew", n.name)
-		if _, says := byState(g, ran)(n); says == "ran again" {
+		if _, says := byState(ran)(n); says == "ran again" {
 			again = append(again, strings.Join(label(n.name), " "))
 		}
 	}
