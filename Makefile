@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := larder
-.PHONY: larder tools setup setup-demo setup-slow setup-fresh demo linter test test-plain test-setup test-slow test-fresh fuzz fuzz-briefly bench lint clean
+.PHONY: larder tools setup setup-demo setup-slow setup-fresh demo linter test test-plain test-setup test-slow test-fresh fuzz fuzz-briefly bench lint \
+	release release-tools test-release publish-images clean
 
 # The same settings for every go command, whatever the environment says: one build cache then serves them all.
 export CGO_ENABLED := 0
@@ -102,6 +103,24 @@ test-slow: setup setup-slow larder tools lint
 # The README's commands in a bare Debian that has nothing cached, as root and as a user with sudo.
 test-fresh: setup-fresh
 	$(AS_ROOT) scripts/test-fresh.sh
+
+# What nfpm, which makes packages for distributions, and crane, which pushes images, are compiled to.
+release-tools:
+	@mkdir -p bin/tools
+	@cd packaging/nfpm && ../../scripts/build.sh -o ../../bin/tools/ tool
+	@cd tools && ../scripts/build.sh -o ../bin/tools/ github.com/google/go-containerregistry/cmd/crane
+
+# A release of the commit that is checked out: docs/dev/releasing.md. VERSION, DIST, ARCHES and FLAGS are scripts/release.sh's.
+release: setup-demo larder release-tools
+	scripts/release.sh
+
+# Whether a release works: the one in the folder DIST, or else one of this machine's architecture that is built for it.
+test-release: setup setup-fresh larder tools release-tools
+	$(AS_ROOT) scripts/test-release.sh
+
+# Pushes the images of a release: make publish-images DIST=dist REGISTRY=ghcr.io/larder-build
+publish-images: release-tools
+	scripts/publish-images.sh "$(DIST)" "$(REGISTRY)"
 
 # Larder beside its peers, into docs/explanation/benchmarks.md: takes over an hour on two cores.
 bench: setup larder tools

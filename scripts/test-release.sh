@@ -1,0 +1,60 @@
+#!/bin/bash
+# Tries a release: builds it a second time, in another folder, and wants the same bytes; installs its deb on a bare Debian,
+# where it builds examples/hello and runs that; and looks at all else by TestRelease of packaging. "make test-release" runs it.
+#
+# DIST  the folder of the release; if it isn't given, one is built of this machine's architecture. That has stand-ins for what
+#       only a registry has: a shell in the place of Alpine, and this machine's runc.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/machine.sh
+. scripts/machine.sh
+
+# Runs in the bare machine, which has no Go, no git and no Docker.
+use_deb() {
+	say "installs the deb"
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq /release/larder.deb >/dev/null
+	cd /release
+	larder version
+	larder plan --json hello >plan.json
+	say "builds examples/hello with it"
+	larder build -o type=oci,dest=hello.tar hello
+	./demo -image hello.tar -plan plan.json -took "${SECONDS}s"
+	DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq larder >/dev/null
+	[ ! -e /usr/bin/larder ] || fail "the deb leaves files when it is removed"
+}
+
+if [ "${1-}" = use_deb ]; then
+	use_deb
+	exit
+fi
+
+[ "$(id -u)" -eq 0 ] || fail "run me as root"
+make_work
+dist=${DIST:-}
+if [ -z "$dist" ]; then
+	mkdir -p "$work/base/bin" "$work/runc"
+	cp "$(command -v busybox)" "$work/base/bin/"
+	ln -s busybox "$work/base/bin/sh"
+	cp "$(command -v runc)" "$work/runc/runc"
+	dist=$work/dist
+	VERSION=${VERSION:-v0.0.0-test.1} ARCHES=$(go env GOHOSTARCH)
+	FLAGS="--build-context base=$work/base --build-context runc=$work/runc"
+	export VERSION ARCHES FLAGS
+	DIST=$dist run scripts/release.sh
+fi
+
+git clone --quiet --no-local --upload-pack 'git -c safe.directory=* upload-pack' "file://$PWD" "$work/again"
+cp -r bin "$work/again/"
+(cd "$work/again" && DIST=again FLAGS="${FLAGS-} --no-cache" run scripts/release.sh)
+diff "$dist/SHA256SUMS" "$work/again/again/SHA256SUMS" || fail "the same commit makes another release the second time"
+
+make_machine "$work/bare"
+mkdir -p "$work/bare/release/scripts"
+cp -r examples/hello bin/demo "$work/bare/release/"
+cp "$dist"/larder_*_"$(go env GOHOSTARCH)".deb "$work/bare/release/larder.deb"
+cp scripts/machine.sh scripts/test-release.sh "$work/bare/release/scripts/"
+in_machine "$work/bare" /release/scripts/test-release.sh use_deb
+
+DIST=$(realpath "$dist") go test -tags release -vet=off -count=1 -v -run '^TestRelease' ./packaging
+say "passed"
