@@ -9,23 +9,32 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/machine.sh
 . scripts/machine.sh
 
+apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -y -qq "$@" >/dev/null; }
+
 # Runs in the bare machine, which has no Go, no git and no Docker.
-use_deb() {
+use_packages() {
 	say "installs the deb"
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq /release/larder.deb >/dev/null
 	cd /release
+	apt_get update
+	apt_get install ./larder.deb
 	larder version
 	larder plan --json hello >plan.json
 	say "builds examples/hello with it"
 	larder build -o type=oci,dest=hello.tar hello
 	./demo -image hello.tar -plan plan.json -took "${SECONDS}s"
-	DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq larder >/dev/null
+	say "unpacks the rpm"
+	apt_get install rpm
+	rpm --query --package --recommends larder.rpm | grep -xF '(runc or crun)' >/dev/null || fail "the rpm doesn't recommend runc"
+	rpm --root /rpm --install --nodeps larder.rpm
+	for file in /usr/bin/larder /usr/bin/larder-frontend; do
+		cmp "$file" "/rpm$file"
+	done
+	apt_get purge larder
 	[ ! -e /usr/bin/larder ] || fail "the deb leaves files when it is removed"
 }
 
-if [ "${1-}" = use_deb ]; then
-	use_deb
+if [ "${1-}" = use_packages ]; then
+	use_packages
 	exit
 fi
 
@@ -53,8 +62,9 @@ make_machine "$work/bare"
 mkdir -p "$work/bare/release/scripts"
 cp -r examples/hello bin/demo "$work/bare/release/"
 cp "$dist"/larder_*_"$(go env GOHOSTARCH)".deb "$work/bare/release/larder.deb"
+cp "$dist"/larder-*."$(uname -m)".rpm "$work/bare/release/larder.rpm"
 cp scripts/machine.sh scripts/test-release.sh "$work/bare/release/scripts/"
-in_machine "$work/bare" /release/scripts/test-release.sh use_deb
+in_machine "$work/bare" /release/scripts/test-release.sh use_packages
 
 DIST=$(realpath "$dist") go test -tags release -vet=off -count=1 -v -run '^TestRelease' ./packaging
 say "passed"
