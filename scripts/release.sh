@@ -2,7 +2,8 @@
 # Builds a release of the commit that is checked out: archives, packages for distributions, images, SBOMs and checksums. It
 # has only what is committed, and of one commit and version the same bytes on any machine. "make release" runs it.
 #
-# VERSION  vX.Y.Z or vX.Y.Z-NAME; if it isn't given, the commit's tag
+# VERSION  vX.Y.Z, or of a pre-release vX.Y.Z-rcN, -betaN or -alphaN, which is what Alpine knows; if it isn't given, the
+#          commit's tag
 # DIST     the folder that it is written into: a release that is there is replaced
 # ARCHES   the architectures
 # FLAGS    more flags of larder build, such as contexts in the place of what can't be pulled
@@ -18,7 +19,7 @@ say() { echo "release: $*"; }
 
 version=${VERSION:-$(git describe --tags --exact-match --match 'v*' 2>/dev/null || true)}
 [ -n "$version" ] || fail "the commit has no tag: give VERSION=vX.Y.Z"
-[[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "VERSION=$version: expected vX.Y.Z or vX.Y.Z-NAME"
+[[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-(alpha|beta|rc)[0-9]+)?$ ]] || fail "VERSION=$version: expected vX.Y.Z or vX.Y.Z-rcN"
 dist=$(realpath -m "${DIST:-dist}")
 [ ! -e "$dist" ] || [ -e "$dist/SHA256SUMS" ] || fail "$dist is there, and no release: remove it or give another DIST"
 read -ra arches <<<"${ARCHES:-amd64 arm64}"
@@ -68,7 +69,7 @@ for arch in "${arches[@]}"; do
 		--directory "$work/files/linux_$arch" CHANGELOG.md LICENSE README.md larder larder-frontend | gzip -9n >"$out/$name.tar.gz"
 	for packager in deb rpm apk; do
 		(cd "$work" && ARCH=$arch VERSION=$version "$OLDPWD/bin/tools/nfpm" package --config "$OLDPWD/packaging/nfpm.yaml" \
-			--packager $packager --target "$out/") >/dev/null
+			--packager $packager --target "$out/$name.$packager") >/dev/null
 	done
 done
 (cd "$out" && sha256sum -- *) >"$work/SHA256SUMS"

@@ -47,7 +47,7 @@ if [ -z "$dist" ]; then
 	ln -s busybox "$work/base/bin/sh"
 	cp "$(command -v runc)" "$work/runc/runc"
 	dist=$work/dist
-	VERSION=${VERSION:-v0.0.0-test.1} ARCHES=$(go env GOHOSTARCH)
+	VERSION=${VERSION:-v0.0.0-alpha0} ARCHES=$(go env GOHOSTARCH)
 	FLAGS="--build-context base=$work/base --build-context runc=$work/runc"
 	export VERSION ARCHES FLAGS
 	DIST=$dist run scripts/release.sh
@@ -61,8 +61,9 @@ diff "$dist/SHA256SUMS" "$work/again/again/SHA256SUMS" || fail "the same commit 
 make_machine "$work/bare"
 mkdir -p "$work/bare/release/scripts"
 cp -r examples/hello bin/demo "$work/bare/release/"
-cp "$dist"/larder_*_"$(go env GOHOSTARCH)".deb "$work/bare/release/larder.deb"
-cp "$dist"/larder-*."$(uname -m)".rpm "$work/bare/release/larder.rpm"
+for packager in deb rpm; do
+	cp "$dist"/larder_*_linux_"$(go env GOHOSTARCH)".$packager "$work/bare/release/larder.$packager"
+done
 cp scripts/machine.sh scripts/test-release.sh "$work/bare/release/scripts/"
 in_machine "$work/bare" /release/scripts/test-release.sh use_packages
 
