@@ -25,6 +25,7 @@ missing_for_test() {
 	command -v ssh >/dev/null || missing+=(openssh-client) # what git, as the go command runs it, comes by
 	command -v busybox >/dev/null || missing+=(busybox-static) # the shell of images that tests make
 	command -v shellcheck >/dev/null || missing+=(shellcheck)
+	command -v curl >/dev/null || missing+=(curl) # of which action.yml makes use
 }
 
 missing_for_fresh() {
