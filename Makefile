@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := larder
-.PHONY: larder tools setup setup-demo setup-slow setup-fresh demo linter test test-plain test-setup test-slow test-fresh fuzz fuzz-briefly bench lint \
+.PHONY: larder tools setup setup-demo setup-release setup-slow setup-fresh demo linter test test-plain test-setup test-slow test-fresh \
+	fuzz fuzz-briefly bench lint \
 	release release-tools test-release publish-images clean
 
 # The same settings for every go command, whatever the environment says: one build cache then serves them all.
@@ -52,6 +53,9 @@ setup:
 
 setup-demo:
 	@scripts/setup.sh demo
+
+setup-release:
+	@scripts/setup.sh release
 
 setup-slow:
 	@scripts/setup.sh slow
@@ -111,11 +115,11 @@ release-tools:
 	@cd tools && ../scripts/build.sh -o ../bin/tools/ github.com/google/go-containerregistry/cmd/crane
 
 # A release of the commit that is checked out: docs/dev/releasing.md. VERSION, DIST, ARCHES and FLAGS are scripts/release.sh's.
-release: setup-demo larder release-tools
+release: setup-release larder release-tools
 	scripts/release.sh
 
 # Whether a release works: the one in the folder DIST, or else one of this machine's architecture that is built for it.
-test-release: setup setup-fresh larder tools release-tools
+test-release: setup setup-release setup-fresh larder tools release-tools
 	$(AS_ROOT) scripts/test-release.sh
 
 # Pushes the images of a release: make publish-images DIST=dist REGISTRY=ghcr.io/larder-build

@@ -243,7 +243,10 @@ func TestReleasePublished(t *testing.T) {
 	}
 	crane := testkit.Tool(t, "crane")
 	for image, want := range tags {
-		require.ElementsMatch(t, want, strings.Fields(testkit.Run(t, crane, "ls", registry+"/acme/"+image)))
+		tags := slices.DeleteFunc(strings.Fields(testkit.Run(t, crane, "ls", registry+"/acme/"+image)), func(tag string) bool {
+			return strings.HasPrefix(tag, "sha256-") // by which a registry without referrers finds SBOMs
+		})
+		require.ElementsMatch(t, want, tags)
 	}
 	context := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(context, "Dockerfile"), []byte("FROM scratch\nCOPY Dockerfile /\n"), 0o644))

@@ -64,7 +64,7 @@ done
 find "$work/files" "$work/completions" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 for arch in "${arches[@]}"; do
 	name=larder_${version#v}_linux_$arch
-	install --mode=644 "$work/files/linux_$arch/sbom.spdx.json" "$out/$name.spdx.json"
+	jq --compact-output .predicate "$work/files/linux_$arch/sbom.spdx.json" >"$out/$name.spdx.json" # of an in-toto statement
 	tar --create --format=ustar --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --transform="s,^,$name/," \
 		--directory "$work/files/linux_$arch" CHANGELOG.md LICENSE README.md larder larder-frontend | gzip -9n >"$out/$name.tar.gz"
 	for packager in deb rpm apk; do

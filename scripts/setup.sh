@@ -1,7 +1,7 @@
 #!/bin/bash
 # Gets what is needed on a Debian-like machine that has Go and git: packages of the distribution, and Go modules. What is
-# there already is left as it is. "setup.sh demo" gets what "make demo" needs, "test" what "make test" does, "slow" and
-# "fresh" what only "make test-slow" and "make test-fresh" do.
+# there already is left as it is. "setup.sh demo" gets what "make demo" needs, "test" what "make test" does, "release" what
+# "make release" does, "slow" and "fresh" what only "make test-slow" and "make test-fresh" do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -26,6 +26,11 @@ missing_for_test() {
 	command -v busybox >/dev/null || missing+=(busybox-static) # the shell of images that tests make
 	command -v shellcheck >/dev/null || missing+=(shellcheck)
 	command -v curl >/dev/null || missing+=(curl) # of which action.yml makes use
+}
+
+missing_for_release() {
+	missing_for_demo
+	command -v jq >/dev/null || missing+=(jq)
 }
 
 missing_for_fresh() {
@@ -68,6 +73,11 @@ download_for_demo() {
 	go list -deps ./cmd/larder ./cmd/larder-frontend ./examples/demo >/dev/null
 }
 
+download_for_release() {
+	download_for_demo
+	go -C packaging/nfpm mod download
+}
+
 # Tests serve modules, and the toolchain that Larder chooses for the modules here, from the module cache. Larder fetches
 # all that go.sum lists; go mod download alone leaves out what only tests of dependencies need.
 download_for_test() {
@@ -105,8 +115,8 @@ download_for_fresh() { :; } # on this machine
 
 what=${1-}
 case $what in
-demo | test | slow | fresh) ;;
-*) fail "for what: demo, test, slow or fresh?" ;;
+demo | test | release | slow | fresh) ;;
+*) fail "for what: demo, test, release, slow or fresh?" ;;
 esac
 command -v go >/dev/null || fail "install Go from https://go.dev/dl first"
 say "getting what $what needs: nothing to do, or a minute if it is the first time"
