@@ -3,9 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := larder
-.PHONY: larder tools setup setup-demo setup-release setup-slow setup-fresh demo linter test test-plain test-setup test-slow test-fresh \
-	fuzz fuzz-briefly bench lint \
-	release release-tools test-release publish-images clean
+.PHONY: larder tools setup setup-demo setup-release setup-slow setup-fresh demo linter test test-plain test-setup test-slow test-fresh fuzz fuzz-briefly bench lint clean
+.PHONY: release release-tools test-release publish-images
 
 # The same settings for every go command, whatever the environment says: one build cache then serves them all.
 export CGO_ENABLED := 0
