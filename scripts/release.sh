@@ -7,6 +7,7 @@
 # DIST     the folder that it is written into: a release that is there is replaced
 # ARCHES   the architectures
 # FLAGS    more flags of larder build, such as contexts in the place of what can't be pulled
+# ANEW     1 to link larder again where the builder has kept it
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -52,7 +53,7 @@ build() {
 		--file "$work/source/packaging/Dockerfile" --target "$target" "${flags[@]}" "$@" "$work/source"
 }
 
-build files --output "type=local,platform-split=true,dest=$work/files"
+build files ${ANEW:+--no-cache-filter build} --output "type=local,platform-split=true,dest=$work/files"
 for image in frontend ci ci-buildx; do
 	build $image --output "type=oci,dest=$out/larder-${image}_${version#v}_oci.tar,rewrite-timestamp=true,compression=zstd,force-compression=true"
 done
