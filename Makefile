@@ -133,7 +133,7 @@ bench: setup larder tools
 # Without gosec, whose findings in this tree are none, among 200 that aren't real, and without govulncheck, whose answer
 # depends on the day and on a database in the network.
 lint: linter
-	unformatted=$$(gofmt -l bench cmd docs examples frontend internal llb); \
+	unformatted=$$(gofmt -l bench cmd docs examples frontend internal llb packaging); \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi
 	scripts/lint-shell.sh
 	go vet -tags bench,slow,release ./...
