@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"debug/buildinfo"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -83,7 +84,7 @@ func (r *release) members(name string) map[*tar.Header][]byte {
 	members := map[*tar.Header][]byte{}
 	for tr := tar.NewReader(zr); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return members
 		}
 		require.NoError(r.t, err, name)
