@@ -68,8 +68,11 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 	if plan.Level == 0 && b.ui.Target != "" {
 		b.client.opts["target"] = plan.Packages[len(plan.Packages)-1].Stage // the target may be a folder
 	}
+	if err := b.replaceFile(ctx, plan); err != nil {
+		return err
+	}
 	b.client.keepContext(s.context)
-	return b.replaceFile(ctx, plan)
+	return nil
 }
 
 // states makes the states of a plan.

@@ -50,6 +50,16 @@ func TestLinkModules(t *testing.T) {
 	require.Error(t, linkModules(filepath.Join(again, "no such folder"), []string{merged}))
 }
 
+// Nothing is made behind a link that a part has in the place of a folder.
+func TestLinkInPart(t *testing.T) {
+	dir, outside, hostile, honest := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
+	require.NoError(t, os.Symlink(outside, filepath.Join(hostile, "cache")))
+	require.NoError(t, os.MkdirAll(filepath.Join(honest, "cache", "download"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(honest, "cache", "download", "v1.0.0.info"), nil, 0o644))
+	require.ErrorContains(t, linkModules(dir, []string{hostile, honest}), "file exists")
+	require.Empty(t, names(t, outside))
+}
+
 // The go command builds, lists, vets and tests the same with a folder of links as with the folder itself.
 func TestBuildWithLinks(t *testing.T) {
 	t.Parallel()
