@@ -101,7 +101,7 @@ fuzz-briefly:
 # Tests that take longer than CI has: what needs C compilers or other releases of Go, the frontend's own image, builders
 # apart from each other, builds in surroundings that differ, a minute of many clients, and the commands of most documents.
 test-slow: setup setup-slow larder tools lint
-	$(GO_TEST) -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 3h $(BUILDERS) ./internal/serve
+	$(GO_TEST) -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 3h $(BUILDERS) ./internal/bundle/serve
 
 # The README's commands in a bare Debian that has nothing cached, as root and as a user with sudo.
 test-fresh: setup-fresh

@@ -83,7 +83,7 @@ func services() input {
 // larder is Larder's own repository, as it is committed.
 func larder() input {
 	return input{
-		name: "Larder itself", mains: []string{"./cmd/larder"}, main: "cmd/larder/main.go", deep: "internal/gomod/set.go", slow: true,
+		name: "Larder itself", mains: []string{"./cmd/larder"}, main: "cmd/larder/main.go", deep: "internal/golang/gomod/set.go", slow: true,
 		make: func(t *testing.T, dir string) {
 			archive, untar := exec.Command("git", "-C", testkit.Root(t), "archive", "HEAD"), exec.Command("tar", "-x", "-C", dir)
 			var err error

@@ -217,7 +217,7 @@ func namesIn(file *ast.File, dir string) map[string]bool {
 			}
 		}
 	}
-	client := dir == "cmd/larder" || dir == "internal/builder" || dir == "internal/request" || dir == "internal/audit"
+	client := dir == "cmd/larder" || dir == "internal/builder" || dir == "internal/cli/request" || dir == "internal/audit"
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.BasicLit:

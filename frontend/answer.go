@@ -132,7 +132,7 @@ func (b *build) answerTargets(data []byte) (*gateway.Result, error) {
 	if b.client.shown == nil {
 		return list.ToResult()
 	}
-	bases := dialect.Parse(b.src.Filename, b.src.Data).Stages()
+	bases := dialect.Parse(b.src.Filename, b.src.Data).stages
 	for i := range list.Targets {
 		if i < len(bases) {
 			list.Targets[i].Base, list.Targets[i].Platform = bases[i].BaseName, bases[i].Platform

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/larder-build/larder/frontend/dialect"
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"

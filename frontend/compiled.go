@@ -8,7 +8,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/frontend/dialect"
-	"github.com/larder-build/larder/internal/goslice"
+	"github.com/larder-build/larder/internal/golang/goslice"
 	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"

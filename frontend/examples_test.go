@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/larder-build/larder/internal/ociimage"
+	"github.com/larder-build/larder/internal/oci"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
@@ -165,10 +165,10 @@ func (e *example) noWarnings() {
 }
 
 // image builds an image for this machine.
-func (e *example) image(args ...string) *ociimage.Image {
+func (e *example) image(args ...string) *oci.Image {
 	file := filepath.Join(e.t.TempDir(), "image.tar")
 	e.buildctl(e.context, e.opts(append([]string{"--opt", "build-arg:GOPROXY=" + e.proxy, "--output", "type=oci,dest=" + file}, args...)...)...)
-	layout, err := ociimage.Open(file)
+	layout, err := oci.Open(file)
 	require.NoError(e.t, err)
 	e.t.Cleanup(func() { layout.Close() })
 	image, err := layout.Image(e.t.Context(), "linux/"+runtime.GOARCH)
@@ -177,16 +177,16 @@ func (e *example) image(args ...string) *ociimage.Image {
 }
 
 // run runs an image with arguments and returns what it printed.
-func (e *example) run(image *ociimage.Image, args ...string) string {
+func (e *example) run(image *oci.Image, args ...string) string {
 	var out bytes.Buffer
-	c, err := image.Start(e.t.Context(), ociimage.RunOptions{Args: slices.Concat(image.Config.Config.Entrypoint, args), Stdout: &out, Stderr: &out})
+	c, err := image.Start(e.t.Context(), oci.RunOptions{Args: slices.Concat(image.Config.Config.Entrypoint, args), Stdout: &out, Stderr: &out})
 	require.NoError(e.t, err)
 	require.NoError(e.t, c.Wait(), "%s", &out)
 	return out.String()
 }
 
 // serve runs an image that serves HTTP, on this machine's own network, for as long as use takes.
-func (e *example) serve(image *ociimage.Image, use func(url string)) {
+func (e *example) serve(image *oci.Image, use func(url string)) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(e.t, err)
 	addr := l.Addr().String()
@@ -194,7 +194,7 @@ func (e *example) serve(image *ociimage.Image, use func(url string)) {
 	_, port, err := net.SplitHostPort(addr)
 	require.NoError(e.t, err)
 	var out bytes.Buffer
-	c, err := image.Start(e.t.Context(), ociimage.RunOptions{Env: []string{"PORT=" + port}, Stdout: &out, Stderr: &out})
+	c, err := image.Start(e.t.Context(), oci.RunOptions{Env: []string{"PORT=" + port}, Stdout: &out, Stderr: &out})
 	require.NoError(e.t, err)
 	defer func() { require.NoError(e.t, c.Stop(), "%s", &out) }()
 	require.Eventually(e.t, func() bool {

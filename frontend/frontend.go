@@ -71,7 +71,7 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if b.client.follows(b.src.Data, wants) {
 		return builder.Build(ctx, c)
 	}
-	file := dialect.Parse(b.src.Filename, b.src.Data).ForTarget(b.ui.Target)
+	file := dialect.ForTarget(dialect.Parse(b.src.Filename, b.src.Data), b.ui.Target)
 	if wants.kind == syntaxDocker && b.client.opts[inbuildOpt] != "" {
 		return builder.Build(ctx, b.client.untouched())
 	}
@@ -87,7 +87,7 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	}
 	b.client.follows(b.src.Data, wants)
 	b.src.Warn(ctx, "Larder left all RUN lines as they are: "+guess.Error(), gateway.WarnOpts{Level: 1, SourceInfo: sourceInfo(b.src)})
-	if asks, err := file.Asks(b.request(file)); err == nil && !asks {
+	if asks, err := dialect.Asks(file, b.request(file)); err == nil && !asks {
 		f.plan = nil
 		return builder.Build(ctx, b.client.untouched())
 	}
@@ -178,7 +178,7 @@ func (b *build) serve(ctx context.Context, file dialect.File) (*dialect.Plan, er
 	req := b.request(file)
 	if !file.HeaderOnly() {
 		// Most Dockerfiles ask nothing of Larder: then they cost nothing but this.
-		if uses, err := file.Uses(req); err != nil || !uses {
+		if uses, err := dialect.Uses(file, req); err != nil || !uses {
 			return &dialect.Plan{}, err
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/larder-build/larder/internal/offline"
+	"github.com/larder-build/larder/internal/proof/offline"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"

@@ -23,7 +23,7 @@ func (e *guessError) Unwrap() error { return e.err }
 
 // blameGuess makes an error of planning a guessError where the file asks for nothing of Larder's.
 func (b *build) blameGuess(ctx context.Context, file dialect.File, err error) error {
-	if asks, _ := file.Asks(b.request(file)); asks || ctx.Err() != nil {
+	if asks, _ := dialect.Asks(file, b.request(file)); asks || ctx.Err() != nil {
 		return err
 	}
 	return &guessError{err}

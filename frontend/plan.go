@@ -47,7 +47,7 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 		return dialect.Untouched(opt.Filename, opt.Dockerfile, wants.ref, platforms, opt.BuildPlatform), nil
 	}
 	req := dialect.Request{
-		File: dialect.Parse(opt.Filename, opt.Dockerfile).ForTarget(opt.Target), Tree: ignoringFS{context, hidden}, Hidden: hidden, Target: opt.Target,
+		File: dialect.ForTarget(dialect.Parse(opt.Filename, opt.Dockerfile), opt.Target), Tree: ignoringFS{context, hidden}, Hidden: hidden, Target: opt.Target,
 		Platforms: platforms, BuildPlatform: opt.BuildPlatform, BuildArgs: opt.BuildArgs, VCS: opt.VCS, Contexts: map[string]bool{}, Again: opt.Again,
 	}
 	folders := map[string]string{}

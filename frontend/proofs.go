@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dialect"
-	"github.com/larder-build/larder/internal/materials"
-	"github.com/larder-build/larder/internal/sbom"
+	"github.com/larder-build/larder/internal/proof/materials"
+	"github.com/larder-build/larder/internal/proof/sbom"
 	"github.com/moby/buildkit/client/llb"
 	commonexptypes "github.com/moby/buildkit/exporter/exptypes"
 	"github.com/moby/buildkit/frontend/attestations"

@@ -8,8 +8,8 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/larder-build/larder/frontend/dialect"
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/offline"
+	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/proof/offline"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/solver/errdefs"
 )

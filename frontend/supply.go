@@ -11,7 +11,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/frontend/dialect"
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/subrequests/targets"

@@ -27,7 +27,7 @@ import (
 // those are sent before BuildKit knows what the build needs; to compile takes the sources anyhow.
 func (b *build) context(ctx context.Context, file dialect.File) (fs.FS, error) {
 	var opts []llb.LocalOption
-	if !file.ReadsSources() {
+	if !dialect.ReadsSources(file) {
 		opts = []llb.LocalOption{
 			llb.IncludePatterns(moduleFiles),
 			llb.SharedKeyHint("larder-module-files"),

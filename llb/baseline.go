@@ -3,7 +3,7 @@ package larder
 import (
 	"path"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 )

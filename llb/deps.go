@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/goslice"
+	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/goslice"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 )

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 )

@@ -12,17 +12,17 @@ import (
 // and modules are module caches, from Builder.Modules, whose licences it names: what these are is told by a step for each,
 // which no edit of the sources runs again. The image's own files don't run.
 func (b Builder) SBOM(root llb.State, facts []byte, modules []llb.State, label string) llb.State {
-	const factsDir, licencesDir = "/facts", "/licences"
+	const factsDir, licensesDir = "/facts", "/licences"
 	s := &step.SBOM{Root: step.In, Facts: factsDir + "/facts.json", Out: step.Out}
 	opts := []llb.RunOption{
 		llb.AddMount(step.In, root, llb.Readonly),
 		llb.AddMount(factsDir, b.file("/facts.json", "[sbom] list what is known of the build", facts), llb.Readonly),
 	}
 	for i, m := range modules {
-		licences := b.step("[modules] tell licences", &step.Licenses{Modules: step.In, Out: step.Out}, b.made(step.In, m))
-		dir := path.Join(licencesDir, strconv.Itoa(i))
+		licenses := b.step("[modules] tell licences", &step.Licenses{Modules: step.In, Out: step.Out}, b.made(step.In, m))
+		dir := path.Join(licensesDir, strconv.Itoa(i))
 		s.Licenses = append(s.Licenses, dir)
-		opts = append(opts, llb.AddMount(dir, licences, llb.Readonly))
+		opts = append(opts, llb.AddMount(dir, licenses, llb.Readonly))
 	}
 	return b.step(label, s, opts...)
 }

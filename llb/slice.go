@@ -3,7 +3,7 @@ package larder
 import (
 	"strings"
 
-	"github.com/larder-build/larder/internal/goslice"
+	"github.com/larder-build/larder/internal/golang/goslice"
 	"github.com/moby/buildkit/client/llb"
 )
 

@@ -23,8 +23,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/larder-build/larder/internal/ociimage"
-	"github.com/larder-build/larder/internal/sbom"
+	"github.com/larder-build/larder/internal/oci"
+	"github.com/larder-build/larder/internal/proof/sbom"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
@@ -185,8 +185,8 @@ func TestReleaseAPK(t *testing.T) {
 }
 
 // image opens an image of the release for a platform.
-func (r *release) image(name, arch string) *ociimage.Image {
-	layout, err := ociimage.Open(r.path("larder-%s_%s_oci.tar", name, r.version))
+func (r *release) image(name, arch string) *oci.Image {
+	layout, err := oci.Open(r.path("larder-%s_%s_oci.tar", name, r.version))
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { layout.Close() })
 	image, err := layout.Image(r.t.Context(), "linux/"+arch)
@@ -224,7 +224,7 @@ func TestReleaseImages(t *testing.T) {
 // run runs an image with arguments and returns what it printed.
 func (r *release) run(image string, args ...string) string {
 	var out bytes.Buffer
-	c, err := r.image(image, runtime.GOARCH).Start(r.t.Context(), ociimage.RunOptions{Args: args, Stdout: &out, Stderr: &out})
+	c, err := r.image(image, runtime.GOARCH).Start(r.t.Context(), oci.RunOptions{Args: args, Stdout: &out, Stderr: &out})
 	require.NoError(r.t, err)
 	require.NoError(r.t, c.Wait(), "%s", &out)
 	return out.String()

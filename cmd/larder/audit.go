@@ -22,7 +22,7 @@ type auditFlags struct {
 	bundle          string
 	trust           trustFlags
 	maxAge          audit.Age
-	denyLicences    []string
+	denyLicenses    []string
 	format, output  string
 	failOn          string
 }
@@ -52,7 +52,7 @@ func (c *command) audit() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&f.bundle, "bundle", "", "Bundle to take modules and the vulnerability database from, and to look at where no folder is named")
 	f.trust.register(flags)
-	flags.StringArrayVar(&f.denyLicences, "deny-licence", nil, `Licence that is an error (e.g., "AGPL-3.0", "GPL-*")`)
+	flags.StringArrayVar(&f.denyLicenses, "deny-licence", nil, `Licence that is an error (e.g., "AGPL-3.0", "GPL-*")`)
 	flags.StringVar(&f.failOn, "fail-on", "error", `Fail on findings of this severity or a higher one ("error", "warning", "note", "none")`)
 	flags.StringVar(&f.format, "format", "text", `Format of the report ("text", "json", "sarif")`)
 	flags.Var(&f.maxAge, "max-age", `Age from which on a release is old (e.g., "2y", "90d", "0" for no limit)`)
@@ -130,7 +130,7 @@ func openTree(dir string) (audit.Tree, *os.Root, error) {
 
 // auditOptions finds the sources of facts.
 func (c *command) auditOptions(f *auditFlags) (o audit.Options, err error) {
-	o = audit.Options{Env: c.env, MaxAge: f.maxAge, DenyLicences: f.denyLicences}
+	o = audit.Options{Env: c.env, MaxAge: f.maxAge, DenyLicenses: f.denyLicenses}
 	if o.Now, err = c.now(); err != nil {
 		return o, err
 	}

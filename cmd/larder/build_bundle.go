@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/internal/bundle"
-	"github.com/larder-build/larder/internal/materials"
-	"github.com/larder-build/larder/internal/request"
+	"github.com/larder-build/larder/internal/cli/request"
+	"github.com/larder-build/larder/internal/proof/materials"
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
 	"mvdan.cc/sh/v3/syntax"

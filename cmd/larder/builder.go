@@ -6,7 +6,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/internal/builder"
-	"github.com/larder-build/larder/internal/request"
+	"github.com/larder-build/larder/internal/cli/request"
 	"github.com/spf13/pflag"
 )
 

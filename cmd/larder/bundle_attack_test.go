@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/larder-build/larder/internal/materials"
+	"github.com/larder-build/larder/internal/proof/materials"
 	"github.com/larder-build/larder/internal/testkit"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"

@@ -13,10 +13,10 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/internal/bundle"
-	"github.com/larder-build/larder/internal/credentials"
-	"github.com/larder-build/larder/internal/modfetch"
-	"github.com/larder-build/larder/internal/request"
-	"github.com/larder-build/larder/internal/stock"
+	"github.com/larder-build/larder/internal/bundle/stock"
+	"github.com/larder-build/larder/internal/cli/request"
+	"github.com/larder-build/larder/internal/fetch/credentials"
+	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/spf13/cobra"
 )
 

@@ -8,8 +8,8 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/larder-build/larder/internal/bundle"
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/stock"
+	"github.com/larder-build/larder/internal/bundle/stock"
+	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
 // dryRun tells what 'larder bundle create' would put into a bundle, and how much of that it would fetch: not what is in

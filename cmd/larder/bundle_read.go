@@ -10,8 +10,8 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/larder-build/larder/internal/bundle"
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/spf13/cobra"
 )
 

@@ -6,7 +6,7 @@ import (
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/go-units"
 	"github.com/larder-build/larder/internal/bundle"
-	"github.com/larder-build/larder/internal/registry"
+	"github.com/larder-build/larder/internal/oci/registry"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/internal/bundle"
-	"github.com/larder-build/larder/internal/goproxy"
-	"github.com/larder-build/larder/internal/serve"
+	"github.com/larder-build/larder/internal/bundle/goproxy"
+	"github.com/larder-build/larder/internal/bundle/serve"
 	"github.com/spf13/cobra"
 )
 

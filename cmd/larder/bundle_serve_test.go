@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/larder-build/larder/internal/serve"
+	"github.com/larder-build/larder/internal/bundle/serve"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/larder-build/larder/internal/bundle"
-	"github.com/larder-build/larder/internal/stock"
+	"github.com/larder-build/larder/internal/bundle/stock"
 	"github.com/spf13/cobra"
 )
 

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/internal/atomicfile"
-	"github.com/larder-build/larder/internal/scaffold"
+	"github.com/larder-build/larder/internal/cli/scaffold"
 	"github.com/spf13/cobra"
 )
 

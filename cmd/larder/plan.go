@@ -10,7 +10,7 @@ import (
 	"github.com/larder-build/larder/frontend"
 	"github.com/larder-build/larder/frontend/dialect"
 	"github.com/larder-build/larder/internal/builder"
-	"github.com/larder-build/larder/internal/request"
+	"github.com/larder-build/larder/internal/cli/request"
 	"github.com/moby/buildkit/util/progress/progressui"
 	"github.com/spf13/cobra"
 )

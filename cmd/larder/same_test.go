@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/larder-build/larder/internal/ociimage"
+	"github.com/larder-build/larder/internal/oci"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
@@ -79,8 +79,8 @@ func (w *world) buildElsewhere(args ...string) {
 	require.NoError(w.t, err, "%s", out)
 }
 
-func (w *world) openImage(file string) *ociimage.Image {
-	l, err := ociimage.Open(file)
+func (w *world) openImage(file string) *oci.Image {
+	l, err := oci.Open(file)
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { require.NoError(w.t, l.Close()) })
 	images, err := l.Images(w.t.Context())
@@ -89,7 +89,7 @@ func (w *world) openImage(file string) *ociimage.Image {
 	return images[0]
 }
 
-func (w *world) bill(image *ociimage.Image) string {
+func (w *world) bill(image *oci.Image) string {
 	bills, err := image.Statements(w.t.Context(), "https://spdx.dev/Document")
 	require.NoError(w.t, err)
 	require.Len(w.t, bills, 1)
@@ -97,7 +97,7 @@ func (w *world) bill(image *ociimage.Image) string {
 }
 
 // checkBill compares the modules of a bill with those that "go version -m" shows of the binary: every one, none invented.
-func (w *world) checkBill(image *ociimage.Image) {
+func (w *world) checkBill(image *oci.Image) {
 	dir := w.t.TempDir()
 	require.NoError(w.t, image.Unpack(w.t.Context(), dir))
 	info, err := buildinfo.ReadFile(filepath.Join(dir, "usr/local/bin/app"))

@@ -11,7 +11,7 @@ import (
 	"github.com/docker/cli/cli/config"
 	"github.com/larder-build/larder/frontend"
 	"github.com/larder-build/larder/internal/builder"
-	"github.com/larder-build/larder/internal/request"
+	"github.com/larder-build/larder/internal/cli/request"
 	"github.com/moby/buildkit/client"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/util/progress/progressui"

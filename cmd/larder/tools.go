@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"os/exec"
 
-	"github.com/larder-build/larder/internal/install"
+	"github.com/larder-build/larder/internal/bundle/install"
 	"github.com/spf13/cobra"
 )
 

@@ -7,9 +7,9 @@ import (
 	"os"
 	"strings"
 
-	"github.com/larder-build/larder/internal/ociimage"
-	"github.com/larder-build/larder/internal/request"
-	"github.com/larder-build/larder/internal/verify"
+	"github.com/larder-build/larder/internal/cli/request"
+	"github.com/larder-build/larder/internal/oci"
+	"github.com/larder-build/larder/internal/proof/verify"
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -122,9 +122,9 @@ func (c *command) verifyImage(f registryFlags, name string, sums []string) (*ver
 }
 
 // openImage opens a layout on disk, or else what a registry has.
-func (c *command) openImage(f registryFlags, name string) (*ociimage.Layout, error) {
+func (c *command) openImage(f registryFlags, name string) (*oci.Layout, error) {
 	if _, err := os.Stat(name); err == nil {
-		return ociimage.Open(name)
+		return oci.Open(name)
 	}
 	client, err := c.registries(f)
 	if err != nil {
@@ -134,7 +134,7 @@ func (c *command) openImage(f registryFlags, name string) (*ociimage.Layout, err
 	if err != nil {
 		return nil, fmt.Errorf("there is no file or folder %s, and as the name of an image: %w", name, err)
 	}
-	return ociimage.Remote(full, desc, fetcher.Fetch), nil
+	return oci.Remote(full, desc, fetcher.Fetch), nil
 }
 
 func checkSignature(r *verify.Report, file string, list note.Verifiers) error {

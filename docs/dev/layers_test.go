@@ -23,15 +23,15 @@ import (
 // golden file can hold all that they do.
 var pure = []string{
 	"frontend/dialect", "llb",
-	"internal/commit", "internal/elflibs", "internal/expand", "internal/gocalls", "internal/gomod", "internal/goslice",
-	"internal/gowords", "internal/junit", "internal/licence", "internal/materials", "internal/offline", "internal/scaffold",
-	"internal/spdx", "internal/step", "internal/testjson",
+	"internal/commit", "internal/inbuild/elflibs", "internal/expand", "frontend/dialect/shellgo", "internal/golang/gomod", "internal/golang/goslice",
+	"internal/golang/gowords", "internal/inbuild/junit", "internal/proof/license", "internal/proof/materials", "internal/proof/offline", "internal/cli/scaffold",
+	"internal/proof/spdx", "internal/step", "internal/inbuild/testjson",
 }
 
 // above are packages of internal that cmd/larder alone is built on: they stand between it and the frontend.
 var above = []string{
-	"internal/request", // makes a build request of a command's flags, which the planner has to know
-	"internal/stock",   // finds what a bundle needs, which the plan of a Dockerfile says
+	"internal/cli/request",  // makes a build request of a command's flags, which the planner has to know
+	"internal/bundle/stock", // finds what a bundle needs, which the plan of a Dockerfile says
 }
 
 // A rule says what packages may not import. A pattern is a path, or a path and "/..." for all below it as well.
@@ -174,21 +174,21 @@ func TestRulesBite(t *testing.T) {
 	}{
 		{"frontend", module + "cmd/larder", true},
 		{"internal/bundle", module + "frontend/dialect", true},
-		{"internal/stock", module + "frontend/dialect", false},
-		{"internal/bundle", module + "internal/stock", true},
-		{"frontend", module + "internal/request", true},
-		{"cmd/larder", module + "internal/stock", false},
+		{"internal/bundle/stock", module + "frontend/dialect", false},
+		{"internal/bundle", module + "internal/bundle/stock", true},
+		{"frontend", module + "internal/cli/request", true},
+		{"cmd/larder", module + "internal/bundle/stock", false},
 		{"internal/inbuild", module + "llb", true},
 		{"llb", module + "frontend", true},
 		{"frontend", module + "llb", false},
 		{"cmd/larder", module + "internal/testkit", true},
 		{"frontend/dialect", "os", true},
 		{"frontend/dialect", "os/exec", true},
-		{"internal/gomod", "net", true},
+		{"internal/golang/gomod", "net", true},
 		{"llb", "net/http/httputil", true},
 		{"llb", "net/url", false},
 		{"llb", module + "internal/builder", true},
-		{"llb", module + "internal/gomod", false},
+		{"llb", module + "internal/golang/gomod", false},
 		{"internal/bundle", "os", false},
 	} {
 		found := broken(pkg{ImportPath: module + c.of, Imports: []string{c.imports}})

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/larder-build/larder/internal/ociimage"
+	"github.com/larder-build/larder/internal/oci"
 )
 
 // wantUID is the user of images that Larder makes.
@@ -40,7 +40,7 @@ func run(ctx context.Context, out io.Writer, imageFile, planFile string, took ti
 	if err != nil {
 		return err
 	}
-	layout, err := ociimage.Open(imageFile)
+	layout, err := oci.Open(imageFile)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func readPlan(file string) (plan buildPlan, err error) {
 }
 
 // describe prints what the image is made of, and of what.
-func describe(ctx context.Context, out io.Writer, image *ociimage.Image, plan buildPlan, binary int64, took time.Duration) error {
+func describe(ctx context.Context, out io.Writer, image *oci.Image, plan buildPlan, binary int64, took time.Duration) error {
 	layers, err := image.Layers(ctx)
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/larder-build/larder/internal/ociimage"
+	"github.com/larder-build/larder/internal/oci"
 )
 
 const (
@@ -23,21 +23,21 @@ const (
 
 // A service is a container that serves HTTP.
 type service struct {
-	image     *ociimage.Image
-	container *ociimage.Container
+	image     *oci.Image
+	container *oci.Container
 	url       string
 	ended     chan struct{} // closed when the container has ended
 	log       *strings.Builder
 }
 
 // start starts the image on a free port of this machine.
-func start(ctx context.Context, image *ociimage.Image) (*service, error) {
+func start(ctx context.Context, image *oci.Image) (*service, error) {
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &service{image: image, url: "http://127.0.0.1:" + port, ended: make(chan struct{}), log: &strings.Builder{}}
-	s.container, err = image.Start(ctx, ociimage.RunOptions{Env: []string{"PORT=" + port}, Stdout: s.log, Stderr: s.log})
+	s.container, err = image.Start(ctx, oci.RunOptions{Env: []string{"PORT=" + port}, Stdout: s.log, Stderr: s.log})
 	if err != nil {
 		return nil, err
 	}

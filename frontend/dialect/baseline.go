@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/containerd/platforms"
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 

@@ -37,8 +37,8 @@ type Base struct {
 
 // Bases returns the stages that start from a virtual base, in order. FROM lines are expanded with the file's global
 // ARGs, the build's arguments and its platforms. A stage or a named context of the same name hides a virtual base.
-func (f File) Bases(req Request) ([]Base, error) {
-	env := f.globalArgs(req)
+func Bases(f File, req Request) ([]Base, error) {
+	env := globalArgs(f, req)
 	lex := expand.New(shell.NewLex(f.escape))
 	hidden := map[string]bool{}
 	var bases []Base
@@ -97,13 +97,13 @@ func (b Base) checkPlatform(lex *expand.Lex, env shell.EnvGetter, req Request) e
 }
 
 // globalArgs returns what FROM lines are expanded with. Platform arguments hold the first platform asked for.
-func (f File) globalArgs(req Request) *llb.EnvList {
-	env, _ := f.expandArgs(req) // New has reported the error
+func globalArgs(f File, req Request) *llb.EnvList {
+	env, _ := expandArgs(f, req) // New has reported the error
 	return env
 }
 
 // expandArgs returns globalArgs, without those that would get too long, which is its only error.
-func (f File) expandArgs(req Request) (*llb.EnvList, error) {
+func expandArgs(f File, req Request) (*llb.EnvList, error) {
 	env := &llb.EnvList{}
 	for prefix, name := range map[string]string{"BUILD": req.BuildPlatform, "TARGET": req.Platforms[0]} {
 		p, err := platforms.Parse(name)

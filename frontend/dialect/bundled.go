@@ -24,14 +24,14 @@ func ImageContexts(filename string, data []byte, req Request) []string {
 	for _, platform := range req.Platforms {
 		of := req
 		of.Platforms = []string{platform}
-		for _, i := range f.images(of) {
+		for _, i := range imagesIn(f, of) {
 			names[i.name] = true
 		}
 	}
 	var list []string
 	for name := range names {
 		ref, err := reference.ParseNormalizedNamed(name)
-		if err != nil || f.means(contextName(ref)) {
+		if err != nil || means(f, contextName(ref)) {
 			continue // what is no reference is told where it is built
 		}
 		list = append(list, reference.TagNameOnly(ref).String())
@@ -46,7 +46,7 @@ func contextName(ref reference.Named) string {
 }
 
 // means reports whether a name means something else than an image in the file, or to Larder.
-func (f File) means(name string) bool {
+func means(f File, name string) bool {
 	kind, _, _ := strings.Cut(name, ":")
 	if slices.Contains([]string{baseGo, baseStatic, "scratch", "context", "dockerfile"}, kind) || name == "larder" || strings.HasPrefix(name, "larder-") || strings.HasPrefix(name, ContextPrefix) {
 		return true

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/internal/gocalls"
+	"github.com/larder-build/larder/frontend/dialect/shellgo"
 )
 
 // What a call of the go command does with modules.

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/frontend/dialect/shellgo"
 	"github.com/larder-build/larder/internal/expand"
-	"github.com/larder-build/larder/internal/gocalls"
 )
 
 // This file says what commands other than go may do to a Go module and to the caches of the go command. A command that

@@ -191,3 +191,31 @@ func (f File) find(n *parser.Node, piece string) []parser.Range {
 	}
 	return n.Location()
 }
+
+// lineOf returns the line, from 1, that a place in the file is on.
+func (f File) lineOf(at int) int {
+	i, found := slices.BinarySearch(f.lines, at)
+	if found {
+		return i + 1
+	}
+	return i
+}
+
+// placeholders returns the file with each GO line as a RUN, for BuildKit's parser to find what is wrong with the rest.
+func (f File) placeholders() []byte {
+	var edits []edit
+	for _, g := range f.goLines {
+		edits = append(edits, f.replaceLines(g.node, func(i, count int) string {
+			switch {
+			case count == 1:
+				return `RUN ["go"]`
+			case i == 0:
+				return "RUN " + string(f.escape)
+			case i == count-1:
+				return `["go"]`
+			}
+			return string(f.escape)
+		})...)
+	}
+	return f.apply(edits)
+}

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/larder-build/larder/internal/goslice"
+	"github.com/larder-build/larder/internal/golang/goslice"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -52,14 +52,14 @@ func (s *SourceSlice) missing(platforms []string, shown func(string) string, rem
 // target needs its stage, and nothing is mounted into the sources.
 func (w *planner) checkEmbeds(s *scope, g *goLine, slice *SourceSlice) error {
 	err := slice.missing(w.plan.Platforms, w.plan.Wide.shown, "make it before the build, or in a stage from which GO --from=STAGE takes the sources")
-	if err == nil || w.Describe || g.mountsSources() || !w.needed()[s.index] {
+	if err == nil || w.Describe || mountsSources(g) || !w.needed()[s.index] {
 		return nil
 	}
 	return err
 }
 
 // mountsSources reports whether a mount of a line's own puts something into the sources.
-func (g *goLine) mountsSources() bool {
+func mountsSources(g *goLine) bool {
 	return slices.ContainsFunc(g.mounts, func(value string) bool {
 		m, err := parseMount(value)
 		_, inside := below(step.Src, path.Clean(m.target))

@@ -135,3 +135,37 @@ func (f File) HeaderOnly() bool {
 	}
 	return true
 }
+
+// stageParents returns for each stage the one that it is made of by its name, or -1.
+func (f File) stageParents() (parents []int) {
+	named := map[string]int{}
+	for i, st := range f.stages {
+		parent, ok := named[strings.ToLower(st.BaseName)]
+		if !ok {
+			parent = -1
+		}
+		parents = append(parents, parent)
+		if st.Name != "" {
+			named[strings.ToLower(st.Name)] = i
+		}
+	}
+	return parents
+}
+
+// anyRun reports whether something is so of any RUN.
+func (f File) anyRun(is func(instructions.Command) bool) bool {
+	for _, st := range f.stages {
+		for _, cmd := range st.Commands {
+			if _, ok := cmd.(*instructions.RunCommand); ok && is(cmd) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// WithoutInjection returns the file with each RUN left as it is, unless it asks for something by name.
+func (f File) WithoutInjection() File {
+	f.inject = false
+	return f
+}

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/internal/gowords"
+	"github.com/larder-build/larder/internal/golang/gowords"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -178,4 +178,41 @@ func abbreviate(s string) string {
 		return string(runes[:most]) + "…"
 	}
 	return s
+}
+
+// flags returns what follows the subcommand and isn't meant for a test binary.
+func (g *goLine) flags() []string {
+	if i := slices.IndexFunc(g.words, func(w string) bool { return w == "-args" || w == "--args" }); i > 0 {
+		return g.words[1:i]
+	}
+	return g.words[1:]
+}
+
+// hasFlag reports whether a line has a flag, which isn't set to false.
+func (g *goLine) hasFlag(name string) bool {
+	return slices.ContainsFunc(g.flags(), func(word string) bool {
+		flag, value, _ := strings.Cut(strings.TrimPrefix(word, "-"), "=")
+		return strings.HasPrefix(word, "-") && strings.TrimPrefix(flag, "-") == name && value != "false"
+	})
+}
+
+// runsTests reports whether a line runs tests: it may only compile them.
+func (g *goLine) runsTests() bool {
+	return len(g.words) > 0 && g.words[0] == "test" && !g.hasFlag("c")
+}
+
+// writable returns the option by which the source is mounted for a line. What fuzzing finds to fail the go command writes
+// into the tree; that is gone after the step.
+func (g *goLine) writable() string {
+	if g.runsTests() && g.hasFlag("fuzz") {
+		return ",rw"
+	}
+	return ""
+}
+
+func (f *File) checkJUnit(g *goLine) error {
+	if g.junit == "" || g.runsTests() {
+		return nil
+	}
+	return f.errorAt(g.node, "--junit", fmt.Sprintf("GO --junit %s: only lines that run tests have results: write it on a GO test line", abbreviate(g.rest)))
 }

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/frontend/dialect/shellgo"
 	"github.com/larder-build/larder/internal/expand"
-	"github.com/larder-build/larder/internal/gocalls"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
@@ -111,7 +111,7 @@ func (w *planner) obstacle(r *runLine) string {
 		}
 		placed := false
 		if c.Bare && r.cmd.PrependShell {
-			_, _, placed = w.File.sourceAt(r, c.Start, c.End)
+			_, _, placed = sourceAt(w.File, r, c.Start, c.End)
 		}
 		if !placed {
 			return c.Name + " removes the module cache, and may not fail there: write it as a command of its own, on one line"

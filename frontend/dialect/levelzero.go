@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/commit"
-	"github.com/larder-build/larder/internal/gowords"
+	"github.com/larder-build/larder/internal/golang/gowords"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 

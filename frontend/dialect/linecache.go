@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/expand"
-	"github.com/larder-build/larder/internal/gowords"
+	"github.com/larder-build/larder/internal/golang/gowords"
 	"github.com/larder-build/larder/internal/step"
 )
 

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"golang.org/x/mod/modfile"
 )
 

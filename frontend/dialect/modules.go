@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/larder-build/larder/internal/gocalls"
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/frontend/dialect/shellgo"
+	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
 // Modules is a module cache of the build, and where it comes from.

@@ -109,3 +109,6 @@ func checkKind(kind string) error {
 	}
 	return nil
 }
+
+// keeps reports whether something may be left in a mount, or in the stage for its sake: only credentials leave nothing.
+func (m mount) keeps() bool { return m.kind != kindSecret && m.kind != kindSSH }

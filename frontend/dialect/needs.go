@@ -12,7 +12,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/larder-build/larder/internal/expand"
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
@@ -113,7 +113,7 @@ func (n *Needs) addDockerfile(name string, data []byte, req Request, images bool
 	if f.err != nil || f.broken {
 		return fmt.Errorf("%s can't be read as a Dockerfile: 'larder build --check' tells what is wrong with it", name)
 	}
-	bases, err := f.Bases(req)
+	bases, err := Bases(f, req)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -132,7 +132,7 @@ func (n *Needs) addDockerfile(name string, data []byte, req Request, images bool
 			return fmt.Errorf("%s: the syntax line: %w", name, err)
 		}
 	}
-	for _, i := range f.images(req) {
+	for _, i := range imagesIn(f, req) {
 		err := n.addImage(i.name)
 		if err != nil && i.unset != "" {
 			n.Warnings = append(n.Warnings, fmt.Sprintf("%s:%d: left out: an image whose name isn't known: %s: give one with --build-arg", name, i.line, i.unset))
@@ -159,9 +159,9 @@ type imageAt struct {
 	unset string // why it may be no name
 }
 
-// images returns the images that a file names: in FROM, COPY --from and RUN --mount=from.
-func (f File) images(req Request) (list []imageAt) {
-	env := f.globalArgs(req)
+// imagesIn returns the images that a file names: in FROM, COPY --from and RUN --mount=from.
+func imagesIn(f File, req Request) (list []imageAt) {
+	env := globalArgs(f, req)
 	lex := expand.New(shell.NewLex(f.escape))
 	stages := map[string]bool{"scratch": true, baseStatic: true}
 	add := func(name string, line int) {

@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/commit"
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/goslice"
+	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/goslice"
 	"golang.org/x/mod/module"
 )
 

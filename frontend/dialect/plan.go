@@ -11,8 +11,8 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/internal/commit"
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/goslice"
+	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/goslice"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 )
 
@@ -156,7 +156,7 @@ func New(req Request) (*Plan, error) {
 		}
 		return p, req.explain(p.levelZero(req))
 	}
-	uses, err := req.File.Uses(req)
+	uses, err := Uses(req.File, req)
 	if err != nil {
 		return p, err
 	}

@@ -105,7 +105,7 @@ func requestOf(t *testing.T, settings string, tree fs.FS) Request {
 	}
 	data, err := fs.ReadFile(tree, file)
 	require.NoError(t, err)
-	req.File = Parse(file, data).ForTarget(req.Target)
+	req.File = ForTarget(Parse(file, data), req.Target)
 	req.Folder = func(name string) (fs.FS, error) {
 		if empty[name] {
 			return fstest.MapFS{}, nil

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/expand"
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
@@ -41,11 +41,11 @@ type planner struct {
 
 // dockerfile plans a file that has instructions of its own.
 func (p *Plan) dockerfile(req Request) error {
-	args, err := req.File.expandArgs(req)
+	args, err := expandArgs(req.File, req)
 	if err != nil {
 		return err
 	}
-	bases, err := req.File.Bases(req)
+	bases, err := Bases(req.File, req)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
@@ -26,9 +26,6 @@ func (r *runLine) bringsOwn() string {
 	}
 	return ""
 }
-
-// keeps reports whether something may be left in a mount, or in the stage for its sake: only credentials leave nothing.
-func (m mount) keeps() bool { return m.kind != kindSecret && m.kind != kindSSH }
 
 // setsUp matches what a Dockerfile writes to give the go command credentials by itself.
 var setsUp = regexp.MustCompile(`git config|\.netrc|\.gitconfig|\.git-credentials|\.ssh\b|ssh-keyscan|GIT_CONFIG|GIT_ASKPASS|GIT_SSH|GOAUTH|NETRC`)

@@ -4,11 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
+	gocalls "github.com/larder-build/larder/frontend/dialect/shellgo"
 	"github.com/larder-build/larder/internal/expand"
-	"github.com/larder-build/larder/internal/gocalls"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
@@ -56,7 +55,7 @@ func (w *planner) run(s *scope, cmd *instructions.RunCommand) error {
 	if err := w.readFlags(s, r); err != nil {
 		return err
 	}
-	if r.script, r.known = w.File.script(r, s.shell); r.known {
+	if r.script, r.known = scriptOf(w.File, r, s.shell); r.known {
 		s.noteGoEnv(r.script)
 		w.lintRun(s, r)
 		if err := w.consider(r); err != nil {
@@ -217,7 +216,7 @@ func (w *planner) ownMount(s *scope, r *runLine, m mount) (string, error) {
 }
 
 // script reads what a RUN instruction runs. It is not known for a shell that isn't like sh, or what sh can't read.
-func (f File) script(r *runLine, shell []string) (gocalls.Script, bool) {
+func scriptOf(f File, r *runLine, shell []string) (gocalls.Script, bool) {
 	cmd := r.cmd
 	if !cmd.PrependShell {
 		return gocalls.Exec(cmd.CmdLine), true
@@ -271,7 +270,7 @@ func shellKind(shell []string) (posix, ok bool) {
 }
 
 // sourceAt returns the place in the file of a part of what the shell reads, if it is on one line there.
-func (f File) sourceAt(r *runLine, start, end int) (from, to int, ok bool) {
+func sourceAt(f File, r *runLine, start, end int) (from, to int, ok bool) {
 	text := r.cmd.CmdLine[0]
 	if len(r.cmd.Files) > 0 && parser.MustParseHeredoc(text) != nil {
 		if r.cmd.Files[0].Chomp {
@@ -289,13 +288,4 @@ func (f File) sourceAt(r *runLine, start, end int) (from, to int, ok bool) {
 		return 0, 0, false
 	}
 	return r.joined.place(i+start, i+end)
-}
-
-// lineOf returns the line, from 1, that a place in the file is on.
-func (f File) lineOf(at int) int {
-	i, found := slices.BinarySearch(f.lines, at)
-	if found {
-		return i + 1
-	}
-	return i
 }

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/internal/gocalls"
+	"github.com/larder-build/larder/frontend/dialect/shellgo"
 )
 
 // lintPort checks the platforms that a RUN's call of go compiles for, as far as they are known: what the line and its

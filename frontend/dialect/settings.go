@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/larder-build/larder/internal/gowords"
+	"github.com/larder-build/larder/internal/golang/gowords"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/internal/gocalls"
+	"github.com/larder-build/larder/frontend/dialect/shellgo"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
@@ -249,7 +249,7 @@ func (w *planner) mountModules(r *runLine) {
 		return
 	}
 	for _, c := range r.removals(w.lex) {
-		if from, to, ok := w.File.sourceAt(r, c.Start, c.End); ok {
+		if from, to, ok := sourceAt(w.File, r, c.Start, c.End); ok {
 			r.change("a removal that may fail", edit{from, to, "{ " + string(w.File.Data[from:to]) + " || true; }"})
 		}
 	}
@@ -279,7 +279,7 @@ func (w *planner) answerDownloads(r *runLine) ([]edit, bool) {
 	}
 	var edits []edit
 	for _, c := range r.downloads {
-		from, to, ok := w.File.sourceAt(r, c.Start, c.End)
+		from, to, ok := sourceAt(w.File, r, c.Start, c.End)
 		if !r.cmd.PrependShell || !ok {
 			return nil, false
 		}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/step"
-	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
@@ -59,6 +58,3 @@ func ShownHistory(createdBy string) string {
 	}
 	return "GO " + strings.TrimPrefix(before, "RUN ") + line
 }
-
-// Stages returns the stages of the file, as the user wrote them.
-func (f File) Stages() []instructions.Stage { return f.stages }

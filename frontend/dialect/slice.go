@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/internal/goslice"
+	"github.com/larder-build/larder/internal/golang/goslice"
 )
 
 // A SourceSlice is the part of the build context that a step compiles, which is all that the step is given.
@@ -195,7 +195,7 @@ func (p *Plan) slicePackages(req Request, mod Module, built bool) error {
 }
 
 // ReadsSources reports whether a plan of the file needs more of the build context than its module files.
-func (f File) ReadsSources() bool {
+func ReadsSources(f File) bool {
 	if f.HeaderOnly() {
 		return true
 	}

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
 // Named contexts that stand in the place of what would be fetched.

@@ -36,8 +36,8 @@ const (
 
 // ForTarget returns the file that a target is built of: the file itself, with a stage that runs the tests of the module
 // behind it where these are the target and no GO line of the file runs tests.
-func (f File) ForTarget(target string) File {
-	if f.err != nil || f.broken || !f.testsAre(target) {
+func ForTarget(f File, target string) File {
+	if f.err != nil || f.broken || !testsAre(f, target) {
 		return f
 	}
 	for _, g := range f.goLines {
@@ -53,46 +53,9 @@ func (f File) ForTarget(target string) File {
 }
 
 // testsAre reports whether a target is one of those that run tests.
-func (f File) testsAre(target string) bool {
+func testsAre(f File, target string) bool {
 	return (target == TestTarget || target == TestResultsTarget) &&
 		!slices.ContainsFunc(f.stages, func(st instructions.Stage) bool { return strings.EqualFold(st.Name, target) })
-}
-
-// flags returns what follows the subcommand and isn't meant for a test binary.
-func (g *goLine) flags() []string {
-	if i := slices.IndexFunc(g.words, func(w string) bool { return w == "-args" || w == "--args" }); i > 0 {
-		return g.words[1:i]
-	}
-	return g.words[1:]
-}
-
-// hasFlag reports whether a line has a flag, which isn't set to false.
-func (g *goLine) hasFlag(name string) bool {
-	return slices.ContainsFunc(g.flags(), func(word string) bool {
-		flag, value, _ := strings.Cut(strings.TrimPrefix(word, "-"), "=")
-		return strings.HasPrefix(word, "-") && strings.TrimPrefix(flag, "-") == name && value != "false"
-	})
-}
-
-// runsTests reports whether a line runs tests: it may only compile them.
-func (g *goLine) runsTests() bool {
-	return len(g.words) > 0 && g.words[0] == "test" && !g.hasFlag("c")
-}
-
-// writable returns the option by which the source is mounted for a line. What fuzzing finds to fail the go command writes
-// into the tree; that is gone after the step.
-func (g *goLine) writable() string {
-	if g.runsTests() && g.hasFlag("fuzz") {
-		return ",rw"
-	}
-	return ""
-}
-
-func (f *File) checkJUnit(g *goLine) error {
-	if g.junit == "" || g.runsTests() {
-		return nil
-	}
-	return f.errorAt(g.node, "--junit", fmt.Sprintf("GO --junit %s: only lines that run tests have results: write it on a GO test line", abbreviate(g.rest)))
 }
 
 // checkSanitizer refuses flags that need cgo on a line that is known to be without.
@@ -131,7 +94,7 @@ func (t tests) drops(stage, line int) bool {
 
 // findTests finds the stages that run tests. Of a stage that no later one refers to, nothing is needed after its tests.
 func (w *planner) findTests() {
-	if w.tests.asked = w.File.testsAre(w.Target); !w.tests.asked {
+	if w.tests.asked = testsAre(w.File, w.Target); !w.tests.asked {
 		return
 	}
 	w.tests.last, w.tests.whole = map[int]int{}, map[int]bool{}

@@ -19,7 +19,7 @@ func FuzzTestTarget(f *testing.F) {
 	f.Fuzz(func(t *testing.T, dockerfile string) {
 		req := fuzzRequest(dockerfile, "module example.com/app\n\ngo 1.26\n", "")
 		req.Target = TestTarget
-		req.File = req.File.ForTarget(TestTarget)
+		req.File = ForTarget(req.File, TestTarget)
 		p, err := New(req)
 		if err != nil || !p.Go || req.File.broken {
 			return

@@ -5,27 +5,11 @@ import (
 	"strings"
 	"sync"
 
+	gocalls "github.com/larder-build/larder/frontend/dialect/shellgo"
 	"github.com/larder-build/larder/internal/expand"
-	"github.com/larder-build/larder/internal/gocalls"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
-
-// stageParents returns for each stage the one that it is made of by its name, or -1.
-func (f File) stageParents() (parents []int) {
-	named := map[string]int{}
-	for i, st := range f.stages {
-		parent, ok := named[strings.ToLower(st.BaseName)]
-		if !ok {
-			parent = -1
-		}
-		parents = append(parents, parent)
-		if st.Name != "" {
-			named[strings.ToLower(st.Name)] = i
-		}
-	}
-	return parents
-}
 
 // seen reads a RUN that is read by sh.
 func (w *planner) seen(cmd instructions.Command) (gocalls.Script, bool) {
@@ -33,7 +17,7 @@ func (w *planner) seen(cmd instructions.Command) (gocalls.Script, bool) {
 	if !ok || w.File.goLines[cmd.Location()[0].Start.Line] != nil {
 		return gocalls.Script{}, false
 	}
-	return w.File.script(&runLine{cmd: run}, nil)
+	return scriptOf(w.File, &runLine{cmd: run}, nil)
 }
 
 // unseen returns the name of a command that may call go where that isn't seen, of a RUN that doesn't ask for modules; or "".
@@ -61,7 +45,7 @@ func (w *planner) noteUnseen() {
 	})
 	parents := w.File.stageParents()
 	golang := make([]bool, len(parents))
-	args, lex := w.File.globalArgs(w.Request), expand.New(shell.NewLex(w.File.escape))
+	args, lex := globalArgs(w.File, w.Request), expand.New(shell.NewLex(w.File.escape))
 	for i, st := range w.File.stages {
 		base := st.BaseName
 		if word, err := lex.Word(base, args); err == nil {
@@ -92,8 +76,8 @@ func (w *planner) asksModules(cmd instructions.Command) bool {
 // Uses reports whether the file may use something of Larder's: it asks for it, or has a RUN that calls go. Where it
 // doesn't, the build context need not be read, and the file is BuildKit's alone. An error is one of a line that is
 // Larder's.
-func (f File) Uses(req Request) (bool, error) {
-	asks, err := f.Asks(req)
+func Uses(f File, req Request) (bool, error) {
+	asks, err := Asks(f, req)
 	if asks || err != nil || f.broken {
 		return asks, err
 	}
@@ -103,37 +87,19 @@ func (f File) Uses(req Request) (bool, error) {
 
 // Asks reports whether the file asks for something that BuildKit's frontend doesn't have: a virtual base, GO, or a mount
 // of Larder's, or has no instruction at all. Such a file can't be built without Larder. An error is one of a line that is Larder's.
-func (f File) Asks(req Request) (bool, error) {
+func Asks(f File, req Request) (bool, error) {
 	if f.err != nil || f.HeaderOnly() {
 		return true, f.err
 	}
 	if f.broken {
 		return len(f.goLines) > 0, nil
 	}
-	bases, err := f.Bases(req)
+	bases, err := Bases(f, req)
 	if err != nil || len(bases) > 0 || len(f.goLines) > 0 {
 		return true, err
 	}
 	w := &planner{Request: Request{File: f}}
 	return f.anyRun(w.asksOwn), nil
-}
-
-// anyRun reports whether something is so of any RUN.
-func (f File) anyRun(is func(instructions.Command) bool) bool {
-	for _, st := range f.stages {
-		for _, cmd := range st.Commands {
-			if _, ok := cmd.(*instructions.RunCommand); ok && is(cmd) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// WithoutInjection returns the file with each RUN left as it is, unless it asks for something by name.
-func (f File) WithoutInjection() File {
-	f.inject = false
-	return f
 }
 
 func (w *planner) asksOwn(cmd instructions.Command) bool {
@@ -149,23 +115,4 @@ func (w *planner) callsGo(cmd instructions.Command) bool {
 	}
 	script, ok := w.seen(cmd)
 	return ok && slices.ContainsFunc(script.Calls, func(c gocalls.Call) bool { return classify(c) != callNothing })
-}
-
-// placeholders returns the file with each GO line as a RUN, for BuildKit's parser to find what is wrong with the rest.
-func (f File) placeholders() []byte {
-	var edits []edit
-	for _, g := range f.goLines {
-		edits = append(edits, f.replaceLines(g.node, func(i, count int) string {
-			switch {
-			case count == 1:
-				return `RUN ["go"]`
-			case i == 0:
-				return "RUN " + string(f.escape)
-			case i == count-1:
-				return `["go"]`
-			}
-			return string(f.escape)
-		})...)
-	}
-	return f.apply(edits)
 }

@@ -32,7 +32,7 @@ const (
 	RuleMissingSum     = "missing-sum"
 	RuleReplaceOutside = "replace-outside"
 	RuleReplaceFork    = "replace-fork"
-	RuleLicence        = "licence"
+	RuleLicense        = "licence"
 	RuleVulnerability  = "vulnerability"
 	RuleUnchecked      = "unchecked" // something that could not be looked at
 )
@@ -80,7 +80,7 @@ type Module struct {
 	Path     string     `json:"path"`
 	Version  string     `json:"version"`
 	Time     *time.Time `json:"time,omitempty"` // of the release
-	Licences []string   `json:"licences"`       // SPDX identifiers, sorted; empty if none is known
+	Licenses []string   `json:"licences"`       // SPDX identifiers, sorted; empty if none is known
 	UsedBy   []string   `json:"usedBy"`         // FILE:LINE of each go.mod that requires it, sorted
 }
 
@@ -103,8 +103,8 @@ type Options struct {
 	Now time.Time
 	// MaxAge is how old a release may be; the zero Age is no limit.
 	MaxAge Age
-	// DenyLicences are patterns, as of path.Match, of licences that are an error.
-	DenyLicences []string
+	// DenyLicenses are patterns, as of path.Match, of licences that are an error.
+	DenyLicenses []string
 }
 
 // A Report is what an audit found, in an order that depends on nothing but the input.
@@ -118,7 +118,7 @@ type Report struct {
 // Run audits the trees. A go.mod, go.work or go.sum that can't be read is an error that names the file and the line; so
 // is a vulnerability database that can't be read. What else can't be looked at becomes a finding.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	for _, p := range o.DenyLicences {
+	for _, p := range o.DenyLicenses {
 		if _, err := path.Match(p, ""); err != nil {
 			return nil, fmt.Errorf("licence pattern %q: %w", p, err)
 		}
@@ -134,7 +134,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	findings := slices.Concat(
 		versionSkew(units), replacements(units), missingSums(units),
-		releases(deps, known, o), licences(deps, known, o.DenyLicences), unchecked(units, deps, known, o))
+		releases(deps, known, o), licenses(deps, known, o.DenyLicenses), unchecked(units, deps, known, o))
 	vulnerable, err := vulnerabilities(ctx, units, o)
 	if err != nil {
 		return nil, err
@@ -171,7 +171,7 @@ func modules(deps []dep, known map[module.Version]facts) []Module {
 	out := []Module{}
 	for v, places := range usedBy {
 		slices.Sort(places)
-		m := Module{Path: v.Path, Version: v.Version, Licences: append([]string{}, known[v].licences...), UsedBy: slices.Compact(places)}
+		m := Module{Path: v.Path, Version: v.Version, Licenses: append([]string{}, known[v].licenses...), UsedBy: slices.Compact(places)}
 		if t := known[v].time; !t.IsZero() {
 			m.Time = &t
 		}

@@ -222,7 +222,7 @@ func TestReport(t *testing.T) {
 	w := newWorld(t)
 	w.tree("team/a", api)
 	w.tree("/srv/job", job)
-	w.options.DenyLicences = []string{"M?T"}
+	w.options.DenyLicenses = []string{"M?T"}
 	r := w.run()
 	for name, write := range map[string]func(*bytes.Buffer) error{
 		"report.txt":   func(b *bytes.Buffer) error { return r.WriteText(b) },
@@ -283,7 +283,7 @@ func TestSARIFRequirements(t *testing.T) {
 	findings := []Finding{
 		{Rule: RuleUnchecked, Severity: Note, Message: "no file"},
 		{Rule: RuleOld, Severity: Warning, File: "a b/ü/go.mod", Line: 3, Message: "m"},
-		{Rule: RuleLicence, Severity: Error, File: "/abs/go.mod", Line: 4, Message: "m"},
+		{Rule: RuleLicense, Severity: Error, File: "/abs/go.mod", Line: 4, Message: "m"},
 	}
 	for _, r := range []*Report{{}, {Findings: findings}} {
 		var b bytes.Buffer

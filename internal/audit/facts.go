@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
@@ -28,8 +28,8 @@ type facts struct {
 	retracted  bool      // by the newest go.mod
 	rationale  string    // of the retraction; may be empty
 	deprecated string    // the notice of the newest go.mod; empty if it isn't deprecated
-	licences   []string  // SPDX identifiers, sorted
-	licence    licenceState
+	licenses   []string  // SPDX identifiers, sorted
+	license    licenseState
 	missing    []string // what isn't there: .info, .mod, .zip
 	damaged    []string // what is there and can't be read, and why
 }
@@ -89,7 +89,7 @@ func (s source) facts(m module.Version) facts {
 			}
 		}
 	}
-	f.licences, f.licence, err = s.licences(m)
+	f.licenses, f.license, err = s.licenses(m)
 	note(".zip", err)
 	return f
 }

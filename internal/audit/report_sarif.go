@@ -97,7 +97,7 @@ var rules = []sarifRule{
 		"The author says so in the module's newest go.mod.", "Move to what the author names."),
 	rule(RuleVersionSkew, "DifferentVersions", "Services use different versions of a module",
 		"What is fixed in one service is not in the other.", "Use the newer version in all of them, with go get MODULE@VERSION."),
-	rule(RuleLicence, "LicenceNotAllowed", "A module's licence is missing, unknown or denied",
+	rule(RuleLicense, "LicenceNotAllowed", "A module's licence is missing, unknown or denied",
 		"There is no licence file at the module's root, it is not one that is known, or it is one that is not allowed here.",
 		"Ask the author for a licence, or do without the module."),
 	rule(RuleOld, "OldRelease", "A required version is old",

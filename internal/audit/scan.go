@@ -16,7 +16,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"golang.org/x/mod/module"
 	"golang.org/x/vuln/scan"
 )

@@ -10,7 +10,7 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/larder-build/larder/internal/licence"
+	"github.com/larder-build/larder/internal/proof/license"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/module"
 )
@@ -66,10 +66,10 @@ func TestMalformedTrees(t *testing.T) {
 	})
 }
 
-func TestLicencePatterns(t *testing.T) {
+func TestLicensePatterns(t *testing.T) {
 	w := newWorld(t)
 	w.tree("t", "-- go.mod --\nmodule example.com/a\n\ngo 1.26\n")
-	w.options.DenyLicences = []string{"["}
+	w.options.DenyLicenses = []string{"["}
 	_, err := Run(t.Context(), w.options)
 	require.ErrorContains(t, err, `licence pattern "[": syntax error in pattern`)
 }
@@ -175,7 +175,7 @@ func TestFacts(t *testing.T) {
 	m := module.Version{Path: "a.example/B", Version: "v1.0.0"}
 	const dir, root = "a.example/!b/@v/", "a.example/B@v1.0.0/"
 	many := map[string]string{}
-	for i := range licence.MaxFiles + 1 {
+	for i := range license.MaxFiles + 1 {
 		many[root+"LICENSE."+strings.Repeat("x", i)] = mit
 	}
 	for name, tt := range map[string]struct {
@@ -211,18 +211,18 @@ func TestFacts(t *testing.T) {
 			require.Equal(t, time.Date(2019, 2, 3, 4, 5, 6, 0, time.UTC), f.time)
 		}},
 		"licences": {nil, map[string]string{root + "LICENSE": mit, root + "sub/LICENSE": "other", root + "COPYING.txt": mit, root + "licenses.go": "package b\n"}, "", func(t *testing.T, f facts) {
-			require.Equal(t, []string{"MIT"}, f.licences)
-			require.Equal(t, licenceKnown, f.licence)
+			require.Equal(t, []string{"MIT"}, f.licenses)
+			require.Equal(t, licenseKnown, f.license)
 		}},
 		"one known, one not": {nil, map[string]string{root + "LICENSE-A": mit, root + "LICENSE-B": "Ask me."}, "", func(t *testing.T, f facts) {
-			require.Equal(t, []string{"MIT"}, f.licences)
-			require.Equal(t, licenceUnknown, f.licence)
+			require.Equal(t, []string{"MIT"}, f.licenses)
+			require.Equal(t, licenseUnknown, f.license)
 		}},
 		"no licence": {nil, map[string]string{root + "go.mod": "", "other.example/x@v1.0.0/LICENSE": mit}, "", func(t *testing.T, f facts) {
-			require.Equal(t, licenceNoFile, f.licence)
+			require.Equal(t, licenseNoFile, f.license)
 		}},
-		"a large licence": {nil, map[string]string{root + "LICENSE": strings.Repeat("word ", licence.MaxFile)}, "", func(t *testing.T, f facts) {
-			require.Equal(t, licenceUnknown, f.licence)
+		"a large licence": {nil, map[string]string{root + "LICENSE": strings.Repeat("word ", license.MaxFile)}, "", func(t *testing.T, f facts) {
+			require.Equal(t, licenseUnknown, f.license)
 		}},
 		"too many licences": {nil, many, "", func(t *testing.T, f facts) {
 			require.Contains(t, strings.Join(f.damaged, ""), "more than 16 licence files")

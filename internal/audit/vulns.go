@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"golang.org/x/mod/module"
 )
 

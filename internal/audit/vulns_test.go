@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/module"

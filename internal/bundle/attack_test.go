@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/remotes"
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )

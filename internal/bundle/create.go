@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/sumdbcopy"
+	"github.com/larder-build/larder/internal/fetch/sumdbcopy"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/mod/module"
 )

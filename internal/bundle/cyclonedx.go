@@ -7,7 +7,7 @@ import (
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 	"github.com/google/uuid"
-	"github.com/larder-build/larder/internal/spdx"
+	"github.com/larder-build/larder/internal/proof/spdx"
 )
 
 // WriteCycloneDX writes what the bundle holds as a document of CycloneDX 1.6 in JSON (ECMA-424). It is the same for the

@@ -12,9 +12,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/modfetch"
-	"github.com/larder-build/larder/internal/registry"
+	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/oci/registry"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )

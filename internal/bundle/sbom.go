@@ -7,7 +7,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/larder-build/larder/internal/spdx"
+	"github.com/larder-build/larder/internal/proof/spdx"
 )
 
 // A product is an item as the formats for bills of materials have it.

@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/larder-build/larder/internal/spdx"
+	"github.com/larder-build/larder/internal/proof/spdx"
 	"github.com/spdx/tools-golang/spdx/v2/common"
 	"github.com/spdx/tools-golang/spdx/v2/v2_3"
 )

@@ -8,7 +8,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"

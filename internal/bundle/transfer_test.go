@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/containerd/platforms"
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/registry"
-	"github.com/larder-build/larder/internal/retry"
+	"github.com/larder-build/larder/internal/fetch/retry"
+	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/oci/registry"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"

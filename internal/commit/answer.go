@@ -9,7 +9,7 @@ import (
 // Answer returns what git prints on stdout for a query of the go command, whose arguments are args, without git's name;
 // an error is the text for stderr, and git fails. read returns a file of the tree, by its path from the root.
 //
-// The queries are those of the packages cmd/go/internal/vcs and cmd/go/internal/modfetch/codehost of Go 1.18 to 1.27.
+// The queries are those of the packages cmd/go/internal/vcs and cmd/go/internal/fetch/modfetch/codehost of Go 1.18 to 1.27.
 func (c Commit) Answer(args []string, read func(name string) ([]byte, error)) (string, error) {
 	query := words(args)
 	switch {

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/internal/gowords"
+	"github.com/larder-build/larder/internal/golang/gowords"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/larder-build/larder/internal/elflibs"
+	"github.com/larder-build/larder/internal/inbuild/elflibs"
 	"github.com/larder-build/larder/internal/step"
 )
 

@@ -9,10 +9,10 @@ import (
 	"path"
 	"path/filepath"
 
-	"github.com/larder-build/larder/internal/credentials"
-	"github.com/larder-build/larder/internal/gitfetch"
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/fetch/credentials"
+	"github.com/larder-build/larder/internal/fetch/gitfetch"
+	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
 // secretsDir is where BuildKit puts the secrets of a step: see package llb for which there may be.

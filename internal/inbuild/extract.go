@@ -22,7 +22,7 @@ import (
 	modzip "golang.org/x/mod/zip"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/fetch/modfetch"
 )
 
 // A placement says what becomes of a file of a zip by its name there: its name and exact mode, or, if written is false,

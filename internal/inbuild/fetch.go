@@ -12,9 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/larder-build/larder/internal/gitfetch"
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/fetch/gitfetch"
+	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/step"
 )
 

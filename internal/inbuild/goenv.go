@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/internal/gomod"
-	"github.com/larder-build/larder/internal/gowords"
+	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gowords"
 	"github.com/larder-build/larder/internal/step"
 )
 

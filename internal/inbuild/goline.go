@@ -14,7 +14,7 @@ import (
 
 	"github.com/larder-build/larder/internal/atomicfile"
 	"github.com/larder-build/larder/internal/gocache"
-	"github.com/larder-build/larder/internal/gowords"
+	"github.com/larder-build/larder/internal/golang/gowords"
 	"github.com/larder-build/larder/internal/step"
 )
 

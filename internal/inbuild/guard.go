@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/mod/module"
 
-	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/fetch/modfetch"
 )
 
 // A bugError is a panic, of Larder or of a library that it uses.

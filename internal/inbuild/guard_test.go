@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/module"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/step"
 )
 

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
 // keptFiles is a folder of zips and go.mod files that were fetched from proxies, each called after its h1 hash: a cache mount

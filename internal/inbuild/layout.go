@@ -11,7 +11,7 @@ import (
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
 
-	"github.com/larder-build/larder/internal/gomod"
+	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
 // readSums reads the file that --sums names: the module set of the build as one go.sum file.

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/larder-build/larder/internal/elflibs"
+	"github.com/larder-build/larder/internal/inbuild/elflibs"
 )
 
 // takeLibraries copies the loader and the libraries that the programs which a GO line wrote need into the folder --libs,

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/sumdb/dirhash"
 
-	"github.com/larder-build/larder/internal/modfetch"
+	"github.com/larder-build/larder/internal/fetch/modfetch"
 )
 
 func TestUnpack(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/larder-build/larder/internal/sbom"
+	"github.com/larder-build/larder/internal/proof/sbom"
 	"github.com/larder-build/larder/internal/step"
 )
 
@@ -23,7 +23,7 @@ func runSBOM(_ context.Context, s *step.SBOM, to output) error {
 	if err := json.Unmarshal(data, &facts); err != nil {
 		return fmt.Errorf("reading the facts of the image: %w", err)
 	}
-	modules, err := readLicences(s.Licenses)
+	modules, err := readLicenses(s.Licenses)
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/larder-build/larder/internal/licence"
-	"github.com/larder-build/larder/internal/sbom"
+	"github.com/larder-build/larder/internal/proof/license"
+	"github.com/larder-build/larder/internal/proof/sbom"
 	"github.com/stretchr/testify/require"
 )
 
@@ -29,7 +29,7 @@ ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEAL
 `
 
 // A module's licence is known by its sum.
-func TestLicences(t *testing.T) {
+func TestLicenses(t *testing.T) {
 	cache := t.TempDir()
 	write := func(name, text string) {
 		file := filepath.Join(cache, name)
@@ -41,7 +41,7 @@ func TestLicences(t *testing.T) {
 	write("a.example/!upper@v1.0.0/LICENSE", mit)
 	write("a.example/!upper@v1.0.0/license.go", "package upper\n")
 	write("cache/download/a.example/many/@v/v1.0.0.ziphash", "h1:many")
-	for i := range licence.MaxFiles + 1 {
+	for i := range license.MaxFiles + 1 {
 		write("a.example/many@v1.0.0/LICENSE."+strings.Repeat("x", i+1), mit)
 	}
 	write("cache/download/a.example/none/@v/v1.0.0.ziphash", "h1:none")
@@ -61,11 +61,11 @@ func TestLicences(t *testing.T) {
 	_, exit = tell(filepath.Join(cache, "nowhere"))
 	require.Equal(t, exitFailure, exit)
 
-	known, err := readLicences([]string{none, some})
+	known, err := readLicenses([]string{none, some})
 	require.NoError(t, err)
 	require.Equal(t, map[string][]string{"h1:x": {"MIT"}}, known)
-	require.NoError(t, os.WriteFile(filepath.Join(some, licencesFile), []byte("{"), 0o644))
-	_, err = readLicences([]string{some})
+	require.NoError(t, os.WriteFile(filepath.Join(some, licensesFile), []byte("{"), 0o644))
+	_, err = readLicenses([]string{some})
 	require.ErrorContains(t, err, "reading the licences of modules")
 }
 

@@ -13,9 +13,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/larder-build/larder/internal/junit"
+	"github.com/larder-build/larder/internal/inbuild/junit"
+	"github.com/larder-build/larder/internal/inbuild/testjson"
 	"github.com/larder-build/larder/internal/step"
-	"github.com/larder-build/larder/internal/testjson"
 )
 
 // runTestResults joins what lines with --record kept. The folder s.From has a folder for each line, named by the line's

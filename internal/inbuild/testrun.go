@@ -13,8 +13,8 @@ import (
 	"sync"
 
 	"github.com/larder-build/larder/internal/atomicfile"
-	"github.com/larder-build/larder/internal/junit"
-	"github.com/larder-build/larder/internal/testjson"
+	"github.com/larder-build/larder/internal/inbuild/junit"
+	"github.com/larder-build/larder/internal/inbuild/testjson"
 )
 
 // Files that the results of tests consist of: in the folder of --record, and in that of the step test-results.

@@ -1,0 +1,73 @@
+package request
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/moby/buildkit/client"
+)
+
+// FileProxies returns the folders of the file:// entries of a GOPROXY list, by
+// the name of their context. A build can't see the client's folders, so each
+// is sent as a context. It refuses an entry that isn't an absolute path, and
+// one that carries a password: the list is a build argument, which is seen in
+// logs and keys.
+func FileProxies(goproxy string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, proxy := range gomod.ParseProxies(goproxy) {
+		path, err := proxyFolder(proxy)
+		if err != nil {
+			return nil, fmt.Errorf("GOPROXY: entry %d: %w", proxy.Position, err)
+		}
+		if path != "" {
+			out[dialect.ProxyContext(proxy.Position-1)] = path
+		}
+	}
+	return out, nil
+}
+
+// proxyFolder returns the folder of one entry, empty if the entry is none.
+func proxyFolder(proxy gomod.Proxy) (string, error) {
+	u := proxy.URL
+	switch {
+	case proxy.Word != "":
+		return "", nil
+	case u == nil:
+		return "", errors.New("not a URL")
+	}
+	if _, ok := u.User.Password(); ok {
+		return "", fmt.Errorf("%s carries a password, and a build argument isn't secret: leave the password out of GOPROXY", u.Redacted())
+	}
+	switch {
+	case u.Scheme != "file":
+		return "", nil
+	case (u.Host != "" && u.Host != "localhost") || !filepath.IsAbs(u.Path):
+		return "", fmt.Errorf("%s: give an absolute path, file:///PATH", proxy.Text)
+	}
+	return filepath.FromSlash(u.Path), nil
+}
+
+// addFileProxies sends the folders of a GOPROXY list along. A context of that
+// name that the user gave is left alone.
+func addFileProxies(so *client.SolveOpt, goproxy string) error {
+	dirs, err := FileProxies(goproxy)
+	if err != nil {
+		return err
+	}
+	for name, path := range dirs {
+		if _, given := so.FrontendAttrs["context:"+name]; given {
+			continue
+		}
+		dir, err := openDir(path)
+		if err != nil {
+			return fmt.Errorf("GOPROXY entry file://%s: %w", path, err)
+		}
+		so.LocalMounts[name] = dir
+		so.FrontendAttrs["context:"+name] = "local:" + name
+		so.FrontendAttrs["sharedkey:localdir:"+name] = sharedKey(path)
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package scaffold
+
+import (
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/module"
+
+	"github.com/larder-build/larder/internal/golang/gomod"
+)
+
+// fetched returns the modules from elsewhere that the modules of the tree require, as they are fetched, and notes the
+// folders outside of the tree that stand for others.
+func (t *survey) fetched() (list []module.Version) {
+	t.outside = map[string]string{}
+	for _, m := range t.modules {
+		lines := t.replacesFor(m)
+		for _, r := range m.requires {
+			line, ok := lines.Of(r.Mod)
+			switch {
+			case slices.ContainsFunc(t.modules, func(m goModule) bool { return m.path == r.Mod.Path }):
+			case !ok:
+				list = append(list, r.Mod)
+			case line.New.Version != "":
+				list = append(list, line.New)
+			default:
+				t.noteOutside(line)
+			}
+		}
+	}
+	return list
+}
+
+// replacesFor returns the replace lines that count for a module: in a workspace, those of all its modules.
+func (t *survey) replacesFor(m goModule) *gomod.Replaces {
+	lines := &gomod.Replaces{}
+	lines.AddWork(m.work, t.work)
+	for _, other := range t.modules {
+		if other.dir == m.dir || m.work != "" {
+			lines.AddMod(path.Join(other.dir, "go.mod"), other.replaces)
+		}
+	}
+	return lines
+}
+
+// noteOutside notes the folder of a replace line if it is outside of the tree. A named context brings it.
+func (t *survey) noteOutside(line gomod.Replace) {
+	dir := path.Join(path.Dir(line.File), line.New.Path)
+	switch name := strings.ToLower(line.Old.Path); {
+	case path.IsAbs(line.New.Path):
+		t.note("%s:%d replaces %s by an absolute path, which no build has: make it relative", line.File, line.Syntax.Start.Line, line.Old.Path)
+	case !fs.ValidPath(dir) && t.outside[name] == "":
+		t.outside[name] = dir
+		t.note("%s stands for %s, from outside of this tree: %s passes it as a named context", dir, line.Old.Path, BakeFile)
+	}
+}
+
+// notePrivate finds modules that a public proxy can't have, by GOPRIVATE and by their names. Others on the host of a module
+// of this tree may be private or not: many projects have a host that anybody can fetch from.
+func (t *survey) notePrivate(goprivate string) {
+	var patterns, found, near []string
+	for _, mod := range t.fetched() {
+		looks, beside := false, false
+		for _, m := range t.modules {
+			looks = looks || gomod.LooksPrivate(mod.Path, m.path) != ""
+			beside = beside || gomod.Host(mod.Path) == gomod.Host(m.path)
+		}
+		switch host := gomod.Host(mod.Path); {
+		case goprivate != "" && module.MatchPrefixPatterns(goprivate, mod.Path):
+			patterns = append(patterns, strings.Split(goprivate, ",")...)
+			found = append(found, mod.Path)
+		case looks:
+			patterns, found = append(patterns, host), append(found, mod.Path)
+		case beside && !gomod.PublicHost(host):
+			near = append(near, host)
+		}
+	}
+	t.private = strings.Join(sorted(patterns), ",")
+	if len(found) > 0 {
+		t.note("private modules, it seems: %s; %s sets GOPRIVATE, and has lines for their credentials", strings.Join(sorted(found), ", "), BakeFile)
+	}
+	for _, host := range sorted(near) {
+		t.note("if the modules of %s are private, write these files anew by GOPRIVATE=%[1]s larder init --force", host)
+	}
+}
+
+// sorted returns a list sorted, each of it once.
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}

@@ -1,0 +1,141 @@
+package modfetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"strings"
+
+	"github.com/larder-build/larder/internal/golang/gomod"
+)
+
+// A Source is one place that files are fetched from: a web server or a folder.
+type Source struct {
+	Shown string        // its name for messages, without user, password and query
+	url   *url.URL      // for http and https, without the user
+	user  *url.Userinfo // credentials for that host alone
+	dir   string        // for file
+	state health
+}
+
+// An Entry is one entry of a GOPROXY list.
+type Entry struct {
+	*Source        // nil for off and direct
+	Word    string // "off" or "direct"
+	onError bool   // after any error of this entry the next is tried, not only where it hasn't got the file
+}
+
+// ParseList reads a GOPROXY list as the go command does. Errors tell the entry by its number, as its text may hold a
+// password.
+func ParseList(list string) ([]Entry, error) {
+	var entries []Entry
+	for _, proxy := range gomod.ParseProxies(list) {
+		if proxy.Word != "" {
+			entries = append(entries, Entry{Word: proxy.Word})
+			continue
+		}
+		src, err := newSource(proxy.URL)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d of GOPROXY %w", proxy.Position, err)
+		}
+		entries = append(entries, Entry{Source: src, onError: proxy.AnyError})
+	}
+	if len(entries) == 0 {
+		return nil, errors.New("GOPROXY has no entries: set it to the URL of a module proxy, such as https://proxy.golang.org")
+	}
+	return entries, nil
+}
+
+var errNotURL = errors.New("is not a URL: expected https://HOST/PATH, http://HOST/PATH, file:///PATH, direct or off; signs in a password must be written as %XX")
+
+// parseSource returns the source that a URL, of which https:// may be left out, names.
+func parseSource(text string) (*Source, error) {
+	u, _ := url.Parse(gomod.WithScheme(text)) // whose error quotes the text
+	return newSource(u)
+}
+
+// newSource returns the source at a URL, or an error if that is nil.
+func newSource(u *url.URL) (*Source, error) {
+	if u == nil {
+		return nil, errNotURL
+	}
+	switch u.Scheme {
+	case "http", "https":
+		if u.Host == "" || u.Opaque != "" {
+			return nil, errNotURL
+		}
+		src := &Source{url: u, user: u.User, Shown: show(u)}
+		u.User, u.Fragment = nil, ""
+		return src, nil
+	case "file":
+		if u.Host != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !strings.HasPrefix(u.Path, "/") {
+			return nil, errors.New("is not a folder's URL: expected file:///PATH")
+		}
+		return &Source{dir: u.Path, Shown: show(u)}, nil
+	}
+	return nil, errNotURL
+}
+
+// show writes a URL without what may be secret: the user too, since tokens stand in its place.
+func show(u *url.URL) string {
+	shown := *u
+	if u.User != nil {
+		shown.User = url.User("xxxxx")
+	}
+	if u.RawQuery != "" {
+		shown.RawQuery = "xxxxx"
+	}
+	return strings.TrimSuffix(shown.String(), "/")
+}
+
+// ErrDirect is the error of Fetch where version control is to be asked next.
+var ErrDirect = errors.New("next in GOPROXY is direct")
+
+// Fetch writes the file called name, from the first entry of the list that has it, to w, and returns that entry's
+// source. As in the go command an entry that hasn't got the file (404, 410) leads on to the next, any other error only
+// where a bar follows the entry. The error tells what each entry that was tried said.
+func (c *Client) Fetch(ctx context.Context, list []Entry, name string, w Sink, limit int64) (*Source, error) {
+	var said []error
+	for _, p := range list {
+		switch p.Word {
+		case "off":
+			return nil, giveUp(said, errors.New("GOPROXY=off forbids asking further: "+c.say.Missing))
+		case "direct":
+			return nil, giveUp(said, ErrDirect)
+		}
+		err := c.Get(ctx, p.Source, name, w, limit)
+		if err == nil {
+			return p.Source, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		said = append(said, fmt.Errorf("%s: %w", p.Shown, err))
+		if !p.onError && !errors.Is(err, fs.ErrNotExist) {
+			return nil, giveUp(said, nil)
+		}
+	}
+	return nil, giveUp(said, errors.New("no other proxy is left in GOPROXY: "+c.say.Missing))
+}
+
+// giveUp puts what every proxy said into one line.
+func giveUp(said []error, last error) error {
+	if last != nil {
+		said = append(said, last)
+	}
+	return &saidError{said}
+}
+
+type saidError struct{ said []error }
+
+func (e *saidError) Error() string {
+	texts := make([]string, len(e.said))
+	for i, err := range e.said {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (e *saidError) Unwrap() []error { return e.said }

@@ -1,0 +1,164 @@
+package modfetch
+
+import (
+	"archive/zip"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
+	modzip "golang.org/x/mod/zip"
+
+	"github.com/larder-build/larder/internal/golang/gomod"
+)
+
+// An Expected hash is an h1 hash that a file must have, who says so, and what to do where it doesn't.
+type Expected struct {
+	Hash, By, Remedy string
+}
+
+// InGoSum is what a line of go.sum expects.
+func InGoSum(sum gomod.Sum) Expected {
+	return Expected{sum.Hash, "go.sum", "one of the two was changed since go.sum was written; compare with another proxy, and run 'go mod verify' on a machine that you trust"}
+}
+
+// Mismatch is the error for a file of what, such as example.com/mod@v1.2.3, with another hash than expected.
+func (e Expected) Mismatch(what, file, from, got string) error {
+	return fmt.Errorf("%s: the %s from %s has %s, %s says %s: %s", what, file, from, got, e.By, e.Hash, e.Remedy)
+}
+
+// CheckZip checks that a file is a zip that the go command would take for the module: names below path@version, clean
+// and without collisions, sizes within x/mod/zip's limits. It also refuses what the go command would take for a plain
+// file but an archiver wouldn't: links and special files. The error names the module and the entry.
+func CheckZip(m module.Version, file string) error {
+	checked, err := modzip.CheckZip(m, file)
+	if err != nil {
+		switch {
+		case len(checked.Invalid) > 0:
+			bad := checked.Invalid[0]
+			return fmt.Errorf("%s: refusing its zip, entry %q: %w", m, bad.Path, OneLine(bad.Err))
+		case checked.SizeError != nil:
+			return fmt.Errorf("%s: refusing its zip: %w", m, checked.SizeError)
+		}
+		return fmt.Errorf("%s: refusing its zip: %w", m, OneLine(err))
+	}
+	z, err := zip.OpenReader(file)
+	if err != nil {
+		return fmt.Errorf("%s: refusing its zip: %w", m, err)
+	}
+	defer z.Close()
+	for _, f := range z.File {
+		if t := f.Mode().Type(); t != 0 && t != fs.ModeDir {
+			return fmt.Errorf("%s: refusing its zip, entry %q: it is not a regular file (%s)", m, f.Name, f.Mode())
+		}
+	}
+	return nil
+}
+
+// CheckZipIn is CheckZip for a zip that lies within something else.
+func CheckZipIn(m module.Version, r io.ReaderAt, size int64) error {
+	if size > modzip.MaxZipFile {
+		return fmt.Errorf("its zip has %d bytes: the go command allows %d", size, modzip.MaxZipFile)
+	}
+	z, err := zip.NewReader(r, size)
+	if err != nil {
+		return fmt.Errorf("refusing its zip: %w", err)
+	}
+	left := int64(modzip.MaxZipFile)
+	names := map[string]string{} // folded, to what they were before
+	for _, f := range z.File {
+		name, ok := strings.CutPrefix(f.Name, m.String()+"/")
+		if t := f.Mode().Type(); !ok || strings.HasSuffix(name, "/") || t != 0 {
+			return fmt.Errorf("refusing its zip, entry %q: it is not a regular file below %s", f.Name, m)
+		}
+		if err := module.CheckFilePath(name); err != nil {
+			return fmt.Errorf("refusing its zip, entry %q: %w", f.Name, OneLine(err))
+		}
+		if err := addFolded(names, name); err != nil {
+			return fmt.Errorf("refusing its zip, entry %q: %w", f.Name, err)
+		}
+		if strings.EqualFold(path.Base(name), "go.mod") && name != "go.mod" {
+			return fmt.Errorf("refusing its zip, entry %q: it is a go.mod file, but not the module's", f.Name)
+		}
+		if f.UncompressedSize64 > uint64(left) {
+			return fmt.Errorf("refusing its zip: it unpacks to more than the %d bytes that the go command allows", int64(modzip.MaxZipFile))
+		}
+		left -= int64(f.UncompressedSize64)
+	}
+	return nil
+}
+
+// addFolded refuses a name that, or a folder of which, is another but for the case of its letters, or is a file and a
+// folder. Names of folders end in a slash.
+func addFolded(names map[string]string, name string) error {
+	slash := ""
+	for ; name != "."; name, slash = path.Dir(name), "/" {
+		folded := strings.ToLower(strings.ToUpper(name))
+		switch other, ok := names[folded]; {
+		case ok && strings.TrimSuffix(other, "/") != name:
+			return fmt.Errorf("it is the same as %q but for the case of its letters", other)
+		case ok && other != name+slash:
+			return fmt.Errorf("%q is both a file and a folder", name)
+		}
+		names[folded] = name + slash
+	}
+	return nil
+}
+
+// VerifyZip is CheckZip, then compares the zip's h1 hash. from says where the zip is from, for the error.
+func VerifyZip(m module.Version, file, from string, want Expected) error {
+	if err := CheckZip(m, file); err != nil {
+		return err
+	}
+	got, err := dirhash.HashZip(file, Hash1)
+	if err != nil {
+		return fmt.Errorf("%s: reading its zip from %s: %w", m, from, err)
+	}
+	if got != want.Hash {
+		return want.Mismatch(m.String(), "zip", from, got)
+	}
+	return nil
+}
+
+// VerifyMod compares the h1 hash of a go.mod file.
+func VerifyMod(m module.Version, data []byte, from string, want Expected) error {
+	got, err := HashMod(data)
+	if err != nil {
+		return err
+	}
+	if got != want.Hash {
+		return want.Mismatch(m.String(), "go.mod file", from, got)
+	}
+	return nil
+}
+
+// VerifySum compares a file with its go.sum line. An error here ends the search: another proxy isn't asked instead, as
+// one that serves wrong bytes is to be known.
+func VerifySum(sum gomod.Sum, file, from string) error {
+	if !sum.GoMod {
+		return VerifyZip(sum.Module(), file, from, InGoSum(sum))
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", sum.Module(), err)
+	}
+	return VerifyMod(sum.Module(), data, from, InGoSum(sum))
+}
+
+// OneLine makes an error's text fit for one line: what it quotes may come from an archive or a server.
+func OneLine(err error) error {
+	text := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, err.Error())
+	if text == err.Error() {
+		return err
+	}
+	return fmt.Errorf("%s", text)
+}

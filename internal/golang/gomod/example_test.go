@@ -1,0 +1,24 @@
+package gomod_test
+
+import (
+	"fmt"
+
+	"github.com/larder-build/larder/internal/golang/gomod"
+)
+
+// The order of lines, and a line that is there twice, are in no key.
+func ExampleParseSums() {
+	const lib = "a.example/lib v1.0.0 h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"
+	const mod = "b.example/mod v1.2.0/go.mod h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"
+	one, _ := gomod.ParseSums(gomod.File{Name: "go.sum", Data: []byte(lib + mod)})
+	two, _ := gomod.ParseSums(gomod.File{Name: "go.sum", Data: []byte(mod + lib + mod)})
+	fmt.Println(len(one.Zips()), one.Key() == two.Key())
+	// Output: 1 true
+}
+
+// A go line is a minimum: the newest pinned patch of its release is taken.
+func ExampleChooseToolchain() {
+	chosen, err := gomod.ChooseToolchain(gomod.ToolchainRequest{Files: []gomod.VersionFile{{Name: "go.mod", Go: "1.26"}}})
+	fmt.Println(chosen.Version, err)
+	// Output: go1.26.10 <nil>
+}

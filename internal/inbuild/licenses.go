@@ -1,0 +1,112 @@
+package inbuild
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/larder-build/larder/internal/proof/license"
+	"github.com/larder-build/larder/internal/step"
+)
+
+// licensesFile is the file that the step licences writes: the SPDX identifiers of the licences of each module by its sum,
+// as a JSON object.
+const licensesFile = "licences.json"
+
+// runLicenses detects the licences of the modules in a module cache that the step modules made. It is a step of its own since reading in all licences that
+// are known takes a second: it is run when the modules change, where the step sbom is with each edit.
+func runLicenses(_ context.Context, s *step.Licenses, to output) error {
+	root, err := os.OpenRoot(s.Modules)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	found, err := moduleLicenses(root)
+	if err != nil {
+		return fmt.Errorf("reading the licences of modules: %w", err)
+	}
+	data, err := json.Marshal(found)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(to.stdout, "found the licences of %d modules\n", len(found))
+	return fillWith(s.Out, licensesFile, data)
+}
+
+// moduleLicences returns the licences of each module of a module cache, by its sum.
+func moduleLicenses(cache *os.Root) (map[string][]string, error) {
+	const ext = ".ziphash"
+	found := map[string][]string{}
+	err := fs.WalkDir(cache.FS(), cacheDownload, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && name == cacheDownload {
+			return nil // no module at all
+		}
+		if err != nil || path.Ext(name) != ext || !d.Type().IsRegular() {
+			return err
+		}
+		sum, err := cache.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		modulePath, version, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(name, cacheDownload+"/"), ext), "/@v/")
+		ids, err := folderLicenses(cache, modulePath+"@"+version)
+		if h1 := strings.TrimSpace(string(sum)); h1 != "" && len(ids) > 0 {
+			found[h1] = ids
+		}
+		return err
+	})
+	return found, err
+}
+
+// folderLicences returns the licences of a module's folder; none if there is no such folder, or too many files to tell.
+func folderLicenses(cache *os.Root, folder string) ([]string, error) {
+	entries, err := fs.ReadDir(cache.FS(), folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var found license.Files
+	for _, e := range entries {
+		if e.Type().IsRegular() && license.IsFile(e.Name()) {
+			err := addLicense(&found, cache, folder+"/"+e.Name())
+			if errors.Is(err, license.ErrTooMany) {
+				return nil, nil // no reason to do without a bill
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return found.IDs(), nil
+}
+
+func addLicense(found *license.Files, root *os.Root, name string) error {
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(found.Add(f), f.Close())
+}
+
+// readLicences reads what the step licences has left in folders, one for each of several module caches.
+func readLicenses(dirs []string) (map[string][]string, error) {
+	known := map[string][]string{}
+	for _, dir := range dirs {
+		data, err := os.ReadFile(filepath.Join(dir, licensesFile))
+		if err == nil {
+			err = json.Unmarshal(data, &known)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the licences of modules: %w", err)
+		}
+	}
+	return known, nil
+}

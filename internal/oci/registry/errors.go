@@ -1,0 +1,104 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/fetch/retry"
+)
+
+// A plainError says all that its reader needs: what containerd and net/http wrap it in, with URLs that may be signed, is
+// left out.
+type plainError struct{ err error }
+
+// Error implements error.
+func (e plainError) Error() string { return e.err.Error() }
+
+// Unwrap returns what it says.
+func (e plainError) Unwrap() error { return e.err }
+
+// unwrapped returns the plainError in an error, or the error itself.
+func unwrapped(err error) error {
+	var plain plainError
+	if errors.As(err, &plain) {
+		return plain
+	}
+	return err
+}
+
+// networkError says why a request got no answer, or only a part of one.
+func networkError(ctx context.Context, host string, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause // a stall, or the caller's end
+	}
+	var cert *tls.CertificateVerificationError
+	var dns *net.DNSError
+	text := modfetch.OneLine(err)
+	switch {
+	case errors.As(err, &cert):
+		return fmt.Errorf("%s: %w: if a company's authority signed its certificate, pass that authority's with --ca FILE", host, text)
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return fmt.Errorf("%s: %w", host, text)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return &retry.TemporaryError{Err: fmt.Errorf("%s closed the connection before the end", host)}
+	}
+	return &retry.TemporaryError{Err: fmt.Errorf("%s: %w", host, text)}
+}
+
+// explain makes one clear error of what containerd says.
+func (a *access) explain(ctx context.Context, err error) error {
+	var plain plainError
+	var status remoteserrors.ErrUnexpectedStatus
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &plain):
+		return plain.err
+	case errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden):
+		return a.refused(status.Status, said(status.Body))
+	case errors.Is(err, docker.ErrInvalidAuthorization):
+		return a.refused("401 Unauthorized", "")
+	case errors.As(err, &status):
+		return fmt.Errorf("%s answered %s%s", a.host(), status.Status, said(status.Body))
+	case errdefs.IsNotFound(err):
+		return fmt.Errorf("%s has no %s: %w", a.host(), a.named, errdefs.ErrNotFound)
+	}
+	return modfetch.OneLine(err)
+}
+
+// refused says what to do about a registry that refuses.
+func (a *access) refused(status, said string) error {
+	host := a.host()
+	user, known := a.client.userOf(host)
+	if user == "" {
+		user = "the token that docker has for it"
+	}
+	if !known {
+		return fmt.Errorf("%s refuses %s without a login (%s%s): run 'docker login %s'", host, reference.Path(a.named), status, said, host)
+	}
+	return fmt.Errorf("%s refuses %s to %s (%s%s): run 'docker login %s' again, or ask for access", host, reference.Path(a.named), user, status, said, host)
+}
+
+// said returns the first reason that a registry gave, for the end of a message. The form is that of
+// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes.
+func said(body []byte) string {
+	var reasons struct {
+		Errors []struct{ Code, Message string }
+	}
+	if json.Unmarshal(body, &reasons) != nil || len(reasons.Errors) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(": %.200q", cmp.Or(reasons.Errors[0].Message, reasons.Errors[0].Code))
+}

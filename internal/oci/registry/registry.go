@@ -1,0 +1,152 @@
+// Package registry gets images from registries and puts them there, over networks that fail. The protocol is containerd's
+// resolver's; this package adds what that leaves open: waits that end, downloads that go on where they broke off,
+// credentials that stay with their host, and errors that say what to do.
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/log"
+	"github.com/distribution/reference"
+	"github.com/docker/cli/cli/config/configfile"
+	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/fetch/retry"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/sirupsen/logrus"
+)
+
+// Options say whom to trust, and as whom to come.
+type Options struct {
+	Docker    *configfile.ConfigFile // has the logins, or names the credential helpers that have them; nil for none
+	CA        string                 // a file of certificate authorities beside the system's; "" for none
+	PlainHTTP []string               // registries without TLS, as HOST or HOST:PORT; those on loopback never need it
+}
+
+// A Client talks to registries. Its methods may be called by several goroutines; its fields may be changed before.
+type Client struct {
+	Retry    retry.Policy  // of requests, and of blobs that a request didn't bring whole
+	HeadWait time.Duration // longest silence before an answer's header: a registry reads a large blob again before it takes it
+	Stall    time.Duration // longest silence within an answer, or within what is sent
+
+	http   *http.Client
+	docker *configfile.ConfigFile
+	plain  []string
+	mu     sync.Mutex
+	users  map[string]string // whom a login was found for, by host
+}
+
+// maxIdle is how many connections to a host are kept for the next blob.
+const maxIdle = 8
+
+// NewClient returns a client. The usual variables name the HTTP proxies that it uses.
+func NewClient(o Options) (*Client, error) {
+	roots, err := modfetch.Roots(o.CA)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		docker:   o.Docker,
+		plain:    o.PlainHTTP,
+		Retry:    retry.Policy{Tries: 5, Backoff: 500 * time.Millisecond, MaxWait: time.Minute},
+		HeadWait: 2 * time.Minute,
+		Stall:    30 * time.Second,
+		users:    map[string]string{},
+	}
+	c.http = &http.Client{
+		CheckRedirect: checkRedirect,
+		Transport: &transport{client: c, base: &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
+			TLSClientConfig:     &tls.Config{RootCAs: roots},
+			TLSHandshakeTimeout: 15 * time.Second,
+			MaxIdleConnsPerHost: maxIdle,
+			IdleConnTimeout:     30 * time.Second,
+			ForceAttemptHTTP2:   true,
+		}},
+	}
+	return c, nil
+}
+
+// isPlain reports whether a host is talked to without TLS.
+func (c *Client) isPlain(host string) (bool, error) {
+	if slices.Contains(c.plain, host) {
+		return true, nil
+	}
+	return docker.MatchLocalhost(host)
+}
+
+// parse reads a reference as docker does: "alpine" is docker.io/library/alpine:latest.
+func parse(ref string) (reference.Named, error) {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not the name of an image, such as alpine:3.22 or registry.example/team/app:v1: %w", ref, err)
+	}
+	return reference.TagNameOnly(named), nil
+}
+
+// Resolve returns the full name of an image, its manifest or index, and who has its blobs.
+func (c *Client) Resolve(ctx context.Context, ref string) (string, ocispec.Descriptor, remotes.Fetcher, error) {
+	named, err := parse(ref)
+	if err != nil {
+		return "", ocispec.Descriptor{}, nil, err
+	}
+	ctx = quiet(ctx)
+	a := c.access(named)
+	r := a.resolver()
+	_, desc, err := r.Resolve(ctx, named.String())
+	if err != nil {
+		return "", ocispec.Descriptor{}, nil, a.explain(ctx, err)
+	}
+	f, err := r.Fetcher(ctx, named.String())
+	return named.String(), desc, fetcher{a, f}, err
+}
+
+// quiet keeps containerd from logging what is told by errors.
+func quiet(ctx context.Context) context.Context {
+	l := logrus.New()
+	l.SetOutput(io.Discard)
+	return log.WithLogger(ctx, logrus.NewEntry(l))
+}
+
+// login returns user and password, or "" and a token, that docker's config has for a host. Only that host, and the
+// server that it says gives tokens for it, ever get them.
+func (c *Client) login(host string) (user, secret string, err error) {
+	if c.docker == nil {
+		return "", "", nil
+	}
+	if host == "registry-1.docker.io" {
+		host = "docker.io"
+	}
+	c.mu.Lock() // one helper at a time may ask its user, and docker's config is not for several
+	defer c.mu.Unlock()
+	auth, err := c.docker.GetAuthConfig(host)
+	if err != nil {
+		return "", "", plainError{fmt.Errorf("the login for %s: docker's credential helper: %w", host, modfetch.OneLine(err))}
+	}
+	user, secret = auth.Username, auth.Password
+	if auth.IdentityToken != "" {
+		user, secret = "", auth.IdentityToken
+	}
+	if secret != "" {
+		c.users[host] = auth.Username
+	}
+	return user, secret, nil
+}
+
+// userOf returns whom a login was used for.
+func (c *Client) userOf(host string) (user string, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	user, known = c.users[host]
+	return user, known
+}
