@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/dockerfile"
+
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -27,7 +29,7 @@ const (
 )
 
 // warn tells the builder of the plan's warnings, as BuildKit's frontend does of its own.
-func (b *build) warn(ctx context.Context, plan *dialect.Plan) {
+func (b *build) warn(ctx context.Context, plan *planner.Plan) {
 	if b.client.opts["requestid"] != "" {
 		return // they are in the answer
 	}
@@ -38,7 +40,7 @@ func (b *build) warn(ctx context.Context, plan *dialect.Plan) {
 }
 
 // lintError joins the plan's lint error, if there is one, with that of BuildKit's linter.
-func lintError(err error, plan *dialect.Plan) error {
+func lintError(err error, plan *planner.Plan) error {
 	if plan.LintError == nil {
 		return err
 	}
@@ -56,7 +58,7 @@ func lintError(err error, plan *dialect.Plan) error {
 }
 
 // answer puts the user's file and Larder's warnings into what BuildKit's frontend answered.
-func (b *build) answer(res *gateway.Result, plan *dialect.Plan) error {
+func (b *build) answer(res *gateway.Result, plan *planner.Plan) error {
 	if res == nil {
 		return nil
 	}
@@ -84,7 +86,7 @@ func (b *build) answer(res *gateway.Result, plan *dialect.Plan) error {
 	return nil
 }
 
-func (b *build) answerLint(data []byte, plan *dialect.Plan) (*gateway.Result, error) {
+func (b *build) answerLint(data []byte, plan *planner.Plan) (*gateway.Result, error) {
 	var results lint.LintResults
 	if err := json.Unmarshal(data, &results); err != nil {
 		return nil, err
@@ -132,7 +134,7 @@ func (b *build) answerTargets(data []byte) (*gateway.Result, error) {
 	if b.client.shown == nil {
 		return list.ToResult()
 	}
-	bases := dialect.Parse(b.src.Filename, b.src.Data).stages
+	bases := dockerfile.Parse(b.src.Filename, b.src.Data).Stages
 	for i := range list.Targets {
 		if i < len(bases) {
 			list.Targets[i].Base, list.Targets[i].Platform = bases[i].BaseName, bases[i].Platform
@@ -152,7 +154,7 @@ func (b *build) showSources(sources [][]byte) {
 // history writes the steps of GO lines into an image's history as the user wrote them.
 func (b *build) history(res *gateway.Result) error {
 	for key, data := range res.Metadata {
-		if key != exptypes.ExporterImageConfigKey && !strings.HasPrefix(key, exptypes.ExporterImageConfigKey+"/") || !strings.Contains(string(data), dialect.StepCommand) {
+		if key != exptypes.ExporterImageConfigKey && !strings.HasPrefix(key, exptypes.ExporterImageConfigKey+"/") || !strings.Contains(string(data), planner.StepCommand) {
 			continue
 		}
 		var img dockerspec.DockerOCIImage
@@ -160,7 +162,7 @@ func (b *build) history(res *gateway.Result) error {
 			return err
 		}
 		for i := range img.History {
-			img.History[i].CreatedBy = dialect.ShownHistory(img.History[i].CreatedBy)
+			img.History[i].CreatedBy = planner.ShownHistory(img.History[i].CreatedBy)
 		}
 		patched, err := json.Marshal(img)
 		if err != nil {

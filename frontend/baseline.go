@@ -3,7 +3,7 @@ package frontend
 import (
 	"context"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
@@ -14,7 +14,7 @@ import (
 // same needs made, if a cache has the list of those: then it compiles only what is new. An earlier build may have written
 // anything there: the list is checked, and with a wrong one the step compiles all, as it does where a module of the list
 // can't be had any more.
-func (c *compiler) baseline(ctx context.Context, req larder.DepsRequest, d *dialect.Deps) larder.DepsRequest {
+func (c *compiler) baseline(ctx context.Context, req larder.DepsRequest, d *planner.Deps) larder.DepsRequest {
 	describes := c.build.client.opts["requestid"] != "" // and builds nothing
 	if d.GoMod == nil || c.steps.NoCache || describes {
 		return req
@@ -38,7 +38,7 @@ func (c *compiler) baseline(ctx context.Context, req larder.DepsRequest, d *dial
 }
 
 // below returns the layer of an earlier build's needs, or nil if it's of no use.
-func (c *compiler) below(ctx context.Context, req larder.DepsRequest, d *dialect.Deps, first gomod.Needs) *llb.State {
+func (c *compiler) below(ctx context.Context, req larder.DepsRequest, d *planner.Deps, first gomod.Needs) *llb.State {
 	own := req.Baseline.Needs
 	if path, err := gomod.Plain(first.GoMod); err != nil || path != d.Module || !first.Like(own) || first.Text() == own.Text() {
 		return nil

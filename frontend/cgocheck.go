@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 	"golang.org/x/sync/errgroup"
@@ -12,7 +12,7 @@ import (
 
 // checkLibraries builds an image into which programs made by cgo were copied, and fails if a program there lacks its
 // loader or a library. Plans without such a COPY cost nothing.
-func (b *build) checkLibraries(ctx context.Context, res *gateway.Result, plan *dialect.Plan) error {
+func (b *build) checkLibraries(ctx context.Context, res *gateway.Result, plan *planner.Plan) error {
 	if len(plan.CgoCopies) == 0 || b.client.opts["requestid"] != "" {
 		return nil
 	}
@@ -32,7 +32,7 @@ func (b *build) checkLibraries(ctx context.Context, res *gateway.Result, plan *d
 	return group.Wait()
 }
 
-func (b *build) checkImage(ctx context.Context, ref gateway.Reference, platform string, copies []dialect.CgoCopy) error {
+func (b *build) checkImage(ctx context.Context, ref gateway.Reference, platform string, copies []planner.CgoCopy) error {
 	image, err := ref.ToState()
 	if err != nil {
 		return fmt.Errorf("looking into the image for the libraries of what cgo made: %w", err)

@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/containerd/platforms"
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
@@ -31,7 +31,7 @@ type client struct {
 	made      madeRef           // it, and the ignore file
 	original  digest.Digest     // the vertex of the user's file, which is what warnings are of
 	shown     *pb.SourceInfo    // what to show in its place; nil leaves the rewritten text
-	rewrites  []dialect.Rewrite // of instructions, whose steps are shown as the user wrote them
+	rewrites  []planner.Rewrite // of instructions, whose steps are shown as the user wrote them
 
 	steps *stepEditor // of what is solved; nil for none
 

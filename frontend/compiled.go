@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/containerd/platforms"
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/golang/goslice"
 	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
@@ -18,18 +18,18 @@ import (
 type compiler struct {
 	states
 	build     *build
-	plan      *dialect.Plan
+	plan      *planner.Plan
 	send      sender
 	baselines map[string]larder.DepsRequest // what baseline has returned, by key and needs
 }
 
 // compiledContexts returns slices and compiled packages for GO lines, and binaries for a build without instructions.
-func (b *build) compiledContexts(ctx context.Context, plan *dialect.Plan, s states) (contexts []namedContext, err error) {
+func (b *build) compiledContexts(ctx context.Context, plan *planner.Plan, s states) (contexts []namedContext, err error) {
 	c := &compiler{states: s, build: b, plan: plan, send: b.sender(ctx, plan), baselines: map[string]larder.DepsRequest{}}
 	for _, target := range b.targets() {
 		made := map[string]llb.State{}
 		for _, pkg := range plan.Packages {
-			if made[dialect.BinaryContext(pkg)], err = c.binary(ctx, pkg, target); err != nil {
+			if made[planner.BinaryContext(pkg)], err = c.binary(ctx, pkg, target); err != nil {
 				return nil, err
 			}
 		}
@@ -57,7 +57,7 @@ func (c *compiler) forLines(ctx context.Context, states map[string]llb.State, ta
 }
 
 // slice returns the part of the source that a step compiles for a platform, or all of it.
-func (c *compiler) slice(s *dialect.SourceSlice, target ocispecs.Platform) llb.State {
+func (c *compiler) slice(s *planner.SourceSlice, target ocispecs.Platform) llb.State {
 	if s == nil {
 		return c.source
 	}
@@ -83,7 +83,7 @@ func (c *compiler) sliced(name string, of goslice.Slice, platform string) llb.St
 }
 
 // linked returns what a GO line links, compiled.
-func (c *compiler) linked(ctx context.Context, l *dialect.Compile, target ocispecs.Platform) llb.State {
+func (c *compiler) linked(ctx context.Context, l *planner.Compile, target ocispecs.Platform) llb.State {
 	req := larder.CompileRequest{DepsRequest: c.deps(l.Deps, target), Args: l.Args}
 	deps := c.imported(ctx, req.DepsRequest, l.Deps, target)
 	req.Deps, req.Source = &deps, c.slice(l.Deps.Slice, target)
@@ -92,7 +92,7 @@ func (c *compiler) linked(ctx context.Context, l *dialect.Compile, target ocispe
 }
 
 // imported returns what a slice imports from elsewhere, compiled by such a request.
-func (c *compiler) imported(ctx context.Context, req larder.DepsRequest, d *dialect.Deps, target ocispecs.Platform) llb.State {
+func (c *compiler) imported(ctx context.Context, req larder.DepsRequest, d *planner.Deps, target ocispecs.Platform) llb.State {
 	if d.Standard {
 		return c.steps.Std(req)
 	}
@@ -113,7 +113,7 @@ func (c *compiler) imported(ctx context.Context, req larder.DepsRequest, d *dial
 }
 
 // deps says how to compile what a slice imports from elsewhere.
-func (c *compiler) deps(d *dialect.Deps, target ocispecs.Platform) larder.DepsRequest {
+func (c *compiler) deps(d *planner.Deps, target ocispecs.Platform) larder.DepsRequest {
 	req := larder.DepsRequest{
 		Toolchain: c.toolchains[d.Toolchain], Version: d.Toolchain, Main: d.Module, Source: c.source, Slice: d.Slice.Of[platforms.Format(target)],
 		Dir: d.Dir, Work: d.Work, Flags: d.Flags, Env: d.Env, Target: target,
@@ -130,7 +130,7 @@ func (c *compiler) deps(d *dialect.Deps, target ocispecs.Platform) larder.DepsRe
 }
 
 // binary returns the binary of a main package of a build without instructions.
-func (c *compiler) binary(ctx context.Context, pkg dialect.Package, target ocispecs.Platform) (llb.State, error) {
+func (c *compiler) binary(ctx context.Context, pkg planner.Package, target ocispecs.Platform) (llb.State, error) {
 	version := c.plan.Toolchains[0].Version
 	req := larder.BinaryRequest{
 		Name: pkg.Name, Package: pkg.Dir, Toolchain: c.toolchains[version], Version: version,

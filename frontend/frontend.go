@@ -11,7 +11,9 @@ import (
 	"io/fs"
 	"sync"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/dockerfile"
+
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -40,7 +42,7 @@ type Frontend struct {
 	// remedies says, for a vertex whose own error doesn't, what failed and what to do.
 	remedies map[digest.Digest]string
 	// plan is what is built, once that is known.
-	plan *dialect.Plan
+	plan *planner.Plan
 	// ahead is what is read before it is known to be needed.
 	ahead sync.WaitGroup
 }
@@ -71,7 +73,7 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if b.client.follows(b.src.Data, wants) {
 		return builder.Build(ctx, c)
 	}
-	file := dialect.ForTarget(dialect.Parse(b.src.Filename, b.src.Data), b.ui.Target)
+	file := planner.ForTarget(dockerfile.Parse(b.src.Filename, b.src.Data), b.ui.Target)
 	if wants.kind == syntaxDocker && b.client.opts[inbuildOpt] != "" {
 		return builder.Build(ctx, b.client.untouched())
 	}
@@ -87,7 +89,7 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	}
 	b.client.follows(b.src.Data, wants)
 	b.src.Warn(ctx, "Larder left all RUN lines as they are: "+guess.Error(), gateway.WarnOpts{Level: 1, SourceInfo: sourceInfo(b.src)})
-	if asks, err := dialect.Asks(file, b.request(file)); err == nil && !asks {
+	if asks, err := planner.Asks(file, b.request(file)); err == nil && !asks {
 		f.plan = nil
 		return builder.Build(ctx, b.client.untouched())
 	}
@@ -109,11 +111,11 @@ func (f *Frontend) open(ctx context.Context, c gateway.Client) (*build, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &build{client: w, ui: ui, src: src, remedies: f.remedies, again: f.Again, folders: f.Folders, mark: dialect.DefaultMark + "-" + rand.Text()}, nil
+	return &build{client: w, ui: ui, src: src, remedies: f.remedies, again: f.Again, folders: f.Folders, mark: planner.DefaultMark + "-" + rand.Text()}, nil
 }
 
 // run plans and builds a file. The error is a guessError if it is the fault of what the file didn't ask for.
-func (b *build) run(ctx context.Context, file dialect.File) (*gateway.Result, error) {
+func (b *build) run(ctx context.Context, file dockerfile.File) (*gateway.Result, error) {
 	plan, err := b.serve(ctx, file)
 	if err != nil {
 		return b.fail(b.blameGuess(ctx, file, err))
@@ -168,18 +170,18 @@ type build struct {
 	remedies map[digest.Digest]string   // see Frontend
 	again    func(folder string) string // see Frontend
 	folders  map[string]string          // see Frontend
-	plan     *dialect.Plan              // see Frontend
+	plan     *planner.Plan              // see Frontend
 	made     states
-	mark     string // see dialect.Request
+	mark     string // see planner.Request
 }
 
 // serve plans the build and, if it has anything of Go's, gives the client what the plan needs.
-func (b *build) serve(ctx context.Context, file dialect.File) (*dialect.Plan, error) {
+func (b *build) serve(ctx context.Context, file dockerfile.File) (*planner.Plan, error) {
 	req := b.request(file)
 	if !file.HeaderOnly() {
 		// Most Dockerfiles ask nothing of Larder: then they cost nothing but this.
-		if uses, err := dialect.Uses(file, req); err != nil || !uses {
-			return &dialect.Plan{}, err
+		if uses, err := planner.Uses(file, req); err != nil || !uses {
+			return &planner.Plan{}, err
 		}
 	}
 	if err := b.supported(); err != nil {
@@ -191,7 +193,7 @@ func (b *build) serve(ctx context.Context, file dialect.File) (*dialect.Plan, er
 	}
 	req.Tree, req.Again = tree, b.again
 	req.Toolchains = func(name, version string) bool {
-		return b.holdsAny(ctx, name, dialect.ToolchainPaths(version, req.BuildPlatform)) != ""
+		return b.holdsAny(ctx, name, planner.ToolchainPaths(version, req.BuildPlatform)) != ""
 	}
 	req.Context = func(name string) (fs.FS, error) { return b.moduleFiles(ctx, name) }
 	req.Commit = func() (commit.Commit, bool, error) { return b.commit(ctx) }
@@ -205,9 +207,9 @@ func (b *build) serve(ctx context.Context, file dialect.File) (*dialect.Plan, er
 	req.Hidden = b.hidden(ctx)
 	req.ModuleImage = func(ref string) (bool, error) { return b.moduleImage(ctx, ref) }
 	if b.converts() {
-		req.Image = func(name, platform string) (dialect.ImageConfig, bool) { return b.image(ctx, name, platform) }
+		req.Image = func(name, platform string) (planner.ImageConfig, bool) { return b.image(ctx, name, platform) }
 	}
-	plan, err := dialect.New(req)
+	plan, err := planner.New(req)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
@@ -62,7 +62,7 @@ func TestHello(t *testing.T) {
 `
 
 func TestStepsGoByOneName(t *testing.T) {
-	require.Equal(t, dialect.StepCommand, step.Go+" ")
+	require.Equal(t, planner.StepCommand, step.Go+" ")
 }
 
 // A goTest is done in a build on a builder that others use too, since each has to compile the standard library first. For

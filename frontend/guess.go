@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"regexp"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/dockerfile"
+
+	"github.com/larder-build/larder/frontend/planner"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
@@ -22,8 +24,8 @@ func (e *guessError) Error() string { return e.err.Error() }
 func (e *guessError) Unwrap() error { return e.err }
 
 // blameGuess makes an error of planning a guessError where the file asks for nothing of Larder's.
-func (b *build) blameGuess(ctx context.Context, file dialect.File, err error) error {
-	if asks, _ := dialect.Asks(file, b.request(file)); asks || ctx.Err() != nil {
+func (b *build) blameGuess(ctx context.Context, file dockerfile.File, err error) error {
+	if asks, _ := planner.Asks(file, b.request(file)); asks || ctx.Err() != nil {
 		return err
 	}
 	return &guessError{err}
@@ -35,7 +37,7 @@ var ownStep = regexp.MustCompile(`process "/\.larder/\S+ in-build modules `)
 
 // tryInjected builds what RUN lines were given of Larder's own accord, and all else, before the result is exported: an
 // error of Larder's own steps is a guessError, and one of such a RUN says how to leave that alone.
-func (b *build) tryInjected(ctx context.Context, res *gateway.Result, plan *dialect.Plan) error {
+func (b *build) tryInjected(ctx context.Context, res *gateway.Result, plan *planner.Plan) error {
 	if res == nil || b.client.opts["requestid"] != "" || !plan.Injects() {
 		return nil
 	}
@@ -52,7 +54,7 @@ func (b *build) tryInjected(ctx context.Context, res *gateway.Result, plan *dial
 }
 
 // hintInjected adds to the error of a RUN which was given something how to leave that RUN alone.
-func hintInjected(err error, plan *dialect.Plan) error {
+func hintInjected(err error, plan *planner.Plan) error {
 	for _, src := range errdefs.Sources(err) {
 		for _, r := range plan.Rewrites {
 			if r.Injected && inLines(src.Ranges, r.Line, r.EndLine) {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/frontend/dockerui"
 	"github.com/moby/buildkit/frontend/subrequests"
@@ -22,19 +22,19 @@ func (b *build) converts() bool {
 }
 
 // image returns what a plan needs to know of a base image. Whatever is wrong with it, BuildKit's frontend will say.
-func (b *build) image(ctx context.Context, name, platform string) (dialect.ImageConfig, bool) {
+func (b *build) image(ctx context.Context, name, platform string) (planner.ImageConfig, bool) {
 	p, err := platforms.Parse(platform)
 	if err != nil {
-		return dialect.ImageConfig{}, false
+		return planner.ImageConfig{}, false
 	}
 	if b.client.opts["requestid"] != "" {
 		p = b.buildPlatform() // the one that BuildKit's frontend answers for
 	}
 	img, err := b.imageConfig(ctx, name, sourceresolver.ResolveImageOpt{Platform: &p, ResolveMode: b.ui.ImageResolveMode.String()})
 	if err != nil || img == nil {
-		return dialect.ImageConfig{}, false
+		return planner.ImageConfig{}, false
 	}
-	return dialect.ImageConfig{Env: img.Config.Env, User: img.Config.User, WorkingDir: img.Config.WorkingDir, Shell: img.Config.Shell}, true
+	return planner.ImageConfig{Env: img.Config.Env, User: img.Config.User, WorkingDir: img.Config.WorkingDir, Shell: img.Config.Shell}, true
 }
 
 func (b *build) imageConfig(ctx context.Context, name string, opt sourceresolver.ResolveImageOpt) (*dockerspec.DockerOCIImage, error) {

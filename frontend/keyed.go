@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
@@ -16,7 +16,7 @@ import (
 
 // keyed returns the vertices that make the toolchains, modules and compiled packages of a plan. There is one for each target platform,
 // which BuildKit's frontend marshals for, since a merge has no platform of its own.
-func (b *build) keyed(ctx context.Context, plan *dialect.Plan, contexts []namedContext) (map[digest.Digest]bool, error) {
+func (b *build) keyed(ctx context.Context, plan *planner.Plan, contexts []namedContext) (map[digest.Digest]bool, error) {
 	var names []string
 	for _, m := range plan.Modules {
 		names = append(names, m.Context)
@@ -28,7 +28,7 @@ func (b *build) keyed(ctx context.Context, plan *dialect.Plan, contexts []namedC
 		names = append(names, l.Context)
 	}
 	for _, t := range plan.Toolchains {
-		names = append(names, dialect.ToolchainRoot(t.Version))
+		names = append(names, planner.ToolchainRoot(t.Version))
 	}
 	vertices, targets := map[digest.Digest]bool{}, b.targets()
 	for _, c := range contexts {

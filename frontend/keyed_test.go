@@ -9,7 +9,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/testkit"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
@@ -47,7 +47,7 @@ func planned(t *testing.T, without ...string) (def *pb.Definition, ops map[diges
 		"go.mod": {Data: []byte("module example.com/app\n\ngo 1.26\n\nrequire a.example/x v1.0.0\n")}, "go.sum": {Data: []byte(sum)},
 		"main.go": {Data: []byte("package main\n\nimport _ \"a.example/x\"\nimport _ \"fmt\"\n\nfunc main() {}\n")},
 		"Dockerfile": {Data: []byte("FROM go:1.26.8 AS test\nGO test ./...\nRUN --mount=type=gomod,target=/elsewhere true\nRUN --mount=type=bind,target=/mnt true\n" +
-			"RUN --mount=type=cache,id=larder:ns/compile/example.com/app/go1.26.8,target=/a --mount=type=cache,id=" + dialect.DefaultMark + "/compile/example.com/app/go1.26.8,target=/b true\n" +
+			"RUN --mount=type=cache,id=larder:ns/compile/example.com/app/go1.26.8,target=/a --mount=type=cache,id=" + planner.DefaultMark + "/compile/example.com/app/go1.26.8,target=/b true\n" +
 			"FROM go:1.26.8 AS build\nARG V=1\nGO build -ldflags=\"-X main.v=$V\" -o /out/ .\nFROM scratch\nCOPY --from=test /go /go\nCOPY --from=build /out/ /\n")},
 	})
 	b.withoutCaps(without)
@@ -133,7 +133,7 @@ func TestCompileCachesAreNobodyElses(t *testing.T) {
 			}
 		}
 	}
-	require.ElementsMatch(t, []string{own, "larder:ns/std/go1.26.8", "larder:ns/zips", "ns/" + own, "ns/" + dialect.DefaultMark + "/compile/example.com/app/go1.26.8", "ns/larder-go/example.com/app/go1.26.8"}, caches(ops))
+	require.ElementsMatch(t, []string{own, "larder:ns/std/go1.26.8", "larder:ns/zips", "ns/" + own, "ns/" + planner.DefaultMark + "/compile/example.com/app/go1.26.8", "ns/larder-go/example.com/app/go1.26.8"}, caches(ops))
 	_, again := planned(t)
 	require.Equal(t, slices.Sorted(maps.Keys(ops)), slices.Sorted(maps.Keys(again)))
 }

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
@@ -24,7 +24,7 @@ func (c *client) rename(def *pb.Definition, source int32) {
 		if md == nil || md.Description[vertexName] == "" {
 			continue
 		}
-		i := slices.IndexFunc(c.rewrites, func(r dialect.Rewrite) bool { return starts(locations, source, r.Line) })
+		i := slices.IndexFunc(c.rewrites, func(r planner.Rewrite) bool { return starts(locations, source, r.Line) })
 		if i < 0 {
 			continue
 		}

@@ -5,7 +5,9 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/dockerfile"
+
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/solver/pb"
 )
@@ -19,7 +21,7 @@ type PlanOptions struct {
 	Platforms     []string // target platforms; none means the builder's
 	BuildPlatform string
 	BuildArgs     map[string]string
-	VCS           dialect.VCS
+	VCS           planner.VCS
 	Commit        map[string]string // what is known of the commit: see commit.Parse
 	Contexts      map[string]string // named contexts, as --build-context gives them: NAME to FOLDER or URL
 
@@ -30,7 +32,7 @@ type PlanOptions struct {
 }
 
 // LoadPlan makes the plan of a build from a context on disk, without a builder: what Build would do.
-func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
+func LoadPlan(context fs.FS, opt PlanOptions) (*planner.Plan, error) {
 	hidden, err := ignored(opt.Ignore)
 	if err != nil {
 		return nil, err
@@ -44,10 +46,10 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 		return nil, err
 	}
 	if wants.kind == syntaxDocker {
-		return dialect.Untouched(opt.Filename, opt.Dockerfile, wants.ref, platforms, opt.BuildPlatform), nil
+		return planner.Untouched(opt.Filename, opt.Dockerfile, wants.ref, platforms, opt.BuildPlatform), nil
 	}
-	req := dialect.Request{
-		File: dialect.ForTarget(dialect.Parse(opt.Filename, opt.Dockerfile), opt.Target), Tree: ignoringFS{context, hidden}, Hidden: hidden, Target: opt.Target,
+	req := planner.Request{
+		File: planner.ForTarget(dockerfile.Parse(opt.Filename, opt.Dockerfile), opt.Target), Tree: ignoringFS{context, hidden}, Hidden: hidden, Target: opt.Target,
 		Platforms: platforms, BuildPlatform: opt.BuildPlatform, BuildArgs: opt.BuildArgs, VCS: opt.VCS, Contexts: map[string]bool{}, Again: opt.Again,
 	}
 	folders := map[string]string{}
@@ -69,7 +71,7 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 		if err != nil {
 			return false
 		}
-		for _, file := range dialect.ToolchainPaths(version, opt.BuildPlatform) {
+		for _, file := range planner.ToolchainPaths(version, opt.BuildPlatform) {
 			if _, err := fs.Stat(folder, file); err == nil {
 				return true
 			}
@@ -80,6 +82,6 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*dialect.Plan, error) {
 		c, known := commit.Parse(opt.Commit)
 		return c, known, nil
 	}
-	plan, err := dialect.New(req)
+	plan, err := planner.New(req)
 	return plan, locate(err, &pb.SourceInfo{Data: opt.Dockerfile, Filename: opt.Filename, Language: "Dockerfile"})
 }

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/proof/materials"
 	"github.com/larder-build/larder/internal/proof/sbom"
 	"github.com/moby/buildkit/client/llb"
@@ -41,7 +41,7 @@ type proofChoice struct {
 // proofs reads which attestations the client asks for. A bill of materials of a file that has anything of Go's is Larder's
 // to make: BuildKit's frontend is not told of it, which would fetch a scanner. One by a scanner that the client names is
 // left to that.
-func (b *build) proofs(plan *dialect.Plan) (proofChoice, error) {
+func (b *build) proofs(plan *planner.Plan) (proofChoice, error) {
 	opts := b.client.opts
 	all, err := attestations.Parse(opts)
 	if err != nil || opts["requestid"] != "" {
@@ -95,7 +95,7 @@ func namesGenerator(opts map[string]string) bool {
 
 // prove adds what was asked for to a result: the bill of materials, and what the build was made of. A client that asks
 // for no attestation gets none, since one makes an index of an image.
-func (b *build) prove(ctx context.Context, res *gateway.Result, plan *dialect.Plan, a proofChoice) error {
+func (b *build) prove(ctx context.Context, res *gateway.Result, plan *planner.Plan, a proofChoice) error {
 	if len(a.all) == 0 {
 		return nil
 	}
@@ -179,7 +179,7 @@ func (b *build) attestSBOM(ctx context.Context, res *gateway.Result, platform st
 }
 
 // imageName returns what the bill calls the image: frontends aren't told its tags.
-func (b *build) imageName(plan *dialect.Plan) string {
+func (b *build) imageName(plan *planner.Plan) string {
 	name := cmp.Or(b.ui.Target, plan.Module, "image")
 	if n := len(plan.Packages); n > 0 {
 		name = plan.Packages[n-1].Name

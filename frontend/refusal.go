@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/proof/offline"
 	"github.com/larder-build/larder/internal/step"
@@ -27,7 +27,7 @@ func (g *guard) refuse(all []offline.Violation) error {
 	text := "the build would use a network:"
 	var places []*errdefs.Source
 	for _, v := range all {
-		if _, _, line := v.Line(); strings.Contains(line, dialect.ContextPrefix) {
+		if _, _, line := v.Line(); strings.Contains(line, planner.ContextPrefix) {
 			v.At = nil // the line is of a file that Larder wrote, for a build without instructions
 		}
 		if v.At != nil {
@@ -73,7 +73,7 @@ func (g *guard) remedy(v offline.Violation) string {
 	case offline.Step:
 		switch kind, _ := step.Kind(v.Args); kind {
 		case step.KindOf(&step.Modules{}):
-			return "pass the modules with --build-context " + dialect.ModulesContext + "=FOLDER, or commit a vendor folder"
+			return "pass the modules with --build-context " + planner.ModulesContext + "=FOLDER, or commit a vendor folder"
 		case step.KindOf(&step.FetchToolchain{}):
 			return toolchainRemedy
 		}
@@ -83,7 +83,7 @@ func (g *guard) remedy(v offline.Violation) string {
 	return "leave --network out, so that the step has none"
 }
 
-const toolchainRemedy = "pass a folder that holds golang.org/toolchain with --build-context " + dialect.ToolchainContext + "=FOLDER"
+const toolchainRemedy = "pass a folder that holds golang.org/toolchain with --build-context " + planner.ToolchainContext + "=FOLDER"
 
 // imageRemedy says what to do about an image, of which a step's name may say that it is a named context already.
 func (g *guard) imageRemedy(ref, step string) string {

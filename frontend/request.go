@@ -4,8 +4,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/larder-build/larder/frontend/dockerfile"
+
 	"github.com/containerd/platforms"
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -15,8 +17,8 @@ const contextOpt = "context:"
 const imagesOpt = "larder-images"
 
 // request reads what a plan is made from out of the build's options.
-func (b *build) request(file dialect.File) dialect.Request {
-	req := dialect.Request{
+func (b *build) request(file dockerfile.File) planner.Request {
+	req := planner.Request{
 		File:          file,
 		Target:        b.ui.Target,
 		BuildPlatform: platforms.Format(b.buildPlatform()),
@@ -27,7 +29,7 @@ func (b *build) request(file dialect.File) dialect.Request {
 		Images:        b.client.opts[imagesOpt] != "",
 		Travels:       b.travels(),
 		Mark:          b.mark,
-		VCS: dialect.VCS{
+		VCS: planner.VCS{
 			Source:   b.client.opts["vcs:source"],
 			Revision: b.client.opts["vcs:revision"],
 			Version:  b.client.opts["vcs:version"],

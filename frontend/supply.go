@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/containerd/platforms"
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
@@ -40,7 +40,7 @@ type namedContext struct {
 }
 
 // supply makes the states of a plan and gives them, with the rewritten file, to BuildKit's frontend.
-func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
+func (b *build) supply(ctx context.Context, plan *planner.Plan) error {
 	if !plan.Go {
 		return nil
 	}
@@ -76,7 +76,7 @@ func (b *build) supply(ctx context.Context, plan *dialect.Plan) error {
 }
 
 // states makes the states of a plan.
-func (b *build) states(ctx context.Context, plan *dialect.Plan) (s states, err error) {
+func (b *build) states(ctx context.Context, plan *planner.Plan) (s states, err error) {
 	if s.steps, err = b.steps(); err != nil {
 		return s, err
 	}
@@ -107,12 +107,12 @@ func (b *build) states(ctx context.Context, plan *dialect.Plan) (s states, err e
 }
 
 // baseContexts returns the toolchains, and the bases go and static.
-func (b *build) baseContexts(plan *dialect.Plan, s states) (contexts []namedContext) {
+func (b *build) baseContexts(plan *planner.Plan, s states) (contexts []namedContext) {
 	for _, t := range plan.Toolchains {
-		contexts = append(contexts, namedContext{name: dialect.ToolchainRoot(t.Version), state: s.toolchains[t.Version]})
+		contexts = append(contexts, namedContext{name: planner.ToolchainRoot(t.Version), state: s.toolchains[t.Version]})
 		for _, target := range b.targets() {
 			image := larder.GoImage(s.steps.Platform, target)
-			contexts = append(contexts, namedContext{name: dialect.GoContext(t.Version, target), state: s.toolchains[t.Version], image: &image})
+			contexts = append(contexts, namedContext{name: planner.GoContext(t.Version, target), state: s.toolchains[t.Version], image: &image})
 		}
 	}
 	for _, target := range b.targets() {
@@ -124,28 +124,28 @@ func (b *build) baseContexts(plan *dialect.Plan, s states) (contexts []namedCont
 		if plan.Level == 0 && target.OS != "linux" {
 			static = llb.Scratch().Platform(target) // the program alone
 		}
-		contexts = append(contexts, namedContext{name: dialect.StaticContext, target: &target, state: static, image: &image})
+		contexts = append(contexts, namedContext{name: planner.StaticContext, target: &target, state: static, image: &image})
 	}
 	return contexts
 }
 
 // lineContexts returns what all GO lines mount.
-func (b *build) lineContexts(plan *dialect.Plan, s states) (contexts []namedContext) {
+func (b *build) lineContexts(plan *planner.Plan, s states) (contexts []namedContext) {
 	if len(plan.Wide.Outside) > 0 {
-		contexts = append(contexts, namedContext{name: dialect.SourceContext, state: s.source})
+		contexts = append(contexts, namedContext{name: planner.SourceContext, state: s.source})
 	}
 	if !plan.GoLines {
 		return contexts
 	}
-	contexts = append(contexts, namedContext{name: dialect.StepContext, state: s.steps.At(dialect.StepFile)})
+	contexts = append(contexts, namedContext{name: planner.StepContext, state: s.steps.At(planner.StepFile)})
 	for _, target := range b.targets() {
-		contexts = append(contexts, namedContext{name: dialect.TargetContext, target: &target, state: larder.TargetFile(dialect.TargetFile, target)})
+		contexts = append(contexts, namedContext{name: planner.TargetContext, target: &target, state: larder.TargetFile(planner.TargetFile, target)})
 	}
 	return contexts
 }
 
 // moduleContexts returns the modules, each set of them merged.
-func moduleContexts(plan *dialect.Plan, s states) (contexts []namedContext) {
+func moduleContexts(plan *planner.Plan, s states) (contexts []namedContext) {
 	for _, m := range plan.Modules {
 		if modules, ok := s.modules[m.Context]; ok {
 			contexts = append(contexts, namedContext{name: m.Context, state: modules.Merged()})
@@ -155,7 +155,7 @@ func moduleContexts(plan *dialect.Plan, s states) (contexts []namedContext) {
 }
 
 // replaceFile has BuildKit's frontend read the plan's Dockerfile, and shows the user's.
-func (b *build) replaceFile(ctx context.Context, plan *dialect.Plan) (err error) {
+func (b *build) replaceFile(ctx context.Context, plan *planner.Plan) (err error) {
 	shown := sourceInfo(b.src)
 	if plan.Level == 0 {
 		shown = nil // there is no line of the user's to show
@@ -213,9 +213,9 @@ func (b *build) steps() (larder.Builder, error) {
 	return steps, err
 }
 
-func (b *build) toolchain(ctx context.Context, steps larder.Builder, t dialect.Toolchain) (llb.State, error) {
+func (b *build) toolchain(ctx context.Context, steps larder.Builder, t planner.Toolchain) (llb.State, error) {
 	from := larder.ToolchainSource{GOPROXY: t.Source.URL, GOSUMDB: b.ui.BuildArgs["GOSUMDB"]}
-	files := dialect.ToolchainPaths(t.Version, platforms.Format(steps.Platform))
+	files := planner.ToolchainPaths(t.Version, platforms.Format(steps.Platform))
 	if name := t.Source.Image; name != "" {
 		folder := larder.Files(llb.Image(name), files[:1], "[internal] take "+t.Version+" from "+name)
 		from.Folder, from.Path, from.GOPROXY = &folder, files[0], larder.ProxyRoot
@@ -239,17 +239,17 @@ func (b *build) toolchain(ctx context.Context, steps larder.Builder, t dialect.T
 		if err != nil {
 			return llb.State{}, err
 		}
-		b.remedies[head] = fmt.Sprintf("the Go toolchain %s can't be had from %s: use another GOPROXY, or pass a folder that holds golang.org/toolchain with --build-context %s=FOLDER", t.Version, t.Source, dialect.ToolchainContext)
+		b.remedies[head] = fmt.Sprintf("the Go toolchain %s can't be had from %s: use another GOPROXY, or pass a folder that holds golang.org/toolchain with --build-context %s=FOLDER", t.Version, t.Source, planner.ToolchainContext)
 	}
 	return steps.Toolchain(chosen, from), nil
 }
 
-func (b *build) modules(ctx context.Context, m *dialect.Modules, steps larder.Builder) (larder.Modules, error) {
+func (b *build) modules(ctx context.Context, m *planner.Modules, steps larder.Builder) (larder.Modules, error) {
 	return steps.Modules(m.Set, func(part gomod.Set) (larder.ModuleSource, error) { return b.moduleSource(ctx, m, part) })
 }
 
 // moduleSource says where a part of a module set comes from.
-func (b *build) moduleSource(ctx context.Context, m *dialect.Modules, part gomod.Set) (larder.ModuleSource, error) {
+func (b *build) moduleSource(ctx context.Context, m *planner.Modules, part gomod.Set) (larder.ModuleSource, error) {
 	from := larder.ModuleSource{
 		Network:   m.Network(),
 		GOPRIVATE: m.VCS.GOPRIVATE, GONOPROXY: m.VCS.GONOPROXY, GOINSECURE: m.VCS.GOINSECURE, GOVCS: m.VCS.GOVCS,
@@ -275,21 +275,21 @@ func (b *build) moduleSource(ctx context.Context, m *dialect.Modules, part gomod
 		from.GOPROXY += entry
 		from.Label += s.String()
 	}
-	if !dialect.FetchNeeded(m.Sources) {
+	if !planner.FetchNeeded(m.Sources) {
 		from.GOPROXY = ""
 	}
 	return from, nil
 }
 
 // sourceFolder returns a source that is a GOPROXY folder, of which only some files are needed.
-func (b *build) sourceFolder(ctx context.Context, s dialect.Source, files []string) (llb.State, error) {
+func (b *build) sourceFolder(ctx context.Context, s planner.Source, files []string) (llb.State, error) {
 	if s.Image != "" {
 		return larder.Files(llb.Image(s.Image), files, "[internal] take modules from "+s.Image), nil
 	}
 	return b.folder(ctx, s.Context, files)
 }
 
-func separator(s dialect.Source) string {
+func separator(s planner.Source) string {
 	if s.AnyErr {
 		return "|"
 	}

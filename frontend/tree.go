@@ -13,8 +13,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/larder-build/larder/frontend/dialect"
-	"github.com/larder-build/larder/llb"
+	"github.com/larder-build/larder/frontend/dockerfile"
+
+	"github.com/larder-build/larder/frontend/planner"
+	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -25,9 +27,9 @@ import (
 
 // context returns a view of the build context. A file that has RUN alone is planned with the module's files, so that only
 // those are sent before BuildKit knows what the build needs; to compile takes the sources anyhow.
-func (b *build) context(ctx context.Context, file dialect.File) (fs.FS, error) {
+func (b *build) context(ctx context.Context, file dockerfile.File) (fs.FS, error) {
 	var opts []llb.LocalOption
-	if !dialect.ReadsSources(file) {
+	if !planner.ReadsSources(file) {
 		opts = []llb.LocalOption{
 			llb.IncludePatterns(moduleFiles),
 			llb.SharedKeyHint("larder-module-files"),

@@ -3,13 +3,13 @@ package frontend
 import (
 	"context"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 )
 
 // wide returns the build context together with the folders outside of it that stand for modules, if a plan has any.
-func (b *build) wide(ctx context.Context, plan *dialect.Plan, steps larder.Builder, source llb.State) (llb.State, error) {
+func (b *build) wide(ctx context.Context, plan *planner.Plan, steps larder.Builder, source llb.State) (llb.State, error) {
 	if len(plan.Wide.Outside) == 0 {
 		return source, nil
 	}
@@ -46,7 +46,7 @@ func (b *build) hidden(ctx context.Context) func(string) bool {
 // It is nil where the context isn't a folder of the client's, or others come beside it.
 type sender func(key string, patterns []string, name string) llb.State
 
-func (b *build) sender(ctx context.Context, plan *dialect.Plan) sender {
+func (b *build) sender(ctx context.Context, plan *planner.Plan) sender {
 	whole, err := b.ui.MainContext(ctx)
 	if err != nil || len(plan.Wide.Outside) > 0 {
 		return nil

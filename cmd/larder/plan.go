@@ -8,7 +8,7 @@ import (
 	"io/fs"
 
 	"github.com/larder-build/larder/frontend"
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/builder"
 	"github.com/larder-build/larder/internal/cli/request"
 	"github.com/moby/buildkit/util/progress/progressui"
@@ -76,7 +76,7 @@ func (c *command) runPlan(f *planFlags) error {
 		Dockerfile: in.Dockerfile, Filename: in.Filename, Ignore: in.Ignore,
 		Target: f.Target, Platforms: in.Platforms, BuildPlatform: in.BuildPlatform,
 		BuildArgs: in.BuildArgs, Contexts: in.Contexts, Again: f.Again,
-		VCS:    dialect.VCS{Source: in.VCS["source"], Revision: in.VCS["revision"], Version: in.VCS["version"]},
+		VCS:    planner.VCS{Source: in.VCS["source"], Revision: in.VCS["revision"], Version: in.VCS["version"]},
 		Commit: in.VCS,
 		Folder: func(path string) (fs.FS, error) { // until the process ends
 			if view, err := from.folder(c.ctx, path); view != nil || err != nil {
@@ -96,8 +96,8 @@ func (c *command) runPlan(f *planFlags) error {
 	enc.SetEscapeHTML(false)
 	return enc.Encode(struct {
 		Schema int `json:"schema"`
-		*dialect.Plan
-	}{dialect.PlanSchema, plan})
+		*planner.Plan
+	}{planner.PlanSchema, plan})
 }
 
 // planLLB asks a builder for the LLB, since images are resolved for it.

@@ -22,10 +22,11 @@ import (
 // pure are the packages that take data and return data. Their tests need no network, no folder and no time of day, so a
 // golden file can hold all that they do.
 var pure = []string{
-	"frontend/dialect", "llb",
-	"internal/commit", "internal/inbuild/elflibs", "internal/expand", "frontend/dialect/shellgo", "internal/golang/gomod", "internal/golang/goslice",
-	"internal/golang/gowords", "internal/inbuild/junit", "internal/proof/license", "internal/proof/materials", "internal/proof/offline", "internal/cli/scaffold",
-	"internal/proof/spdx", "internal/step", "internal/inbuild/testjson",
+	"frontend/dockerfile", "frontend/planner", "frontend/planner/shellgo", "llb",
+	"internal/cli/scaffold", "internal/commit", "internal/expand",
+	"internal/golang/gomod", "internal/golang/goslice", "internal/golang/gowords",
+	"internal/inbuild/elflibs", "internal/inbuild/junit", "internal/inbuild/testjson",
+	"internal/proof/license", "internal/proof/materials", "internal/proof/offline", "internal/proof/spdx", "internal/step",
 }
 
 // above are packages of internal that cmd/larder alone is built on: they stand between it and the frontend.
@@ -173,8 +174,8 @@ func TestRulesBite(t *testing.T) {
 		forbidden   bool
 	}{
 		{"frontend", module + "cmd/larder", true},
-		{"internal/bundle", module + "frontend/dialect", true},
-		{"internal/bundle/stock", module + "frontend/dialect", false},
+		{"internal/bundle", module + "frontend/planner", true},
+		{"internal/bundle/stock", module + "frontend/planner", false},
 		{"internal/bundle", module + "internal/bundle/stock", true},
 		{"frontend", module + "internal/cli/request", true},
 		{"cmd/larder", module + "internal/bundle/stock", false},
@@ -182,8 +183,8 @@ func TestRulesBite(t *testing.T) {
 		{"llb", module + "frontend", true},
 		{"frontend", module + "llb", false},
 		{"cmd/larder", module + "internal/testkit", true},
-		{"frontend/dialect", "os", true},
-		{"frontend/dialect", "os/exec", true},
+		{"frontend/planner", "os", true},
+		{"frontend/planner", "os/exec", true},
 		{"internal/golang/gomod", "net", true},
 		{"llb", "net/http/httputil", true},
 		{"llb", "net/url", false},

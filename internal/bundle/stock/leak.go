@@ -5,16 +5,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
 // leak returns what a user should know before anything is asked: that a module of a tree looks private and that everybody's
 // proxy or checksum database will be told of it. It is empty if there is none.
-func (s *Stocker) leak(m dialect.Module, sumdb bool) string {
+func (s *Stocker) leak(m planner.Module, sumdb bool) string {
 	public := slices.IndexFunc(s.proxies, func(e modfetch.Entry) bool {
-		return e.Source != nil && dialect.Source{URL: e.Shown}.Public()
+		return e.Source != nil && planner.Source{URL: e.Shown}.Public()
 	})
 	for _, sum := range m.Set.Zips() {
 		why := gomod.LooksPrivate(sum.Path, m.Path)

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/fetch/sumdbcopy"
@@ -95,15 +95,15 @@ func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 	return req, err
 }
 
-func readTree(dir string, o Options) (dialect.Needs, error) {
+func readTree(dir string, o Options) (planner.Needs, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
-		return dialect.Needs{}, errors.Unwrap(err)
+		return planner.Needs{}, errors.Unwrap(err)
 	}
 	if !info.IsDir() {
-		return dialect.Needs{}, errors.New("it isn't a folder")
+		return planner.Needs{}, errors.New("it isn't a folder")
 	}
-	needs, err := dialect.ReadNeeds(os.DirFS(dir), dialect.Request{Platforms: o.Platforms, BuildPlatform: o.Platforms[0], BuildArgs: o.BuildArgs}, !o.NoImages)
+	needs, err := planner.ReadNeeds(os.DirFS(dir), planner.Request{Platforms: o.Platforms, BuildPlatform: o.Platforms[0], BuildArgs: o.BuildArgs}, !o.NoImages)
 	for _, w := range needs.Warnings {
 		if o.Warn != nil {
 			o.Warn(dir + ": " + w)

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
@@ -46,7 +46,7 @@ func New(settings Settings, client *modfetch.Client, command string, env []strin
 	s := &Stocker{Go: settings, Client: client, Command: command, Env: env}
 	list := settings.GOPROXY
 	if list == "" {
-		list = dialect.DefaultProxy
+		list = planner.DefaultProxy
 	}
 	var err error
 	s.proxies, err = modfetch.ParseList(list)

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"golang.org/x/mod/modfile"
@@ -54,7 +54,7 @@ func (b *toolBox) add(t boxed) error {
 
 // addTree adds what the tool lines of a module name, to be built as 'go tool' builds it there: by the versions in its
 // go.mod and the hashes in its go.sum. A tool whose source is in the tree is none of the bundle's.
-func (b *toolBox) addTree(tree fs.FS, dir string, m dialect.Module) error {
+func (b *toolBox) addTree(tree fs.FS, dir string, m planner.Module) error {
 	name := path.Join(m.Dir, "go.mod")
 	data, err := fs.ReadFile(tree, name)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"io"
 
 	"github.com/containerd/platforms"
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 )
 
 // setBundle tells the frontend, which attests it, of which bundle the build takes what it can.
@@ -22,7 +22,7 @@ func (r *Request) setBundle(_ context.Context, o Options, _ Host) error {
 	return err
 }
 
-// ImageContexts returns the images that the build's Dockerfile takes from elsewhere, as dialect.ImageContexts does. It is
+// ImageContexts returns the images that the build's Dockerfile takes from elsewhere, as planner.ImageContexts does. It is
 // false if that file isn't on this machine, but in a repository or in an archive. What it reads of standard input is there
 // for those who read h.Stdin next.
 func ImageContexts(ctx context.Context, o Options, h *Host) (images []string, known bool, err error) {
@@ -30,7 +30,7 @@ func ImageContexts(ctx context.Context, o Options, h *Host) (images []string, kn
 	if err != nil || !known {
 		return nil, known, err
 	}
-	req := dialect.Request{BuildPlatform: platforms.Format(platforms.DefaultSpec()), Contexts: map[string]bool{}}
+	req := planner.Request{BuildPlatform: platforms.Format(platforms.DefaultSpec()), Contexts: map[string]bool{}}
 	if req.Platforms, err = parsePlatforms(o.Platforms); err != nil {
 		return nil, true, err
 	}
@@ -44,7 +44,7 @@ func ImageContexts(ctx context.Context, o Options, h *Host) (images []string, kn
 	for name := range contexts {
 		req.Contexts[name] = true
 	}
-	return dialect.ImageContexts(df.Name, df.Data, req), true, err
+	return planner.ImageContexts(df.Name, df.Data, req), true, err
 }
 
 // dockerfileHere reads the Dockerfile if it is on this machine.

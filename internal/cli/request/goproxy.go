@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/moby/buildkit/client"
 )
@@ -23,7 +23,7 @@ func FileProxies(goproxy string) (map[string]string, error) {
 			return nil, fmt.Errorf("GOPROXY: entry %d: %w", proxy.Position, err)
 		}
 		if path != "" {
-			out[dialect.ProxyContext(proxy.Position-1)] = path
+			out[planner.ProxyContext(proxy.Position-1)] = path
 		}
 	}
 	return out, nil

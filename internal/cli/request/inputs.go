@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/planner"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session/upload/uploadprovider"
 )
@@ -67,7 +67,7 @@ var errNothing = errors.New("has neither a Dockerfile nor a go.mod")
 func findDockerfile(o Options) (Dockerfile, error) {
 	df, err := FindDockerfile(o.Context, o.File)
 	if errors.Is(err, errNothing) {
-		if others := dialect.OtherContexts(os.DirFS(o.Context), o.Again); others != "" {
+		if others := planner.OtherContexts(os.DirFS(o.Context), o.Again); others != "" {
 			err = fmt.Errorf("failed to read dockerfile: %s %w: name the folder of a Go module: %s", o.Context, errNothing, others)
 		}
 	}

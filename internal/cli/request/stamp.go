@@ -11,7 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dialect"
+	"github.com/larder-build/larder/frontend/dockerfile"
+
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/client"
 	"golang.org/x/mod/semver"
@@ -40,7 +41,7 @@ const buildVCS = "buildvcs"
 // find out about: the Dockerfile, or GOFLAGS, has -buildvcs, or the file has no
 // instructions, which stamps as go build does.
 func mayStamp(goflags, file string) bool {
-	return strings.Contains(goflags, buildVCS) || strings.Contains(file, buildVCS) || dialect.Parse("", []byte(file)).HeaderOnly()
+	return strings.Contains(goflags, buildVCS) || strings.Contains(file, buildVCS) || dockerfile.Parse("", []byte(file)).HeaderOnly()
 }
 
 // stampFacts returns what package commit reads of the git working tree that dir

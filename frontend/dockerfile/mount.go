@@ -1,0 +1,114 @@
+package dockerfile
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/moby/buildkit/util/suggest"
+	"github.com/tonistiigi/go-csvvalue"
+)
+
+// Kinds of mounts that are Larder's own, and others that are told apart.
+const (
+	KindModules      = "gomod"
+	KindCompileCache = "gocache"
+	KindBind         = "bind"
+	KindCache        = "cache"
+	KindSecret       = "secret"
+	KindSSH          = "ssh"
+	kindTmpfs        = "tmpfs"
+)
+
+// A Mount is the value of a --mount flag, as far as a plan needs it.
+type Mount struct {
+	Kind   string
+	From   string
+	Source string
+	Target string
+	Module string
+	ID     string
+}
+
+// ownKeys are the keys of Larder's own mounts.
+var ownKeys = map[string][]string{
+	KindModules:      {"type", "from", "module", "target", "dst", "destination", "ro", "readonly"},
+	KindCompileCache: {"type", "id", "target", "dst", "destination"},
+}
+
+// ParseMount reads the value of a --mount flag; of one with an error it knows the kind. Keys of Larder's own mounts are checked; what is wrong with another is
+// BuildKit's converter's to say.
+func ParseMount(value string) (Mount, error) {
+	fields, err := csvvalue.Fields(value, nil)
+	if err != nil {
+		return Mount{}, fmt.Errorf("not a comma-separated list: %w", err)
+	}
+	m := Mount{Kind: KindBind}
+	for _, field := range fields {
+		if key, v, ok := strings.Cut(field, "="); ok && strings.EqualFold(key, "type") {
+			m.Kind = strings.ToLower(v)
+		}
+	}
+	keys, own := ownKeys[m.Kind]
+	for _, field := range fields {
+		key, v, hasValue := strings.Cut(field, "=")
+		key = strings.ToLower(key)
+		if own {
+			if err := checkOwnKey(m.Kind, key, v, hasValue, keys); err != nil {
+				return m, err
+			}
+		}
+		switch key {
+		case "from":
+			m.From = v
+		case "source", "src":
+			m.Source = v
+		case "target", "dst", "destination":
+			m.Target = v
+		case "module":
+			m.Module = v
+		case "id":
+			m.ID = v
+		}
+	}
+	if !own {
+		return m, checkKind(m.Kind)
+	}
+	return m, nil
+}
+
+func checkOwnKey(kind, key, value string, hasValue bool, keys []string) error {
+	for _, k := range keys {
+		if k != key {
+			continue
+		}
+		switch flag := k == "ro" || k == "readonly"; {
+		case flag && hasValue && value != "true":
+			return fmt.Errorf("type=%s is always read-only: leave %s out", kind, key)
+		case !flag && value == "":
+			return fmt.Errorf("%s has no value", key)
+		case strings.ContainsAny(value, ",\""):
+			return fmt.Errorf("%s=%s: expected a name without commas and quotes", key, value)
+		case strings.ContainsRune(value, '$'):
+			return fmt.Errorf("%s=%s: variables aren't expanded in a mount of type %s: write the value out", key, value, kind)
+		}
+		return nil
+	}
+	return suggest.WrapError(fmt.Errorf("unexpected key %q for type=%s: expected %s", key, kind, strings.Join(keys, ", ")), key, keys, true)
+}
+
+// checkKind names Larder's own kinds where a kind is neither theirs nor BuildKit's.
+func checkKind(kind string) error {
+	all := []string{KindBind, KindCache, KindSecret, KindSSH, kindTmpfs, KindModules, KindCompileCache}
+	for _, k := range all {
+		if k == kind || strings.ContainsRune(kind, '$') {
+			return nil
+		}
+	}
+	if err := fmt.Errorf("unsupported mount type %q: expected one of %s", kind, strings.Join(all, ", ")); strings.HasPrefix(kind, "go") {
+		return suggest.WrapError(err, kind, all, true)
+	}
+	return nil
+}
+
+// Keeps reports whether something may be left in a mount, or in the stage for its sake: only credentials leave nothing.
+func (m Mount) Keeps() bool { return m.Kind != KindSecret && m.Kind != KindSSH }

@@ -1,0 +1,108 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/larder-build/larder/frontend/dockerfile"
+)
+
+// Deps are the packages that a slice imports of other modules and of the standard library, compiled in a step of their
+// own: an edit that adds no import keeps them, and unlike a cache mount they travel with the build cache.
+type Deps struct {
+	Context string `json:"context"` // the named context that holds them, laid out as GOCACHE
+	For     string `json:"for"`     // the step that they are for
+
+	// Standard says that the step compiles what is of the standard library alone. The rest is compiled by the line itself:
+	// a layer of it is worth its copies only where it travels, or for a line that may not see what others compile.
+	Standard bool `json:"standard,omitempty"` // only the standard library's packages: the GO line compiles the rest
+
+	Slice     *SourceSlice `json:"-"`
+	Toolchain string       `json:"-"`
+	Modules   *Modules     `json:"-"` // nil where the module needs none
+	Dir, Work string       `json:"-"` // the module's folder and the go.work that counts, in the build context
+	Flags     []string     `json:"-"` // of the go command
+	Env       []string     `json:"-"` // NAME=VALUE
+	Module    string       `json:"-"` // the main module's path
+
+	// GoMod is the module's go.mod, if that and go.sum are all that says what is compiled, and the modules can be had again
+	// later: they come from proxies or version control. The layer may then have one of another build below it.
+	GoMod []byte `json:"-"`
+}
+
+// addDeps plans the packages that a slice imports, as a layer that may travel. It is nil where the toolchain isn't known, or
+// there are none.
+func (p *Plan) addDeps(name string, d Deps, travels bool) *Deps {
+	imports := slices.ContainsFunc(p.Platforms, func(platform string) bool { return len(d.Slice.Of[platform].Imports) > 0 })
+	if d.Toolchain == "" || !imports {
+		return nil
+	}
+	d.Context = ContextPrefix + "deps-" + name
+	if travels {
+		d.GoMod = p.plainGoMod(d)
+	}
+	p.Deps = append(p.Deps, &d)
+	return &d
+}
+
+// Part returns the Deps that compile the largest part of what d does for a target platform, in the same way, and the
+// platform that it is for there: nil if there are none. d's step adds the rest to it: side by side, both would compile
+// that part. Part's slice is a part of d's, so that no edit changes Part's imports alone, with which d's step would run anew.
+func (p *Plan) Part(d *Deps, target string) (part *Deps, platform string) {
+	of, imports := d.Slice.Of[target], 0
+	for _, other := range p.Deps {
+		at := target
+		if d.Slice.Runs && !other.Slice.Runs {
+			at = p.BuildPlatform
+		}
+		smaller, planned := other.Slice.Of[at]
+		if planned && other.compilesLike(d) && smaller.Profile == of.Profile && len(smaller.Files) < len(of.Files) &&
+			len(smaller.Imports) > imports && subset(smaller.Files, of.Files) && subset(smaller.Imports, of.Imports) {
+			part, platform, imports = other, at, len(smaller.Imports)
+		}
+	}
+	return part, platform
+}
+
+// compilesLike reports whether two steps, for the same platform, compile the same packages in the same way.
+func (d *Deps) compilesLike(other *Deps) bool {
+	return !d.Standard && !other.Standard && d.Toolchain == other.Toolchain && d.Modules == other.Modules && d.Dir == other.Dir && d.Work == other.Work &&
+		d.Module == other.Module && slices.Equal(d.Flags, other.Flags) && slices.Equal(d.Env, other.Env)
+}
+
+// subset reports whether all of a list is in another, which is sorted.
+func subset(list, of []string) bool {
+	return !slices.ContainsFunc(list, func(s string) bool {
+		_, found := slices.BinarySearch(of, s)
+		return !found
+	})
+}
+
+// withoutFlags returns settings but for GOFLAGS, those of which that matter are among the flags.
+func withoutFlags(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool { return strings.HasPrefix(kv, "GOFLAGS=") })
+}
+
+// depsLine plans the packages that a GO line imports, where the stage has a toolchain of Larder's.
+func (w *planner) depsLine(s *scope, g *dockerfile.GoLine, mod Module, slice *SourceSlice, mods *Modules, cache lineCache) *Deps {
+	if slice == nil || mod.Vendored || w.withCgo(s, g) {
+		return nil
+	}
+	d := Deps{
+		For:   fmt.Sprintf("line %d", g.Node.StartLine),
+		Slice: slice, Toolchain: s.toolchain, Modules: mods,
+		Dir: mod.Dir, Work: mod.Work, Flags: slice.flags, Module: mod.Path,
+		Standard: cache != runsCache && !w.Travels,
+	}
+	for _, name := range settings {
+		v, ok := w.BuildArgs[name]
+		if !ok {
+			v = s.env[name]
+		}
+		if v != "" && name != "GOFLAGS" && name != "CGO_ENABLED" {
+			d.Env = append(d.Env, name+"="+v)
+		}
+	}
+	return w.plan.addDeps(fmt.Sprint(g.Node.StartLine), d, w.Travels)
+}

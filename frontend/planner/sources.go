@@ -1,0 +1,178 @@
+package planner
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/larder-build/larder/internal/golang/gomod"
+)
+
+// Named contexts that stand in the place of what would be fetched.
+const (
+	ModulesContext   = "larder-modules"   // a GOPROXY folder: modules, and toolchains if it holds any
+	ToolchainContext = "larder-toolchain" // a GOPROXY folder with golang.org/toolchain
+)
+
+// ModulesArg is the build argument that names a repository of images of modules and toolchains, which 'larder bundle push'
+// fills: they are tagged by gomod.SetTag and gomod.Toolchain.Tag.
+const ModulesArg = "LARDER_MODULES"
+
+// storedImage returns the image of a tag in that repository, if it is there.
+func (r Request) storedImage(tag string) (Source, bool, error) {
+	repo := strings.TrimSuffix(r.BuildArgs[ModulesArg], "/")
+	if repo == "" || r.ModuleImage == nil {
+		return Source{}, false, nil
+	}
+	ok, err := r.ModuleImage(repo + ":" + tag)
+	if err != nil {
+		err = fmt.Errorf("%s=%s: %w", ModulesArg, repo, err)
+	}
+	return Source{Image: repo + ":" + tag}, ok, err
+}
+
+// setSources returns where the modules of a set come from: an image in the repository of pre-resolved modules if there is
+// one of just that set, unless the named context larder-modules stands before it, else ModuleSources.
+func setSources(req Request, set gomod.Set) ([]Source, error) {
+	if !set.Empty() && !req.hasContext(ModulesContext) {
+		if image, ok, err := req.storedImage(gomod.SetTag(set.Key())); ok || err != nil {
+			return []Source{image}, err
+		}
+	}
+	return ModuleSources(req)
+}
+
+// ProxyContext returns the name of the named context that holds the folder of the i-th entry of GOPROXY, counted from
+// 0, where that is a file URL.
+func ProxyContext(i int) string { return "larder-goproxy-" + strconv.Itoa(i) }
+
+// DefaultProxy is GOPROXY where a build doesn't set it: the go command's own default.
+const DefaultProxy = "https://proxy.golang.org,direct"
+
+// A Source is a place that modules and toolchains come from: a named context, or an entry of GOPROXY.
+type Source struct {
+	Context string `json:"context,omitempty"` // a named context that holds a GOPROXY folder
+	Image   string `json:"image,omitempty"`   // an image that is one
+	URL     string `json:"url,omitempty"`     // a module proxy
+	Keyword string `json:"keyword,omitempty"` // direct or off
+	AnyErr  bool   `json:"anyErr,omitempty"`  // the next entry is tried after any error: it stands behind a '|'
+}
+
+// Network reports whether the source is asked over a network.
+func (s Source) Network() bool { return !s.atHand() && s.Keyword != "off" }
+
+// atHand reports whether the source is a folder that BuildKit itself brings.
+func (s Source) atHand() bool { return s.Context != "" || s.Image != "" }
+
+// String names the source without a user's name or password.
+func (s Source) String() string {
+	switch {
+	case s.Context != "":
+		return "the named context " + s.Context
+	case s.Image != "":
+		return s.Image
+	case s.URL != "":
+		u, err := url.Parse(s.URL)
+		if err != nil {
+			return "a proxy"
+		}
+		u.User = nil
+		return u.String()
+	}
+	return s.Keyword
+}
+
+// ModuleSources returns where modules come from: the named context larder-modules alone if the build has it, else the
+// entries of GOPROXY in the go command's syntax (see 'go help goproxy'). A file URL names a folder of the client's,
+// which only a named context can carry into a build.
+func ModuleSources(req Request) ([]Source, error) {
+	if req.hasContext(ModulesContext) {
+		return []Source{{Context: ModulesContext}}, nil
+	}
+	list := req.BuildArgs["GOPROXY"]
+	if list == "" {
+		list = DefaultProxy
+	}
+	var sources []Source
+	for _, proxy := range gomod.ParseProxies(list) {
+		s, err := proxySource(proxy, req)
+		if err != nil {
+			return nil, err
+		}
+		s.AnyErr = proxy.AnyError
+		sources = append(sources, s)
+	}
+	if len(sources) == 0 {
+		return nil, errors.New("GOPROXY has no entries: set it to the URL of a module proxy, such as https://proxy.golang.org, or leave it out")
+	}
+	return sources, nil
+}
+
+// proxySource returns the source that an entry of GOPROXY names.
+func proxySource(proxy gomod.Proxy, req Request) (Source, error) {
+	u := proxy.URL
+	switch {
+	case proxy.Word != "":
+		return Source{Keyword: proxy.Word}, nil
+	case u == nil:
+		return Source{}, fmt.Errorf("GOPROXY: entry %d is not a URL: expected https://HOST, file:///FOLDER, direct or off", proxy.Position)
+	}
+	if _, secret := u.User.Password(); secret {
+		return Source{}, fmt.Errorf("GOPROXY: entry %d (%s) carries a password, and a build argument isn't secret: leave it out", proxy.Position, u.Redacted())
+	}
+	switch u.Scheme {
+	case "http", "https":
+		return Source{URL: strings.TrimSuffix(proxy.Text, "/")}, nil
+	case "file":
+		name := ProxyContext(proxy.Position - 1)
+		if !req.hasContext(name) {
+			return Source{}, fmt.Errorf("GOPROXY=%s: a build step can't see this machine's folders: pass it as a named context with --build-context %s=%s", proxy.Text, ModulesContext, u.Path)
+		}
+		return Source{Context: name}, nil
+	}
+	return Source{}, fmt.Errorf("GOPROXY: %q is not a proxy that Larder knows: expected https://HOST, file:///FOLDER, direct or off", u.Redacted())
+}
+
+// toolchainSource picks where a toolchain comes from: the named context for it, if that has it, else an image in the
+// repository of pre-resolved modules, else the first other named context that has it, else the first proxy.
+func toolchainSource(req Request, sources []Source, version string) (Source, error) {
+	var asked []string
+	switch named := req.hasContext(ToolchainContext); {
+	case named && req.holdsToolchain(ToolchainContext, version):
+		return Source{Context: ToolchainContext}, nil
+	case named:
+		asked = append(asked, Source{Context: ToolchainContext}.String())
+	case req.hasContext(ModulesContext):
+		// The folder need not hold a toolchain: then it comes from the proxy, as it would without the folder.
+		proxies, err := ModuleSources(req.withoutContext(ModulesContext))
+		if err != nil {
+			return Source{}, err
+		}
+		sources = append(sources, proxies...)
+	default:
+		image, ok, err := req.storedImage(gomod.Toolchain{Version: version}.Tag(req.BuildPlatform))
+		if ok || err != nil {
+			return image, err
+		}
+	}
+	for _, s := range sources {
+		if s.Context != "" && !req.holdsToolchain(s.Context, version) {
+			asked = append(asked, s.String())
+			continue
+		}
+		if s.Keyword == "" {
+			return s, nil
+		}
+	}
+	why, do := "GOPROXY names no proxy to take it from", "pass a folder that has golang.org/toolchain"
+	switch last := sources[len(sources)-1]; {
+	case len(asked) > 0:
+		why = fmt.Sprintf("it isn't in %s, and %s", strings.Join(asked, " or "), why)
+		do = "put golang.org/toolchain into the folder, or pass one that has it"
+	case last.Keyword == "direct":
+		do = "name a proxy that has golang.org/toolchain before direct, such as " + strings.TrimSuffix(DefaultProxy, ",direct") + ", or pass a folder that has it"
+	}
+	return Source{}, fmt.Errorf("the Go toolchain %s is nowhere to be had: %s: %s with --build-context %s=FOLDER", version, why, do, ToolchainContext)
+}
