@@ -57,7 +57,7 @@ func (w *planner) run(s *scope, cmd *instructions.RunCommand) error {
 	if err := w.readFlags(s, r); err != nil {
 		return err
 	}
-	if r.script, r.known = scriptOf(w.File, r, s.shell); r.known {
+	if r.script, r.known = scriptOf(r, s.shell); r.known {
 		s.noteGoEnv(r.script)
 		w.lintRun(s, r)
 		if err := w.consider(r); err != nil {
@@ -217,8 +217,8 @@ func (w *planner) ownMount(s *scope, r *runLine, m dockerfile.Mount) (string, er
 	return w.quoteFlag("--mount=type=bind,from=" + mods.Context + ",target=" + target), nil
 }
 
-// script reads what a RUN instruction runs. It is not known for a shell that isn't like sh, or what sh can't read.
-func scriptOf(f dockerfile.File, r *runLine, shell []string) (gocalls.Script, bool) {
+// scriptOf reads what a RUN instruction runs. It is not known for a shell that isn't like sh, or what sh can't read.
+func scriptOf(r *runLine, shell []string) (gocalls.Script, bool) {
 	cmd := r.cmd
 	if !cmd.PrependShell {
 		return gocalls.Exec(cmd.CmdLine), true

@@ -19,7 +19,7 @@ func (w *planner) seen(cmd instructions.Command) (gocalls.Script, bool) {
 	if !ok || w.File.GoLines[cmd.Location()[0].Start.Line] != nil {
 		return gocalls.Script{}, false
 	}
-	return scriptOf(w.File, &runLine{cmd: run}, nil)
+	return scriptOf(&runLine{cmd: run}, nil)
 }
 
 // unseen returns the name of a command that may call go where that isn't seen, of a RUN that doesn't ask for modules; or "".
