@@ -12,7 +12,6 @@ import (
 	"sync"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/solver/pb"

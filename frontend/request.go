@@ -4,9 +4,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/containerd/platforms"
+	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/frontend/planner"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )

@@ -12,7 +12,8 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/golang/gomod"
-	"github.com/larder-build/larder/llb"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/subrequests/targets"
 	"github.com/moby/buildkit/solver/pb"
@@ -228,7 +229,7 @@ func (b *build) toolchain(ctx context.Context, steps larder.Builder, t planner.T
 		from.Folder, from.Path = &folder, b.holdsAny(ctx, name, files)
 		from.GOPROXY = larder.ProxyRoot
 	}
-	chosen := gomod.Toolchain{Version: t.Version, Why: t.Why}
+	chosen := gotoolchain.Toolchain{Version: t.Version, Why: t.Why}
 	if t.Pinned && t.Source.Public() {
 		from.Proxy = t.Source.URL
 		def, err := steps.Download(chosen, t.Source.URL).Marshal(ctx)

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/larder-build/larder/frontend/planner"
 	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"

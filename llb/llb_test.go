@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/goslice"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/patternmatcher"
@@ -50,7 +51,7 @@ func TestStates(t *testing.T) {
 	b := testBuilder()
 	set := testSet(t, "b.example/Y v1.0.0 "+hash, "b.example/Y v1.0.0/go.mod "+hash, "a.example/x v1.0.0/go.mod "+hash)
 	folder := llb.Image("folder")
-	pinned, unpinned := gomod.Toolchain{Version: "go1.26.8"}, gomod.Toolchain{Version: "go1.26.1"}
+	pinned, unpinned := gotoolchain.Toolchain{Version: "go1.26.8"}, gotoolchain.Toolchain{Version: "go1.26.1"}
 	goRoot := llb.Image("go-root")
 	modules := Modules{[]llb.State{llb.Image("modules")}}
 	parts := Modules{[]llb.State{llb.Image("modules-1"), llb.Image("modules-2")}}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/opencontainers/go-digest"
@@ -26,7 +27,7 @@ type ToolchainSource struct {
 // Toolchain returns a root file system with a Go toolchain in step.GoRoot and nothing else but the folders that the go
 // command needs: no libc, no shell. Its zip is checked against the pinned sum, or against the checksum database for a
 // toolchain that has no pin.
-func (b Builder) Toolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
+func (b Builder) Toolchain(t gotoolchain.Toolchain, from ToolchainSource) llb.State {
 	pin, pinned := t.Pin(b.Platform.OS + "/" + b.Platform.Architecture)
 	unpack := &step.UnpackToolchain{Zip: step.In + "/toolchain.zip", H1: pin.H1, Out: step.Out, Root: step.GoRoot[1:]}
 	var zip llb.State
@@ -46,7 +47,7 @@ func (b Builder) Toolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
 }
 
 // Download returns the zip of a pinned toolchain, as toolchain.zip, taken from a module proxy by its checksum.
-func (b Builder) Download(t gomod.Toolchain, proxy string) llb.State {
+func (b Builder) Download(t gotoolchain.Toolchain, proxy string) llb.State {
 	platform := b.Platform.OS + "/" + b.Platform.Architecture
 	pin, _ := t.Pin(platform)
 	zip := proxy + "/" + gomod.ToolchainPath + "/@v/" + t.ModuleVersion(b.Platform.OS, b.Platform.Architecture) + ".zip"
@@ -65,7 +66,7 @@ func withoutUser(proxy string) string {
 
 // fetchToolchain downloads a toolchain, with the build's credentials, and asks the checksum database for the sum of one
 // that has no pin.
-func (b Builder) fetchToolchain(t gomod.Toolchain, from ToolchainSource) llb.State {
+func (b Builder) fetchToolchain(t gotoolchain.Toolchain, from ToolchainSource) llb.State {
 	platform := b.Platform.OS + "/" + b.Platform.Architecture
 	pin, _ := t.Pin(platform)
 	fetch := &step.FetchToolchain{Version: t.Version, Platform: platform, Out: step.Out, H1: pin.H1}

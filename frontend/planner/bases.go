@@ -6,9 +6,8 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/containerd/platforms"
+	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/internal/expand"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"

@@ -4,9 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/distribution/reference"
+	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 

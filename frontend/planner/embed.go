@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/larder-build/larder/internal/golang/goslice"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"

@@ -5,7 +5,6 @@ import (
 	"testing/fstest"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/larder-build/larder/frontend/planner"
 )
 

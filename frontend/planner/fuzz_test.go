@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/stretchr/testify/require"

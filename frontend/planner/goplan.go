@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/golang/gowords"
 	"github.com/larder-build/larder/internal/step"

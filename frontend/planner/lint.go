@@ -7,9 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/distribution/reference"
+	"github.com/larder-build/larder/frontend/dockerfile"
 	gocalls "github.com/larder-build/larder/frontend/planner/shellgo"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"golang.org/x/mod/modfile"
 )
 
@@ -19,7 +20,7 @@ type Module struct {
 	Set      gomod.Set
 	Vendored bool   // vendor/modules.txt is there: the go command takes packages from there
 	Work     string // the go.work file that counts, or ""
-	Versions []gomod.VersionFile
+	Versions []gotoolchain.VersionFile
 	Members  []Member // the main modules: this one, and those of the workspace, in the order of go.work
 
 	replaced []*modfile.Replace // by go.work
@@ -158,7 +159,7 @@ func (m *Module) add(tree fs.FS, dir string, sums *[]gomod.File) error {
 		return fmt.Errorf("%s has no module line: add 'module PATH' as its first line", name)
 	}
 	m.Members = append(m.Members, Member{dir, mod.Module.Mod.Path, mod})
-	m.Versions = append(m.Versions, gomod.ModVersions(name, mod))
+	m.Versions = append(m.Versions, gotoolchain.ModVersions(name, mod))
 	*sums, err = readOptional(tree, *sums, path.Join(dir, "go.sum"))
 	return err
 }
@@ -173,7 +174,7 @@ func (m *Module) readWork(tree fs.FS, sums *[]gomod.File) error {
 	if err != nil {
 		return err
 	}
-	m.Versions = append(m.Versions, gomod.WorkVersions(m.Work, work))
+	m.Versions = append(m.Versions, gotoolchain.WorkVersions(m.Work, work))
 	root := path.Dir(m.Work)
 	lines := map[string]int{} // of folders
 	for _, use := range work.Use {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 
 	"github.com/distribution/reference"
 	"github.com/larder-build/larder/internal/expand"
@@ -23,10 +24,10 @@ import (
 
 // Needs is what the builds of a tree take from elsewhere.
 type Needs struct {
-	Modules    []Module          // of each go.mod, in the order of their folders
-	Toolchains []gomod.Toolchain // each once
-	Images     []string          // base images and frontends, with their full names, each once, sorted
-	Warnings   []string          // what was left out, and where
+	Modules    []Module                // of each go.mod, in the order of their folders
+	Toolchains []gotoolchain.Toolchain // each once
+	Images     []string                // base images and frontends, with their full names, each once, sorted
+	Warnings   []string                // what was left out, and where
 }
 
 // ReadNeeds reads all go.mod, go.work and Dockerfiles of a tree: whatever of them is built for the request's platforms and
@@ -99,12 +100,12 @@ func (n *Needs) addModule(tree fs.FS, dir string, req Request) error {
 		return err
 	}
 	n.Modules = append(n.Modules, m)
-	return n.addToolchain(gomod.ToolchainRequest{Env: req.BuildArgs["GOTOOLCHAIN"], Files: m.Versions})
+	return n.addToolchain(gotoolchain.Request{Env: req.BuildArgs["GOTOOLCHAIN"], Files: m.Versions})
 }
 
-func (n *Needs) addToolchain(req gomod.ToolchainRequest) error {
-	t, err := gomod.ChooseToolchain(req)
-	if err == nil && !slices.ContainsFunc(n.Toolchains, func(have gomod.Toolchain) bool { return have.Version == t.Version }) {
+func (n *Needs) addToolchain(req gotoolchain.Request) error {
+	t, err := gotoolchain.Choose(req)
+	if err == nil && !slices.ContainsFunc(n.Toolchains, func(have gotoolchain.Toolchain) bool { return have.Version == t.Version }) {
 		n.Toolchains = append(n.Toolchains, t)
 	}
 	return err
@@ -121,7 +122,7 @@ func (n *Needs) addDockerfile(name string, data []byte, req Request, images bool
 	}
 	for _, b := range bases {
 		if b.Kind == baseGo && b.Version != "" {
-			if err := n.addToolchain(gomod.ToolchainRequest{From: b.Version}); err != nil {
+			if err := n.addToolchain(gotoolchain.Request{From: b.Version}); err != nil {
 				return fmt.Errorf("%s:%d: %w", name, b.Line, err)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/internal/commit"
@@ -283,8 +284,8 @@ func (p *Plan) levelZero(req Request) error {
 }
 
 // addToolchain chooses a toolchain, adds it to the plan unless it is there already, and returns its version.
-func (p *Plan) addToolchain(req Request, sources []Source, from string, files []gomod.VersionFile) (version string, err error) {
-	chosen, err := gomod.ChooseToolchain(gomod.ToolchainRequest{From: from, Env: req.BuildArgs["GOTOOLCHAIN"], Files: files})
+func (p *Plan) addToolchain(req Request, sources []Source, from string, files []gotoolchain.VersionFile) (version string, err error) {
+	chosen, err := gotoolchain.Choose(gotoolchain.Request{From: from, Env: req.BuildArgs["GOTOOLCHAIN"], Files: files})
 	if err != nil {
 		return "", err
 	}
@@ -297,7 +298,7 @@ func (p *Plan) addToolchain(req Request, sources []Source, from string, files []
 	}
 	_, pinned := chosen.Pin(req.BuildPlatform)
 	if !pinned && req.BuildArgs["GOSUMDB"] == "off" {
-		return "", fmt.Errorf("the Go toolchain %s (%s) is not one whose checksum Larder knows, and GOSUMDB=off forbids to ask the checksum database: name a pinned release such as %s, or set GOSUMDB", chosen.Version, chosen.Why, gomod.DefaultToolchain)
+		return "", fmt.Errorf("the Go toolchain %s (%s) is not one whose checksum Larder knows, and GOSUMDB=off forbids to ask the checksum database: name a pinned release such as %s, or set GOSUMDB", chosen.Version, chosen.Why, gotoolchain.Default)
 	}
 	p.Toolchains = append(p.Toolchains, Toolchain{Version: chosen.Version, Why: chosen.Why, Source: source, Pinned: pinned})
 	return chosen.Version, nil
@@ -305,7 +306,7 @@ func (p *Plan) addToolchain(req Request, sources []Source, from string, files []
 
 // ToolchainPaths returns where in a GOPROXY folder, or a module cache, the zip of a toolchain may be.
 func ToolchainPaths(version, platform string) []string {
-	file := gomod.ToolchainPath + "/@v/" + gomod.Toolchain{Version: version}.ModuleVersion(splitPlatform(platform)) + ".zip"
+	file := gomod.ToolchainPath + "/@v/" + gotoolchain.Toolchain{Version: version}.ModuleVersion(splitPlatform(platform)) + ".zip"
 	return []string{file, path.Join("cache/download", file)}
 }
 

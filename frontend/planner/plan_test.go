@@ -11,9 +11,8 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/google/go-cmp/cmp"
+	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/rogpeppe/go-internal/txtar"

@@ -11,9 +11,9 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 
 	"github.com/larder-build/larder/internal/expand"
-	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
@@ -163,14 +163,14 @@ func (w *planner) prepare(bases []Base) error {
 }
 
 // versions returns what the module at the root, and each that a GO line names, say of the toolchain.
-func (w *planner) versions() ([]gomod.VersionFile, error) {
+func (w *planner) versions() ([]gotoolchain.VersionFile, error) {
 	dirs := map[string]bool{".": true}
 	for _, g := range w.File.GoLines {
 		if g.From == "" {
 			dirs[g.Module] = true
 		}
 	}
-	var all []gomod.VersionFile
+	var all []gotoolchain.VersionFile
 	for _, dir := range sortedKeys(dirs) {
 		m, err := readModule(w.Tree, dir, w.BuildArgs["GOWORK"] == "off")
 		if errors.Is(err, ErrNoModule) {

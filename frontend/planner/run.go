@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	gocalls "github.com/larder-build/larder/frontend/planner/shellgo"
 	"github.com/larder-build/larder/internal/expand"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/larder-build/larder/internal/golang/gowords"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 )
 
 // Named contexts that stand in the place of what would be fetched.
@@ -17,7 +18,7 @@ const (
 )
 
 // ModulesArg is the build argument that names a repository of images of modules and toolchains, which 'larder bundle push'
-// fills: they are tagged by gomod.SetTag and gomod.Toolchain.Tag.
+// fills: they are tagged by gomod.SetTag and gotoolchain.Toolchain.Tag.
 const ModulesArg = "LARDER_MODULES"
 
 // storedImage returns the image of a tag in that repository, if it is there.
@@ -152,7 +153,7 @@ func toolchainSource(req Request, sources []Source, version string) (Source, err
 		}
 		sources = append(sources, proxies...)
 	default:
-		image, ok, err := req.storedImage(gomod.Toolchain{Version: version}.Tag(req.BuildPlatform))
+		image, ok, err := req.storedImage(gotoolchain.Toolchain{Version: version}.Tag(req.BuildPlatform))
 		if ok || err != nil {
 			return image, err
 		}

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )

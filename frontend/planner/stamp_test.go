@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/stretchr/testify/require"
 )
 

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"golang.org/x/mod/module"
 )
 
@@ -158,14 +158,14 @@ func (s *service) lineOf(path string) position {
 
 // toolchain returns the Go release that Larder builds a service with.
 func (s *service) toolchain() (string, error) {
-	files := []gomod.VersionFile{}
+	files := []gotoolchain.VersionFile{}
 	if s.unit.work != nil {
-		files = append(files, gomod.WorkVersions(s.unit.file, s.unit.work))
+		files = append(files, gotoolchain.WorkVersions(s.unit.file, s.unit.work))
 	}
 	for _, member := range s.unit.services {
-		files = append(files, gomod.ModVersions(member.file, member.mod))
+		files = append(files, gotoolchain.ModVersions(member.file, member.mod))
 	}
-	t, err := gomod.ChooseToolchain(gomod.ToolchainRequest{Files: files})
+	t, err := gotoolchain.Choose(gotoolchain.Request{Files: files})
 	return t.Version, err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/larder-build/larder/internal/fetch/sumdbcopy"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/mod/module"
 )
@@ -46,7 +47,7 @@ type Request struct {
 
 // A Toolchain is a Go toolchain for a platform, and its h1 hash.
 type Toolchain struct {
-	gomod.Toolchain
+	gotoolchain.Toolchain
 	Platform string // OS/ARCHITECTURE
 	H1       string
 }

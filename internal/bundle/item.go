@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -241,7 +242,9 @@ func (b *Bundle) Sums(ctx context.Context) (gomod.Set, error) {
 }
 
 // toolchain returns the line that a go.sum would have for a toolchain.
-func (i Item) toolchain() gomod.Sum { return gomod.Toolchain{Version: i.Version}.Sum(i.Platform, i.H1) }
+func (i Item) toolchain() gomod.Sum {
+	return gotoolchain.Toolchain{Version: i.Version}.Sum(i.Platform, i.H1)
+}
 
 // sums returns the go.sum lines of a module, or of a toolchain, which is one, too.
 func (i Item) sums() (lines []gomod.Sum) {

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -108,7 +109,7 @@ func (c *collector) add(ctx context.Context, b *Bundle) (views Views, err error)
 func (c *collector) item(b *Bundle, image string, i Item) error {
 	switch {
 	case i.Kind == KindToolchain:
-		t := Toolchain{Toolchain: gomod.Toolchain{Version: i.Version}, Platform: i.Platform, H1: i.H1}
+		t := Toolchain{Toolchain: gotoolchain.Toolchain{Version: i.Version}, Platform: i.Platform, H1: i.H1}
 		if !slices.Contains(c.req.Toolchains, t) {
 			c.req.Toolchains = append(c.req.Toolchains, t)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/distribution/reference"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -110,7 +111,7 @@ func (b *Bundle) pushTags(ctx context.Context, to Target, sets []string) error {
 	}
 	for _, i := range items {
 		if i.Kind == KindToolchain {
-			tags[ToolchainName] = append(tags[ToolchainName], gomod.Toolchain{Version: i.Version}.Tag(i.Platform))
+			tags[ToolchainName] = append(tags[ToolchainName], gotoolchain.Toolchain{Version: i.Version}.Tag(i.Platform))
 		}
 	}
 	images := b.Images()

@@ -13,6 +13,7 @@ import (
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/fetch/sumdbcopy"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -260,7 +261,7 @@ func (v *verification) unproved(parts []part, key string) {
 		for _, i := range p.items {
 			pinned := false // then it was compared with the pin
 			if i.Kind == KindToolchain {
-				_, pinned = gomod.Toolchain{Version: i.Version}.Pin(i.Platform)
+				_, pinned = gotoolchain.Toolchain{Version: i.Version}.Pin(i.Platform)
 			}
 			for _, s := range i.sums() {
 				switch {

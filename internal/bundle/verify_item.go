@@ -7,6 +7,7 @@ import (
 
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
@@ -113,7 +114,7 @@ func (v *verification) itemFile(view *View, i Item, name string) error {
 		sum.GoMod, sum.Hash = true, i.GoModH1
 	case i.Kind == KindToolchain:
 		sum = i.toolchain()
-		if pin, ok := (gomod.Toolchain{Version: i.Version}).Pin(i.Platform); ok && pin.H1 != i.H1 {
+		if pin, ok := (gotoolchain.Toolchain{Version: i.Version}).Pin(i.Platform); ok && pin.H1 != i.H1 {
 			return fmt.Errorf("the manifest says %s, and Larder's pin of it is %s: this is not the toolchain that Go's makers published", i.H1, pin.H1)
 		}
 	}

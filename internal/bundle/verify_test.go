@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/larder-build/larder/internal/testkit"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
@@ -18,7 +19,7 @@ func (s *stock) database() SumDB {
 
 // toolchain adds a toolchain that Larder has no pin of.
 func (s *stock) toolchain(version string) Toolchain {
-	t := Toolchain{Toolchain: gomod.Toolchain{Version: version}, Platform: "linux/amd64"}
+	t := Toolchain{Toolchain: gotoolchain.Toolchain{Version: version}, Platform: "linux/amd64"}
 	m := testkit.Module{Path: gomod.ToolchainPath, Version: t.ModuleVersion("linux", "amd64"), Files: map[string]string{"bin/go": "#!/bin/sh\n"}}
 	lines := m.Write(s.t, s.dir)
 	s.sums += lines

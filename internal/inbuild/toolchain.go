@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
 
@@ -26,7 +27,7 @@ const (
 	toolchainH1  = "h1"
 )
 
-const useOtherToolchain = "choose a release that Larder has a pin for, such as " + gomod.DefaultToolchain + ", or pass the toolchain with --build-context larder-toolchain=FOLDER"
+const useOtherToolchain = "choose a release that Larder has a pin for, such as " + gotoolchain.Default + ", or pass the toolchain with --build-context larder-toolchain=FOLDER"
 
 const otherToolchain = "this is another toolchain than Go's makers published"
 

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
@@ -222,7 +223,7 @@ func TestUnpackToolchainErrors(t *testing.T) {
 // The real toolchain, alone in a root file system without anything else, builds a program that runs.
 func TestRealToolchain(t *testing.T) {
 	t.Parallel()
-	release := gomod.Toolchain{Version: "go1.26.10"}
+	release := gotoolchain.Toolchain{Version: "go1.26.10"}
 	pin, ok := release.Pin("linux/" + runtime.GOARCH)
 	require.True(t, ok)
 	proxy := t.TempDir()

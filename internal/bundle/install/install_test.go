@@ -9,6 +9,7 @@ import (
 
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
@@ -27,7 +28,7 @@ func stocked(t *testing.T, goLine string, toolchains ...string) *bundle.Bundle {
 		GoMod: []byte("module tools\n\ngo " + goLine + "\n\nrequire tool.example/say v1.0.0\n"), GoSum: []byte(sums),
 	}}}
 	for _, v := range toolchains {
-		chosen := gomod.Toolchain{Version: v}
+		chosen := gotoolchain.Toolchain{Version: v}
 		pin, _ := chosen.Pin(platform)
 		if v == newestGo {
 			testkit.Toolchain(t, dir, v)

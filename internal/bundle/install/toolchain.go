@@ -16,7 +16,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/bundle"
-	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/larder-build/larder/internal/inbuild"
 	"golang.org/x/mod/modfile"
 )
@@ -28,7 +28,7 @@ func (i Installer) goCommand(ctx context.Context, tool bundle.Tool, view fs.FS, 
 	if err != nil {
 		return "", fmt.Errorf("%s: the tool %s: %w", i.Bundle.Dir(), tool.Name, err)
 	}
-	need := cmp.Or(gomod.ModVersions("", mod).Go, "1.16") // without a go line the go command takes it for that
+	need := cmp.Or(gotoolchain.ModVersions("", mod).Go, "1.16") // without a go line the go command takes it for that
 	lacks := "there is no go command on this machine"
 	if i.Go != "" {
 		has, err := i.machineGo(ctx, work)
@@ -77,7 +77,7 @@ func (i Installer) newestToolchain(ctx context.Context) (bundle.Item, error) {
 
 // unpack unpacks a toolchain and returns its go command.
 func unpack(ctx context.Context, t bundle.Item, view fs.FS, work string) (string, error) {
-	name, err := gomod.Toolchain{Version: t.Version}.Sum(t.Platform, t.H1).File(".zip")
+	name, err := gotoolchain.Toolchain{Version: t.Version}.Sum(t.Platform, t.H1).File(".zip")
 	if err != nil {
 		return "", err
 	}

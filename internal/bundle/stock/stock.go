@@ -17,6 +17,7 @@ import (
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/fetch/sumdbcopy"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"golang.org/x/mod/module"
 )
 
@@ -46,7 +47,7 @@ func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 		}
 		req.Images = append(req.Images, reference.TagNameOnly(ref).String())
 	}
-	var chosen []gomod.Toolchain
+	var chosen []gotoolchain.Toolchain
 	box, sums, err := s.tools(ctx, o.Tools)
 	if err != nil {
 		return req, err
@@ -73,7 +74,7 @@ func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 		req.Images = append(req.Images, needs.Images...)
 	}
 	for _, v := range o.Toolchains {
-		t, err := gomod.ChooseToolchain(gomod.ToolchainRequest{From: strings.TrimPrefix(v, "go")})
+		t, err := gotoolchain.Choose(gotoolchain.Request{From: strings.TrimPrefix(v, "go")})
 		if err != nil {
 			return req, fmt.Errorf("--go %s: %w", v, err)
 		}
@@ -116,7 +117,7 @@ func readTree(dir string, o Options) (planner.Needs, error) {
 }
 
 // toolchains returns each version once for each platform that can build.
-func (s *Stocker) toolchains(ctx context.Context, chosen []gomod.Toolchain, platforms []string) (list []bundle.Toolchain, err error) {
+func (s *Stocker) toolchains(ctx context.Context, chosen []gotoolchain.Toolchain, platforms []string) (list []bundle.Toolchain, err error) {
 	for _, t := range chosen {
 		for _, p := range platforms {
 			if !slices.Contains(toolchainPlatforms, p) {
@@ -139,9 +140,9 @@ func (s *Stocker) toolchains(ctx context.Context, chosen []gomod.Toolchain, plat
 }
 
 // lookUp asks the checksum database for the hash of a toolchain.
-func (s *Stocker) lookUp(ctx context.Context, t gomod.Toolchain, platform string) (string, error) {
+func (s *Stocker) lookUp(ctx context.Context, t gotoolchain.Toolchain, platform string) (string, error) {
 	if s.Go.GOSUMDB == "off" {
-		return "", errors.New("GOSUMDB=off, and only the checksum database can tell whether it is the real one: choose a release that Larder has a pin for, such as " + gomod.DefaultToolchain)
+		return "", errors.New("GOSUMDB=off, and only the checksum database can tell whether it is the real one: choose a release that Larder has a pin for, such as " + gotoolchain.Default)
 	}
 	m, err := modfetch.ToolchainModule(t.Version, platform)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/module"
@@ -124,7 +125,7 @@ func TestTool(t *testing.T) {
 	require.Equal(t, "say v1.2.0", req.Tools[0].Name+" "+req.Tools[0].Version)
 	require.Len(t, req.Modules.Zips(), 1)
 	require.Len(t, req.Toolchains, 1, "what it is built by")
-	require.Equal(t, gomod.DefaultToolchain, req.Toolchains[0].Version)
+	require.Equal(t, gotoolchain.Default, req.Toolchains[0].Version)
 
 	req, err = read(Options{Tools: []string{newer}, Toolchains: []string{"1.25.14"}})
 	require.NoError(t, err)
@@ -264,7 +265,7 @@ func TestTreesDisagree(t *testing.T) {
 // What a bundle at hand has the checksum database's word on needs no database.
 func TestToolchainOfBundle(t *testing.T) {
 	dir := t.TempDir()
-	chosen := gomod.Toolchain{Version: "go1.26.1"} // of which there is no pin
+	chosen := gotoolchain.Toolchain{Version: "go1.26.1"} // of which there is no pin
 	line := testkit.Module{Path: gomod.ToolchainPath, Version: chosen.ModuleVersion("linux", "amd64"), Files: map[string]string{"VERSION": "go1.26.1"}}.Write(t, dir)
 	signer, key, err := note.GenerateKey(rand.Reader, "sum.example")
 	require.NoError(t, err)

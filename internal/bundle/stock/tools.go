@@ -16,6 +16,7 @@ import (
 	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
@@ -121,18 +122,18 @@ func toolMod(from *modfile.File, require []module.Version, pkg string) ([]byte, 
 }
 
 // toolchains returns the toolchains that tools need beside those that are chosen already.
-func (b toolBox) toolchains(chosen []gomod.Toolchain) (more []gomod.Toolchain, err error) {
+func (b toolBox) toolchains(chosen []gotoolchain.Toolchain) (more []gotoolchain.Toolchain, err error) {
 	for _, t := range b {
 		name := "the go.mod of " + t.Package
 		mod, err := modfile.ParseLax(name, t.GoMod, nil)
 		if err != nil {
 			return nil, err
 		}
-		need := gomod.ModVersions(name, mod)
-		if slices.ContainsFunc(slices.Concat(chosen, more), func(c gomod.Toolchain) bool { return version.Compare(c.Version, "go"+need.Go) >= 0 }) {
+		need := gotoolchain.ModVersions(name, mod)
+		if slices.ContainsFunc(slices.Concat(chosen, more), func(c gotoolchain.Toolchain) bool { return version.Compare(c.Version, "go"+need.Go) >= 0 }) {
 			continue
 		}
-		c, err := gomod.ChooseToolchain(gomod.ToolchainRequest{Files: []gomod.VersionFile{need}})
+		c, err := gotoolchain.Choose(gotoolchain.Request{Files: []gotoolchain.VersionFile{need}})
 		if err != nil {
 			return nil, err
 		}

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/client"
 	"golang.org/x/mod/semver"

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"golang.org/x/mod/module"
 )
 
@@ -16,7 +17,7 @@ func ToolchainModule(release, platform string) (module.Version, error) {
 	if !ok || goos == "" || goarch == "" || strings.ContainsAny(goarch, "/") {
 		return module.Version{}, fmt.Errorf("platform %q of the toolchain is not OS/ARCHITECTURE, such as linux/amd64", platform)
 	}
-	m := module.Version{Path: gomod.ToolchainPath, Version: gomod.Toolchain{Version: release}.ModuleVersion(goos, goarch)}
+	m := module.Version{Path: gomod.ToolchainPath, Version: gotoolchain.Toolchain{Version: release}.ModuleVersion(goos, goarch)}
 	if !version.IsValid(release) || module.Check(m.Path, m.Version) != nil {
 		return module.Version{}, fmt.Errorf("%q is not a Go release such as go1.26.10", release)
 	}

@@ -15,10 +15,3 @@ func ExampleParseSums() {
 	fmt.Println(len(one.Zips()), one.Key() == two.Key())
 	// Output: 1 true
 }
-
-// A go line is a minimum: the newest pinned patch of its release is taken.
-func ExampleChooseToolchain() {
-	chosen, err := gomod.ChooseToolchain(gomod.ToolchainRequest{Files: []gomod.VersionFile{{Name: "go.mod", Go: "1.26"}}})
-	fmt.Println(chosen.Version, err)
-	// Output: go1.26.10 <nil>
-}

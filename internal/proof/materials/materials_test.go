@@ -6,8 +6,9 @@ import (
 
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/goslice"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/larder-build/larder/internal/proof/materials"
-	"github.com/larder-build/larder/llb"
+	larder "github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -43,11 +44,11 @@ func ownSteps(t *testing.T) (larder.Builder, llb.State) {
 
 func TestFind(t *testing.T) {
 	steps, modules := ownSteps(t)
-	toolchain := steps.Toolchain(gomod.Toolchain{Version: "go1.26.8"}, larder.ToolchainSource{Proxy: "https://user:secret@proxy.example"})
-	other := steps.Toolchain(gomod.Toolchain{Version: "go1.24.1"}, larder.ToolchainSource{GOPROXY: "https://proxy.example", GOSUMDB: "sum.golang.org"})
+	toolchain := steps.Toolchain(gotoolchain.Toolchain{Version: "go1.26.8"}, larder.ToolchainSource{Proxy: "https://user:secret@proxy.example"})
+	other := steps.Toolchain(gotoolchain.Toolchain{Version: "go1.24.1"}, larder.ToolchainSource{GOPROXY: "https://proxy.example", GOSUMDB: "sum.golang.org"})
 	st := llb.Image("alpine:3").Run(llb.Shlex("true"), llb.Network(pb.NetMode_NONE)).
 		AddMount("/modules", modules)
-	fetched := steps.Toolchain(gomod.Toolchain{Version: "go1.25.14"}, larder.ToolchainSource{GOPROXY: "https://proxy.example"})
+	fetched := steps.Toolchain(gotoolchain.Toolchain{Version: "go1.25.14"}, larder.ToolchainSource{GOPROXY: "https://proxy.example"})
 	for _, source := range []llb.State{toolchain, other, fetched, llb.Git("https://token@git.example/x.git", commit), llb.Git("https://git.example/y.git", "main"), llb.Local("context")} {
 		st = st.File(llb.Copy(source, "/", "/"))
 	}

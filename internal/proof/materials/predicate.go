@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/larder-build/larder/internal/proof/spdx"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/mod/module"
@@ -73,14 +74,14 @@ func NewPredicate(larder, platform string, r Report) Predicate {
 func (t Toolchain) Release() (release, version string, ok bool) {
 	release, platform := t.Version, t.Platform
 	if t.H1 != "" {
-		pinned, on, ok := gomod.Pinned(t.H1)
+		pinned, on, ok := gotoolchain.Pinned(t.H1)
 		if !ok {
 			return "", "", false
 		}
 		release, platform = pinned.Version, on
 	}
 	goos, goarch, _ := strings.Cut(platform, "/")
-	return release, gomod.Toolchain{Version: release}.ModuleVersion(goos, goarch), true
+	return release, gotoolchain.Toolchain{Version: release}.ModuleVersion(goos, goarch), true
 }
 
 // goModule returns a module as a material. In-toto has the h1 sum as the digest dirHash, in hex.

@@ -1,10 +1,13 @@
-package gomod
+// Package gotoolchain chooses the Go release that a build uses, as the go command would, and knows the sums of some releases
+// beforehand. It is pure: what go.mod and go.work say is given to it.
+package gotoolchain
 
 import (
 	"fmt"
 	"go/version"
 	"strings"
 
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"golang.org/x/mod/modfile"
 )
 
@@ -20,9 +23,9 @@ func (t Toolchain) ModuleVersion(goos, goarch string) string {
 }
 
 // Sum returns the line that a go.sum would have for the zip of the toolchain for a host platform, OS/ARCHITECTURE.
-func (t Toolchain) Sum(platform, h1 string) Sum {
+func (t Toolchain) Sum(platform, h1 string) gomod.Sum {
 	goos, goarch, _ := strings.Cut(platform, "/")
-	return Sum{Path: ToolchainPath, Version: t.ModuleVersion(goos, goarch), Hash: h1}
+	return gomod.Sum{Path: gomod.ToolchainPath, Version: t.ModuleVersion(goos, goarch), Hash: h1}
 }
 
 // Tag returns the tag, in a registry, of an image that holds the zip of the toolchain for a host platform, as in Sum.
@@ -32,8 +35,8 @@ func (t Toolchain) Tag(platform string) string {
 	return "gotoolchain-" + t.Version + "." + goos + "-" + goarch
 }
 
-// A ToolchainRequest is all that has a say in which toolchain a build uses.
-type ToolchainRequest struct {
+// A Request is all that has a say in which toolchain a build uses.
+type Request struct {
 	From  string        // VERSION of "FROM go:VERSION"; empty or "latest" leaves the choice open
 	Env   string        // GOTOOLCHAIN, from a build argument
 	Files []VersionFile // go.mod, or go.work and the go.mod of each of its modules
@@ -67,12 +70,12 @@ func versionFile(name string, g *modfile.Go, t *modfile.Toolchain) VersionFile {
 	return v
 }
 
-// ChooseToolchain picks a toolchain as the go command would if Larder's pinned releases were the ones installed: what
+// Choose picks a toolchain as the go command would if Larder's pinned releases were the ones installed: what
 // FROM go:VERSION or GOTOOLCHAIN names, else the newest toolchain line, else the newest go line. A version without a
 // patch number means the newest pinned patch release; a go line is a minimum and is met by the newest pinned patch of
-// its own release, or by DefaultToolchain where it names a release too old to be pinned. A choice that is older than a
+// its own release, or by Default where it names a release too old to be pinned. A choice that is older than a
 // go line is an error, since GOTOOLCHAIN=local would refuse it later.
-func ChooseToolchain(req ToolchainRequest) (Toolchain, error) {
+func Choose(req Request) (Toolchain, error) {
 	need := newestGoLine(req.Files)
 	t, err := choose(req, need)
 	if err != nil {
@@ -84,7 +87,7 @@ func ChooseToolchain(req ToolchainRequest) (Toolchain, error) {
 	return t, nil
 }
 
-func choose(req ToolchainRequest, need VersionFile) (Toolchain, error) {
+func choose(req Request, need VersionFile) (Toolchain, error) {
 	if req.From != "" && req.From != "latest" {
 		return named("go"+req.From, "FROM go:"+req.From)
 	}
@@ -98,7 +101,7 @@ func choose(req ToolchainRequest, need VersionFile) (Toolchain, error) {
 		return named(line.Toolchain, fmt.Sprintf("the toolchain line of %s", line.Name))
 	}
 	if need.Go == "" {
-		return Toolchain{Version: DefaultToolchain, Why: "Larder's default, as no go line says otherwise"}, nil
+		return Toolchain{Version: Default, Why: "Larder's default, as no go line says otherwise"}, nil
 	}
 	return forGoLine(need)
 }
@@ -106,7 +109,7 @@ func choose(req ToolchainRequest, need VersionFile) (Toolchain, error) {
 // named resolves a toolchain that somebody named: exactly that one, or the newest pinned patch of a bare release.
 func named(name, why string) (Toolchain, error) {
 	if !version.IsValid(name) || strings.ContainsAny(name, "-+ ") {
-		return Toolchain{}, fmt.Errorf("%s: %q is not a Go release, expected something like go1.26 or %s", why, strings.TrimPrefix(name, "go"), DefaultToolchain)
+		return Toolchain{}, fmt.Errorf("%s: %q is not a Go release, expected something like go1.26 or %s", why, strings.TrimPrefix(name, "go"), Default)
 	}
 	if version.Lang(name) == name {
 		if newest := newestPinned(name); newest != "" {
@@ -128,7 +131,7 @@ func forGoLine(need VersionFile) (Toolchain, error) {
 	case newest != "" && version.Compare(newest, name) >= 0:
 		return Toolchain{Version: newest, Why: why}, nil
 	case version.Compare(name, oldestPinned()) < 0:
-		return Toolchain{Version: DefaultToolchain, Why: why + ", which any later release meets"}, nil
+		return Toolchain{Version: Default, Why: why + ", which any later release meets"}, nil
 	}
 	return named(name, why)
 }

@@ -1,9 +1,9 @@
-package gomod
+package gotoolchain
 
 import "go/version"
 
-// DefaultToolchain is the release used where nothing names one: the newest that is pinned.
-const DefaultToolchain = "go1.27.3"
+// Default is the release used where nothing names one: the newest that is pinned.
+const Default = "go1.27.3"
 
 // A Pin is what is known beforehand of a toolchain's zip, so that no checksum database need be asked.
 type Pin struct {
@@ -62,7 +62,7 @@ func newestPinned(lang string) string {
 }
 
 func oldestPinned() string {
-	oldest := DefaultToolchain
+	oldest := Default
 	for v := range pins {
 		if version.Compare(v, oldest) < 0 {
 			oldest = v
