@@ -17,7 +17,7 @@ const (
 )
 
 // classify says what a call does. What can't be known counts as the worst.
-func classify(c gocalls.Call) int {
+func classify(c shellgo.Call) int {
 	if len(c.Args) == 0 {
 		return callNothing
 	}
@@ -42,7 +42,7 @@ func classify(c gocalls.Call) int {
 	return callNothing
 }
 
-func classifyMod(args []gocalls.Word) int {
+func classifyMod(args []shellgo.Word) int {
 	if len(args) == 0 {
 		return callNothing
 	}
@@ -63,7 +63,7 @@ func classifyMod(args []gocalls.Word) int {
 }
 
 // changesModule reports whether a call may write go.mod, go.sum, go.work or vendor/, or make other calls do so.
-func changesModule(c gocalls.Call) bool {
+func changesModule(c shellgo.Call) bool {
 	if len(c.Args) == 0 {
 		return false
 	}
@@ -81,12 +81,12 @@ func changesModule(c gocalls.Call) bool {
 }
 
 // shows reports whether a 'go mod tidy' shows what it would change, and changes nothing.
-func shows(args []gocalls.Word) bool {
+func shows(args []shellgo.Word) bool {
 	return args[0].Text == "tidy" && hasFlag(args[1:], "-diff")
 }
 
 // cleans reports whether a call is 'go clean' with one of some flags.
-func cleans(c gocalls.Call, flags ...string) bool {
+func cleans(c shellgo.Call, flags ...string) bool {
 	return len(c.Args) > 1 && c.Args[0].Text == "clean" && hasFlag(c.Args[1:], flags...)
 }
 
@@ -99,18 +99,18 @@ func orWrites(kind int, writes bool) int {
 
 // versioned reports whether an argument names a package of a version, such as x@latest. What a program puts in place of $@,
 // as xargs does, may be any package.
-func versioned(a gocalls.Word) bool {
+func versioned(a shellgo.Word) bool {
 	return strings.Contains(strings.ReplaceAll(a.Text, "$@", ""), "@") && !strings.HasPrefix(a.Text, "-")
 }
 
-func hasFlag(args []gocalls.Word, flags ...string) bool {
-	return slices.ContainsFunc(args, func(a gocalls.Word) bool {
+func hasFlag(args []shellgo.Word, flags ...string) bool {
+	return slices.ContainsFunc(args, func(a shellgo.Word) bool {
 		return slices.Contains(flags, a.Text) || slices.Contains(flags, strings.TrimPrefix(a.Text, "-"))
 	})
 }
 
 // compiles reports whether a call compiles, tests or lists and has no business in a network.
-func compiles(c gocalls.Call) bool {
+func compiles(c shellgo.Call) bool {
 	return len(c.Args) == 0 || slices.Contains([]string{"build", "install", "test", "vet", "list", "run", "mod", "version", "env", "doc"}, c.Args[0].Text)
 }
 
@@ -121,7 +121,7 @@ type goEnv struct {
 }
 
 // noteGoEnv notes what a RUN writes with 'go env -w'. A line of GO doesn't read that file.
-func (s *scope) noteGoEnv(script gocalls.Script) {
+func (s *scope) noteGoEnv(script shellgo.Script) {
 	for _, c := range script.Calls {
 		if len(c.Args) < 2 || c.Args[0].Text != "env" || !hasFlag(c.Args[1:2], "-w", "-u") {
 			continue
@@ -142,7 +142,7 @@ func (s *scope) noteGoEnv(script gocalls.Script) {
 
 // value returns what a variable is for a call, and whether that is known: what the call's own shell sets counts first, and
 // what 'go env -w' wrote last. For no call it is the stage's.
-func (s *scope) value(c *gocalls.Call, name string) (value string, set, known bool) {
+func (s *scope) value(c *shellgo.Call, name string) (value string, set, known bool) {
 	if c != nil {
 		if c.Unknown[name] {
 			if from := c.From[name]; from != "" {
@@ -165,7 +165,7 @@ func (s *scope) value(c *gocalls.Call, name string) (value string, set, known bo
 }
 
 // goModCache returns where a call's module cache is.
-func (s *scope) goModCache(c *gocalls.Call) (string, bool) {
+func (s *scope) goModCache(c *shellgo.Call) (string, bool) {
 	if v, set, known := s.value(c, "GOMODCACHE"); set || !known {
 		return v, known && path.IsAbs(v)
 	}
@@ -178,7 +178,7 @@ func (s *scope) goModCache(c *gocalls.Call) (string, bool) {
 }
 
 // goCache returns where a call's compile cache is.
-func (s *scope) goCache(c *gocalls.Call) (string, bool) {
+func (s *scope) goCache(c *shellgo.Call) (string, bool) {
 	if v, set, known := s.value(c, "GOCACHE"); set || !known {
 		return v, known && path.IsAbs(v)
 	}
@@ -189,7 +189,7 @@ func (s *scope) goCache(c *gocalls.Call) (string, bool) {
 	return path.Join(home, ".cache/go-build"), ok
 }
 
-func (s *scope) homeOf(c *gocalls.Call) (string, bool) {
+func (s *scope) homeOf(c *shellgo.Call) (string, bool) {
 	if c != nil && (c.Unknown["HOME"] || c.Env["HOME"] != "") {
 		return c.Env["HOME"], path.IsAbs(c.Env["HOME"])
 	}

@@ -65,7 +65,7 @@ func mayUseModules(name string) bool {
 }
 
 // showsItself reports whether a command is only asked for its version or its usage, as a program is after it was built.
-func showsItself(c gocalls.Command) bool {
+func showsItself(c shellgo.Command) bool {
 	return len(c.Args) == 1 && slices.Contains([]string{"--version", "-version", "--help", "-help"}, c.Args[0].Text)
 }
 
@@ -75,11 +75,11 @@ func inSystem(name string) bool {
 }
 
 // commandName returns the name of a command without a folder of the system's, or "" if it isn't literal.
-func commandName(c gocalls.Command) string {
+func commandName(c shellgo.Command) string {
 	switch {
 	case strings.ContainsAny(c.Name, "$`{"):
 		return ""
-	case c.Name == "eval" && slices.ContainsFunc(c.Args, func(a gocalls.Argument) bool { return !a.Literal }):
+	case c.Name == "eval" && slices.ContainsFunc(c.Args, func(a shellgo.Argument) bool { return !a.Literal }):
 		return ""
 	case inSystem(c.Name):
 		return path.Base(c.Name)
@@ -101,7 +101,7 @@ type pathReader struct {
 }
 
 // path returns the absolute path that an argument is, if that is known.
-func (p pathReader) path(c gocalls.Command, a gocalls.Argument) (string, bool) {
+func (p pathReader) path(c shellgo.Command, a shellgo.Argument) (string, bool) {
 	text := a.Value
 	switch {
 	case a.Known:
@@ -122,7 +122,7 @@ func (p pathReader) path(c gocalls.Command, a gocalls.Argument) (string, bool) {
 
 // changes returns the folders of a stage in which a command may change files that say what a module is: "/" for any, and
 // none where it changes no such file.
-func (p pathReader) changes(c gocalls.Command) (dirs []string) {
+func (p pathReader) changes(c shellgo.Command) (dirs []string) {
 	name := commandName(c)
 	switch {
 	case name == "rm" || name == "ln" || copying[name]:
@@ -131,7 +131,7 @@ func (p pathReader) changes(c gocalls.Command) (dirs []string) {
 		return nil
 	case !harmless[name] && !generators[name]:
 		return []string{"/"}
-	case readsOnly[name] || name == "sed" && !slices.ContainsFunc(c.Args, func(a gocalls.Argument) bool {
+	case readsOnly[name] || name == "sed" && !slices.ContainsFunc(c.Args, func(a shellgo.Argument) bool {
 		return strings.HasPrefix(a.Text, "-i") || strings.HasPrefix(a.Text, "--in-place")
 	}):
 		return nil
@@ -145,8 +145,8 @@ func (p pathReader) changes(c gocalls.Command) (dirs []string) {
 }
 
 // destinations returns where a command that copies, moves, unpacks or removes files puts them, or takes them from.
-func (p pathReader) destinations(name string, c gocalls.Command) (dirs []string) {
-	var operands []gocalls.Argument
+func (p pathReader) destinations(name string, c shellgo.Command) (dirs []string) {
+	var operands []shellgo.Argument
 	for _, a := range c.Args {
 		if !strings.HasPrefix(a.Text, "-") {
 			operands = append(operands, a)
@@ -154,14 +154,14 @@ func (p pathReader) destinations(name string, c gocalls.Command) (dirs []string)
 	}
 	switch name {
 	case "find": // what it runs is a command of its own
-		if !slices.ContainsFunc(c.Args, func(a gocalls.Argument) bool { return a.Text == "-delete" || strings.HasPrefix(a.Text, "-fprint") }) {
+		if !slices.ContainsFunc(c.Args, func(a shellgo.Argument) bool { return a.Text == "-delete" || strings.HasPrefix(a.Text, "-fprint") }) {
 			return nil
 		}
 	case "git":
 		return p.byGit(c, operands)
 	case "cp", "install", "ln", "mv":
 		last := operands[max(0, len(operands)-1):]
-		if name == "mv" || slices.ContainsFunc(c.Args, func(a gocalls.Argument) bool {
+		if name == "mv" || slices.ContainsFunc(c.Args, func(a shellgo.Argument) bool {
 			return strings.HasPrefix(a.Text, "-t") || strings.HasPrefix(a.Text, "--target")
 		}) {
 			last = operands
@@ -169,7 +169,7 @@ func (p pathReader) destinations(name string, c gocalls.Command) (dirs []string)
 		operands = last
 	case "rm":
 	default: // it unpacks where it runs, or where an argument says
-		operands = append(operands, gocalls.Argument{Value: ".", Known: true})
+		operands = append(operands, shellgo.Argument{Value: ".", Known: true})
 	}
 	for _, a := range operands {
 		dir, ok := p.path(c, a)
@@ -182,7 +182,7 @@ func (p pathReader) destinations(name string, c gocalls.Command) (dirs []string)
 }
 
 // byGit is destinations for git.
-func (p pathReader) byGit(c gocalls.Command, operands []gocalls.Argument) []string {
+func (p pathReader) byGit(c shellgo.Command, operands []shellgo.Argument) []string {
 	if len(operands) == 0 {
 		return nil
 	}
@@ -206,7 +206,7 @@ func (p pathReader) byGit(c gocalls.Command, operands []gocalls.Argument) []stri
 var setsUpOnly = wordSet(`declare export local mkdir readonly rm set typeset unset`)
 
 // reads says how a command may read one of some folders, or "" if it doesn't.
-func (p pathReader) reads(c gocalls.Command, caches []string) string {
+func (p pathReader) reads(c shellgo.Command, caches []string) string {
 	name := commandName(c)
 	if setsUpOnly[name] {
 		return ""
@@ -232,8 +232,8 @@ func (p pathReader) reads(c gocalls.Command, caches []string) string {
 }
 
 // mayRemove reports whether a command may remove a folder, or one that it is in, or what is in it.
-func (p pathReader) mayRemove(c gocalls.Command, dir string) bool {
-	return commandName(c) == "rm" && slices.ContainsFunc(c.Args, func(a gocalls.Argument) bool {
+func (p pathReader) mayRemove(c shellgo.Command, dir string) bool {
+	return commandName(c) == "rm" && slices.ContainsFunc(c.Args, func(a shellgo.Argument) bool {
 		if strings.HasPrefix(a.Text, "-") {
 			return false
 		}

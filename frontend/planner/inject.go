@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-	gocalls "github.com/larder-build/larder/frontend/planner/shellgo"
+	"github.com/larder-build/larder/frontend/planner/shellgo"
 	"github.com/larder-build/larder/internal/expand"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -21,7 +21,7 @@ const askByName = "ask for the modules with RUN --mount=type=gomod"
 
 // A moduleNeed is the module that a call of go in a RUN is for, and where the call's module cache is.
 type moduleNeed struct {
-	call   gocalls.Call
+	call   shellgo.Call
 	target string
 	module Module
 }
@@ -61,7 +61,7 @@ func (w *planner) consider(r *runLine) error {
 func (r *runLine) callsForModules() bool { return len(r.uses)+len(r.downloads) > 0 }
 
 // calls returns the calls of go that need modules, or fetch them.
-func (r *runLine) calls() []gocalls.Call { return slices.Concat(r.uses, r.downloads) }
+func (r *runLine) calls() []shellgo.Call { return slices.Concat(r.uses, r.downloads) }
 
 var lineDirective = regexp.MustCompile(`^\s*larder:(\S+?)\s*=\s*(\S*)\s*$`)
 
@@ -107,7 +107,7 @@ func (w *planner) obstacle(r *runLine) string {
 		}
 	}
 	for _, c := range r.removals(w.lex) {
-		if slices.ContainsFunc(r.calls(), func(call gocalls.Call) bool { return call.Start > c.Start }) {
+		if slices.ContainsFunc(r.calls(), func(call shellgo.Call) bool { return call.Start > c.Start }) {
 			return c.Name + " removes the module cache before go needs it again"
 		}
 		placed := false
@@ -153,7 +153,7 @@ func (w *planner) settingsObstacle(r *runLine) string {
 }
 
 // need finds the module that a call is for, or says why that isn't known for sure.
-func (w *planner) need(r *runLine, c gocalls.Call) (moduleNeed, string) {
+func (w *planner) need(r *runLine, c shellgo.Call) (moduleNeed, string) {
 	s := r.scope
 	target, ok := s.goModCache(&c)
 	if !ok {
@@ -216,7 +216,7 @@ func (r *runLine) caches() (dirs []string) {
 }
 
 // removals returns the commands of a RUN that may remove the module cache. A mount can't be removed.
-func (r *runLine) removals(lex *expand.Lex) (list []gocalls.Command) {
+func (r *runLine) removals(lex *expand.Lex) (list []shellgo.Command) {
 	p := pathReader{lex, r.scope}
 	for _, c := range r.script.Commands {
 		if slices.ContainsFunc(r.needs, func(n moduleNeed) bool { return p.mayRemove(c, n.target) }) {
@@ -225,7 +225,7 @@ func (r *runLine) removals(lex *expand.Lex) (list []gocalls.Command) {
 	}
 	for _, c := range r.script.Calls {
 		if cleans(c, "-modcache") {
-			list = append(list, gocalls.Command{Name: "go clean", Start: c.Start, End: c.End, Bare: c.Bare})
+			list = append(list, shellgo.Command{Name: "go clean", Start: c.Start, End: c.End, Bare: c.Bare})
 		}
 	}
 	return list
@@ -234,8 +234,8 @@ func (r *runLine) removals(lex *expand.Lex) (list []gocalls.Command) {
 // keepsCache reports whether no command of a RUN removes a compile cache, or may.
 func (r *runLine) keepsCache(lex *expand.Lex, cache string) bool {
 	p := pathReader{lex, r.scope}
-	return !slices.ContainsFunc(r.script.Commands, func(c gocalls.Command) bool { return p.mayRemove(c, cache) }) &&
-		!slices.ContainsFunc(r.script.Calls, func(c gocalls.Call) bool { return cleans(c, "-cache", "-testcache", "-fuzzcache") })
+	return !slices.ContainsFunc(r.script.Commands, func(c shellgo.Command) bool { return p.mayRemove(c, cache) }) &&
+		!slices.ContainsFunc(r.script.Calls, func(c shellgo.Call) bool { return cleans(c, "-cache", "-testcache", "-fuzzcache") })
 }
 
 // overlaps reports whether one folder is the other, or in it.
@@ -246,11 +246,11 @@ func overlaps(a, b string) bool {
 }
 
 // ofVersion reports whether a call installs or runs a package of a version, which it fetches whatever go.mod says.
-func ofVersion(c gocalls.Call) bool {
+func ofVersion(c shellgo.Call) bool {
 	return (c.Args[0].Text == "install" || c.Args[0].Text == "run") && slices.ContainsFunc(c.Args[1:], versioned)
 }
 
-func words(c gocalls.Call) string {
+func words(c shellgo.Call) string {
 	var list []string
 	for _, a := range c.Args {
 		list = append(list, a.Text)
@@ -261,7 +261,7 @@ func words(c gocalls.Call) string {
 // noteArgs notes the go command's settings among the build arguments that a RUN doesn't see, though a line of GO would.
 func (w *planner) noteArgs(r *runLine) {
 	for _, name := range append([]string{"GOWORK"}, settings...) {
-		unseen := slices.ContainsFunc(r.uses, func(c gocalls.Call) bool {
+		unseen := slices.ContainsFunc(r.uses, func(c shellgo.Call) bool {
 			_, set, known := r.scope.value(&c, name)
 			return known && !set
 		})
@@ -272,9 +272,9 @@ func (w *planner) noteArgs(r *runLine) {
 }
 
 // isLocal reports whether nothing that a script runs has a use for a network.
-func isLocal(script gocalls.Script) bool {
+func isLocal(script shellgo.Script) bool {
 	return !script.HasFuncs &&
-		!slices.ContainsFunc(script.Calls, func(c gocalls.Call) bool { return !compiles(c) }) &&
+		!slices.ContainsFunc(script.Calls, func(c shellgo.Call) bool { return !compiles(c) }) &&
 		!slices.ContainsFunc(script.Others, func(name string) bool { return !local[name] })
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/larder-build/larder/frontend/dockerfile"
-	gocalls "github.com/larder-build/larder/frontend/planner/shellgo"
+	"github.com/larder-build/larder/frontend/planner/shellgo"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -123,7 +123,7 @@ func (w *planner) lintCacheMounts(s *scope, r *runLine) {
 	}
 }
 
-func adviceFor(c gocalls.Call) string {
+func adviceFor(c shellgo.Call) string {
 	if hasFlag(c.Args, "-mod=mod") {
 		return "commit go.mod and go.sum as 'go mod tidy' leaves them, and leave -mod=mod out"
 	}
@@ -137,8 +137,8 @@ func adviceFor(c gocalls.Call) string {
 }
 
 // cgo reports whether a call compiles with cgo: it is told to, or it is told nothing in an image that has a C compiler.
-func (w *planner) cgo(s *scope, c *gocalls.Call) bool {
-	if slices.ContainsFunc(c.Args, func(a gocalls.Word) bool { return strings.Contains(a.Text, "-static") }) {
+func (w *planner) cgo(s *scope, c *shellgo.Call) bool {
+	if slices.ContainsFunc(c.Args, func(a shellgo.Word) bool { return strings.Contains(a.Text, "-static") }) {
 		return false
 	}
 	v, set, known := s.value(c, "CGO_ENABLED")
@@ -148,7 +148,7 @@ func (w *planner) cgo(s *scope, c *gocalls.Call) bool {
 	if _, cross, _ := s.value(c, "GOARCH"); cross {
 		return false // cgo is off for another platform, and which one it is isn't known
 	}
-	if slices.ContainsFunc(c.Args, func(a gocalls.Word) bool { return strings.Contains(a.Text, "netgo") }) {
+	if slices.ContainsFunc(c.Args, func(a shellgo.Word) bool { return strings.Contains(a.Text, "netgo") }) {
 		return false // so tagged, most programs need no C library, though cgo is on
 	}
 	return isGolang(s.base) && !strings.Contains(s.base, "alpine")

@@ -135,7 +135,7 @@ var proxySettings = []string{"GOPROXY", "GOPRIVATE", "GONOPROXY", "GOINSECURE", 
 
 // proxyArgs returns the build arguments, with those of proxySettings that hold where go is called; c is nil for a line of
 // GO. Those of the build stand before a RUN's own and a stage's, but what any of them says is private is so.
-func (w *planner) proxyArgs(s *scope, c *gocalls.Call) (map[string]string, error) {
+func (w *planner) proxyArgs(s *scope, c *shellgo.Call) (map[string]string, error) {
 	args := maps.Clone(w.BuildArgs)
 	if args == nil {
 		args = map[string]string{}
@@ -157,7 +157,7 @@ func (w *planner) proxyArgs(s *scope, c *gocalls.Call) (map[string]string, error
 
 // needModules adds the module cache that some modules need where go is called to the plan: see proxyArgs. It is nil where
 // they need none: they are vendored, or require nothing.
-func (w *planner) needModules(mods []Module, s *scope, c *gocalls.Call) (*Modules, error) {
+func (w *planner) needModules(mods []Module, s *scope, c *shellgo.Call) (*Modules, error) {
 	var sums []gomod.File
 	for _, m := range mods {
 		if !m.Vendored {

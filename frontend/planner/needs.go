@@ -10,12 +10,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dockerfile"
-	"github.com/larder-build/larder/internal/golang/gotoolchain"
-
 	"github.com/distribution/reference"
+	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"

@@ -12,13 +12,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/dockerfile"
-	"github.com/larder-build/larder/internal/golang/gotoolchain"
-
 	"github.com/containerd/platforms"
+	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/goslice"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 )
 

@@ -11,9 +11,8 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-	"github.com/larder-build/larder/internal/golang/gotoolchain"
-
 	"github.com/larder-build/larder/internal/expand"
+	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"

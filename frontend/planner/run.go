@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-	gocalls "github.com/larder-build/larder/frontend/planner/shellgo"
+	"github.com/larder-build/larder/frontend/planner/shellgo"
 	"github.com/larder-build/larder/internal/expand"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -26,14 +26,14 @@ type runLine struct {
 	edits  []dockerfile.Edit
 	what   []string // what they are for
 
-	script gocalls.Script
+	script shellgo.Script
 	known  bool // the script can be read
 
 	network   string // as --network has it, or ""
 	asked     bool   // it asks for a mount of Larder's by name
 	asksCache bool
 
-	uses, downloads []gocalls.Call      // what its calls of go do: see classify
+	uses, downloads []shellgo.Call      // what its calls of go do: see classify
 	needs           []moduleNeed        // of these
 	modules         map[string]*Modules // what they are given, by where it is mounted
 	left            string              // why it is left as it is; "" if it isn't, or calls nothing that uses modules
@@ -199,7 +199,7 @@ func (w *planner) ownMount(s *scope, r *runLine, m dockerfile.Mount) (string, er
 	} else if err != nil {
 		return "", err
 	}
-	mods, err := w.needModules([]Module{mod}, s, &gocalls.Call{})
+	mods, err := w.needModules([]Module{mod}, s, &shellgo.Call{})
 	if err != nil {
 		return "", err
 	}
@@ -217,14 +217,14 @@ func (w *planner) ownMount(s *scope, r *runLine, m dockerfile.Mount) (string, er
 }
 
 // scriptOf reads what a RUN instruction runs. It is not known for a shell that isn't like sh, or what sh can't read.
-func scriptOf(r *runLine, shell []string) (gocalls.Script, bool) {
+func scriptOf(r *runLine, shell []string) (shellgo.Script, bool) {
 	cmd := r.cmd
 	if !cmd.PrependShell {
-		return gocalls.Exec(cmd.CmdLine), true
+		return shellgo.Exec(cmd.CmdLine), true
 	}
 	posix, ok := shellKind(shell)
 	if !ok || len(cmd.CmdLine) != 1 {
-		return gocalls.Script{}, false
+		return shellgo.Script{}, false
 	}
 	source := cmd.CmdLine[0]
 	if len(cmd.Files) > 0 {
@@ -235,7 +235,7 @@ func scriptOf(r *runLine, shell []string) (gocalls.Script, bool) {
 			}
 			if first, _, _ := strings.Cut(source, "\n"); strings.HasPrefix(first, "#!") {
 				if posix, ok = shellKind(strings.Fields(first[2:])); !ok {
-					return gocalls.Script{}, false
+					return shellgo.Script{}, false
 				}
 			}
 		} else {
@@ -247,7 +247,7 @@ func scriptOf(r *runLine, shell []string) (gocalls.Script, bool) {
 			source = b.String()
 		}
 	}
-	script, err := gocalls.Parse(source, posix)
+	script, err := shellgo.Parse(source, posix)
 	return script, err == nil
 }
 

@@ -9,7 +9,7 @@ import (
 
 // lintPort checks the platforms that a RUN's call of go compiles for, as far as they are known: what the line and its
 // stage set, for each target platform. It is a warning, since a release of Go that Larder doesn't know may know more.
-func (w *planner) lintPort(s *scope, r *runLine, c *gocalls.Call) {
+func (w *planner) lintPort(s *scope, r *runLine, c *shellgo.Call) {
 	if len(c.Args) == 0 || !slices.Contains([]string{"build", "install", "run", "test", "vet"}, c.Args[0].Text) {
 		return
 	}
@@ -33,7 +33,7 @@ func (w *planner) lintPort(s *scope, r *runLine, c *gocalls.Call) {
 
 // portPart returns what GOOS or GOARCH is for a call, "" for the platform that it runs on, or false where that can't be
 // known.
-func (w *planner) portPart(s *scope, c *gocalls.Call, name, platform string) (string, bool) {
+func (w *planner) portPart(s *scope, c *shellgo.Call, name, platform string) (string, bool) {
 	target := func(name, platform string) string {
 		goos, goarch := splitPlatform(platform)
 		if strings.HasSuffix(name, "OS") {

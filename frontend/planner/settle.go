@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-	gocalls "github.com/larder-build/larder/frontend/planner/shellgo"
+	"github.com/larder-build/larder/frontend/planner/shellgo"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
@@ -179,7 +179,7 @@ func (w *planner) takeModules(r *runLine) string {
 
 // fetchedBy returns the call whose settings say where modules come from, and its scope: a go mod download that is taken out
 // had fetched them by its own, and the calls after it asked nobody.
-func (w *planner) fetchedBy(r *runLine, n moduleNeed) (*scope, *gocalls.Call) {
+func (w *planner) fetchedBy(r *runLine, n moduleNeed) (*scope, *shellgo.Call) {
 	for _, line := range sortedLines(w.runs) {
 		before := w.runs[line]
 		if line > r.node.StartLine || before.left != "" || before.filled || !w.madeOf(r.stage, before.stage) {
@@ -275,7 +275,7 @@ func (w *planner) mountCaches(r *runLine) {
 // none if nothing else is run. It fails where that can't be written.
 func (w *planner) answerDownloads(r *runLine) ([]dockerfile.Edit, bool) {
 	rest := slices.ContainsFunc(r.script.Others, func(name string) bool { return !slices.Contains([]string{"set", "cd", "true", ":"}, name) })
-	if !rest && len(r.downloads) == len(r.script.Calls) && !slices.ContainsFunc(r.downloads, func(c gocalls.Call) bool { return !c.Bare }) && !slices.ContainsFunc(r.mounts, dockerfile.Mount.Keeps) {
+	if !rest && len(r.downloads) == len(r.script.Calls) && !slices.ContainsFunc(r.downloads, func(c shellgo.Call) bool { return !c.Bare }) && !slices.ContainsFunc(r.mounts, dockerfile.Mount.Keeps) {
 		return nil, true
 	}
 	var edits []dockerfile.Edit

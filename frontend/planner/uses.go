@@ -6,17 +6,17 @@ import (
 	"sync"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
-	gocalls "github.com/larder-build/larder/frontend/planner/shellgo"
+	"github.com/larder-build/larder/frontend/planner/shellgo"
 	"github.com/larder-build/larder/internal/expand"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
 // seen reads a RUN that is read by sh.
-func (w *planner) seen(cmd instructions.Command) (gocalls.Script, bool) {
+func (w *planner) seen(cmd instructions.Command) (shellgo.Script, bool) {
 	run, ok := cmd.(*instructions.RunCommand)
 	if !ok || w.File.GoLines[cmd.Location()[0].Start.Line] != nil {
-		return gocalls.Script{}, false
+		return shellgo.Script{}, false
 	}
 	return scriptOf(&runLine{cmd: run}, nil)
 }
@@ -27,7 +27,7 @@ func (w *planner) unseen(cmd instructions.Command) string {
 	if !ok || w.asksModules(cmd) {
 		return ""
 	}
-	i := slices.IndexFunc(script.Commands, func(c gocalls.Command) bool { return mayUseModules(c.Name) && !showsItself(c) })
+	i := slices.IndexFunc(script.Commands, func(c shellgo.Command) bool { return mayUseModules(c.Name) && !showsItself(c) })
 	if i < 0 {
 		return ""
 	}
@@ -115,5 +115,5 @@ func (w *planner) callsGo(cmd instructions.Command) bool {
 		return false
 	}
 	script, ok := w.seen(cmd)
-	return ok && slices.ContainsFunc(script.Calls, func(c gocalls.Call) bool { return classify(c) != callNothing })
+	return ok && slices.ContainsFunc(script.Calls, func(c shellgo.Call) bool { return classify(c) != callNothing })
 }

@@ -1,4 +1,4 @@
-package gocalls
+package shellgo
 
 import (
 	"mvdan.cc/sh/v3/syntax"

@@ -1,6 +1,6 @@
-// Package gocalls finds the calls of the go command in shell source, and says what is known of each: its arguments, its
+// Package shellgo finds the calls of the go command in shell source, and says what is known of each: its arguments, its
 // environment and its folder. It runs nothing and reads no files. What it can't know for sure it calls unknown.
-package gocalls
+package shellgo
 
 import (
 	"errors"
