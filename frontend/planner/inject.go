@@ -273,8 +273,7 @@ func (w *planner) noteArgs(r *runLine) {
 
 // isLocal reports whether nothing that a script runs has a use for a network.
 func isLocal(script shellgo.Script) bool {
-	return !script.HasFuncs &&
-		!slices.ContainsFunc(script.Calls, func(c shellgo.Call) bool { return !compiles(c) }) &&
+	return !slices.ContainsFunc(script.Calls, func(c shellgo.Call) bool { return !compiles(c) }) &&
 		!slices.ContainsFunc(script.Others, func(name string) bool { return !local[name] })
 }
 

@@ -11,18 +11,17 @@ type changes struct {
 	names []string // variables
 	all   bool     // any variable
 	dir   bool
-	calls bool // functions of the script: what they change isn't in here
 }
 
 // changesOf looks through statements, not in the order in which they run: a loop's body comes after itself. What subshells
-// in them change counts only if deep.
-func (w *walker) changesOf(deep bool, stmts ...*syntax.Stmt) changes {
+// in them change doesn't count.
+func (w *walker) changesOf(stmts ...*syntax.Stmt) changes {
 	var c changes
 	for _, s := range stmts {
 		syntax.Walk(s, func(n syntax.Node) bool {
 			switch n := n.(type) {
 			case *syntax.Subshell, *syntax.CmdSubst, *syntax.ProcSubst:
-				return deep
+				return false
 			case *syntax.WordIter:
 				c.names = append(c.names, n.Name.Value)
 			case *syntax.Assign:
@@ -32,9 +31,9 @@ func (w *walker) changesOf(deep bool, stmts ...*syntax.Stmt) changes {
 			case *syntax.ParamExp:
 				c.names = appendDefault(c.names, n)
 			case *syntax.CallExpr:
-				if len(n.Args) > 0 { // assignments in front of it are for the command only, which may be a function
+				if len(n.Args) > 0 { // assignments in front of it are for the command only
 					w.changesOfCall(n, &c)
-					return deep
+					return false
 				}
 			}
 			return true
@@ -55,10 +54,8 @@ func (w *walker) changesOfCall(call *syntax.CallExpr, c *changes) {
 	switch name := words[0].Text; {
 	case name == "cd" || name == "pushd" || name == "popd":
 		c.dir = true
-	case name == "eval" || name == "." || name == "source":
+	case name == "." || name == "source":
 		c.dir, c.all = true, true
-	case w.funcs.names[name]:
-		c.calls = true
 	case setsVariables[name]:
 		for _, a := range words[1:] {
 			name, _, _ := strings.Cut(a.head, "=")
@@ -115,56 +112,5 @@ func (st state) blur(c changes) state {
 
 // mayHaveRun is the state when statements have run any number of times.
 func (w *walker) mayHaveRun(st state, stmts ...*syntax.Stmt) state {
-	c := w.changesOf(false, stmts...)
-	if c.calls {
-		st = w.funcs.call(w, st)
-	}
-	return st.blur(c)
-}
-
-// A functions is the functions that a script declares.
-type functions struct {
-	names  map[string]bool
-	bodies []*syntax.Stmt
-	around []*syntax.Stmt // the script
-	called *changes       // by calling any of them
-	before *changes       // by anything, up to when one is called
-}
-
-// call is the state after a function.
-func (f *functions) call(w *walker, st state) state {
-	if f.called == nil {
-		c := w.changesOf(false, f.bodies...)
-		f.called = &c
-	}
-	return st.blur(*f.called)
-}
-
-// enter is the state in which a function may find itself.
-func (f *functions) enter(w *walker, st state) state {
-	if f.before == nil {
-		c := w.changesOf(true, f.around...)
-		f.before = &c
-	}
-	return st.blur(*f.before)
-}
-
-// declare notes the functions of a script in advance: one may be called by another that comes first.
-func (f *functions) declare(file *syntax.File) (has bool) {
-	f.called, f.before = nil, nil
-	f.around = append(f.around, file.Stmts...)
-	syntax.Walk(file, func(n syntax.Node) bool {
-		if decl, ok := n.(*syntax.FuncDecl); ok {
-			if f.names == nil {
-				f.names = map[string]bool{}
-			}
-			if decl.Name != nil { // the parser takes () without one
-				f.names[decl.Name.Value] = true
-			}
-			f.bodies = append(f.bodies, decl.Body)
-			has = true
-		}
-		return true
-	})
-	return has
+	return st.blur(w.changesOf(stmts...))
 }

@@ -1,13 +1,11 @@
 package shellgo
 
 import (
-	"strings"
-
 	"mvdan.cc/sh/v3/syntax"
 )
 
 // builtin is the outcome of a builtin, or of another command that the shell runs.
-func (w *walker) builtin(c command, st, env state) outcome {
+func builtin(c command, st state) outcome {
 	args := c.words[1:]
 	switch name := c.words[0].Text; name {
 	case "cd", "pushd":
@@ -31,42 +29,11 @@ func (w *walker) builtin(c command, st, env state) outcome {
 		return outcome{state{dead: true}, st}
 	case "exit":
 		return outcome{state{dead: true}, state{dead: true}}
-	case "eval":
-		return w.eval(c, st, env)
 	case ".", "source":
 		return either(st.forgetAll().loseDir())
 	default:
-		if w.funcs.names[name] {
-			st = w.funcs.call(w, st)
-		}
 		return either(st)
 	}
-}
-
-// eval walks the script that the words of eval are.
-func (w *walker) eval(c command, st, env state) outcome {
-	var src []string
-	for _, a := range c.words[1:] {
-		if !a.Literal {
-			return either(st.forgetAll().loseDir())
-		}
-		src = append(src, a.Text)
-	}
-	out, ok := w.nested(strings.Join(src, " "), w.posix, w.funcs, c, env)
-	if !ok {
-		return either(st.forgetAll().loseDir())
-	}
-	return out.forget(differing(st, env)) // what is for eval only stays set in some shells
-}
-
-func differing(st, env state) []string {
-	var names []string
-	for name, v := range env.vars {
-		if st.vars[name] != v {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // changeDir is the state after cd.

@@ -26,14 +26,12 @@ func TestOffsets(t *testing.T) {
 		{"x `go env GOPATH`/y", "go env GOPATH"},
 		{"x \"`go env \\\"A\\\"`\"", "go env \\\"A\\\""},
 		{"A=1 sh -c 'x; go vet' y; go vet", "sh -c 'x; go vet' y|go vet"},
-		{"eval \"go vet\" && x", "eval \"go vet\""},
 		{"ls | xargs -n1 go vet >/dev/null", "xargs -n1 go vet >/dev/null"},
 		{"(go vet)", "go vet"},
 		{"{ go vet; }", "go vet"},
 		{"echo 'ä€'; go run 'ö'; x", "go run 'ö'"},
 		{"if go vet; then go list; fi", "go vet|go list"},
 		{"! go vet &", "go vet"},
-		{"f() { go vet; }", "go vet"},
 	} {
 		s, err := Parse(tt.src, true)
 		require.NoError(t, err, tt.src)
@@ -48,14 +46,29 @@ func TestOffsets(t *testing.T) {
 	require.Equal(t, 5, s.Calls[0].Start)
 }
 
-func TestHasFuncs(t *testing.T) {
-	for src, want := range map[string]bool{
-		"go build": false, "f() { :; }": true, "sh -c 'f() { :; }'": true, "eval 'f() { :; }; f'": true, "if x; then f() { :; }; fi": true,
+// What isn't followed is left alone, wherever it is in a script: no call of it is found, and none is lost without a word.
+func TestNotFollowed(t *testing.T) {
+	for _, src := range []string{
+		"f() { :; }", "go build; f() { go vet; }; f", "if x; then f() { :; }; fi", "go() { true; }; go build", "() go vet", "$(f() { :; })",
+		"eval 'go vet'", `eval "$X"; go build`, "A=1 eval go vet", "command eval go vet", "if eval go vet; then go build; fi", "x=$(eval go vet)",
 	} {
-		s, err := Parse(src, true)
-		require.NoError(t, err)
-		require.Equal(t, want, s.HasFuncs, src)
+		for _, posix := range []bool{true, false} {
+			s, err := Parse(src, posix)
+			require.Error(t, err, src)
+			require.Equal(t, Script{}, s, src)
+		}
 	}
+	for _, src := range []string{"coproc go vet", "select x in a; do go vet; done", "function f { go vet; }"} {
+		_, err := Parse(src, false)
+		require.ErrorIs(t, err, errNotFollowed, src)
+	}
+	// In a word it is the shell that is left alone.
+	s, err := Parse("sh -c 'f() { go vet; }; f'", true)
+	require.NoError(t, err)
+	require.Empty(t, s.Calls)
+	require.Equal(t, []string{"sh"}, s.Others)
+	_, err = Parse("sh -c 'eval go vet'", true)
+	require.ErrorIs(t, err, errNotFollowed)
 }
 
 func TestSyntaxErrors(t *testing.T) {

@@ -49,14 +49,12 @@ type Script struct {
 	// Calls are the calls of go in the order of the source.
 	Calls []Call
 	// Others names the other commands, in the order of the source, each once: the first word, with its folder, or its
-	// source if it isn't literal. Builtins and functions are among them. What only runs another command, such as env,
+	// source if it isn't literal. Builtins are among them. What only runs another command, such as env,
 	// time or sudo, and a shell whose script is read, are not.
 	Others []string
 	// Commands are the calls of those other commands that aren't builtins which only change the shell, in the order of the
-	// source. Functions of the script are not among them: what they run is.
+	// source.
 	Commands []Command
-	// HasFuncs is true if the script declares functions.
-	HasFuncs bool
 }
 
 // A Command is one call of a command other than go.
@@ -91,14 +89,18 @@ const (
 
 var errTooBig = errors.New("the script is too big or too deeply nested to be read")
 
-// Parse reads shell source. posix true means sh, else bash. The error is the parser's: the caller leaves such a command
-// alone.
+// errNotFollowed is for what the RUN lines of Go projects hardly have. To follow it would take much, and to leave such a line
+// alone is safe.
+var errNotFollowed = errors.New("a script with functions, eval, coproc or select isn't followed")
+
+// Parse reads shell source. posix true means sh, else bash. The caller leaves a command alone that has an error: the parser
+// can't read it, or it isn't followed.
 func Parse(src string, posix bool) (Script, error) {
 	file, err := parse(src, posix)
 	if err != nil {
 		return Script{}, err
 	}
-	w := &walker{callCollector: &callCollector{}, src: src, posix: posix, funcs: &functions{}}
+	w := &walker{callCollector: &callCollector{}, src: src, posix: posix}
 	w.file(file, state{}, true)
 	if w.callCollector.err != nil {
 		return Script{}, w.callCollector.err
@@ -109,7 +111,7 @@ func Parse(src string, posix bool) (Script, error) {
 // Exec reads the words of a command that no shell runs (the JSON form of RUN). It sees through what Parse sees through,
 // and through sh -c SCRIPT. Start and End are 0, and Bare is true only if the call is all that is run.
 func Exec(words []string) Script {
-	w := &walker{callCollector: &callCollector{}, funcs: &functions{}, exec: true}
+	w := &walker{callCollector: &callCollector{}, exec: true}
 	c := command{bare: true, external: true}
 	size := 0
 	for _, text := range words {
@@ -147,7 +149,27 @@ func parse(src string, posix bool) (file *syntax.File, err error) {
 	if posix {
 		lang = syntax.LangPOSIX
 	}
-	return syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(src), "")
+	file, err = syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(src), "")
+	if err == nil && !isFollowed(file) {
+		err = errNotFollowed
+	}
+	return file, err
+}
+
+// isFollowed reports whether a script has nothing by which its commands run in another order than they stand there, but for
+// loops.
+func isFollowed(file *syntax.File) bool {
+	followed := true
+	syntax.Walk(file, func(n syntax.Node) bool {
+		switch c := n.(type) {
+		case *syntax.FuncDecl, *syntax.CoprocClause:
+			followed = false
+		case *syntax.ForClause:
+			followed = followed && !c.Select
+		}
+		return followed
+	})
+	return followed
 }
 
 // A callCollector collects what a script and the scripts in its words run.

@@ -131,9 +131,6 @@ func TestCommands(t *testing.T) {
 		{"home", "go build -o ~/bin/x", "go build -o <~/bin/x> bare", ""},
 		{"braces of sh", "go vet ./{a,b}", "go vet ./{a,b} bare", ""},
 		{"others in order, each once", "b; ./a.sh; $(x) y; b; set -ex; [ 1 = 1 ]; /usr/bin/make", "", "b ./a.sh $(x) x set [ /usr/bin/make"},
-		{"function", "build() { go build; }\nbuild", "go build", "build"},
-		{"function without a name", "() go vet", "go vet", ""},
-		{"function named go", "go() { true; }\ngo build", "", "true go"},
 		{"syntax of another shell in quotes", `echo "a[("`, "", "echo"},
 	})
 }
@@ -187,10 +184,10 @@ func TestEnvironment(t *testing.T) {
 		{"quoted", `GOFLAGS="-a -b" X='c' go build`, "go build GOFLAGS=-a -b X=c bare", ""},
 		{"env", "env GOOS=linux GOARCH=arm64 go build", "go build GOARCH=arm64 GOOS=linux bare", ""},
 		{"env with a variable", `env "GOOS=$X" go build`, "go build ?GOOS bare", ""},
-		{"env -u", "env -u GOFLAGS --unset=A -- B=1 go build", "go build B=1 ?A ?GOFLAGS bare", ""},
+		{"env -u", "env -u GOFLAGS --unset=A -- B=1 go build", "", "env"},
 		{"env alone", "env", "", "env"},
 		{"env that splits", "env -S 'go build'", "", "env"},
-		{"env in a folder", "env -C /src go build", "go build in /src bare", ""},
+		{"env in a folder", "env -C /src go build", "", "env"},
 		{"export", "export A=1 && B=2 go build", "go build A=1 B=2 bare", "export"},
 		{"export later", "A=1; export A; go build", "go build A=1 bare", "export"},
 		{"export of two", "export A=1 B='2 3'; go build", "go build A=1 B=2 3 bare", "export"},
@@ -211,14 +208,10 @@ func TestEnvironment(t *testing.T) {
 		{"later turns of a loop", "while x; do go build; export A=1; done", "go build ?A bare", "x export"},
 		{"in one turn of a loop", "for i in 1 2; do CGO_ENABLED=0 go build; done", "go build CGO_ENABLED=0 ?i bare", ""},
 		{"read", "read A; go build", "go build ?A bare", "read"},
-		{"function in a loop", "f() { A=1; }; for i in 1 2; do go build; f; done", "go build ?A ?i bare", "f"},
-		{"function's variables", "f() { export A=1; }; f; go build", "go build ?A bare", "export f"},
-		{"function with variables", "f() { go build; }; A=1 f", "go build ?A", "f"},
 		{"variables of all ways", "set -a; A=1; go build", "go build ?A bare", "set"},
 		{"through sh", "export A=1; B=2; C=3 sh -c 'go build'", "go build A=1 C=3 ?B", "export"},
-		{"through eval", "eval 'export A=1; go build' && go vet", "go build A=1\ngo vet A=1 bare", "eval export"},
 	})
-	for _, src := range []string{". ./env; go build", "env -i go build", "sudo go build", `eval "$X"; go build`, "export $(cat .env); go build"} {
+	for _, src := range []string{". ./env; go build", "sudo go build", "export $(cat .env); go build"} {
 		s, err := Parse("export A=1; "+src, true)
 		require.NoError(t, err, src)
 		require.Empty(t, s.Calls[0].Env, src)
@@ -256,8 +249,6 @@ func TestFolders(t *testing.T) {
 		{"-C by a variable", `go -C "$X" build`, "go build in ? bare", ""},
 		{"-C not first", "go build -v -C a; go run . -C b; go vet x -C c", "go build -v -C a bare\ngo run . -C b bare\ngo vet x -C c bare", ""},
 		{"-C of nothing", "go build -C", "go build -C bare", ""},
-		{"function's folder", "f() { cd a; }; f; go build", "go build in ? bare", "cd f"},
-		{"function called somewhere", "f() { go build; }; cd a; f", "go build in ?", "cd f"},
 		{"until", "until go build; do cd ..; done", "go build in ?", "cd"},
 	})
 }
@@ -294,9 +285,6 @@ func TestAround(t *testing.T) {
 		{"script that can't be read", "sh -c 'go vet ('", "", "sh"},
 		{"nested scripts", `sh -c "bash -c 'go vet'"`, "go vet", ""},
 		{"leaves no trace", "sh -c 'cd a; export A=1; exit'; go vet", "go vet bare", "cd export exit"},
-		{"eval", "eval go vet '&&' go list", "go vet\ngo list", "eval"},
-		{"eval's folder", "eval 'cd a'; go vet", "go vet in a bare", "eval cd"},
-		{"eval's own variables", "A=1 eval 'go vet'; go list", "go vet A=1\ngo list ?A bare", "eval"},
 		{"falls through", "case $X in a) go vet;; b|c) go list;; esac", "go vet bare\ngo list bare", ""},
 	})
 }
@@ -314,13 +302,10 @@ func TestBash(t *testing.T) {
 		{"both outputs", "go vet &>/dev/null; go list &>log", "go vet bare\ngo list", ""},
 		{"pipe of both", "go vet |& tee log", "go vet", "tee"},
 		{"here-string", "go run . <<<x", "go run .", ""},
-		{"function", "function f { go vet; }; f", "go vet", "f"},
 		{"pushd", "pushd a; go vet; popd; go list", "go vet in a bare\ngo list in ? bare", "pushd popd"},
 		{"pipefail", "set -o pipefail && go vet", "go vet bare", "set"},
 		{"quotes with escapes", `go run . $'a\tb' $"c" $'d'`, `go run . <$'a\tb'> c d bare`, ""},
 		{"arithmetic", "for ((i=0; i<3; i++)); do go vet; done; ((x)); let y=1", "go vet bare", "let"},
 		{"loop over an array", `for x in "${a[@]}"; do go build "$x"; done`, `go build <"$x"> ?x bare`, ""},
-		{"coproc", "coproc go vet", "go vet", ""},
-		{"select", "select x in a; do go vet; done", "go vet ?x bare", ""},
 	})
 }

@@ -13,7 +13,7 @@ type command struct {
 	start, end int
 	bare       bool
 	assigns    bool // there are assignments in front of it
-	external   bool // a program runs it, not the shell: its name is that of no builtin or function
+	external   bool // a program runs it, not the shell: its name is that of no builtin
 	replaces   bool // exec runs it: nothing follows
 }
 
@@ -70,7 +70,7 @@ func (w *walker) run(c command, st, env state) outcome {
 	c, env = unwrap(c, env)
 	name := c.words[0]
 	switch {
-	case isGo(c.words) && (c.external || !w.funcs.names[name.Text]):
+	case isGo(c.words):
 		w.addCall(c, env)
 	case w.script(c, env):
 	case name.Literal && path.Base(name.Text) == "find":
@@ -78,12 +78,11 @@ func (w *walker) run(c command, st, env state) outcome {
 		w.find(c, env)
 	case c.external || !name.Literal:
 		w.addCommand(c, env)
-	case w.funcs.names[name.Text]:
-		w.other(name.Text)
-		return w.builtin(c, st, env)
+	case name.Text == "eval":
+		w.err = errNotFollowed
 	default:
 		w.addCommand(c, env)
-		return w.builtin(c, st, env)
+		return builtin(c, st)
 	}
 	if c.replaces {
 		return outcome{state{dead: true}, state{dead: true}}
@@ -168,7 +167,7 @@ func (w *walker) script(c command, env state) bool {
 	if !ok {
 		return false
 	}
-	_, ok = w.nested(src, posix, &functions{}, c, env.child())
+	_, ok = w.nested(src, posix, c, env.child())
 	return ok
 }
 
@@ -197,12 +196,12 @@ func shellScript(args []word) (string, bool) {
 }
 
 // nested walks a script that is in a word of a command.
-func (w *walker) nested(src string, posix bool, funcs *functions, c command, st state) (outcome, bool) {
+func (w *walker) nested(src string, posix bool, c command, st state) (outcome, bool) {
 	file, err := parse(src, posix)
 	if err != nil {
 		return outcome{}, false
 	}
-	in := &walker{callCollector: w.callCollector, src: src, posix: posix, funcs: funcs, within: w.within, exec: w.exec, depth: w.depth}
+	in := &walker{callCollector: w.callCollector, src: src, posix: posix, within: w.within, exec: w.exec, depth: w.depth}
 	if in.within == nil {
 		in.within = &c
 	}

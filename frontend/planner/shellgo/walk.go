@@ -9,14 +9,12 @@ type walker struct {
 	*callCollector
 	src    string
 	posix  bool
-	funcs  *functions
 	within *command // the command whose word has the script
 	exec   bool     // no script is around this one
 	depth  int
 }
 
 func (w *walker) file(file *syntax.File, st state, bare bool) outcome {
-	w.HasFuncs = w.funcs.declare(file) || w.HasFuncs
 	return w.list(file.Stmts, st, bare)
 }
 
@@ -36,7 +34,7 @@ func (w *walker) stmt(s *syntax.Stmt, st state, bare bool) outcome {
 	if !w.enter(st) {
 		return either(st)
 	}
-	bare = bare && !s.Negated && !s.Background && !s.Coprocess && isQuiet(s.Redirs)
+	bare = bare && !s.Negated && !s.Background && isQuiet(s.Redirs)
 	out := surely(st)
 	if call, ok := s.Cmd.(*syntax.CallExpr); ok {
 		out = w.simple(call, s.Redirs, st, bare)
@@ -47,7 +45,7 @@ func (w *walker) stmt(s *syntax.Stmt, st state, bare bool) outcome {
 		w.substitutions(r, st)
 	}
 	switch {
-	case s.Background || s.Coprocess:
+	case s.Background:
 		return surely(st)
 	case s.Negated:
 		return outcome{out.no, out.yes}
@@ -105,17 +103,12 @@ func (w *walker) compound(cmd syntax.Command, st state, bare bool) outcome {
 		return w.forClause(c, st, bare)
 	case *syntax.CaseClause:
 		return w.caseClause(c, st, bare)
-	case *syntax.FuncDecl:
-		// Where, and with which variables, it is called isn't known.
-		w.stmt(c.Body, w.funcs.enter(w, st), false)
 	case *syntax.DeclClause:
 		return w.declClause(c, st)
 	case *syntax.TimeClause:
 		if c.Stmt != nil {
 			return w.stmt(c.Stmt, st, bare)
 		}
-	case *syntax.CoprocClause:
-		w.stmt(c.Stmt, st, false)
 	case *syntax.TestClause:
 		w.other("[[")
 		w.substitutions(c, st)

@@ -45,7 +45,10 @@ func unwrapOne(c command, env state) (command, state, bool) {
 		return c, env, false
 	}
 	if name == "env" {
-		c.words, env = unwrapEnv(args, env)
+		if len(args) > 0 && strings.HasPrefix(args[0].Text, "-") {
+			return c, env, false // a flag may change what it runs, and where
+		}
+		c.words, env = assignments(args, env)
 		c.external = true
 		return c, env, true
 	}
@@ -99,37 +102,6 @@ func hasFlag(flags []word, letter rune) bool {
 	return slices.ContainsFunc(flags, func(f word) bool {
 		return strings.HasPrefix(f.Text, "-") && !strings.HasPrefix(f.Text, "--") && strings.ContainsRune(f.Text, letter)
 	})
-}
-
-// unwrapEnv reads the arguments of env. What has a flag that isn't known runs no command that is.
-func unwrapEnv(args []word, env state) ([]word, state) {
-	for len(args) > 0 {
-		text := args[0].Text
-		n := 1
-		switch flag, value, long := strings.Cut(text, "="); {
-		case text == "-" || text == "-i" || text == "--ignore-environment":
-			env = env.forgetAll()
-		case text == "--":
-			return assignments(args[1:], env)
-		case (text == "-u" || text == "--unset") && len(args) > 1:
-			env, n = env.forget(args[1].Text), 2
-		case flag == "--unset" && long:
-			env = env.forget(value)
-		case strings.HasPrefix(text, "-u"):
-			env = env.forget(text[2:])
-		case (text == "-C" || text == "--chdir") && len(args) > 1:
-			env, n = env.chdirTo(args[1].value, args[1].known), 2
-		case flag == "--chdir" && long:
-			env = env.chdirTo(value, args[0].Literal)
-		case text == "-v" || text == "--debug":
-		case strings.HasPrefix(text, "-"):
-			return nil, env
-		default:
-			return assignments(args, env)
-		}
-		args = args[n:]
-	}
-	return nil, env
 }
 
 // assignments takes words such as A=b from the front of a command.
