@@ -18,14 +18,15 @@ import (
 
 // Names of the peers, as they are in the report.
 const (
-	gateway  = "larder"                         // by its image, from a "# syntax=" line
-	inClient = "larder build"                   // the command, which is the frontend itself, with its own builder
-	mounts   = "docker/dockerfile, mounts"      // BuildKit's built-in frontend; cache and bind mounts
-	image    = "docker/dockerfile:1, mounts"    // the same by its image, from a "# syntax=" line
-	layers   = "docker/dockerfile, layers"      // go mod download in a layer, COPY, go build
-	koBuild  = "ko"                             // on this machine, with its caches
-	floor    = "go build"                       // on this machine; it makes no image
-	bakeName = "8 services by bake, one edited" // see bake
+	gateway    = "larder"                         // by its image, from a "# syntax=" line
+	inClient   = "larder build"                   // the command, which is the frontend itself, with its own builder
+	mounts     = "docker/dockerfile, mounts"      // BuildKit's built-in frontend; cache and bind mounts
+	image      = "docker/dockerfile:1, mounts"    // the same by its image, from a "# syntax=" line
+	layers     = "docker/dockerfile, layers"      // go mod download in a layer, COPY, go build
+	koBuild    = "ko"                             // on this machine, with its caches
+	floor      = "go build"                       // on this machine; it makes no image
+	larderBake = "larder bake"                    // the command with its own builder
+	bakeName   = "8 services by bake, one edited" // see bake
 )
 
 // A peer is a way to build the programs of an input.
@@ -59,7 +60,7 @@ func (w *world) peersOf(names []string) (list []peer) {
 
 // dockerfile returns the file that a peer builds all programs of an input by.
 func (w *world) dockerfile(name string, in input) string {
-	text, copies := map[string]string{gateway: w.larderLine(), inClient: w.larderLine(), image: "# syntax=" + w.docker + "\n"}[name], ""
+	text, copies := map[string]string{gateway: w.larderLine(), inClient: w.larderLine(), larderBake: w.larderLine(), image: "# syntax=" + w.docker + "\n"}[name], ""
 	for i, main := range in.mains {
 		stage := fmt.Sprintf("b%d", i)
 		text += w.stage(name, stage, main)
@@ -73,7 +74,7 @@ func (w *world) larderLine() string { return "# syntax=" + w.registry + "/larder
 // stage returns the stage that builds one program.
 func (w *world) stage(name, stage, main string) string {
 	switch name {
-	case gateway, inClient:
+	case gateway, inClient, larderBake:
 		return "FROM go AS " + stage + "\nGO build -ldflags=\"-s -w\" -o /out/app " + main + "\n"
 	case layers:
 		return w.golangStage(stage) + "COPY go.mod go.sum ./\nRUN go mod download\nCOPY . .\nRUN go build -ldflags=\"-s -w\" -o /out/app " + main + "\n"
@@ -140,6 +141,10 @@ func (w *world) bake(name string, in input, dir string) {
 	require.NoError(w.t, os.WriteFile(bakeFile, file, 0o644))
 	one := input{mains: []string{"${MAIN}"}}
 	w.write(dir, "Dockerfile", strings.ReplaceAll(w.dockerfile(name, one), "AS b0\n", "AS b0\nARG MAIN\n"))
+	if name == larderBake {
+		w.run(exec.Command(testkit.Larder(w.t, "larder"), "bake", "--builder", "embedded", "--state", w.state, "-f", bakeFile), "BUILDX_BAKE_ENTITLEMENTS_FS=0")
+		return
+	}
 	w.buildx("bake", "-f", bakeFile)
 }
 

@@ -33,7 +33,8 @@ Caches in the registry are compressed by zstd. Where a platform was added, each 
 other platform before, on a builder of its own or with caches of its own. The peers are:
 
 - larder: its image, named by a "# syntax=" line;
-- larder build: the command, which is the frontend itself, with its own builder;
+- larder build: the command, which is the frontend itself, with its own builder; larder bake is the
+  same for all targets of a file;
 - docker/dockerfile, mounts: the frontend built into BuildKit, and cache and bind mounts as Docker's
   documentation has them; docker/dockerfile:1 is the same by its image, which its documentation
   recommends; layers: go mod download in a layer, then COPY and go build;

@@ -59,7 +59,9 @@ func (w *world) measure(in input, rep *report) {
 	rep.weigh(in.name, w.pushed(in, dir))
 	if in.bake {
 		w.buildx("create", "--name", "bench", "--driver", "remote", w.desk)
-		rep.add(in.name, w.run1(in, dir, scenario{name: bakeName, goal: 0.3, against: []string{mounts}, change: w.editing(dir, in.main),
+		rep.add(in.name, w.run1(in, dir, scenario{name: bakeName, goal: 0.3, against: []string{mounts}, also: []string{larderBake}, change: w.editing(dir, in.main),
+			build: func(p peer) { w.bake(p.name, in, dir) }})...)
+		rep.add(in.name, w.run1(in, dir, scenario{name: "8 services by bake, nothing changed", goal: 0.5, against: []string{mounts}, also: []string{larderBake},
 			build: func(p peer) { w.bake(p.name, in, dir) }})...)
 	}
 }

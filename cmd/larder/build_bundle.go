@@ -49,39 +49,52 @@ func (f *bundleFlags) check() error {
 // useBundle has a build take from a bundle what it would fetch: its modules, its toolchain, and the images that its
 // Dockerfile names. It returns these as named contexts. A context that the user names stays theirs.
 func (c *command) useBundle(o *request.Options, f bundleFlags, h *request.Host) (u usedBundle, err error) {
-	if err := f.check(); err != nil || f.name == "" {
+	if u.Bundle, err = c.openBundle(f); err != nil || u.Bundle == nil {
 		return u, err
+	}
+	return u, u.serve(c, o, f.name, h)
+}
+
+// openBundle opens the bundle that a build is to take from, and tells what is odd about it. It is nil if there is none.
+func (c *command) openBundle(f bundleFlags) (*bundle.Bundle, error) {
+	if err := f.check(); err != nil || f.name == "" {
+		return nil, err
 	}
 	b, err := c.openOrPull(f)
 	if err != nil {
-		return u, fmt.Errorf("--bundle: %w", err)
+		return nil, fmt.Errorf("--bundle: %w", err)
 	}
 	if since := b.Since(); since != "" {
-		return u, fmt.Errorf("--bundle %s: it is a delta to the bundle %s: apply it there with 'larder bundle apply', and build from that", f.name, since)
+		return nil, fmt.Errorf("--bundle %s: it is a delta to the bundle %s: apply it there with 'larder bundle apply', and build from that", f.name, since)
 	}
 	for _, finding := range b.Findings() {
 		c.warn(finding)
 	}
+	return b, nil
+}
+
+// serve adds to a build's options what it takes from the bundle, which the user called by that name.
+func (u *usedBundle) serve(c *command, o *request.Options, name string, h *request.Host) error {
+	b := u.Bundle
 	images, known, err := request.ImageContexts(c.ctx, *o, h)
 	if err != nil {
-		return u, err
+		return err
 	}
 	if !known {
 		c.warn("the Dockerfile isn't on this machine, so that it isn't known which images it names: of the bundle only modules and toolchain are taken")
 	}
-	u = usedBundle{Bundle: b}
 	if u.contexts, err = b.Contexts(c.ctx, images); err != nil {
-		return u, fmt.Errorf("--bundle: %w", err)
+		return fmt.Errorf("--bundle: %w", err)
 	}
 	o.BuildContexts = append(slices.Clone(u.contexts), o.BuildContexts...)
-	o.Bundle = &materials.Bundle{Name: f.name, Digest: b.Digest()}
-	if b.Dir() == f.name {
-		o.Bundle.Name = filepath.Base(f.name) // where it is on this machine is nobody's business
+	o.Bundle = &materials.Bundle{Name: name, Digest: b.Digest()}
+	if b.Dir() == name {
+		o.Bundle.Name = filepath.Base(name) // where it is on this machine is nobody's business
 	}
 	if s := b.Signed(); s != nil {
 		o.Bundle.SignedBy, o.Bundle.Serial, o.Bundle.Time = s.By, s.Serial, s.Time.Format(time.RFC3339)
 	}
-	return u, nil
+	return nil
 }
 
 // A usedBundle is one that a build takes named contexts from.

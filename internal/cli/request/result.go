@@ -18,9 +18,17 @@ func ImageID(response map[string]string) string {
 	return response[exptypes.ExporterImageDigestKey]
 }
 
-// WriteMetadata writes --metadata-file: the exporters' answers as one JSON
-// object, what they encode being decoded.
+// WriteMetadata writes --metadata-file: Metadata as JSON.
 func WriteMetadata(path string, response map[string]string) error {
+	data, err := json.MarshalIndent(Metadata(response), "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return WriteFile(path, data)
+}
+
+// Metadata returns the exporters' answers as one object of JSON, what they encode being decoded.
+func Metadata(response map[string]string) map[string]any {
 	out := make(map[string]any, len(response))
 	for k, v := range response {
 		out[k] = v
@@ -34,9 +42,5 @@ func WriteMetadata(path string, response map[string]string) error {
 			out[k] = json.RawMessage(data)
 		}
 	}
-	data, err := json.MarshalIndent(out, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return WriteFile(path, data)
+	return out
 }

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/docker/buildx/util/buildflags"
+	"github.com/larder-build/larder/internal/builder"
+	"github.com/larder-build/larder/internal/cli/bakefile"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// bakeFlags are the flags of larder bake, in the words of docker buildx bake.
+type bakeFlags struct {
+	bakefile.Request
+	builder             builder.Options
+	bundle              bundleFlags
+	sbom, provenance    string
+	call, list          string
+	progress            string
+	metadataFile        string
+	check, print        bool
+	load, push          bool
+	noCache, pull       bool
+	noCacheSet, pullSet bool
+}
+
+func (c *command) bake() *cobra.Command {
+	f := &bakeFlags{}
+	cmd := &cobra.Command{
+		Use:   "bake [OPTIONS] [TARGET...]",
+		Short: "Build from a file",
+		Long: "Build the targets of a file: docker-bake.hcl, docker-bake.json or a Compose file,\n" +
+			"all at once and on one builder.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.Targets = args
+			f.noCacheSet, f.pullSet = cmd.Flags().Changed("no-cache"), cmd.Flags().Changed("pull")
+			return c.runBake(f)
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			l, err := bakefile.List(f.Request)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveError
+			}
+			var names []string
+			for _, t := range l.Config.Targets {
+				names = append(names, t.Name)
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		Example: `  larder bake --print
+  larder bake --set '*.platform=linux/arm64' --push api worker`,
+		DisableFlagsInUseLine: true,
+	}
+	f.register(cmd.Flags())
+	cmd.MarkFlagsMutuallyExclusive("print", "list")
+	return cmd
+}
+
+func (f *bakeFlags) register(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.Allow, "allow", nil, `Allow build to access specified resources (e.g., "fs.read=..", "network.host")`)
+	f.bundle.register(flags)
+	flags.StringVar(&f.call, "call", "build", `Set method for evaluating build ("check", "outline", "targets")`)
+	flags.BoolVar(&f.check, "check", false, `Shorthand for "--call=check"`)
+	flags.StringArrayVarP(&f.Files, "file", "f", nil, "Build definition file")
+	flags.StringVar(&f.list, "list", "", `List targets or variables ("targets", "variables")`)
+	flags.BoolVar(&f.load, "load", false, `Shorthand for "--set=*.output=type=docker"`)
+	flags.StringVar(&f.metadataFile, "metadata-file", "", "Write build result metadata to a file")
+	flags.BoolVar(&f.noCache, "no-cache", false, "Do not use cache when building the image")
+	flags.BoolVar(&f.print, "print", false, "Print the options without building")
+	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output`)
+	flags.StringVar(&f.provenance, "provenance", "", `Shorthand for "--set=*.attest=type=provenance"`)
+	flags.BoolVar(&f.pull, "pull", false, "Always attempt to pull all referenced images")
+	flags.BoolVar(&f.push, "push", false, `Shorthand for "--set=*.output=type=registry"`)
+	flags.StringVar(&f.sbom, "sbom", "", `Shorthand for "--set=*.attest=type=sbom"`)
+	flags.StringArrayVar(&f.Overrides, "set", nil, `Override target value (e.g., "targetpattern.key=value")`)
+	flags.StringArrayVar(&f.Vars, "var", nil, `Set a variable value (e.g., "name=value")`)
+	builderFlags(flags, &f.builder)
+}
+
+// shorthands adds to the overrides what flags are short for.
+func (f *bakeFlags) shorthands() {
+	add := func(set bool, format string, args ...any) {
+		if set {
+			f.Overrides = append(f.Overrides, "*."+fmt.Sprintf(format, args...))
+		}
+	}
+	add(f.push, "push=true")
+	add(f.load, "load=true")
+	add(f.call != "build" && f.call != "", "call=%s", f.call)
+	add(f.noCacheSet, "no-cache=%t", f.noCache)
+	add(f.pullSet, "pull=%t", f.pull)
+	add(f.sbom != "", "attest=%s", buildflags.CanonicalizeAttest("sbom", f.sbom))
+	add(f.provenance != "", "attest=%s", buildflags.CanonicalizeAttest("provenance", f.provenance))
+}
+
+func (c *command) runBake(f *bakeFlags) error {
+	if f.check {
+		f.call = "check"
+	}
+	f.Stdin, f.Epoch = c.stdin, c.env["SOURCE_DATE_EPOCH"]
+	if f.list != "" {
+		return c.listBake(f)
+	}
+	mode, err := c.displayMode(&buildFlags{progress: f.progress})
+	if err != nil {
+		return err
+	}
+	f.shorthands()
+	def, err := bakefile.Read(c.ctx, f.Request)
+	if err != nil {
+		return err
+	}
+	if f.print {
+		return def.WriteJSON(c.stdout)
+	}
+	if err := def.CheckAccess(c.ctx, c.stderr); err != nil {
+		return err
+	}
+	targets, err := c.bakeTargets(def, f)
+	if err != nil {
+		return err
+	}
+	err = c.buildAll(targets, f.builder, mode)
+	if err != nil || f.metadataFile == "" {
+		return errors.Join(err, c.answers(targets))
+	}
+	return errors.Join(writeBakeMetadata(f.metadataFile, targets), c.answers(targets))
+}
+
+// listBake prints the targets or the variables that the files define, as bake does.
+func (c *command) listBake(f *bakeFlags) error {
+	what, asJSON := f.list, false
+	for field := range strings.SplitSeq(f.list, ",") {
+		switch key, value, named := strings.Cut(field, "="); {
+		case !named:
+			what = field
+		case key == "type":
+			what = value
+		case key == "format" && (value == "json" || value == "table"):
+			asJSON = value == "json"
+		default:
+			return usageError{fmt.Errorf(`--list %s: expected "targets", "variables", or type=TYPE,format=json`, f.list)}
+		}
+	}
+	if what != "targets" && what != "variables" {
+		return usageError{fmt.Errorf("--list %s: expected targets or variables", f.list)}
+	}
+	l, err := bakefile.List(f.Request)
+	if err != nil {
+		return err
+	}
+	if what == "variables" {
+		return printBakeVariables(c.stdout, l, asJSON)
+	}
+	return printBakeTargets(c.stdout, l, asJSON)
+}
+
+func printBakeTargets(w io.Writer, l *bakefile.Listing, asJSON bool) error {
+	type row struct {
+		Name        string `json:"name"`
+		Description string `json:"description,omitempty"`
+		Group       bool   `json:"group,omitempty"`
+	}
+	var rows []row
+	for _, g := range l.Config.Groups {
+		about := strings.Join(slices.Sorted(slices.Values(g.Targets)), ", ")
+		if g.Description != "" {
+			about = g.Description + " (" + about + ")"
+		}
+		rows = append(rows, row{g.Name, about, true})
+	}
+	for _, t := range l.Config.Targets {
+		if !strings.HasPrefix(t.Name, "_") { // by custom one that others inherit from
+			rows = append(rows, row{Name: t.Name, Description: t.Description})
+		}
+	}
+	slices.SortFunc(rows, func(a, b row) int { return strings.Compare(a.Name, b.Name) })
+	if asJSON {
+		return json.NewEncoder(w).Encode(rows)
+	}
+	tw := tabwriter.NewWriter(w, 1, 8, 1, '\t', 0)
+	fmt.Fprintln(tw, "TARGET\tDESCRIPTION")
+	for _, r := range rows {
+		fmt.Fprintf(tw, "%s\t%s\n", r.Name, r.Description)
+	}
+	return tw.Flush()
+}
+
+func printBakeVariables(w io.Writer, l *bakefile.Listing, asJSON bool) error {
+	variables := slices.Clone(l.Variables)
+	slices.SortFunc(variables, func(a, b *bakefile.Variable) int { return strings.Compare(a.Name, b.Name) })
+	if asJSON {
+		return json.NewEncoder(w).Encode(variables)
+	}
+	tw := tabwriter.NewWriter(w, 1, 8, 1, '\t', 0)
+	fmt.Fprintln(tw, "VARIABLE\tTYPE\tVALUE\tDESCRIPTION")
+	for _, v := range variables {
+		value := "<null>"
+		if v.Value != nil {
+			value = *v.Value
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", v.Name, v.Type, value, v.Description)
+	}
+	return tw.Flush()
+}

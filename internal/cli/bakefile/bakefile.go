@@ -1,0 +1,199 @@
+// Package bakefile reads definitions of docker buildx bake (docker-bake.hcl, docker-bake.json, Compose files), and says by
+// which options of larder build each of their targets is built. The definitions are read by buildx's own package: what a
+// file means here and there can't differ.
+package bakefile
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/docker/buildx/bake"
+	"github.com/docker/buildx/bake/hclparser"
+	"github.com/docker/buildx/build"
+	"github.com/docker/buildx/util/urlutil"
+)
+
+// A Request says which targets of which files are asked for, in the words of bake's own flags.
+type Request struct {
+	Files     []string  // names, "-" for Stdin; none for those that bake looks for in the working directory
+	Stdin     io.Reader // for "-"
+	Targets   []string  // names and patterns of targets and groups; none for the group default
+	Overrides []string  // PATTERN.KEY=VALUE
+	Vars      []string  // NAME=VALUE
+	Allow     []string  // what the builds may do beyond the working directory
+	Epoch     string    // SOURCE_DATE_EPOCH of the environment, for targets that don't set it
+}
+
+// A Definition is what the files say of the targets that are asked for.
+type Definition struct {
+	Groups  map[string]*bake.Group  `json:"group,omitempty"`
+	Targets map[string]*bake.Target `json:"target"`
+
+	options map[string]build.Options
+	allowed bake.EntitlementConf
+}
+
+// Read reads the targets that are asked for, and those that they link to. A file that isn't right is an error of bake's,
+// with its place.
+func Read(ctx context.Context, r Request) (*Definition, error) {
+	files, err := r.read()
+	if err != nil {
+		return nil, err
+	}
+	vars, err := r.variables()
+	if err != nil {
+		return nil, err
+	}
+	d := &Definition{}
+	if d.allowed, err = allowed(r.Allow); err != nil {
+		return nil, err
+	}
+	targets := slices.Clone(r.Targets)
+	if len(targets) == 0 {
+		targets = []string{"default"}
+	}
+	if d.Targets, d.Groups, err = bake.ReadTargets(ctx, files, targets, r.Overrides, defaults(), vars, &d.allowed); err != nil {
+		return nil, err
+	}
+	for _, t := range d.Targets {
+		if _, set := t.Args["SOURCE_DATE_EPOCH"]; !set && r.Epoch != "" {
+			if t.Args == nil {
+				t.Args = map[string]*string{}
+			}
+			t.Args["SOURCE_DATE_EPOCH"] = &r.Epoch
+		}
+	}
+	d.options, err = bake.TargetsToBuildOpt(d.Targets, nil) // which makes the targets' contexts those of this machine
+	return d, err
+}
+
+// A Variable is one that files define.
+type Variable = hclparser.Variable
+
+// A Listing is all that files define.
+type Listing struct {
+	Config    *bake.Config
+	Variables []*Variable
+}
+
+// List returns all targets, groups and variables of the files.
+func List(r Request) (*Listing, error) {
+	files, err := r.read()
+	if err != nil {
+		return nil, err
+	}
+	vars, err := r.variables()
+	if err != nil {
+		return nil, err
+	}
+	config, meta, err := bake.ParseFiles(files, defaults(), vars)
+	if err != nil {
+		return nil, err
+	}
+	return &Listing{config, meta.AllVariables}, nil
+}
+
+func (r Request) read() ([]bake.File, error) {
+	if len(r.Targets) > 0 && urlutil.IsRemoteURL(r.Targets[0]) {
+		return nil, fmt.Errorf("%s: a definition is read from this machine: clone the repository, and run larder bake in it", r.Targets[0])
+	}
+	names := slices.Clone(r.Files)
+	for i, name := range names {
+		names[i] = strings.TrimPrefix(name, "cwd://")
+	}
+	files, err := bake.ReadLocalFiles(names, r.Stdin, nil)
+	if err == nil && len(files) == 0 {
+		err = errors.New("there is no bake definition in this folder: name one with --file, or have larder init write a docker-bake.hcl")
+	}
+	return files, err
+}
+
+func (r Request) variables() (map[string]string, error) {
+	vars := map[string]string{}
+	for _, v := range r.Vars {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--var %s: expected NAME=VALUE", v)
+		}
+		vars[name] = value
+	}
+	return vars, nil
+}
+
+// defaults are bake's built-in variables.
+func defaults() map[string]string {
+	return map[string]string{"BAKE_CMD_CONTEXT": "cwd://", "BAKE_LOCAL_PLATFORM": platforms.Format(platforms.DefaultSpec())}
+}
+
+// allowed reads --allow. As by bake, the working directory may be read and written.
+func allowed(list []string) (bake.EntitlementConf, error) {
+	conf, err := bake.ParseEntitlements(list)
+	if err != nil {
+		return conf, fmt.Errorf("--allow: %w", err)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return conf, err
+	}
+	conf.FSRead, conf.FSWrite = append(conf.FSRead, dir), append(conf.FSWrite, dir)
+	return conf, nil
+}
+
+// Names returns the names of the targets, sorted.
+func (d *Definition) Names() []string { return slices.Sorted(maps.Keys(d.Targets)) }
+
+// Linked reports whether a target is there only because others have it as a named context: it exports nothing.
+func (d *Definition) Linked(name string) bool { return d.options[name].Linked }
+
+// CheckAccess asks whoever sits at the terminal, by way of out, whether builds may do what --allow doesn't name, as bake does.
+// Without a terminal that is an error which says what to allow.
+func (d *Definition) CheckAccess(ctx context.Context, out io.Writer) error {
+	var missing bake.EntitlementConf
+	for _, name := range d.Names() {
+		// One by one: of several targets Validate returns the files of the last alone, in no order.
+		of, err := d.allowed.Validate(map[string]build.Options{name: d.options[name]})
+		if err != nil {
+			return err
+		}
+		missing.NetworkHost, missing.SecurityInsecure = missing.NetworkHost || of.NetworkHost, missing.SecurityInsecure || of.SecurityInsecure
+		missing.SSH, missing.LocalOutputDelete = missing.SSH || of.SSH, missing.LocalOutputDelete || of.LocalOutputDelete
+		missing.FSRead, missing.FSWrite = append(missing.FSRead, of.FSRead...), append(missing.FSWrite, of.FSWrite...)
+		missing.Devices = cmp.Or(missing.Devices, of.Devices)
+	}
+	slices.Sort(missing.FSRead)
+	slices.Sort(missing.FSWrite)
+	missing.FSRead, missing.FSWrite = slices.Compact(missing.FSRead), slices.Compact(missing.FSWrite)
+	return missing.Prompt(ctx, false, out)
+}
+
+// WriteJSON writes the groups and targets as bake --print does.
+func (d *Definition) WriteJSON(w io.Writer) error {
+	data, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(w, string(data))
+	return err
+}
+
+// file returns the name of a target's Dockerfile as larder build's -f has it: "" where the target names none, and its folder
+// has none, for the main package of the module there.
+func (d *Definition) file(name string) string {
+	in := d.options[name].Inputs
+	if d.Targets[name].Dockerfile == nil && !urlutil.IsRemoteURL(in.ContextPath) {
+		if _, err := os.Stat(in.DockerfilePath); errors.Is(err, os.ErrNotExist) {
+			return ""
+		}
+	}
+	return filepath.ToSlash(in.DockerfilePath)
+}

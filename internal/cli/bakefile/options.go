@@ -1,0 +1,86 @@
+package bakefile
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/larder-build/larder/internal/cli/request"
+)
+
+// linkPrefix is what a named context begins with that is another target.
+const linkPrefix = "target:"
+
+// Options returns the options of larder build for a target. The named contexts that are other targets aren't among them: see
+// Links. An error names what a target has and larder build hasn't.
+func (d *Definition) Options(name string) (o request.Options, err error) {
+	t, built := d.Targets[name], d.options[name]
+	if what := d.unsupported(name); what != "" {
+		return o, fmt.Errorf("target %s: larder bake has no %s: take it out of the definition, or build that target with docker buildx bake", name, what)
+	}
+	o = request.Options{
+		Context: built.Inputs.ContextPath, File: d.file(name), Tags: t.Tags, Platforms: t.Platforms, Target: built.Target,
+		BuildArgs: pairs(built.BuildArgs), Labels: pairs(built.Labels), Annotations: t.Annotations, AddHosts: built.ExtraHosts,
+		NoCache: built.NoCache, NoCacheFilter: t.NoCacheFilter, Pull: built.Pull, Network: built.NetworkMode, Allow: t.Entitlements,
+		Secrets: texts(t.Secrets), SSH: texts(t.SSH), CacheFrom: texts(t.CacheFrom), CacheTo: texts(t.CacheTo), Outputs: texts(t.Outputs),
+		Attests: texts(t.Attest),
+	}
+	slices.Reverse(o.Attests) // of two of a type bake takes the first one, and larder build the last one
+	if built.Inputs.DockerfileInline != "" {
+		o.File = "-" // which the caller gives as the request's standard input: see Inline
+	}
+	if t.Call != nil {
+		o.Call = *t.Call
+	}
+	for name, spec := range t.Contexts {
+		if !strings.HasPrefix(spec, linkPrefix) {
+			o.BuildContexts = append(o.BuildContexts, name+"="+built.Inputs.NamedContexts[name].Path)
+		}
+	}
+	slices.Sort(o.BuildContexts)
+	return o, nil
+}
+
+// Inline returns the Dockerfile that a target has in the definition itself, or "".
+func (d *Definition) Inline(name string) string { return d.options[name].Inputs.DockerfileInline }
+
+// Links returns the named contexts of a target that are other targets, by the name of the context.
+func (d *Definition) Links(name string) map[string]string {
+	links := map[string]string{}
+	for context, spec := range d.Targets[name].Contexts {
+		if target, ok := strings.CutPrefix(spec, linkPrefix); ok {
+			links[context] = target
+		}
+	}
+	return links
+}
+
+// unsupported returns the first key of a target that says what no build of larder's does, or "".
+func (d *Definition) unsupported(name string) string {
+	switch t := d.Targets[name]; {
+	case t.ShmSize != nil:
+		return "shm-size"
+	case len(t.Ulimits) > 0:
+		return "ulimits"
+	case t.Resources != nil:
+		return "resources"
+	case len(t.Policy) > 0:
+		return "policy"
+	}
+	return ""
+}
+
+func pairs(m map[string]string) (list []string) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, k+"="+m[k])
+	}
+	return list
+}
+
+func texts[T fmt.Stringer](list []T) (out []string) {
+	for _, v := range list {
+		out = append(out, v.String())
+	}
+	return out
+}
