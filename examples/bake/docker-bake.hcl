@@ -1,7 +1,7 @@
 # All images of this module, for two platforms, in one build:
 #
 #   cd examples/bake
-#   docker buildx bake
+#   docker buildx bake   # or, without Docker: larder bake
 #   VERSION=v1.2.0 REGISTRY=registry.example.com/spool docker buildx bake --push
 #   docker buildx bake worker --set worker.platform=linux/arm64
 

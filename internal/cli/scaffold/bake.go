@@ -14,7 +14,7 @@ import (
 func (t *survey) bake(name string, args []string) string {
 	var b strings.Builder
 	name = t.name(name)
-	b.WriteString("# Written by larder init.\n#\n#   docker buildx bake\n")
+	b.WriteString("# Written by larder init.\n#\n#   docker buildx bake   # or, without Docker: larder bake\n")
 	if t.tested() {
 		b.WriteString("#   docker buildx bake test\n")
 	}
