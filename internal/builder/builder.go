@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"sync"
 	"time"
 
@@ -47,6 +48,11 @@ type Options struct {
 	Notice io.Writer
 	// Log receives the embedded BuildKit's warnings. Nil discards.
 	Log io.Writer
+	// Answers has the steps of builds that ask for a proxy network (client.SolveOpt.ProxyNetwork) reach nothing but this
+	// handler, whatever server they ask over HTTP or HTTPS. Its requests have whole URLs, and StepArgs tells whose they are.
+	// It is for an embedded builder alone, and for one that runs in this process: Connect waits until no other uses the
+	// state folder.
+	Answers http.Handler
 }
 
 // TLS names the files that secure a tcp:// connection. The zero value means
@@ -84,6 +90,9 @@ func (b *Builder) Close() error { return b.close() }
 func Connect(ctx context.Context, o Options) (*Builder, error) {
 	if o.TLS.set() && !isTCP(o.Address) {
 		return nil, fmt.Errorf("TLS files were given, but TLS is for tcp:// builders and the builder is %q", o.Address)
+	}
+	if o.Answers != nil && o.Address != Embedded {
+		return nil, fmt.Errorf("only the embedded builder can answer in the place of a network, and the builder is %q", o.Address)
 	}
 	switch o.Address {
 	case "":

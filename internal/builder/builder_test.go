@@ -58,6 +58,12 @@ func step(args ...string) llb.State {
 // vertices were cached. onLog gets what the steps print.
 func solve(ctx context.Context, t *testing.T, b *Builder, s llb.State, onLog func([]byte)) (dir string, cached int, err error) {
 	t.Helper()
+	return solveWith(ctx, t, b, s, onLog, client.SolveOpt{})
+}
+
+// solveWith is solve with more options, those of what comes in and out excepted.
+func solveWith(ctx context.Context, t *testing.T, b *Builder, s llb.State, onLog func([]byte), opt client.SolveOpt) (dir string, cached int, err error) {
+	t.Helper()
 	def, err := s.Marshal(ctx)
 	require.NoError(t, err)
 	program, err := stepFS()
@@ -81,10 +87,9 @@ func solve(ctx context.Context, t *testing.T, b *Builder, s llb.State, onLog fun
 		}
 		seen <- len(n)
 	}()
-	_, err = b.Solve(ctx, def, client.SolveOpt{
-		LocalMounts: map[string]fsutil.FS{"step": program},
-		Exports:     []client.ExportEntry{{Type: client.ExporterLocal, OutputDir: dir}},
-	}, status)
+	opt.LocalMounts = map[string]fsutil.FS{"step": program}
+	opt.Exports = []client.ExportEntry{{Type: client.ExporterLocal, OutputDir: dir}}
+	_, err = b.Solve(ctx, def, opt, status)
 	return dir, <-seen, err
 }
 

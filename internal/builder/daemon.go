@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -46,8 +47,8 @@ type daemon struct {
 }
 
 // startDaemon opens the state under root and makes a server that is ready to
-// serve. Nothing else may use root at the time.
-func startDaemon(root, runtime string) (_ *daemon, err error) {
+// serve. Nothing else may use root at the time. Of answers see Options.
+func startDaemon(root, runtime string, answers http.Handler) (_ *daemon, err error) {
 	d := &daemon{}
 	defer func() {
 		if err != nil {
@@ -57,7 +58,7 @@ func startDaemon(root, runtime string) (_ *daemon, err error) {
 	if d.sessions, err = session.NewManager(); err != nil {
 		return nil, err
 	}
-	w, err := newWorker(root, runtime, &d.stop)
+	w, err := newWorker(root, runtime, answers, &d.stop)
 	if err != nil {
 		return nil, err
 	}

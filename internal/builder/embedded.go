@@ -61,8 +61,10 @@ func ownOrJoin(ctx context.Context, f *folder, o Options) (*Builder, error) {
 		} else if owned {
 			return own(ctx, f, o)
 		}
-		if b, err := f.join(ctx); err == nil {
-			return b, nil
+		if o.Answers == nil {
+			if b, err := f.join(ctx); err == nil {
+				return b, nil
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -93,7 +95,7 @@ func own(ctx context.Context, f *folder, o Options) (_ *Builder, err error) {
 	if err := f.beginUnsynced(o); err != nil {
 		return nil, fmt.Errorf("builder's state folder: %w", err)
 	}
-	d, err := startDaemon(f.path, runtime)
+	d, err := startDaemon(f.path, runtime, o.Answers)
 	if err != nil {
 		return nil, fmt.Errorf("the embedded builder can't start on %s: %w", f.path, err)
 	}

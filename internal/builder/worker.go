@@ -3,6 +3,7 @@ package builder
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -47,8 +48,8 @@ func executorRoot(workerRoot string) string { return filepath.Join(workerRoot, "
 
 // newWorker makes an OCI worker on root and pushes what closes its stores. It
 // wires what BuildKit's worker/runc does, which keeps those stores to itself
-// and so can't be closed, and starts a proxy network that costs a key pair.
-func newWorker(root, runtime string, stop *stack) (*stoppable, error) {
+// and so can't be closed, and starts a proxy network that costs a key pair. Of answers see Options.
+func newWorker(root, runtime string, answers http.Handler, stop *stack) (*stoppable, error) {
 	go archutil.SupportedPlatforms(true) // it runs programs for a while, and the first client asks
 	name := snapshotterName(root)
 	root = workerRoot(root, name)
@@ -60,7 +61,14 @@ func newWorker(root, runtime string, stop *stack) (*stoppable, error) {
 		pb.NetMode_HOST:  network.NewHostProvider(),
 		pb.NetMode_NONE:  network.NewNoneProvider(),
 	}
-	executor, err := newExecutor(root, runtime, networks)
+	var answered *stepNetwork
+	if answers != nil {
+		var err error
+		if answered, err = newStepNetwork(root, answers); err != nil {
+			return nil, err
+		}
+	}
+	executor, err := newExecutor(root, runtime, networks, answered)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +100,8 @@ func newWorker(root, runtime string, stop *stack) (*stoppable, error) {
 	return newStoppable(w), nil
 }
 
-func newExecutor(root, runtime string, networks map[pb.NetMode]network.Provider) (executor.Executor, error) {
+// newExecutor makes what runs steps; answered may be nil: then none has a proxy network.
+func newExecutor(root, runtime string, networks map[pb.NetMode]network.Provider, answered *stepNetwork) (executor.Executor, error) {
 	// A monitor that is closed records nothing. One that records removes each
 	// container only later, in the background, when the process may be gone.
 	monitor, err := resources.NewMonitor()
@@ -102,13 +111,18 @@ func newExecutor(root, runtime string, networks map[pb.NetMode]network.Provider)
 	if err := monitor.Close(); err != nil {
 		return nil, err
 	}
-	return runcexecutor.New(runcexecutor.Opt{
+	opt := runcexecutor.Opt{
 		Root:              executorRoot(root),
 		CommandCandidates: []string{runtime},
 		Rootless:          userns.RunningInUserNS(),
 		ProcessMode:       oci.ProcessSandbox,
 		ResourceMonitor:   monitor,
-	}, networks)
+	}
+	if answered != nil {
+		opt.ProxyProvider = answered
+	}
+	e, err := runcexecutor.New(opt, networks)
+	return stepTeller{e}, err
 }
 
 // openStores opens the snapshots, contents, leases and metadata under root.
