@@ -71,8 +71,12 @@ func (c *command) verifyWhole(b *bundle.Bundle, sums []string) error {
 	if got.Unproved > 0 {
 		rest = fmt.Sprintf(", and for %d only the bundle itself: compare these by --go-sum", got.Unproved)
 	}
-	fmt.Fprintf(c.stdout, "%s is whole: %d blobs (%s), %d modules, %d go.mod files, %d toolchains, %d images, %d tools, %d files; the checksum database vouches for %d hashes%s\n",
-		b.Dir(), got.Blobs, units.HumanSize(float64(got.Bytes)), got.Modules, got.GoMods, got.Toolchains, got.Images, got.Tools, got.Files, got.SumDB, rest)
+	recorded := ""
+	if got.Answers > 0 {
+		recorded = fmt.Sprintf(", %d recorded answers", got.Answers)
+	}
+	fmt.Fprintf(c.stdout, "%s is whole: %d blobs (%s), %d modules, %d go.mod files, %d toolchains, %d images, %d tools, %d files%s; the checksum database vouches for %d hashes%s\n",
+		b.Dir(), got.Blobs, units.HumanSize(float64(got.Bytes)), got.Modules, got.GoMods, got.Toolchains, got.Images, got.Tools, got.Files, recorded, got.SumDB, rest)
 	return nil
 }
 
@@ -242,7 +246,11 @@ func (c *command) tellBundle(b *bundle.Bundle) error {
 	if since := b.Since(); since != "" {
 		fmt.Fprintf(c.stdout, "a delta to %s: apply it there with 'larder bundle apply'\n", since)
 	}
-	fmt.Fprintf(c.stdout, "%d modules, %d go.mod files, %d toolchains, %d images, %d tools: %s\n", count[bundle.KindModule], count[bundle.KindGoMod],
-		count[bundle.KindToolchain], count[bundle.KindImage], count[bundle.KindTool], units.HumanSize(float64(size)))
+	recorded := ""
+	if n := count[bundle.KindAnswer]; n > 0 {
+		recorded = fmt.Sprintf(", %d recorded answers", n)
+	}
+	fmt.Fprintf(c.stdout, "%d modules, %d go.mod files, %d toolchains, %d images, %d tools%s: %s\n", count[bundle.KindModule], count[bundle.KindGoMod],
+		count[bundle.KindToolchain], count[bundle.KindImage], count[bundle.KindTool], recorded, units.HumanSize(float64(size)))
 	return nil
 }

@@ -32,7 +32,7 @@ type Request struct {
 	Images     []string // references of base images, and of the frontend's
 	Platforms  []string // of the images: OS/ARCHITECTURE[/VARIANT]
 	Tools      []Tool
-	Folders    map[string]fs.FS // what VulnDBName and FilesName hold
+	Folders    map[string]fs.FS // what VulnDBName, FilesName and RecordedName hold
 
 	SumDB SumDB // the zero value records nothing
 

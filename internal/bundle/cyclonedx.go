@@ -47,7 +47,7 @@ func cyclonedxType(kind string) cdx.ComponentType {
 		return cdx.ComponentTypeApplication
 	case KindImage:
 		return cdx.ComponentTypeContainer
-	case KindGoMod, KindFile:
+	case KindGoMod, KindFile, KindAnswer:
 		return cdx.ComponentTypeFile
 	}
 	return cdx.ComponentTypeData

@@ -10,11 +10,15 @@ import (
 
 // folders adds what was given as folders.
 func (c *creation) folders(ctx context.Context) error {
-	for _, name := range []string{VulnDBName, FilesName} {
+	for _, name := range []string{VulnDBName, FilesName, RecordedName} {
 		if c.req.Folders[name] == nil {
 			continue
 		}
-		group, err := folderFiles(ctx, c.req.Folders[name])
+		read := folderFiles
+		if name == RecordedName {
+			read = recordedFiles
+		}
+		group, err := read(ctx, c.req.Folders[name])
 		if err != nil {
 			return fmt.Errorf("adding %s: %w", name, err)
 		}

@@ -26,17 +26,18 @@ const (
 	KindImage     = "image"     // a base image, or the frontend's
 	KindTool      = "tool"      // the go.mod and go.sum that a tool is built by
 	KindSumDB     = "sumdb"     // a file of a checksum database
-	KindFile      = "file"      // a file of the user's, or of a vulnerability database
+	KindFile      = "file"      // a file of the user's, of a vulnerability database, or the index of what was recorded
+	KindAnswer    = "answer"    // what a server answered to a step of a build
 )
 
 // An Item is one thing that a bundle holds.
 type Item struct {
 	Kind     string        `json:"kind"`
-	Name     string        `json:"name"` // module path, image reference or file name
-	Version  string        `json:"version,omitempty"`
+	Name     string        `json:"name"`               // module path, image reference, file name or URL
+	Version  string        `json:"version,omitempty"`  // of an answer: the Accept header that it was given for
 	Platform string        `json:"platform,omitempty"` // OS/ARCHITECTURE of a toolchain; those of an image, with commas
 	Size     int64         `json:"size"`               // bytes
-	Digest   digest.Digest `json:"digest"`             // of the zip or file; of an image, that of its manifest or index
+	Digest   digest.Digest `json:"digest"`             // of the zip, file or body; of an image, that of its manifest or index
 	H1       string        `json:"h1,omitempty"`       // the zip's, as go.sum has it
 	GoModH1  string        `json:"goModH1,omitempty"`  // of the go.mod file
 	Origin   string        `json:"origin,omitempty"`   // where it was taken from, without passwords

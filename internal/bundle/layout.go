@@ -38,6 +38,7 @@ const (
 	ToolsName     = "tools"     // NAME/go.mod and NAME/go.sum of each tool
 	VulnDBName    = "vulndb"    // a Go vulnerability database
 	FilesName     = "files"     // whatever the user added
+	RecordedName  = "recorded"  // what servers answered to the steps of builds: see package replay
 	ManifestName  = "manifest"  // the list of all items; no file system
 	SignatureName = "signature" // signatures of all the others; no file system
 )

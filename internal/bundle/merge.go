@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	"github.com/larder-build/larder/internal/replay"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -52,6 +53,8 @@ type collector struct {
 	sums  []gomod.File
 	from  map[string]source // of what bundles may disagree on
 	files *View             // those of all bundles, as FilesName
+
+	recorded []fs.FS // of all bundles, as RecordedName
 }
 
 // A source is what an item is, such as its digest, and the bundle that says so.
@@ -80,7 +83,7 @@ func (c *collector) add(ctx context.Context, b *Bundle) (views Views, err error)
 	c.req.Keys = append(c.req.Keys, h.Sets...)
 	for _, p := range parts {
 		// The rest is checked where it is read: zips by their h1 hashes, a database by its signature, an image by digests.
-		if slices.Contains([]string{ToolsName, VulnDBName, FilesName}, p.image) {
+		if slices.Contains([]string{ToolsName, VulnDBName, FilesName, RecordedName}, p.image) {
 			if err := b.checkBlob(ctx, p.layer); err != nil {
 				return nil, err
 			}
@@ -133,6 +136,15 @@ func (c *collector) folders(ctx context.Context, b *Bundle) (views Views, err er
 		}
 		views = append(views, v)
 		c.req.Folders[VulnDBName] = v // the last has it: it is a folder of its time
+	}
+	if v, err := b.Recorded(ctx); err != nil {
+		return views, err
+	} else if v != nil {
+		views = append(views, v)
+		c.recorded = append(c.recorded, v)
+		if c.req.Folders[RecordedName], err = replay.Join(c.recorded...); err != nil {
+			return views, fmt.Errorf("%s: %w", b.dir, err)
+		}
 	}
 	if _, ok := b.Images()[FilesName]; !ok {
 		return views, nil

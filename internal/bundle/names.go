@@ -10,7 +10,7 @@ import (
 
 // own reports whether an image is made of items that are files, by Larder.
 func own(image string) bool {
-	return slices.Contains([]string{ModulesName, ToolchainName, SumDBName, ToolsName, VulnDBName, FilesName}, image)
+	return slices.Contains([]string{ModulesName, ToolchainName, SumDBName, ToolsName, VulnDBName, FilesName, RecordedName}, image)
 }
 
 // isReference reports whether a name is the full reference of an image, as BuildKit completes the one that a Dockerfile

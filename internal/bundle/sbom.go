@@ -71,6 +71,9 @@ func (i Item) documentID() string { return spdx.ID(i.ID()) }
 
 // download returns the URL that an item's file was had from, or "" where its origin is no web server.
 func (i Item) download() string {
+	if i.Kind == KindAnswer {
+		return i.Name
+	}
 	names, err := i.files()
 	u, parseErr := url.Parse(i.Origin)
 	if err != nil || parseErr != nil || len(names) == 0 || i.Kind == KindFile || u.Scheme != "https" && u.Scheme != "http" {

@@ -41,7 +41,7 @@ func spdxPurpose(kind string) string {
 		return "APPLICATION"
 	case KindImage:
 		return "CONTAINER"
-	case KindGoMod, KindFile:
+	case KindGoMod, KindFile, KindAnswer:
 		return "FILE"
 	}
 	return "OTHER"

@@ -21,10 +21,10 @@ import (
 
 // Verified counts what was found to be right.
 type Verified struct {
-	Blobs, Modules, GoMods, Toolchains, Images, Tools, Files int
-	Bytes                                                    int64 // of all blobs
-	SumDB                                                    int   // hashes that the checksum database vouches for
-	Unproved                                                 int   // hashes that neither that does nor a go.sum
+	Blobs, Modules, GoMods, Toolchains, Images, Tools, Files, Answers int
+	Bytes                                                             int64 // of all blobs
+	SumDB                                                             int   // hashes that the checksum database vouches for
+	Unproved                                                          int   // hashes that neither that does nor a go.sum
 }
 
 // Verify recomputes the digest of every blob, and the h1 hash of every module, go.mod file and toolchain. Each of these
@@ -178,6 +178,11 @@ func (v *verification) image(ctx context.Context, name string, desc ocispec.Desc
 			if !seen[f] {
 				v.fail(fmt.Errorf("%s: the image %s has the file %s, which the manifest doesn't list", v.b.dir, name, f))
 			}
+		}
+	}
+	if name == RecordedName {
+		if err := checkRecorded(view, items); err != nil {
+			v.fail(fmt.Errorf("%s: %w", v.b.dir, err))
 		}
 	}
 	return each(ctx, items, func(i Item) error { v.item(view, i); return nil })

@@ -8,6 +8,7 @@ import (
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	"github.com/larder-build/larder/internal/replay"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
@@ -16,7 +17,7 @@ import (
 // kinds are those of the items in each image, so that no zip passes for a plain file, of which no h1 hash is known.
 var kinds = map[string][]string{
 	ModulesName: {KindModule, KindGoMod}, ToolchainName: {KindToolchain}, SumDBName: {KindSumDB}, ToolsName: {KindTool},
-	VulnDBName: {KindFile}, FilesName: {KindFile},
+	VulnDBName: {KindFile}, FilesName: {KindFile}, RecordedName: {KindFile, KindAnswer},
 }
 
 // files returns the names that the files of an item have in its image.
@@ -32,6 +33,11 @@ func (i Item) files() (names []string, err error) {
 		m = i.toolchain()
 	case KindFile:
 		return []string{i.Name}, nil
+	case KindAnswer:
+		if err := i.Digest.Validate(); err != nil {
+			return nil, err
+		}
+		return []string{replay.BodyName(i.Digest)}, nil
 	case KindTool:
 		if err := module.CheckImportPath(i.Name); err != nil {
 			return nil, err
@@ -87,6 +93,8 @@ func (v *verification) item(view *View, i Item) {
 		v.count.Tools++
 	case KindFile:
 		v.count.Files++
+	case KindAnswer:
+		v.count.Answers++
 	}
 }
 
@@ -96,7 +104,7 @@ func (v *verification) itemFile(view *View, i Item, name string) error {
 		return fmt.Errorf("the bundle lacks its file %s", name)
 	}
 	ext := path.Ext(name)
-	own := i.Kind == KindFile || i.Kind == KindGoMod && ext == ".mod" || ext == ".zip" // the one that the item's size and digest are of
+	own := i.Kind == KindFile || i.Kind == KindAnswer || i.Kind == KindGoMod && ext == ".mod" || ext == ".zip" // the one that the item's size and digest are of
 	if own {
 		if e.size != i.Size {
 			return fmt.Errorf("%s has %d bytes, the manifest says %d", name, e.size, i.Size)
@@ -108,7 +116,7 @@ func (v *verification) itemFile(view *View, i Item, name string) error {
 	}
 	sum := gomod.Sum{Path: i.Name, Version: i.Version, Hash: i.H1}
 	switch {
-	case i.Kind == KindFile || ext == ".info":
+	case i.Kind == KindFile || i.Kind == KindAnswer || ext == ".info":
 		return nil
 	case ext == ".mod":
 		sum.GoMod, sum.Hash = true, i.GoModH1

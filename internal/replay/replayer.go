@@ -93,12 +93,8 @@ type Replayer struct {
 
 // Open reads the index of a recording. Bodies are checked when they are first asked for.
 func Open(fsys fs.FS) (*Replayer, error) {
-	f, err := fsys.Open(IndexName)
+	x, err := ReadFolder(fsys)
 	if err != nil {
-		return nil, fmt.Errorf("reading a recording: %w", err)
-	}
-	x, err := ReadIndex(f)
-	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
 	p := &Replayer{fsys: fsys, index: x, answers: make(map[string][]int, len(x.Answers)), checked: map[digest.Digest]error{}}

@@ -1,0 +1,78 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+
+	"github.com/larder-build/larder/internal/replay"
+	"github.com/opencontainers/go-digest"
+)
+
+// recordedFiles returns the files of a recording: the index, and each body once, with an item for each answer.
+func recordedFiles(ctx context.Context, fsys fs.FS) (group []itemFiles, err error) {
+	x, err := replay.ReadFolder(fsys)
+	if err != nil {
+		return nil, err
+	}
+	index, err := fs.ReadFile(fsys, replay.IndexName)
+	if err != nil {
+		return nil, err
+	}
+	group = []itemFiles{{Item{Kind: KindFile, Name: replay.IndexName, Size: int64(len(index)), Digest: digest.FromBytes(index)}, []file{memoryFile(replay.IndexName, index)}}}
+	have := map[digest.Digest]bool{}
+	for _, i := range answers(x) {
+		g := itemFiles{item: i}
+		if name := replay.BodyName(i.Digest); !have[i.Digest] {
+			f := file{name, i.Size, func() (io.ReadCloser, error) { return fsys.Open(name) }}
+			got, err := f.digest()
+			if err = errors.Join(err, ctx.Err()); err != nil {
+				return nil, err
+			}
+			if got != i.Digest {
+				return nil, fmt.Errorf("the answer of %s has digest %s, and its index says %s: record it anew", i.Name, got, i.Digest)
+			}
+			g.files = []file{f}
+			have[i.Digest] = true
+		}
+		group = append(group, g)
+	}
+	return group, nil
+}
+
+// answers returns the items of what was recorded. What has no body is in the index alone.
+func answers(x replay.Index) (items []Item) {
+	for _, a := range x.Answers {
+		if a.Digest != "" {
+			items = append(items, Item{Kind: KindAnswer, Name: a.URL, Version: a.Accept, Size: a.Size, Digest: a.Digest})
+		}
+	}
+	return items
+}
+
+// checkRecorded compares the items of a recording with its index, which is what a build goes by.
+func checkRecorded(view fs.FS, items []Item) error {
+	x, err := replay.ReadFolder(view)
+	if err != nil {
+		return err
+	}
+	listed := slices.DeleteFunc(slices.Clone(items), func(i Item) bool { return i.Kind != KindAnswer })
+	want := answers(x)
+	slices.SortFunc(listed, compareItems)
+	slices.SortFunc(want, compareItems)
+	if !slices.Equal(listed, want) {
+		return errors.New("the manifest lists other answers than the index of what was recorded: don't use this bundle")
+	}
+	return nil
+}
+
+// Recorded opens what servers answered to steps of builds. It is nil if nothing was recorded. The caller closes the view.
+func (b *Bundle) Recorded(ctx context.Context) (*View, error) {
+	if _, ok := b.Images()[RecordedName]; !ok {
+		return nil, nil
+	}
+	return b.View(ctx, RecordedName)
+}

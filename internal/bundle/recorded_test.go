@@ -1,0 +1,121 @@
+package bundle
+
+import (
+	"bytes"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/larder-build/larder/internal/replay"
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+)
+
+// recording makes one of URLs and what they answer; of an empty text only the head was asked.
+func recording(t *testing.T, answers ...string) fs.FS {
+	out := fstest.MapFS{}
+	x := replay.Index{Platforms: []string{"linux/amd64"}}
+	for i := 0; i < len(answers); i += 2 {
+		a := replay.Answer{URL: answers[i], Status: 200, Size: int64(len(answers[i+1])), Step: "Dockerfile:1", Time: time.Unix(0, 0).UTC()}
+		if a.Size > 0 {
+			a.Digest = digest.FromString(answers[i+1])
+			out[replay.BodyName(a.Digest)] = &fstest.MapFile{Data: []byte(answers[i+1])}
+		}
+		x.Answers = append(x.Answers, a)
+	}
+	var index bytes.Buffer
+	require.NoError(t, x.Write(&index))
+	out[replay.IndexName] = &fstest.MapFile{Data: index.Bytes()}
+	return out
+}
+
+func (s *stock) recorded(files fs.FS) *Bundle {
+	req := s.request()
+	req.Folders = map[string]fs.FS{RecordedName: files}
+	return s.create(s.t.TempDir(), req)
+}
+
+// What was recorded is listed, verified, merged and moved by a delta as all else in a bundle is.
+func TestRecorded(t *testing.T) {
+	s := newStock(t, 1)
+	a := s.recorded(recording(t, "https://a.example/1", "one", "https://a.example/again", "one", "https://a.example/head", ""))
+	got, err := a.Verify(t.Context(), s.set(), "")
+	require.NoError(t, err)
+	require.Equal(t, 2, got.Answers)
+	require.Equal(t, 1, got.Files)
+	view, err := a.Recorded(t.Context())
+	require.NoError(t, err)
+	defer view.Close()
+	require.Equal(t, []string{replay.IndexName, replay.BodyName(digest.FromString("one"))}, view.Names(), "a body is there once")
+	items, err := a.Items(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Item{Kind: KindAnswer, Name: "https://a.example/1", Size: 3, Digest: digest.FromString("one")}, items[0])
+	var out strings.Builder
+	require.NoError(t, a.WriteSPDX(t.Context(), &out, "test", time.Unix(0, 0)))
+	require.Contains(t, out.String(), "https://a.example/again")
+
+	b := s.recorded(recording(t, "https://a.example/1", "one", "https://b.example/2", "two"))
+	all, err := Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, b}, SumDB{}, quiet)
+	require.NoError(t, err)
+	got, err = all.Verify(t.Context(), s.set(), "")
+	require.NoError(t, err)
+	require.Equal(t, 3, got.Answers)
+
+	other := s.recorded(recording(t, "https://a.example/1", "another"))
+	_, err = Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, other}, SumDB{}, quiet)
+	require.ErrorContains(t, err, other.Dir()+": the recordings disagree on the answer to https://a.example/1: make one of them anew")
+
+	req := s.request()
+	req.Since, req.Folders = a, map[string]fs.FS{RecordedName: recording(t, "https://b.example/2", "two")}
+	delta := s.create(t.TempDir(), req)
+	next, err := Apply(t.Context(), a.Dir(), delta, Trust{})
+	require.NoError(t, err)
+	view, err = next.Recorded(t.Context())
+	require.NoError(t, err)
+	defer view.Close()
+	require.Equal(t, []string{replay.IndexName, replay.BodyName(digest.FromString("two"))}, view.Names())
+
+	none := s.create(t.TempDir(), s.request())
+	view, err = none.Recorded(t.Context())
+	require.NoError(t, err)
+	require.Nil(t, view)
+}
+
+// A recording that isn't what it says gets into no bundle, and in a bundle it is found.
+func TestDamagedRecording(t *testing.T) {
+	s := newStock(t, 1)
+	one := replay.BodyName(digest.FromString("one"))
+	for what, tt := range map[string]struct {
+		damage func(files fstest.MapFS)
+		want   string
+	}{
+		"another body": {func(f fstest.MapFS) { f[one].Data = []byte("two") }, "the answer of https://a.example/1 has digest sha256:"},
+		"no body":      {func(f fstest.MapFS) { delete(f, one) }, "adding recorded: open " + one},
+		"no index":     {func(f fstest.MapFS) { delete(f, replay.IndexName) }, "adding recorded: reading a recording: open index.jsonl"},
+		"a bad index":  {func(f fstest.MapFS) { f[replay.IndexName].Data = []byte("x") }, "adding recorded: index.jsonl, line 1: "},
+	} {
+		t.Run(what, func(t *testing.T) {
+			files := recording(t, "https://a.example/1", "one").(fstest.MapFS)
+			tt.damage(files)
+			req := s.request()
+			req.Folders = map[string]fs.FS{RecordedName: files}
+			_, err := s.maker().Create(t.Context(), t.TempDir(), req)
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+
+	b := s.recorded(recording(t, "https://a.example/1", "one", "https://a.example/2", "two"))
+	_, parts, err := b.manifest(t.Context())
+	require.NoError(t, err)
+	i := slices.IndexFunc(parts, func(p part) bool { return p.image == RecordedName })
+	for n := range parts[i].items {
+		parts[i].items[n].Name = strings.Replace(parts[i].items[n].Name, "example/2", "example/3", 1)
+	}
+	require.NoError(t, b.writeManifest(t.Context(), parts, nil))
+	_, err = b.Verify(t.Context(), s.set(), "")
+	require.ErrorContains(t, err, "the manifest lists other answers than the index of what was recorded")
+}
