@@ -39,6 +39,7 @@ type steps struct {
 	Total    int `json:"total"`
 	Insecure int `json:"insecure"`
 	SSH      int `json:"ssh"`
+	Replayed int `json:"replayed,omitempty"` // have a network that answers from what was recorded
 }
 
 // attest adds an attestation of what was checked, for each platform, to a result that has others: by itself it would
@@ -125,6 +126,6 @@ func statement(platform string, allow offline.Policy, report offline.Report) pre
 	return predicate{
 		Larder: version(), Platform: platform, Definition: report.Definition, Allowed: allow.Strings(),
 		Sources: report.Sources, Images: append([]string{}, report.Images...),
-		Steps: steps{Total: report.Steps, Insecure: report.Insecure, SSH: report.SSH},
+		Steps: steps{Total: report.Steps, Insecure: report.Insecure, SSH: report.SSH, Replayed: report.Replayed},
 	}
 }

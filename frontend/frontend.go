@@ -37,6 +37,8 @@ type Frontend struct {
 	// Folders are the folders that the client's session sends, by the names of their local sources. What the plan reads of
 	// them is read from the disk. It may be nil: then the builder is asked.
 	Folders map[string]string
+	// Replayed says that the builder answers steps with a network from what was recorded: see offline.Policy.
+	Replayed bool
 
 	// remedies says, for a vertex whose own error doesn't, what failed and what to do.
 	remedies map[digest.Digest]string
@@ -52,7 +54,7 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 	defer f.ahead.Wait()
 	defer cancel() // what was read ahead and isn't needed
 	f.remedies = map[digest.Digest]string{}
-	g, err := newGuard(c)
+	g, err := newGuard(c, f.Replayed)
 	if err != nil {
 		return nil, err
 	}

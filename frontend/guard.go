@@ -41,8 +41,9 @@ type guard struct {
 	checked map[gateway.Reference]offline.Report // what each result was made from
 }
 
-// newGuard returns the guard of a build with LARDER_OFFLINE=1, or nil for one without.
-func newGuard(c gateway.Client) (*guard, error) {
+// newGuard returns the guard of a build with LARDER_OFFLINE=1, or nil for one without. Where the builder replays, RUN lines
+// keep their network, which is none.
+func newGuard(c gateway.Client, replayed bool) (*guard, error) {
 	opts := maps.Clone(c.BuildOpts().Opts)
 	value, ok := opts[argOpt+offlineArg]
 	if !ok || value == "" {
@@ -62,7 +63,9 @@ func newGuard(c gateway.Client) (*guard, error) {
 	if mode := opts[networkOpt]; mode != "" && mode != "none" {
 		return nil, refused("the build has --network=%s: leave it out", mode)
 	}
-	opts[networkOpt] = "none"
+	if allow.Replayed = replayed; !replayed {
+		opts[networkOpt] = "none"
+	}
 	return &guard{Client: c, opts: opts, allow: allow, checked: map[gateway.Reference]offline.Report{}}, nil
 }
 

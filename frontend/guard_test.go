@@ -80,7 +80,7 @@ func writeAnswer(t *testing.T, name, answer string) {
 func TestOfflineWantsEveryResultChecked(t *testing.T) {
 	b := newFakeBuilder(nil)
 	b.opts.Opts["build-arg:LARDER_OFFLINE"] = "true"
-	g, err := newGuard(b)
+	g, err := newGuard(b, false)
 	require.NoError(t, err)
 	st := llb.Scratch().File(llb.Mkfile("/x", 0o644, nil))
 	def, err := st.Marshal(t.Context())
@@ -103,7 +103,7 @@ func TestOfflineIsOffByDefault(t *testing.T) {
 	for _, value := range []string{"", "0", "false"} {
 		b := newFakeBuilder(nil)
 		b.opts.Opts["build-arg:LARDER_OFFLINE"] = value
-		g, err := newGuard(b)
+		g, err := newGuard(b, false)
 		require.NoError(t, err)
 		require.Nil(t, g)
 		require.NotContains(t, b.opts.Opts, "force-network-mode")

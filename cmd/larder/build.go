@@ -122,7 +122,23 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 			return fmt.Errorf("removing image ID file: %w", err)
 		}
 	}
-	res, err := c.solve(&frontend.Frontend{Again: f.Again, Folders: req.Folders()}, req, f.builder, mode)
+	places := &request.Places{}
+	replayed, err := c.replayFrom(from.Bundle, &f.builder, places)
+	if err != nil {
+		return err
+	}
+	fe := &frontend.Frontend{Again: f.Again, Folders: req.Folders(), Replayed: replayed != nil}
+	if replayed != nil {
+		stop, err := replayed.serve(c.ctx)
+		if err != nil {
+			return errors.Join(err, replayed.view.Close())
+		}
+		defer func() {
+			err = c.finishReplay(replayed, recordAgain(f.bundle.name, f.Context), errors.Join(err, stop()))
+		}()
+		req.AnswerBy(replayed.address)
+	}
+	res, err := c.solve(fe, req, f.builder, mode, places)
 	if err != nil {
 		return err
 	}

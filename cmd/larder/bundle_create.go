@@ -33,6 +33,9 @@ type createFlags struct {
 	files    string
 	dryRun   bool
 	noSumDB  bool
+	record   bool
+	secrets  []string
+	state    string
 	progress string
 }
 
@@ -70,6 +73,9 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.Lookup("min-serial").Usage += ", of --from and --since"
 	f.registryFlags.register(flags)
 	flags.BoolVar(&f.noSumDB, "no-sumdb", false, "Don't copy what the checksum database says: desks that use the bundle then need GONOSUMDB")
+	flags.BoolVar(&f.record, "record", false, "Build what the Dockerfiles of the trees say, and add what servers answer to RUN and ADD lines meanwhile")
+	flags.StringArrayVar(&f.secrets, "secret", nil, `Secret to expose to the builds of --record (format: "id=mysecret[,src=/local/secret]")`)
+	flags.StringVar(&f.state, "state", "", "Folder in which the builder of --record has its state, while it runs (default: the user's data folder)")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "Tell what would be in the bundle, its size and what is to be fetched, and fetch nothing of it")
 	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output ("auto", "none", "plain", "tty")`)
 	_ = cmd.MarkFlagRequired("output")
@@ -111,6 +117,14 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeFolders()) }()
+	recorded, recordedViews, err := c.recorded(f, s.Bundles)
+	defer func() { err = errors.Join(err, recordedViews.Close()) }()
+	if err != nil {
+		return err
+	}
+	if recorded != nil {
+		req.Folders[bundle.RecordedName] = recorded
+	}
 	if f.since != "" {
 		if req.Since, err = bundle.Open(c.ctx, f.since, t); err != nil {
 			return err
@@ -138,7 +152,36 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	if f.record {
+		if req.Folders[bundle.RecordedName], err = c.record(f, b, s.Roots); err != nil {
+			return fmt.Errorf("%w\n%s is a bundle without what this run would have recorded", err, f.output)
+		}
+		m.Tell = func(string, int64) {}
+		if b, err = m.Create(c.ctx, f.output, req); err != nil {
+			return err
+		}
+	}
 	return c.tellBundle(b)
+}
+
+// recorded opens the recordings that a new bundle begins with: those of bundles that it is made from, or, while it is
+// recorded anew, the one that it has.
+func (c *command) recorded(f *createFlags, from []*bundle.Bundle) (fs.FS, bundle.Views, error) {
+	if !f.record {
+		return recordings(c.ctx, from)
+	}
+	if f.since != "" {
+		return nil, nil, usageError{errors.New("--record needs a whole bundle to build with: record into one without --since, and make the delta with --from of it")}
+	}
+	old, err := bundle.Open(c.ctx, f.output, bundle.Trust{})
+	if err != nil {
+		return nil, nil, nil // there is none, or what is made takes its place
+	}
+	list, views, err := recordings(c.ctx, []*bundle.Bundle{old})
+	if err != nil {
+		return nil, nil, views.Close()
+	}
+	return list, views, nil
 }
 
 // folders opens what --files and --vulndb name. A dry run looks at what is on this machine.

@@ -34,8 +34,9 @@ func (c *command) host() request.Host {
 	return h
 }
 
-// solve runs a request on the builder that o finds and shows the progress.
-func (c *command) solve(fe *frontend.Frontend, req *request.Request, o builder.Options, mode progressui.DisplayMode) (res *result, err error) {
+// solve runs a request on the builder that o finds and shows the progress. Places, which may be nil, take
+// note of its steps.
+func (c *command) solve(fe *frontend.Frontend, req *request.Request, o builder.Options, mode progressui.DisplayMode, places *request.Places) (res *result, err error) {
 	b, facts, err := c.connect(c.ctx, o)
 	if err != nil {
 		return nil, err
@@ -53,11 +54,11 @@ func (c *command) solve(fe *frontend.Frontend, req *request.Request, o builder.O
 	if err != nil {
 		return nil, fmt.Errorf("--progress %s: %w", mode, err)
 	}
-	return c.run(fe, b.Client, opt, display, mode)
+	return c.run(fe, b.Client, opt, display, mode, places)
 }
 
 // run solves on a connected builder, the frontend running in this process.
-func (c *command) run(fe *frontend.Frontend, bk *client.Client, opt client.SolveOpt, display progressui.Display, mode progressui.DisplayMode) (*result, error) {
+func (c *command) run(fe *frontend.Frontend, bk *client.Client, opt client.SolveOpt, display progressui.Display, mode progressui.DisplayMode, places *request.Places) (*result, error) {
 	res := &result{}
 	status := make(chan *client.SolveStatus)
 	var steps request.StepLog
@@ -69,7 +70,7 @@ func (c *command) run(fe *frontend.Frontend, bk *client.Client, opt client.Solve
 		shown <- warnings
 	}()
 	build := func(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
-		r, err := fe.Build(ctx, gw)
+		r, err := fe.Build(ctx, places.Watch(gw))
 		if r != nil {
 			res.metadata = r.Metadata
 		}

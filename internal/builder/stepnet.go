@@ -15,6 +15,7 @@ import (
 	"github.com/moby/buildkit/executor"
 	resourcestypes "github.com/moby/buildkit/executor/resources/types"
 	"github.com/moby/buildkit/util/network"
+	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -53,12 +54,12 @@ func newStepNetwork(root string, answers http.Handler) (*stepNetwork, error) {
 func (n *stepNetwork) Close() error { return nil }
 
 // NewProxy implements network.ProxyProvider.
-func (n *stepNetwork) NewProxy(ctx context.Context, _ *network.ProxyConfig) (network.ProxyNamespace, error) {
+func (n *stepNetwork) NewProxy(ctx context.Context, c *network.ProxyConfig) (network.ProxyNamespace, error) {
 	ns, l, err := listenAlone()
 	if err != nil {
 		return nil, fmt.Errorf("a network for a step: %w", err)
 	}
-	s := n.proxy.Server(context.WithoutCancel(ctx))
+	s := n.proxy.Server(context.WithValue(context.WithoutCancel(ctx), captureKey{}, c.Capture))
 	go func() { _ = s.Serve(l) }()
 	return &stepNamespace{n, ns, s, l.Addr()}, nil
 }
@@ -153,4 +154,19 @@ func (t stepTeller) Run(ctx context.Context, id string, root executor.Mount, mou
 func StepArgs(ctx context.Context) []string {
 	args, _ := ctx.Value(stepKey{}).([]string)
 	return args
+}
+
+type captureKey struct{}
+
+// AddMaterial has the provenance of a build say that the step which a request to Options.Answers comes from was given a
+// file, by its URL and digest.
+func AddMaterial(ctx context.Context, url string, d digest.Digest) {
+	c, _ := ctx.Value(captureKey{}).(*network.ProxyCapture) // which may be nil
+	c.AddMaterial(network.ProxyMaterial{URL: url, Digest: d})
+}
+
+// AddRefusal has the log of the step which a request to Options.Answers comes from say that there was no answer.
+func AddRefusal(ctx context.Context, method, url string) {
+	c, _ := ctx.Value(captureKey{}).(*network.ProxyCapture)
+	c.AddRequest(network.ProxyRequest{Method: method, URL: url, StatusCode: http.StatusForbidden})
 }

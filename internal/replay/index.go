@@ -45,7 +45,7 @@ type Answer struct {
 	Accept string            `json:"accept,omitempty"` // the request's header, if the answer goes by it
 	Status int               `json:"status"`
 	Header map[string]string `json:"header,omitempty"` // those that matter, by canonical name
-	Digest digest.Digest     `json:"digest,omitempty"` // of the body; empty if nothing but a HEAD was asked
+	Digest digest.Digest     `json:"digest,omitempty"` // of the body; empty for a redirect, and if nothing but a HEAD was asked
 	Size   int64             `json:"size"`             // bytes of the body, or -1 if the server told none
 	Step   string            `json:"step,omitempty"`   // FILE:LINE of the step that asked
 	Time   time.Time         `json:"time"`             // when it came
@@ -164,6 +164,8 @@ func (a Answer) check() error {
 		return fmt.Errorf("the URL %.200q isn't one of a web server as a recording has it", a.URL)
 	case a.Status < 200 || a.Status > 499 || never(a.Status):
 		return fmt.Errorf("%.200s: the status %d, which isn't kept", a.URL, a.Status)
+	case redirects(a.Status) && (a.Digest != "" || a.Size != 0):
+		return fmt.Errorf("%.200s: a redirect with a body, which isn't kept", a.URL)
 	case a.Size < -1 || a.Size < 0 && a.Digest != "":
 		return fmt.Errorf("%.200s: a body of %d bytes", a.URL, a.Size)
 	}
@@ -187,6 +189,15 @@ func (a Answer) check() error {
 }
 
 func isHeader(value string) bool { return textproto.TrimString(value) == value && len(value) < maxLine }
+
+// redirects reports whether an answer of a status leads elsewhere.
+func redirects(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
 
 // never reports whether an answer of a status is for one client, or for one moment, and so is never kept.
 func never(status int) bool {

@@ -213,7 +213,12 @@ func (r *Recorder) keep(req *http.Request, resp *http.Response, body io.Reader) 
 		_, err := io.Copy(io.Discard, io.LimitReader(body, r.bounds.body))
 		return a, err
 	}
-	if req.Method == http.MethodGet {
+	if redirects(resp.StatusCode) {
+		a.Size = 0 // its body repeats where it leads, with what must not be kept
+		if _, err := io.Copy(io.Discard, io.LimitReader(body, r.bounds.body)); err != nil {
+			return a, err
+		}
+	} else if req.Method == http.MethodGet {
 		var err error
 		if a.Digest, a.Size, err = r.body(body); err != nil {
 			return a, err

@@ -79,8 +79,9 @@ func unfit(r *http.Request) string {
 type Replayer struct {
 	// Step says which step a request is of, by its context. Nil: it isn't known.
 	Step func(ctx context.Context) string
-	// Answered is told of each answer that was given. Nil: nobody is.
+	// Answered is told of each answer that was given, and Missed of each that couldn't be. Nil: nobody is.
 	Answered func(r *http.Request, a Answer)
+	Missed   func(r *http.Request, m Miss)
 
 	fsys    fs.FS
 	index   Index
@@ -142,6 +143,9 @@ func (p *Replayer) refuse(w http.ResponseWriter, r *http.Request, name, why stri
 		m.Step = p.Step(r.Context())
 	}
 	p.misses.add(m)
+	if p.Missed != nil {
+		p.Missed(r, m)
+	}
 	forbid(w, m)
 }
 
@@ -173,7 +177,7 @@ func (p *Replayer) find(r *http.Request, name string) (a Answer, why string) {
 		return a, fmt.Sprintf("it was recorded for another Accept header than %q", r.Header.Get("Accept"))
 	}
 	a = p.index.Answers[found]
-	if a.Digest == "" && r.Method == http.MethodGet {
+	if a.Digest == "" && r.Method == http.MethodGet && !redirects(a.Status) {
 		return a, "only a HEAD of it was recorded"
 	}
 	return a, ""

@@ -13,6 +13,27 @@ import (
 // https://docs.docker.com/build/building/variables/#experimental_buildkit_source_policy.
 const policyVar = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
 
+// replayedAttr is on a source that was converted, so that it isn't converted again.
+const replayedAttr = "larder.replayed"
+
+// AnswerBy has the build reach no server but one at an address, which answers as replay.Files does: for files that are
+// fetched by a source policy, and for steps by the builder's own network of that kind.
+func (r *Request) AnswerBy(addr string) {
+	r.solve.ProxyNetwork = true
+	policy := &spb.Policy{Version: 1, Rules: []*spb.Rule{{
+		Action: spb.PolicyAction_CONVERT,
+		Selector: &spb.Selector{
+			Identifier: "^(https?)://(.*)$", MatchType: spb.MatchType_REGEX,
+			Constraints: []*spb.AttrConstraint{{Key: replayedAttr, Value: "1", Condition: spb.AttrMatch_NOTEQUAL}},
+		},
+		Updates: &spb.Update{Identifier: "http://" + addr + "/$1/$2", Attrs: map[string]string{replayedAttr: "1"}},
+	}}}
+	if given := r.solve.SourcePolicy; given != nil {
+		policy.Rules = append(policy.Rules, given.Rules...)
+	}
+	r.solve.SourcePolicy = policy
+}
+
 // addPolicy has BuildKit hold a build to a source policy.
 func addPolicy(so *client.SolveOpt, env map[string]string) error {
 	file := env[policyVar]

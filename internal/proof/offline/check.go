@@ -70,6 +70,7 @@ type Report struct {
 	Steps      int            // that run a command
 	Insecure   int            // of these, with security.insecure
 	SSH        int            // of these, with an SSH agent
+	Replayed   int            // of these, with a network that answers from what was recorded
 }
 
 // Check looks at every operation of a definition, whether the result needs it or not.
@@ -140,6 +141,9 @@ func (c *checker) exec(exec *pb.ExecOp) {
 	switch mode := exec.GetNetwork(); {
 	case len(exec.ProtoReflect().GetUnknown()) > 0:
 		v.Kind = Unknown
+	case c.allow.Replayed && (mode == pb.NetMode_UNSET || mode == pb.NetMode_HOST):
+		c.report.Replayed++
+		return
 	case mode == pb.NetMode_UNSET:
 		v.Subject = "the builder's network"
 	case mode == pb.NetMode_HOST:

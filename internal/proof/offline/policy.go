@@ -12,6 +12,10 @@ import (
 
 // A Policy names the registries that an offline build may ask all the same. Its zero value allows none.
 type Policy struct {
+	// Replayed says that the builder answers steps with a network, and what is asked for a file of the web, from what was
+	// recorded, and from nothing else.
+	Replayed bool
+
 	allowed []registry
 }
 
@@ -85,6 +89,7 @@ func (p Policy) Source(src *pb.SourceOp) (Violation, bool) {
 		v.Kind = Git
 	case srctypes.HTTPScheme, srctypes.HTTPSScheme:
 		v.Kind = Web
+		return v, !p.Replayed
 	}
 	return v, true
 }

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/larder-build/larder/frontend"
+	"github.com/larder-build/larder/internal/builder"
+	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/cli/request"
+	"github.com/larder-build/larder/internal/replay"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/util/progress/progressui"
+)
+
+// record builds what the Dockerfiles of some folders say, with what the bundle has, and returns a folder with what servers
+// answered to the steps meanwhile: nil if none was asked. The builder is one of its own, which has nothing cached: of a step
+// that isn't run, nothing would be recorded.
+func (c *command) record(f *createFlags, b *bundle.Bundle, roots []byte) (recorded fs.FS, err error) {
+	state, err := recordState(f.state)
+	if err != nil {
+		return nil, err
+	}
+	upstream, err := upstream(roots)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(b.Dir(), ".staging", "recorded") // which the next run removes if this one is killed
+	rec, err := replay.NewRecorder(dir, upstream)
+	if err != nil {
+		return nil, err
+	}
+	n := &network{answers: rec, places: &request.Places{}}
+	rec.Step = n.step
+	stop, err := n.serve(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	o := builder.Options{Address: builder.Embedded, StateDir: state, Answers: rec, Notice: c.stderr}
+	if err := c.emptyBuilder(o); err != nil {
+		return nil, err
+	}
+	for _, tree := range f.Dirs {
+		files, err := dockerfiles(tree)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			if err := c.recordBuild(f, b, n, o, tree, file); err != nil {
+				return nil, fmt.Errorf("recording the build of %s: %w", file, err)
+			}
+		}
+	}
+	x, err := rec.Finish(f.Platforms)
+	if err = errors.Join(err, os.RemoveAll(state)); err != nil {
+		return nil, err
+	}
+	for _, m := range rec.Lost() {
+		c.warn("not recorded: " + m.String())
+	}
+	if len(x.Answers) == 0 {
+		return nil, nil
+	}
+	return os.DirFS(dir), nil
+}
+
+// recordState is the folder of the builder that records, which is removed: beside that of builds, or in the one given.
+func recordState(given string) (string, error) {
+	if given != "" {
+		return filepath.Join(given, "record"), nil
+	}
+	dir, err := builder.DefaultStateDir()
+	return dir + "-record", err
+}
+
+// emptyBuilder removes what a run that was killed has left to its builder.
+func (c *command) emptyBuilder(o builder.Options) (err error) {
+	if _, err := os.Stat(o.StateDir); err != nil {
+		return nil
+	}
+	b, err := builder.Connect(c.ctx, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(b.Prune(c.ctx, nil, client.PruneAll), b.Close())
+}
+
+// recordBuild runs one build.
+func (c *command) recordBuild(f *createFlags, b *bundle.Bundle, n *network, o builder.Options, tree, file string) error {
+	h := c.host()
+	whole, err := filepath.Abs(tree)
+	if err != nil {
+		return err
+	}
+	n.places.Dir = filepath.Base(whole)
+	options := request.Options{
+		Context: tree, File: file, BuildArgs: f.args, Platforms: f.Platforms, Secrets: f.secrets, Outputs: []string{"type=cacheonly"}, Network: "default",
+	}
+	images, _, err := request.ImageContexts(c.ctx, options, &h)
+	if err != nil {
+		return err
+	}
+	if options.BuildContexts, err = b.Contexts(c.ctx, images); err != nil {
+		return err
+	}
+	req, err := request.New(c.ctx, options, h)
+	if err != nil {
+		return err
+	}
+	req.AnswerBy(n.address)
+	_, err = c.solve(&frontend.Frontend{Folders: req.Folders()}, req, o, recordDisplay(f.progress), n.places)
+	return err
+}
+
+// recordDisplay is the display of a build that is recorded.
+func recordDisplay(progress string) progressui.DisplayMode {
+	if progress == "none" {
+		return progressui.QuietMode
+	}
+	return progressui.DisplayMode(progress)
+}
+
+// dockerfiles lists the files of a folder that are called as Dockerfiles are, those of folders in it not.
+func dockerfiles(tree string) (list []string, err error) {
+	entries, err := os.ReadDir(tree)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		base, _, _ := strings.Cut(e.Name(), ".")
+		if !e.IsDir() && !strings.HasSuffix(e.Name(), ".dockerignore") && (base == "Dockerfile" || base == "Containerfile" || strings.HasSuffix(e.Name(), ".Dockerfile")) {
+			list = append(list, filepath.Join(tree, e.Name()))
+		}
+	}
+	return list, nil
+}
+
+// upstream asks servers as the go command does here: through the environment's proxies, trusting the authorities of this
+// machine and those that were given as PEM.
+func upstream(roots []byte) (http.RoundTripper, error) {
+	t := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DisableCompression: true, ForceAttemptHTTP2: true,
+		TLSHandshakeTimeout: 30 * time.Second, ResponseHeaderTimeout: 2 * time.Minute, IdleConnTimeout: time.Minute,
+	}
+	if len(roots) > 0 {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(roots) {
+			return nil, errors.New("--ca: it holds no certificate in PEM")
+		}
+		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return t, nil
+}
+
+// recordings are what bundles that a new one is made from have of recordings. The caller closes the views.
+func recordings(ctx context.Context, bundles []*bundle.Bundle) (fs.FS, bundle.Views, error) {
+	var list []fs.FS
+	var views bundle.Views
+	for _, b := range bundles {
+		v, err := b.Recorded(ctx)
+		if err != nil {
+			return nil, views, err
+		}
+		if v != nil {
+			list, views = append(list, v), append(views, v)
+		}
+	}
+	if len(list) == 0 {
+		return nil, views, nil
+	}
+	joined, err := replay.Join(slices.Clip(list)...)
+	return joined, views, err
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/larder-build/larder/internal/testkit"
+	"github.com/stretchr/testify/require"
+)
+
+// fetchedFile has steps that fetch in the ways that package managers do: over HTTP and TLS, through redirects, with a token
+// and in parts, and lines that BuildKit fetches for. NONCE makes it a file that no builder has seen.
+const fetchedFile = `FROM scratch AS base
+ADD busybox fetch /bin/
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+ENV PATH=/bin
+
+FROM base AS fetched
+RUN mkdir /got && echo NONCE && wget -q -O /got/index http://apk.example/x86_64/APKINDEX.tar.gz
+RUN --mount=type=secret,id=token \
+    fetch https://npm.example/page?token=$(cat /run/secrets/token) >/got/page.html && \
+    fetch https://npm.example/moved >/got/moved && fetch http://apk.example/gone || true
+ADD --checksum=sha256:SUM https://files.example/data.bin /got/data
+ADD https://files.example/moved.bin /got/data2
+
+FROM go AS build
+COPY --from=fetched /got/page.html /src/page/
+GO build -o /out/app .
+
+FROM scratch
+COPY --from=fetched /got /got
+COPY --from=build /out/app /app
+`
+
+// fetchGo is a program that fetches a URL, and believes no certificate that it has no reason to.
+const fetchGo = `package main
+
+import (
+	"io"
+	"net/http"
+	"os"
+)
+
+func main() {
+	resp, err := http.Get(os.Args[1])
+	if err == nil && resp.StatusCode != http.StatusOK {
+		io.Copy(os.Stderr, resp.Body)
+		os.Exit(22)
+	}
+	if err == nil {
+		_, err = io.Copy(os.Stdout, resp.Body)
+	}
+	if err != nil {
+		println(err.Error())
+		os.Exit(1)
+	}
+}
+`
+
+// outside is the network of a test, which counts what it is asked.
+func outside(t *testing.T, nonce string) *testkit.Web {
+	web := testkit.ServeWeb(t)
+	apk, npm, files, cdn := http.NewServeMux(), http.NewServeMux(), http.NewServeMux(), http.NewServeMux()
+	apk.HandleFunc("/x86_64/APKINDEX.tar.gz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "index "+nonce) })
+	npm.HandleFunc("/page", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("token") != "SECRET" {
+			http.Error(w, "who are you", http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprint(w, "page "+nonce)
+	})
+	npm.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://cdn.example/f?X-Amz-Signature=SECRET", http.StatusFound)
+	})
+	cdn.HandleFunc("/f", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "moved "+nonce) })
+	files.HandleFunc("/data.bin", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "data "+nonce) })
+	files.HandleFunc("/moved.bin", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://cdn.example/g", http.StatusFound)
+	})
+	cdn.HandleFunc("/g", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "data2 "+nonce) })
+	for host, h := range map[string]http.Handler{"apk.example": apk, "npm.example": npm, "files.example": files, "cdn.example": cdn} {
+		web.Handle(host, h)
+	}
+	return web
+}
+
+// fetchingWorld is one whose Dockerfile fetches from a web.
+func fetchingWorld(t *testing.T) (w *world, web *testkit.Web, nonce string) {
+	w = newWorld(t)
+	nonce = rand.Text()
+	web = outside(t, nonce)
+	w.write("Dockerfile", strings.NewReplacer("NONCE", nonce, "SUM", fmt.Sprintf("%x", sha256.Sum256([]byte("data "+nonce)))).Replace(fetchedFile))
+	w.write(".dockerignore", "src\n")
+	w.write("src/fetch.go", fetchGo)
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(w.context, "fetch"), filepath.Join(w.context, "src", "fetch.go"))
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	busybox, err := os.ReadFile(testkit.Installed(t, "busybox"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(w.context, "busybox"), busybox, 0o755))
+	return w, web, nonce
+}
+
+// What a build fetches is recorded where there is a network, and replayed where there is none but lo: to the same bytes,
+// with LARDER_OFFLINE=1, and without the token.
+func TestRecordAndReplay(t *testing.T) {
+	w, web, nonce := fetchingWorld(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	require.NoError(t, os.WriteFile(at("ca.pem"), web.CA, 0o644))
+	require.NoError(t, os.WriteFile(at("token"), []byte("SECRET"), 0o600))
+	env := w.env
+	w.env = append(env, "HTTP_PROXY="+web.ProxyURL, "HTTPS_PROXY="+web.ProxyURL)
+	said := w.larder("bundle", "create", "--record", "--state", at("state"), "--secret", "id=token,src="+at("token"), "--ca", at("ca.pem"), "-o", at("bundle"), w.context)
+	require.Contains(t, said, "0 tools, 6 recorded answers")
+	require.NoDirExists(t, at("state/record"))
+	asked := len(web.Asked())
+	require.NoError(t, filepath.WalkDir(at("bundle"), func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(name)
+		require.False(t, strings.Contains(string(data), "SECRET"), name)
+		return err
+	}))
+	require.Contains(t, w.larder("bundle", "verify", at("bundle")), "6 recorded answers")
+	require.Contains(t, w.larder("bundle", "ls", at("bundle")), "https://npm.example/page")
+
+	w.env, w.ns = env, testkit.Offline(t)
+	w.env = append(w.env, "GOPROXY=off")
+	build := func(args ...string) (string, error) {
+		return w.build(append([]string{"--bundle", at("bundle"), "--secret", "id=token,env=OTHER", "--build-arg", "LARDER_OFFLINE=1"}, args...)...)
+	}
+	w.env = append(w.env, "OTHER=another-token")
+	said, err := build("-o", at("out"))
+	require.NoError(t, err, "%s", said)
+	for name, want := range map[string]string{"index": "index ", "page.html": "page ", "moved": "moved ", "data": "data ", "data2": "data2 "} {
+		got, err := os.ReadFile(at("out/got/" + name))
+		require.NoError(t, err, name)
+		require.Equal(t, want+nonce, string(got), name)
+	}
+	require.FileExists(t, at("out/app"))
+	require.Equal(t, asked, len(web.Asked()))
+
+	w.replace("Dockerfile", "http://apk.example/gone || true", "https://npm.example/new?x=1")
+	said, err = build()
+	require.Error(t, err)
+	require.Contains(t, said, "Dockerfile:8: GET https://npm.example/new?x=1: it was not recorded (what was recorded is for linux/")
+	require.Contains(t, said, "record it where there is a network: larder bundle create --record -o "+at("bundle")+" "+w.context)
+	w.replace("Dockerfile", "https://npm.example/new?x=1", "https://npm.example/new?x=2 || true")
+	said, err = build()
+	require.NoError(t, err, said)
+	require.Contains(t, said, "GET https://npm.example/new?x=2: it was not recorded")
+	w.replace("Dockerfile", "https://files.example/moved.bin", "https://files.example/other.bin")
+	said, err = build()
+	require.Error(t, err)
+	require.Contains(t, said, "GET https://files.example/other.bin: it was not recorded")
+}

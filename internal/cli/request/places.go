@@ -1,0 +1,82 @@
+package request
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/moby/buildkit/client/llb"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
+)
+
+// Places knows in which line of which file a step of a build is written, by the step's command: that is all that the
+// builder tells of a step while it runs.
+type Places struct {
+	Dir string // what the names of files are put behind; empty for nothing
+
+	mu sync.Mutex
+	at map[string]string // by the command's words
+}
+
+// Of returns the place of a step as FILE:LINE, or "" if it isn't known.
+func (p *Places) Of(args []string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at[strings.Join(args, "\x00")]
+}
+
+// Watch returns a gateway client that takes note of what is solved, unless p is nil.
+func (p *Places) Watch(c gateway.Client) gateway.Client {
+	if p == nil {
+		return c
+	}
+	return &watchedClient{c, p}
+}
+
+// A watchedClient takes note of definitions on their way to the builder.
+type watchedClient struct {
+	gateway.Client
+	places *Places
+}
+
+// Solve implements gateway.Client.
+func (c *watchedClient) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+	c.places.note(req.Definition)
+	return c.Client.Solve(ctx, req)
+}
+
+// CurrentFrontend returns the definition of the frontend's image, or nil if the builder doesn't tell.
+func (c *watchedClient) CurrentFrontend() (*llb.State, error) {
+	current, ok := c.Client.(interface{ CurrentFrontend() (*llb.State, error) })
+	if !ok {
+		return nil, nil
+	}
+	return current.CurrentFrontend()
+}
+
+func (p *Places) note(def *pb.Definition) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.at == nil {
+		p.at = map[string]string{}
+	}
+	for _, data := range def.GetDef() {
+		var op pb.Op
+		if op.UnmarshalVT(data) != nil || op.GetExec() == nil {
+			continue
+		}
+		locations := def.GetSource().GetLocations()[digest.FromBytes(data).String()].GetLocations()
+		infos := def.GetSource().GetInfos()
+		if len(locations) == 0 || len(locations[0].GetRanges()) == 0 || int(locations[0].GetSourceIndex()) >= len(infos) || locations[0].GetSourceIndex() < 0 {
+			continue
+		}
+		place := fmt.Sprintf("%s:%d", path.Join(p.Dir, infos[locations[0].GetSourceIndex()].GetFilename()), locations[0].GetRanges()[0].GetStart().GetLine())
+		if words := strings.Join(op.GetExec().GetMeta().GetArgs(), "\x00"); p.at[words] == "" {
+			p.at[words] = place
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package replay
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Files serves what is asked of it as http://ADDRESS/https/HOST/PATH by a handler that is asked for https://HOST/PATH, for
+// those who take files from an address that they are given and know no proxy. It follows redirects, which would lead them
+// elsewhere.
+func Files(answers http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		scheme, rest, ok := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
+		u, err := url.Parse(scheme + "://" + rest)
+		if !ok || err != nil || u.Host == "" || scheme != "http" && scheme != "https" {
+			http.Error(w, "expected /https/HOST/PATH or /http/HOST/PATH", http.StatusBadRequest)
+			return
+		}
+		u.RawQuery = r.URL.RawQuery
+		for range maxRedirects {
+			req := r.Clone(r.Context())
+			req.URL, req.Host = u, u.Host
+			to := &following{w: w, header: http.Header{}}
+			answers.ServeHTTP(to, req)
+			if to.location == "" {
+				to.WriteHeader(http.StatusOK) // unless it was written
+				return
+			}
+			next, err := u.Parse(to.location)
+			if err != nil || next.Scheme != "http" && next.Scheme != "https" {
+				break
+			}
+			u = next
+		}
+		http.Error(w, fmt.Sprintf("larder: %s leads nowhere: too many redirects, or one to what is no URL of a web server", Clean(u)), http.StatusForbidden)
+	})
+}
+
+// maxRedirects is what BuildKit follows, too.
+const maxRedirects = 10
+
+// following is an answer that is given, unless it is a redirect.
+type following struct {
+	w        http.ResponseWriter
+	header   http.Header
+	begun    bool
+	location string // of a redirect
+}
+
+// Header implements http.ResponseWriter.
+func (f *following) Header() http.Header { return f.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (f *following) WriteHeader(status int) {
+	if f.begun {
+		return
+	}
+	f.begun = true
+	if redirects(status) {
+		f.location = f.header.Get("Location")
+	}
+	if f.location != "" {
+		return
+	}
+	for name, values := range f.header {
+		f.w.Header()[name] = values
+	}
+	f.w.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (f *following) Write(p []byte) (int, error) {
+	f.WriteHeader(http.StatusOK)
+	if f.location != "" {
+		return io.Discard.Write(p)
+	}
+	return f.w.Write(p)
+}
+
+// FlushError is for http.ResponseController. Of a redirect there is nothing to flush.
+func (f *following) FlushError() error {
+	if f.location != "" {
+		return nil
+	}
+	return http.NewResponseController(f.w).Flush()
+}
