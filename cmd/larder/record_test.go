@@ -165,3 +165,64 @@ func TestRecordAndReplay(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, said, "GET https://files.example/other.bin: it was not recorded")
 }
+
+// plainFile fetches one file, and has nothing of Go's.
+const plainFile = `FROM scratch
+ADD busybox fetch /bin/
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+ENV PATH=/bin
+RUN echo NONCE && fetch https://npm.example/page?token=SECRET >/page.html
+`
+
+// Who is killed while a server is silent leaves a bundle that is whole, with what was recorded before, and the next run
+// records all. A build that fails isn't recorded.
+func TestRecordingIsKilled(t *testing.T) {
+	w, web, nonce := fetchingWorld(t)
+	w.write("Dockerfile", strings.ReplaceAll(plainFile, "NONCE", nonce))
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "ca.pem"), web.CA, 0o644))
+	bundle, state := filepath.Join(dir, "bundle"), filepath.Join(dir, "state")
+	w.env = append(w.env, "HTTP_PROXY="+web.ProxyURL, "HTTPS_PROXY="+web.ProxyURL, "GOSUMDB=off")
+	create := []string{"bundle", "create", "--record", "--state", state, "--ca", filepath.Join(dir, "ca.pem"), "-o", bundle, w.context}
+	require.Contains(t, w.larder(create...), "1 recorded answers")
+
+	came, done := make(chan struct{}, 9), make(chan struct{})
+	npm := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(rw, "the beginning")
+		rw.(http.Flusher).Flush()
+		came <- struct{}{}
+		<-done
+		panic(http.ErrAbortHandler)
+	})
+	web.Handle("npm.example", npm)
+	cmd := w.command(create...)
+	require.NoError(t, cmd.Start())
+	<-came
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
+	close(done)
+	require.Contains(t, w.larder("bundle", "verify", bundle), "1 recorded answers", "what was there stays")
+
+	said := w.fails(create...)
+	require.Contains(t, said, bundle+" is a bundle without what this run would have recorded")
+	require.Contains(t, w.larder("bundle", "verify", bundle), "1 recorded answers")
+
+	web.Handle("npm.example", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, "page "+nonce) }))
+	require.Contains(t, w.larder(create...), "1 recorded answers")
+	w.ns = testkit.Offline(t)
+	out, err := w.build("--bundle", bundle, "-o", filepath.Join(dir, "out"), "--build-arg", "LARDER_OFFLINE=1")
+	require.NoError(t, err, out)
+	got, err := os.ReadFile(filepath.Join(dir, "out", "page.html"))
+	require.NoError(t, err)
+	require.Equal(t, "page "+nonce, string(got))
+	require.NoDirExists(t, filepath.Join(bundle, ".staging"))
+}
+
+// What --record can't be used with.
+func TestRecordRefuses(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	bundle := filepath.Join(dir, "bundle")
+	w.larder("bundle", "create", "--no-images", "-o", bundle, w.context)
+	require.Contains(t, w.fails("bundle", "create", "--record", "--since", bundle, "-o", filepath.Join(dir, "delta"), w.context), "--record needs a whole bundle to build with")
+}
