@@ -27,6 +27,7 @@ const lookEvery = time.Second
 func (c *command) bundleServe() *cobra.Command {
 	var f trustFlags
 	var listen string
+	var replayed replayServer
 	o := serve.Options{Grace: grace, ErrorLog: c.stderr}
 	cmd := &cobra.Command{
 		Use:   "serve [OPTIONS] BUNDLE...",
@@ -50,6 +51,12 @@ func (c *command) bundleServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if replayed.on {
+				if o.CertFile+o.KeyFile+o.User+o.Password+o.Token != "" {
+					return usageError{errors.New("--replay is served without TLS and without a password, as builders ask for it: leave them out")}
+				}
+				return c.serveReplay(replayed, listen, servedBundles{dirs: args, trust: t})
+			}
 			return c.runServe(o, listen, servedBundles{dirs: args, trust: t})
 		},
 		Example:               `  larder bundle serve --listen 127.0.0.1:8080 bundle`,
@@ -58,6 +65,8 @@ func (c *command) bundleServe() *cobra.Command {
 	flags := cmd.Flags()
 	f.register(flags)
 	flags.StringVar(&listen, "listen", "127.0.0.1:8080", "Address to listen at")
+	flags.BoolVar(&replayed.on, "replay", false, "Serve what 'larder bundle create --record' has recorded, and not modules, to builders that aren't larder's own")
+	flags.StringVar(&replayed.caFile, "replay-ca", "", "File to write the certificate authority of --replay to, which such a builder has to trust")
 	flags.StringVar(&o.CertFile, "tls-cert", "", "PEM file of the certificate, for HTTPS")
 	flags.StringVar(&o.KeyFile, "tls-key", "", "PEM file of the certificate's key")
 	flags.StringVar(&o.User, "user", "", "Name of the user that the password is for (default: any)")

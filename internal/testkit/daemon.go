@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // Patience is how long tests wait for what takes moments on a machine that has nothing else to do: no machine is so slow
@@ -65,7 +66,14 @@ func Buildkitd(t testing.TB, ns *Netns, flags ...string) string {
 	// A socket's path has to be short, whatever the test is called.
 	dir, err := os.MkdirTemp("", "larder-bk")
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir), "the daemon left mounts behind") })
+	t.Cleanup(func() {
+		// With --proxy-network it leaves these to its next start.
+		namespaces, _ := filepath.Glob(filepath.Join(dir, "root/net/proxy/*"))
+		for _, name := range namespaces {
+			_ = unix.Unmount(name, unix.MNT_DETACH)
+		}
+		require.NoError(t, os.RemoveAll(dir), "the daemon left mounts behind")
+	})
 	sock := filepath.Join(dir, "sock")
 	// A daemon that clears up its cache, since the disk is nearly full, runs steps again that tests want cached.
 	args := []string{"--root", filepath.Join(dir, "root"), "--addr", "unix://" + sock, "--oci-worker-net", "host", "--oci-worker-gc=false"}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/larder-build/larder/internal/testkit"
+	"github.com/stretchr/testify/require"
+)
+
+// replayPolicy leads ADD lines of https URLs to a server of recorded answers; docs/guides/air-gap.md shows it.
+const replayPolicy = `{
+  "version": 1,
+  "rules": [
+    {
+      "action": "CONVERT",
+      "selector": { "identifier": "^https://(.*)$", "match_type": "REGEX" },
+      "updates": { "identifier": "http://ADDRESS/https/$1" }
+    }
+  ]
+}
+`
+
+// A BuildKit daemon that knows nothing of Larder, in a namespace with only lo, is answered by 'larder bundle serve
+// --replay': as the upstream of its proxy network, and, for ADD, by a source policy.
+func TestServeReplay(t *testing.T) {
+	w, web, nonce := fetchingWorld(t)
+	w.write("Dockerfile", strings.ReplaceAll(plainFile, "NONCE", nonce)+"ADD https://files.example/moved.bin /data2\n")
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	require.NoError(t, os.WriteFile(at("web.pem"), web.CA, 0o644))
+	env := w.env
+	w.env = append(env, "HTTP_PROXY="+web.ProxyURL, "HTTPS_PROXY="+web.ProxyURL)
+	w.larder("bundle", "create", "--record", "--state", at("state"), "--ca", at("web.pem"), "-o", at("bundle"), w.context)
+
+	w.env, w.ns = env, testkit.Offline(t)
+	require.Contains(t, w.fails("bundle", "serve", "--replay", "--user", "x", at("bundle")), "--replay is served without TLS and without a password")
+	cmd := w.command("bundle", "serve", "--replay", "--replay-ca", at("ca.pem"), "--listen", "127.0.0.1:0", at("bundle"))
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	defer func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	}()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err)
+	var count int
+	var address string
+	_, err = fmt.Sscanf(line, "replaying %d answers at http://%s", &count, &address)
+	require.NoError(t, err, line)
+	require.Equal(t, 3, count)
+
+	for name, value := range map[string]string{"HTTP_PROXY": "http://" + address, "HTTPS_PROXY": "http://" + address, "SSL_CERT_FILE": at("ca.pem")} {
+		t.Setenv(name, value)
+	}
+	addr := testkit.Buildkitd(t, w.ns, "--proxy-network", "--allow-insecure-entitlement", "network.host")
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "SSL_CERT_FILE"} {
+		require.NoError(t, os.Unsetenv(name))
+	}
+	// Nothing but fetch, which needs a list of authorities, and the network of the daemon's host.
+	w.write("etc/ssl/certs/ca-certificates.crt", "\n")
+	w.replace("Dockerfile", "RUN echo", "COPY etc /etc\nRUN --network=host echo")
+	require.NoError(t, os.WriteFile(at("policy.json"), []byte(strings.ReplaceAll(replayPolicy, "ADDRESS", address)), 0o644))
+	build := func(policy string) (string, error) {
+		args := []string{"--addr", addr, "build", "--allow", "network.host", "--frontend", "dockerfile.v0", "--local", "context=" + w.context, "--local", "dockerfile=" + w.context, "--no-cache", "--output", "type=local,dest=" + at("out")}
+		if policy != "" {
+			args = append(args, "--source-policy-file", policy)
+		}
+		out, err := w.ns.Command(t, testkit.Tool(t, "buildctl"), args...).CombinedOutput()
+		return string(out), err
+	}
+	out, err := build(at("policy.json"))
+	require.NoError(t, err, out)
+	for name, want := range map[string]string{"page.html": "page ", "data2": "data2 "} {
+		got, err := os.ReadFile(at("out/" + name))
+		require.NoError(t, err, name)
+		require.Equal(t, want+nonce, string(got), name)
+	}
+
+	w.replace("Dockerfile", "ADD https://files.example/moved.bin /data2\n", "")
+	out, err = build("")
+	require.NoError(t, err, out)
+	require.Contains(t, out, "GET https://npm.example/page?token=SECRET -> 200", "through the daemon's own proxy, and its upstream")
+}
+
+func TestServeReplayNeedsARecording(t *testing.T) {
+	w := newWorld(t)
+	bundle := filepath.Join(t.TempDir(), "bundle")
+	w.larder("bundle", "create", "--no-images", "-o", bundle, w.context)
+	require.Contains(t, w.fails("bundle", "serve", "--replay", bundle), "nothing was recorded in these bundles: make one with 'larder bundle create --record'")
+}
