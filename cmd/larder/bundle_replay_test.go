@@ -28,6 +28,9 @@ const replayPolicy = `{
 // A BuildKit daemon that knows nothing of Larder, in a namespace with only lo, is answered by 'larder bundle serve
 // --replay': as the upstream of its proxy network, and, for ADD, by a source policy.
 func TestServeReplay(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "guides", "air-gap.md"))
+	require.NoError(t, err)
+	require.Contains(t, string(guide), strings.ReplaceAll(replayPolicy, "ADDRESS", "127.0.0.1:8080"))
 	w, web, nonce := fetchingWorld(t)
 	w.write("Dockerfile", strings.ReplaceAll(plainFile, "NONCE", nonce)+"ADD https://files.example/moved.bin /data2\n")
 	dir := t.TempDir()
