@@ -69,8 +69,8 @@ func ask(t *testing.T, h http.Handler, method, url string, headers ...string) *h
 	}
 	w := httptest.NewRecorder()
 	defer func() {
-		if e := recover(); e != nil && e != http.ErrAbortHandler {
-			panic(e)
+		if e := recover(); e != nil {
+			require.Equal(t, http.ErrAbortHandler, e)
 		}
 	}()
 	h.ServeHTTP(w, r)

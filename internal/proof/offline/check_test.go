@@ -83,6 +83,26 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A builder that replays has no network to give: what asks for one passes, and all else is refused as before.
+func TestCheckReplayed(t *testing.T) {
+	allow := offline.Policy{Replayed: true}
+	st := run(llb.AddMount("/a", llb.HTTP("https://f.example/x")), llb.AddMount("/b", run(llb.Network(pb.NetMode_HOST))), llb.AddMount("/c", run(llb.Network(pb.NetMode_NONE))))
+	report := offline.Check(marshal(t, st), allow)
+	require.Empty(t, report.Violations)
+	require.Equal(t, 3, report.Steps)
+	require.Equal(t, 2, report.Replayed)
+	for want, st := range map[string]llb.State{
+		"the git repository git://git.example/x.git#main is fetched":      llb.Git("https://git.example/x.git", "main"),
+		"the image docker.io/library/alpine:latest comes from a registry": llb.Image("alpine"),
+		"s3://bucket/x is a source that Larder doesn't know":              source("s3://bucket/x"),
+		"the step runs with network mode 9, which Larder doesn't know":    run(llb.Network(9)),
+	} {
+		got := offline.Check(marshal(t, st), allow).Violations
+		require.Len(t, got, 1)
+		require.Equal(t, want, got[0].String())
+	}
+}
+
 // What can't be read isn't let pass.
 func TestCheckRefusesTheUnknown(t *testing.T) {
 	raw := func(op *pb.Op, more ...byte) []byte {
