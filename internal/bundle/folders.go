@@ -10,15 +10,11 @@ import (
 
 // folders adds what was given as folders.
 func (c *creation) folders(ctx context.Context) error {
-	for _, name := range []string{VulnDBName, FilesName, RecordedName} {
+	for _, name := range []string{VulnDBName, FilesName} {
 		if c.req.Folders[name] == nil {
 			continue
 		}
-		read := folderFiles
-		if name == RecordedName {
-			read = recordedFiles
-		}
-		group, err := read(ctx, c.req.Folders[name])
+		group, err := folderFiles(ctx, c.req.Folders[name])
 		if err != nil {
 			return fmt.Errorf("adding %s: %w", name, err)
 		}
@@ -29,7 +25,14 @@ func (c *creation) folders(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if c.req.Folders[RecordedName] == nil {
+		return nil
+	}
+	groups, err := recordedFiles(ctx, c.req.Folders[RecordedName])
+	if err != nil {
+		return fmt.Errorf("adding %s: %w", RecordedName, err)
+	}
+	return c.addParts(ctx, RecordedName, nil, groups...)
 }
 
 // folderFiles returns all files of a folder, which may hold nothing but files and folders.

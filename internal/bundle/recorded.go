@@ -12,22 +12,32 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// recordedFiles returns the files of a recording: the index, and each body once, with an item for each answer.
-func recordedFiles(ctx context.Context, fsys fs.FS) (group []itemFiles, err error) {
+// perLayer is how many answers a layer has at most: the list of its items has to be read at once.
+const perLayer = 20_000
+
+// recordedFiles returns the files of a recording by layers: the index, and each body once, with an item for each answer.
+func recordedFiles(ctx context.Context, fsys fs.FS) (groups [][]itemFiles, err error) {
 	x, err := replay.ReadFolder(fsys)
 	if err != nil {
 		return nil, err
 	}
-	index, err := fs.ReadFile(fsys, replay.IndexName)
+	info, err := fs.Stat(fsys, replay.IndexName)
 	if err != nil {
 		return nil, err
 	}
-	group = []itemFiles{{Item{Kind: KindFile, Name: replay.IndexName, Size: int64(len(index)), Digest: digest.FromBytes(index)}, []file{memoryFile(replay.IndexName, index)}}}
+	index := itemFiles{Item{Kind: KindFile, Name: replay.IndexName, Size: info.Size()}, []file{fileOfFS(fsys, replay.IndexName, info.Size())}}
+	if index.item.Digest, err = index.files[0].digest(); err != nil {
+		return nil, err
+	}
+	group := []itemFiles{index}
 	have := map[digest.Digest]bool{}
 	for _, i := range answers(x) {
+		if len(group) >= perLayer {
+			groups, group = append(groups, group), nil
+		}
 		g := itemFiles{item: i}
-		if name := replay.BodyName(i.Digest); !have[i.Digest] {
-			f := file{name, i.Size, func() (io.ReadCloser, error) { return fsys.Open(name) }}
+		if !have[i.Digest] {
+			f := fileOfFS(fsys, replay.BodyName(i.Digest), i.Size)
 			got, err := f.digest()
 			if err = errors.Join(err, ctx.Err()); err != nil {
 				return nil, err
@@ -40,7 +50,12 @@ func recordedFiles(ctx context.Context, fsys fs.FS) (group []itemFiles, err erro
 		}
 		group = append(group, g)
 	}
-	return group, nil
+	return append(groups, group), nil
+}
+
+// fileOfFS is a file that is read where it is.
+func fileOfFS(fsys fs.FS, name string, size int64) file {
+	return file{name, size, func() (io.ReadCloser, error) { return fsys.Open(name) }}
 }
 
 // answers returns the items of what was recorded. What has no body is in the index alone.

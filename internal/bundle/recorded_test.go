@@ -2,7 +2,9 @@ package bundle
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -118,4 +120,34 @@ func TestDamagedRecording(t *testing.T) {
 	require.NoError(t, b.writeManifest(t.Context(), parts, nil))
 	_, err = b.Verify(t.Context(), s.set(), "")
 	require.ErrorContains(t, err, "the manifest lists other answers than the index of what was recorded")
+}
+
+// A recording of 100,000 URLs takes no more memory than its lists do, and is read again.
+func TestManyRecorded(t *testing.T) {
+	s := newStock(t, 1)
+	dir := t.TempDir()
+	x := replay.Index{Platforms: []string{"linux/amd64"}}
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "sha256"), 0o755))
+	for i := range 100_000 {
+		text := fmt.Sprint(i % 1000)
+		a := replay.Answer{URL: fmt.Sprintf("https://registry.example/some/package-%d/-/some-package-%d-1.0.0.tgz", i, i), Status: 200, Size: int64(len(text)), Digest: digest.FromString(text), Step: "web/Dockerfile:7", Time: time.Unix(0, 0).UTC()}
+		x.Answers = append(x.Answers, a)
+		if i < 1000 {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, replay.BodyName(a.Digest)), []byte(text), 0o644))
+		}
+	}
+	f, err := os.Create(filepath.Join(dir, replay.IndexName))
+	require.NoError(t, err)
+	require.NoError(t, x.Write(f))
+	require.NoError(t, f.Close())
+	b := s.recorded(os.DirFS(dir))
+	got, err := b.Verify(t.Context(), s.set(), "")
+	require.NoError(t, err)
+	require.Equal(t, 100_000, got.Answers)
+	view, err := b.Recorded(t.Context())
+	require.NoError(t, err)
+	defer view.Close()
+	p, err := replay.Open(view)
+	require.NoError(t, err)
+	require.Len(t, p.Index().Answers, 100_000)
 }

@@ -30,7 +30,7 @@ const IndexName = "index.jsonl"
 // Bounds on an index, which comes from outside.
 const (
 	maxLine    = 64 << 10 // bytes
-	maxAnswers = 500_000
+	maxAnswers = 200_000
 )
 
 // An Index lists the answers of a recording.
