@@ -21,8 +21,13 @@ type network struct {
 	address string // of the files; empty until served
 }
 
-// step says which step a request is of.
-func (n *network) step(ctx context.Context) string { return n.places.Of(builder.StepArgs(ctx)) }
+// step says which step a request is of, or which ADD line.
+func (n *network) step(r *http.Request) string {
+	if args := builder.StepArgs(r.Context()); args != nil {
+		return n.places.Of(args)
+	}
+	return n.places.OfSource(r.URL.String())
+}
 
 // serve serves files to the builder in this process, until stop.
 func (n *network) serve(ctx context.Context) (stop func() error, err error) {

@@ -23,8 +23,8 @@ import (
 // A Recorder passes requests on and keeps the answers in a folder. What it has kept it doesn't ask for again, so that what
 // belongs together, such as a list of packages and its signature, is of one moment. Requests have whole URLs.
 type Recorder struct {
-	// Step says which step a request is of, by its context. Nil: it isn't known.
-	Step func(ctx context.Context) string
+	// Step says which step a request is of. Nil: it isn't known.
+	Step func(r *http.Request) string
 
 	upstream http.RoundTripper
 	dir      string
@@ -125,7 +125,7 @@ func (r *Recorder) step(req *http.Request) string {
 	if r.Step == nil {
 		return ""
 	}
-	return r.Step(req.Context())
+	return r.Step(req)
 }
 
 // again returns the answer to a request that was asked before, with the same secrets. What failed is asked anew, and a

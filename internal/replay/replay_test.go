@@ -129,7 +129,7 @@ func TestReplay(t *testing.T) {
 	s.HandleFunc("/page", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.Query().Get("n")) })
 
 	r := record(t, t.TempDir(), upstream)
-	r.Step = func(context.Context) string { return "Dockerfile:3" }
+	r.Step = func(*http.Request) string { return "Dockerfile:3" }
 	for _, url := range []string{"https://a.example/file", "http://a.example/same", "https://a.example/zipped", "https://a.example/moved", "https://a.example/missing", "https://a.example/busy",
 		"https://a.example/closed", "https://a.example/empty", "https://a.example/page?n=1", "https://a.example/page?n=2"} {
 		ask(t, r, "GET", url, "Accept-Encoding: gzip", "Accept: */*")

@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -77,8 +76,8 @@ func unfit(r *http.Request) string {
 
 // A Replayer answers requests from a recording, and from nothing else. Requests have whole URLs, as those to a proxy have.
 type Replayer struct {
-	// Step says which step a request is of, by its context. Nil: it isn't known.
-	Step func(ctx context.Context) string
+	// Step says which step a request is of. Nil: it isn't known.
+	Step func(r *http.Request) string
 	// Answered is told of each answer that was given, and Missed of each that couldn't be. Nil: nobody is.
 	Answered func(r *http.Request, a Answer)
 	Missed   func(r *http.Request, m Miss)
@@ -140,7 +139,7 @@ func (p *Replayer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *Replayer) refuse(w http.ResponseWriter, r *http.Request, name, why string) {
 	m := Miss{Method: r.Method, URL: name, Why: why}
 	if p.Step != nil {
-		m.Step = p.Step(r.Context())
+		m.Step = p.Step(r)
 	}
 	p.misses.add(m)
 	if p.Missed != nil {

@@ -13,13 +13,13 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Places knows in which line of which file a step of a build is written, by the step's command: that is all that the
-// builder tells of a step while it runs.
+// Places knows in which line of which file a step of a build is written, by the step's command, and an ADD, by its URL: that
+// is all that the builder tells of them while it runs.
 type Places struct {
 	Dir string // what the names of files are put behind; empty for nothing
 
 	mu sync.Mutex
-	at map[string]string // by the command's words
+	at map[string]string // by the command's words, or by the URL
 }
 
 // Of returns the place of a step as FILE:LINE, or "" if it isn't known.
@@ -28,6 +28,9 @@ func (p *Places) Of(args []string) string {
 	defer p.mu.Unlock()
 	return p.at[strings.Join(args, "\x00")]
 }
+
+// OfSource returns the place of an ADD of a URL as FILE:LINE, or "" if it isn't known.
+func (p *Places) OfSource(url string) string { return p.Of([]string{url}) }
 
 // Watch returns a gateway client that takes note of what is solved, unless p is nil.
 func (p *Places) Watch(c gateway.Client) gateway.Client {
@@ -66,7 +69,7 @@ func (p *Places) note(def *pb.Definition) {
 	}
 	for _, data := range def.GetDef() {
 		var op pb.Op
-		if op.UnmarshalVT(data) != nil || op.GetExec() == nil {
+		if op.UnmarshalVT(data) != nil || op.GetExec() == nil && op.GetSource() == nil {
 			continue
 		}
 		locations := def.GetSource().GetLocations()[digest.FromBytes(data).String()].GetLocations()
@@ -75,7 +78,11 @@ func (p *Places) note(def *pb.Definition) {
 			continue
 		}
 		place := fmt.Sprintf("%s:%d", path.Join(p.Dir, infos[locations[0].GetSourceIndex()].GetFilename()), locations[0].GetRanges()[0].GetStart().GetLine())
-		if words := strings.Join(op.GetExec().GetMeta().GetArgs(), "\x00"); p.at[words] == "" {
+		words := op.GetSource().GetIdentifier()
+		if exec := op.GetExec(); exec != nil {
+			words = strings.Join(exec.GetMeta().GetArgs(), "\x00")
+		}
+		if p.at[words] == "" {
 			p.at[words] = place
 		}
 	}
