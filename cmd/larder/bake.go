@@ -100,7 +100,7 @@ func (f *bakeFlags) shorthands() {
 	add(f.provenance != "", "attest=%s", buildflags.CanonicalizeAttest("provenance", f.provenance))
 }
 
-func (c *command) runBake(f *bakeFlags) error {
+func (c *command) runBake(f *bakeFlags) (err error) {
 	if f.check {
 		f.call = "check"
 	}
@@ -123,9 +123,21 @@ func (c *command) runBake(f *bakeFlags) error {
 	if err := def.CheckAccess(c.ctx, c.stderr); err != nil {
 		return err
 	}
-	targets, err := c.bakeTargets(def, f)
+	from, err := c.openBundle(f.bundle)
 	if err != nil {
 		return err
+	}
+	targets, err := c.bakeTargets(def, from, f)
+	if err != nil {
+		return err
+	}
+	replayed, err := c.replayFrom(from, &f.builder, recordAgain(f.bundle.name, "."))
+	if err != nil {
+		return err
+	}
+	defer func() { err = replayed.finish(c, err) }()
+	for _, t := range targets {
+		t.places = replayed.answer(t.req, t.fe)
 	}
 	err = c.buildAll(targets, f.builder, mode)
 	if err != nil || f.metadataFile == "" {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/larder-build/larder/frontend"
 	"github.com/larder-build/larder/internal/builder"
+	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/cli/bakefile"
 	"github.com/larder-build/larder/internal/cli/request"
 	"github.com/moby/buildkit/client"
@@ -27,6 +28,7 @@ type bakeTarget struct {
 	linked bool   // it is there for another target alone
 	req    *request.Request
 	fe     *frontend.Frontend
+	places *request.Places        // nil for none
 	links  map[string]*bakeTarget // named contexts that are other targets
 
 	users    sync.WaitGroup  // targets that have this one as a named context, and still run
@@ -35,16 +37,12 @@ type bakeTarget struct {
 	response map[string]string
 }
 
-// bakeTargets makes the request of each target.
-func (c *command) bakeTargets(def *bakefile.Definition, f *bakeFlags) ([]*bakeTarget, error) {
-	bundle, err := c.openBundle(f.bundle)
-	if err != nil {
-		return nil, err
-	}
+// bakeTargets makes the request of each target, which takes from a bundle if that isn't nil.
+func (c *command) bakeTargets(def *bakefile.Definition, from *bundle.Bundle, f *bakeFlags) ([]*bakeTarget, error) {
 	var targets []*bakeTarget
 	byName := map[string]*bakeTarget{}
 	for _, name := range def.Names() {
-		t, err := c.bakeTarget(def, name, usedBundle{Bundle: bundle}, f)
+		t, err := c.bakeTarget(def, name, usedBundle{Bundle: from}, f)
 		if err != nil {
 			return nil, fmt.Errorf("target %s: %w", name, err)
 		}
@@ -168,7 +166,7 @@ func (t *bakeTarget) solve(ctx context.Context, gw gateway.Client) (*gateway.Res
 		}
 		gw = linked
 	}
-	res, err := t.fe.Build(ctx, gw)
+	res, err := t.fe.Build(ctx, t.places.Watch(gw))
 	if err != nil {
 		return nil, err
 	}

@@ -122,23 +122,13 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 			return fmt.Errorf("removing image ID file: %w", err)
 		}
 	}
-	places := &request.Places{}
-	replayed, err := c.replayFrom(from.Bundle, &f.builder, places)
+	replayed, err := c.replayFrom(from.Bundle, &f.builder, recordAgain(f.bundle.name, f.Context))
 	if err != nil {
 		return err
 	}
-	fe := &frontend.Frontend{Again: f.Again, Folders: req.Folders(), Replayed: replayed != nil}
-	if replayed != nil {
-		stop, err := replayed.serve(c.ctx)
-		if err != nil {
-			return errors.Join(err, replayed.view.Close())
-		}
-		defer func() {
-			err = c.finishReplay(replayed, recordAgain(f.bundle.name, f.Context), errors.Join(err, stop()))
-		}()
-		req.AnswerBy(replayed.address)
-	}
-	res, err := c.solve(fe, req, f.builder, mode, places)
+	defer func() { err = replayed.finish(c, err) }()
+	fe := &frontend.Frontend{Again: f.Again, Folders: req.Folders()}
+	res, err := c.solve(fe, req, f.builder, mode, replayed.answer(req, fe))
 	if err != nil {
 		return err
 	}

@@ -152,6 +152,14 @@ func TestRecordAndReplay(t *testing.T) {
 	require.FileExists(t, at("out/app"))
 	require.Equal(t, asked, len(web.Asked()))
 
+	// By bake, too.
+	require.NoError(t, os.WriteFile(at("docker-bake.json"), []byte(fmt.Sprintf(`{"target": {"default": {"context": %q, "output": ["type=local,dest=%s"], "no-cache-filter": ["fetched"],
+		"args": {"LARDER_OFFLINE": "1"}, "secret": ["id=token,env=OTHER"]}}}`, w.context, at("baked"))), 0o644))
+	w.larder("bake", "--allow", "fs=*", "-f", at("docker-bake.json"), "--builder", "embedded", "--state", w.state, "--bundle", at("bundle"))
+	got, err := os.ReadFile(at("baked/got/moved"))
+	require.NoError(t, err)
+	require.Equal(t, "moved "+nonce, string(got))
+
 	w.replace("Dockerfile", "http://apk.example/gone || true", "https://npm.example/new?x=1")
 	said, err = build()
 	require.Error(t, err)

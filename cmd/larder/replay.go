@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/larder-build/larder/frontend"
 	"github.com/larder-build/larder/internal/builder"
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/cli/request"
@@ -41,17 +42,18 @@ func (n *network) serve(ctx context.Context) (stop func() error, err error) {
 	return s.Close, nil
 }
 
-// A replayed build is answered from what was recorded.
+// A replayed build is answered from what was recorded. A nil one has a network.
 type replayed struct {
 	network
 	replayer *replay.Replayer
 	view     *bundle.View
-	bundle   string
+	stop     func() error
+	again    string // the command that records what is missing
 }
 
-// replayFrom has a build take what its steps fetch from the bundle, if something was recorded there: then it runs on the
+// replayFrom has builds take what their steps fetch from a bundle, if something was recorded there: then they run on the
 // embedded builder, unless another was named, for which there is a warning. It is nil if nothing is replayed.
-func (c *command) replayFrom(b *bundle.Bundle, o *builder.Options, places *request.Places) (*replayed, error) {
+func (c *command) replayFrom(b *bundle.Bundle, o *builder.Options, again string) (_ *replayed, err error) {
 	if b == nil {
 		return nil, nil
 	}
@@ -71,7 +73,7 @@ func (c *command) replayFrom(b *bundle.Bundle, o *builder.Options, places *reque
 		return nil, errors.Join(fmt.Errorf("--bundle: %w", err), view.Close())
 	}
 	o.Address, o.Answers = builder.Embedded, p
-	r := &replayed{network: network{answers: p, places: places}, replayer: p, view: view, bundle: b.Dir()}
+	r := &replayed{network: network{answers: p, places: &request.Places{}}, replayer: p, view: view, again: again}
 	p.Step = r.step
 	p.Answered = func(r *http.Request, a replay.Answer) {
 		if a.Digest != "" {
@@ -79,12 +81,28 @@ func (c *command) replayFrom(b *bundle.Bundle, o *builder.Options, places *reque
 		}
 	}
 	p.Missed = func(r *http.Request, m replay.Miss) { builder.AddRefusal(r.Context(), m.Method, m.URL) }
+	if r.stop, err = r.serve(c.ctx); err != nil {
+		return nil, errors.Join(err, view.Close())
+	}
 	return r, nil
 }
 
-// finish tells what was missing, with the error of the build if it has failed.
-func (c *command) finishReplay(r *replayed, again string, err error) error {
-	err = errors.Join(err, r.view.Close())
+// answer has a build replayed, and returns what takes note of its steps.
+func (r *replayed) answer(req *request.Request, fe *frontend.Frontend) *request.Places {
+	if r == nil {
+		return nil
+	}
+	req.AnswerBy(r.address)
+	fe.Replayed = true
+	return r.places
+}
+
+// finish tells what was missing, with the error of the builds if they have failed.
+func (r *replayed) finish(c *command, err error) error {
+	if r == nil {
+		return err
+	}
+	err = errors.Join(err, r.stop(), r.view.Close())
 	missing := r.replayer.Missing()
 	if len(missing) == 0 {
 		return err
@@ -93,7 +111,7 @@ func (c *command) finishReplay(r *replayed, again string, err error) error {
 	for _, m := range missing {
 		text += "\n  " + m.String()
 	}
-	text += "\nrecord it where there is a network: " + again
+	text += "\nrecord it where there is a network: " + r.again
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, text)
 	}

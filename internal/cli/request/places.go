@@ -1,9 +1,11 @@
 package request
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -67,23 +69,36 @@ func (p *Places) note(def *pb.Definition) {
 	if p.at == nil {
 		p.at = map[string]string{}
 	}
-	for _, data := range def.GetDef() {
+	users := map[string]string{} // of operations, the place of one that is made of it: a source has none of its own
+	for _, data := range slices.Backward(def.GetDef()) {
 		var op pb.Op
-		if op.UnmarshalVT(data) != nil || op.GetExec() == nil && op.GetSource() == nil {
+		if op.UnmarshalVT(data) != nil {
 			continue
 		}
-		locations := def.GetSource().GetLocations()[digest.FromBytes(data).String()].GetLocations()
-		infos := def.GetSource().GetInfos()
-		if len(locations) == 0 || len(locations[0].GetRanges()) == 0 || int(locations[0].GetSourceIndex()) >= len(infos) || locations[0].GetSourceIndex() < 0 {
-			continue
+		dgst := digest.FromBytes(data).String()
+		place := cmp.Or(p.place(def, dgst), users[dgst])
+		for _, in := range op.GetInputs() {
+			users[in.GetDigest()] = place
 		}
-		place := fmt.Sprintf("%s:%d", path.Join(p.Dir, infos[locations[0].GetSourceIndex()].GetFilename()), locations[0].GetRanges()[0].GetStart().GetLine())
 		words := op.GetSource().GetIdentifier()
 		if exec := op.GetExec(); exec != nil {
 			words = strings.Join(exec.GetMeta().GetArgs(), "\x00")
 		}
-		if p.at[words] == "" {
+		if words != "" && place != "" && p.at[words] == "" {
 			p.at[words] = place
 		}
 	}
+}
+
+// place returns the place of an operation, or "" if the definition has none that makes sense.
+func (p *Places) place(def *pb.Definition, dgst string) string {
+	locations, infos := def.GetSource().GetLocations()[dgst].GetLocations(), def.GetSource().GetInfos()
+	if len(locations) == 0 || len(locations[0].GetRanges()) == 0 {
+		return ""
+	}
+	index := int(locations[0].GetSourceIndex())
+	if index < 0 || index >= len(infos) {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d", path.Join(p.Dir, infos[index].GetFilename()), locations[0].GetRanges()[0].GetStart().GetLine())
 }

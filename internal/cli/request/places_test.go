@@ -21,7 +21,7 @@ func (solved) Solve(context.Context, gateway.SolveRequest) (*gateway.Result, err
 func TestPlaces(t *testing.T) {
 	file := llb.NewSourceMap(nil, "Dockerfile", "Dockerfile", []byte("FROM scratch\nRUN a\n"))
 	at := file.Location([]*pb.Range{{Start: &pb.Position{Line: 2}, End: &pb.Position{Line: 2}}})
-	st := llb.Scratch().Run(llb.Args([]string{"a", "b"}), at).Run(llb.Args([]string{"c"})).Run(llb.Args([]string{"d"}), at, llb.AddMount("/x", llb.HTTP("https://a.example/x", at))).Root()
+	st := llb.Scratch().Run(llb.Args([]string{"a", "b"}), at).Run(llb.Args([]string{"c"})).Run(llb.Args([]string{"d"}), at, llb.AddMount("/x", llb.HTTP("https://a.example/x"))).Root()
 	def, err := st.Marshal(t.Context(), llb.LinuxAmd64)
 	require.NoError(t, err)
 	p := &Places{Dir: "api"}
@@ -34,7 +34,7 @@ func TestPlaces(t *testing.T) {
 	require.Equal(t, "api/Dockerfile:2", p.Of([]string{"d"}))
 	require.Equal(t, "api/Dockerfile:2", p.OfSource("https://a.example/x"))
 	require.Empty(t, p.OfSource("https://a.example/y"))
-	require.Empty(t, p.Of([]string{"c"}))
+	require.Equal(t, "api/Dockerfile:2", p.Of([]string{"c"}), "by what is made of it")
 	require.Empty(t, p.Of(nil))
 
 	broken := def.ToPB()
