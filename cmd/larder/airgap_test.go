@@ -80,7 +80,7 @@ func (s *side) baked(contexts []string) map[string]string {
 	}
 	var text strings.Builder
 	for _, i := range airImages {
-		fmt.Fprintf(&text, bakeTarget, i.name, i.tree, i.file, strings.ReplaceAll(i.platforms, ",", `", "`), output(filepath.Join(dir, i.name+".tar")))
+		fmt.Fprintf(&text, bakeText, i.name, i.tree, i.file, strings.ReplaceAll(i.platforms, ",", `", "`), output(filepath.Join(dir, i.name+".tar")))
 		args = append(args, i.name)
 	}
 	require.NoError(s.t, os.WriteFile(filepath.Join(dir, "docker-bake.hcl"), []byte(text.String()), 0o644))
@@ -102,7 +102,7 @@ ARG SOURCE_DATE_EPOCH=0
 RUN addgroup -S app 2>/dev/null; echo stocked >/etc/larder
 COPY --from=build /out/app /usr/local/bin/app
 `
-	bakeTarget = `
+	bakeText = `
 target %q {
   context = %q
   dockerfile = %q
