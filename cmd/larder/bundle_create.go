@@ -83,6 +83,9 @@ func (c *command) bundleCreate() *cobra.Command {
 }
 
 func (c *command) runBundleCreate(f *createFlags) (err error) {
+	if f.record && f.since != "" {
+		return usageError{errors.New("--record needs a whole bundle to build with: record into one without --since, and make the delta with --from of it")}
+	}
 	if err := normalizePlatforms(&f.Options); err != nil {
 		return err
 	}
@@ -169,9 +172,6 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 func (c *command) recorded(f *createFlags, from []*bundle.Bundle) (fs.FS, bundle.Views, error) {
 	if !f.record {
 		return recordings(c.ctx, from)
-	}
-	if f.since != "" {
-		return nil, nil, usageError{errors.New("--record needs a whole bundle to build with: record into one without --since, and make the delta with --from of it")}
 	}
 	old, err := bundle.Open(c.ctx, f.output, bundle.Trust{})
 	if err != nil {
