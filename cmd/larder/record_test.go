@@ -232,6 +232,8 @@ func TestRecordingIsKilled(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "page "+nonce, string(got))
 	require.NoDirExists(t, filepath.Join(bundle, ".staging"))
+	require.Contains(t, w.larder("bundle", "create", "--from", bundle, "-o", filepath.Join(dir, "next"), w.context), "1 recorded answers")
+	require.NotContains(t, w.larder("bundle", "create", "-o", bundle, w.context), "recorded answers", "what isn't named again is gone")
 }
 
 // What --record can't be used with.
