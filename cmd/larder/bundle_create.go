@@ -15,8 +15,8 @@ import (
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/bundle/stock"
 	"github.com/larder-build/larder/internal/cli/request"
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/credentials"
-	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/spf13/cobra"
 )
 
@@ -240,7 +240,7 @@ func (c *command) stocker(ca string) (*stock.Stocker, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := modfetch.NewClient(ca, creds, modfetch.Remedies{
+	client, err := fetch.NewClient(ca, creds, fetch.Remedies{
 		Missing:     "name a proxy in GOPROXY that serves it, or a folder or bundle that has it with --from",
 		CA:          "if the network has a certificate authority of its own, pass it with --ca FILE",
 		Credentials: "write them into " + netrc + ", as the go command has it",

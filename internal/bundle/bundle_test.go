@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/testkit"
@@ -48,7 +49,7 @@ func (s *stock) request() Request {
 }
 
 func (s *stock) maker() Maker {
-	client, err := modfetch.NewClient("", nil, modfetch.Remedies{Missing: "use another proxy", CA: "pass --ca"})
+	client, err := fetch.NewClient("", nil, fetch.Remedies{Missing: "use another proxy", CA: "pass --ca"})
 	require.NoError(s.t, err)
 	list, err := modfetch.ParseList(s.proxy.URL)
 	require.NoError(s.t, err)

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/oci/registry"
@@ -65,7 +66,7 @@ func victimCreates(ctx context.Context, dir, proxy, gosum string, images ImageSo
 	if err != nil {
 		return err
 	}
-	client, err := modfetch.NewClient("", nil, modfetch.Remedies{})
+	client, err := fetch.NewClient("", nil, fetch.Remedies{})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/opencontainers/go-digest"
@@ -40,7 +41,7 @@ type Folder struct {
 // Sources says where module files come from, in this order.
 type Sources struct {
 	Folders []Folder
-	Client  *modfetch.Client // nil if there are the folders alone
+	Client  *fetch.Client // nil if there are the folders alone
 	Proxies []modfetch.Entry
 	// Direct fetches from version control: it returns the paths of the zip, the go.mod file and the .info of a module
 	// version, which needn't be there if it has an error. It is asked for modules that Private names, and where the
@@ -267,7 +268,7 @@ func (g *gatherer) download(ctx context.Context, m module.Version, name, tmp str
 	if err != nil {
 		return "", err
 	}
-	src, err := g.from.Client.Fetch(ctx, g.from.Proxies, name, w, limit)
+	src, err := modfetch.Fetch(ctx, g.from.Client, g.from.Proxies, name, w, limit)
 	if err = errors.Join(err, w.Close()); err != nil {
 		return "", err
 	}

@@ -23,7 +23,7 @@ func TestRegistryFaults(t *testing.T) {
 		p := testkit.ServeRegistryProxy(t, backend, false)
 		p.Fail(testkit.Where(isBlob, times, f.Do))
 		c := client(t)
-		c.HeadWait, c.Stall = time.Second, time.Second
+		c.Policy.HeadWait, c.Policy.Stall = time.Second, time.Second
 		dir := t.TempDir()
 		_, _, err := Pull(t.Context(), dir, p.Host+"/"+path, c, Trust{}, quiet)
 		if err != nil {

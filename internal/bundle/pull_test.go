@@ -123,7 +123,7 @@ func TestPullAfterFaults(t *testing.T) {
 			defer d.Fail(nil)
 			c := client(t)
 			if name == "stalls" {
-				c.Stall = 5 * time.Second // a busy machine isn't silent for that long
+				c.Policy.Stall = 5 * time.Second // a busy machine isn't silent for that long
 			}
 			before := d.Fetched()
 			dir := t.TempDir()

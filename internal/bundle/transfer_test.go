@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/containerd/platforms"
-	"github.com/larder-build/larder/internal/fetch/retry"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/oci/registry"
 	"github.com/larder-build/larder/internal/testkit"
@@ -28,7 +27,7 @@ func quiet(string, int64) {}
 func client(t *testing.T) *registry.Client {
 	c, err := registry.NewClient(registry.Options{})
 	require.NoError(t, err)
-	c.Retry = retry.Policy{Tries: 5, Backoff: time.Millisecond, MaxWait: 100 * time.Millisecond}
+	c.Policy.Backoff, c.Policy.MaxWait = time.Millisecond, 100*time.Millisecond
 	return c
 }
 

@@ -9,9 +9,9 @@ import (
 	"path"
 	"path/filepath"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/credentials"
 	"github.com/larder-build/larder/internal/fetch/gitfetch"
-	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
@@ -40,18 +40,18 @@ func readCredentials() (*credentials.Store, error) {
 }
 
 // newClient returns a client that sends servers what the build's secrets have for them.
-func newClient() (*modfetch.Client, *credentials.Store, error) {
+func newClient() (*fetch.Client, *credentials.Store, error) {
 	creds, err := readCredentials()
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := modfetch.NewClient(filepath.Join(secretsDir, "ca"), creds, inStep)
+	client, err := fetch.NewClient(filepath.Join(secretsDir, "ca"), creds, inStep)
 	return client, creds, err
 }
 
 // newGit returns what fetches from version control, in a folder of out's that is removed at the end. It takes GOINSECURE,
 // GOVCS and the socket of the SSH agent from the environment.
-func newGit(out *os.Root, client *modfetch.Client, creds *credentials.Store, goprivate string) (*gitfetch.Fetcher, error) {
+func newGit(out *os.Root, client *fetch.Client, creds *credentials.Store, goprivate string) (*gitfetch.Fetcher, error) {
 	known, err := readSecret("known_hosts")
 	if err != nil {
 		return nil, fmt.Errorf("reading the secret known_hosts: %w", err)

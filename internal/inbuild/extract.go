@@ -22,6 +22,7 @@ import (
 	modzip "golang.org/x/mod/zip"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 )
 
@@ -145,7 +146,7 @@ func foldersOf(out *os.Root, dir string, batches []*batch) ([]string, error) {
 	folders := slices.Sorted(maps.Keys(all)) // a folder comes before what is in it
 	for _, d := range folders {
 		if err := out.Mkdir(d, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, modfetch.OneLine(err)
+			return nil, fetch.OneLine(err)
 		}
 	}
 	slices.Reverse(folders)
@@ -163,7 +164,7 @@ func (x *extraction) unpack(ctx context.Context, out *os.Root, b *batch) error {
 	if b.dir != "" {
 		dir, err := out.OpenRoot(b.dir)
 		if err != nil {
-			return modfetch.OneLine(err)
+			return fetch.OneLine(err)
 		}
 		defer dir.Close()
 		out = dir
@@ -175,7 +176,7 @@ func (x *extraction) unpack(ctx context.Context, out *os.Root, b *batch) error {
 		f, content := x.files[p.index], sha256.New()
 		n, err := extractFile(out, p, f, x.left.Load(), content)
 		if err != nil {
-			return fmt.Errorf("entry %q: %w", f.Name, modfetch.OneLine(err))
+			return fmt.Errorf("entry %q: %w", f.Name, fetch.OneLine(err))
 		}
 		x.left.Add(-n)
 		x.sums[p.index] = modfetch.FileSum{Name: f.Name, Content: content.Sum(nil)}

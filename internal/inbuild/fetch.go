@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/gitfetch"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
@@ -19,7 +20,7 @@ import (
 )
 
 // inStep is what to do about errors of a step that fetches.
-var inStep = modfetch.Remedies{
+var inStep = fetch.Remedies{
 	Missing:     "use a proxy that serves it, or pass a GOPROXY folder as the named context larder-modules",
 	CA:          "if the network has a certificate authority of its own, pass it with --secret id=ca,src=FILE",
 	Credentials: "pass --secret id=netrc,src=FILE",
@@ -90,7 +91,7 @@ func checkReachable(set gomod.Set, first modfetch.Entry, private func(path strin
 
 // A fetcher gets the files of go.sum lines from proxies and version control.
 type fetcher struct {
-	client  *modfetch.Client
+	client  *fetch.Client
 	proxies []modfetch.Entry
 	private func(path string) bool // no proxy may be asked
 	git     *gitfetch.Fetcher
@@ -145,7 +146,7 @@ func (f *fetcher) download(ctx context.Context, sum gomod.Sum) (source, error) {
 	file := filepath.Join(dir.Name(), tmp)
 	f.count(file)
 	return source{file: file, from: from.Shown, checked: func(ok bool) {
-		if ok && f.kept != nil && !f.client.Guarded(from, name) {
+		if ok && f.kept != nil && !from.Guarded(f.client, name) {
 			f.kept.keep(tmp, sum)
 		} else {
 			_ = removed(dir, tmp) // it is removed with its folder at the end, or when it is old
@@ -154,7 +155,7 @@ func (f *fetcher) download(ctx context.Context, sum gomod.Sum) (source, error) {
 }
 
 // download fetches name into the new file tmp of out, and returns where it came from.
-func download(ctx context.Context, c *modfetch.Client, list []modfetch.Entry, name string, out *os.Root, tmp string, limit int64) (*modfetch.Source, error) {
+func download(ctx context.Context, c *fetch.Client, list []modfetch.Entry, name string, out *os.Root, tmp string, limit int64) (*modfetch.Source, error) {
 	if err := writeFile(out, tmp, nil, 0o644); err != nil {
 		return nil, err
 	}
@@ -162,7 +163,7 @@ func download(ctx context.Context, c *modfetch.Client, list []modfetch.Entry, na
 	if err != nil {
 		return nil, err
 	}
-	src, err := c.Fetch(ctx, list, name, w, limit)
+	src, err := modfetch.Fetch(ctx, c, list, name, w, limit)
 	return src, errors.Join(err, w.Close())
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/mod/module"
 
-	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/fetch"
 )
 
 // A bugError is a panic, of Larder or of a library that it uses.
@@ -24,7 +24,7 @@ type bugError struct {
 }
 
 func (e *bugError) Error() string {
-	return fmt.Sprintf("this is a bug in Larder, report it please: %v in %s", modfetch.OneLine(fmt.Errorf("%v", e.value)), e.where)
+	return fmt.Sprintf("this is a bug in Larder, report it please: %v in %s", fetch.OneLine(fmt.Errorf("%v", e.value)), e.where)
 }
 
 // caught returns what do returns, or a bugError if it panics: what comes from outside may be what a library wasn't made

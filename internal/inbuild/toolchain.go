@@ -16,6 +16,7 @@ import (
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/step"
@@ -72,7 +73,7 @@ func runFetchToolchain(ctx context.Context, s *step.FetchToolchain, to output) e
 }
 
 // askToolchain asks the checksum database for the hash of a toolchain.
-func askToolchain(ctx context.Context, c *modfetch.Client, proxies []modfetch.Entry, gosumdb string, m module.Version, what string) (want modfetch.Expected, err error) {
+func askToolchain(ctx context.Context, c *fetch.Client, proxies []modfetch.Entry, gosumdb string, m module.Version, what string) (want modfetch.Expected, err error) {
 	db, err := modfetch.NewDatabase(ctx, c, gosumdb, proxies)
 	if err != nil {
 		return want, fmt.Errorf("%s: %w", what, err)
@@ -89,7 +90,7 @@ func askToolchain(ctx context.Context, c *modfetch.Client, proxies []modfetch.En
 	return modfetch.Expected{Hash: hash, By: "the checksum database " + db.Name(), Remedy: otherToolchain}, nil
 }
 
-func fetchToolchain(ctx context.Context, c *modfetch.Client, proxies []modfetch.Entry, m module.Version, what string, want modfetch.Expected, out *os.Root) error {
+func fetchToolchain(ctx context.Context, c *fetch.Client, proxies []modfetch.Entry, m module.Version, what string, want modfetch.Expected, out *os.Root) error {
 	name, err := versionFile(m, ".zip")
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/larder-build/larder/internal/bundle"
-	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
 	"github.com/larder-build/larder/internal/testkit"
@@ -24,7 +24,7 @@ import (
 )
 
 func newStocker(t *testing.T, s Settings, env ...string) *Stocker {
-	client, err := modfetch.NewClient("", nil, modfetch.Remedies{Missing: "use another proxy", CA: "pass --ca"})
+	client, err := fetch.NewClient("", nil, fetch.Remedies{Missing: "use another proxy", CA: "pass --ca"})
 	require.NoError(t, err)
 	env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GOMODCACHE=" + testkit.TempModuleCache(t), "GOTOOLCHAIN=local"}, env...)
 	st, err := New(s, client, "go", env)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/bundle"
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"golang.org/x/mod/module"
@@ -31,7 +32,7 @@ type Settings struct {
 // find out what a tool needs; it is "go", or empty where there is none.
 type Stocker struct {
 	Go      Settings
-	Client  *modfetch.Client
+	Client  *fetch.Client
 	Command string
 	Env     []string         // of the go command
 	Folders []bundle.Folder  // at hand, to be looked into before a network is asked: bundles', and others
@@ -42,7 +43,7 @@ type Stocker struct {
 }
 
 // New checks the settings.
-func New(settings Settings, client *modfetch.Client, command string, env []string) (*Stocker, error) {
+func New(settings Settings, client *fetch.Client, command string, env []string) (*Stocker, error) {
 	s := &Stocker{Go: settings, Client: client, Command: command, Env: env}
 	list := settings.GOPROXY
 	if list == "" {
@@ -197,6 +198,6 @@ func (s *Stocker) Size(ctx context.Context, folders []bundle.Folder, sum gomod.S
 	if s.private(sum.Path) {
 		return 0, false, fs.ErrNotExist
 	}
-	size, err = s.Client.Size(ctx, s.proxies, name)
+	size, err = modfetch.Size(ctx, s.Client, s.proxies, name)
 	return size, false, err
 }

@@ -62,7 +62,7 @@ func (s *Stocker) downloadDB(ctx context.Context, from string) (fs.FS, func() er
 	if err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	_, err = s.Client.Fetch(ctx, list, name, w, maxVulnDB)
+	_, err = modfetch.Fetch(ctx, s.Client, list, name, w, maxVulnDB)
 	if err = errors.Join(err, w.Close()); err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
 
-	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/fetch"
 )
 
 // maxEntries bounds the files and folders of a module, and maxDepth how deep they are: a few objects can make a tree
@@ -43,7 +43,7 @@ func (p *repoPlace) writeZip(ctx context.Context, w io.Writer, m module.Version)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return fmt.Errorf("making its zip: %w", modfetch.OneLine(err))
+		return fmt.Errorf("making its zip: %w", fetch.OneLine(err))
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// TestGitFaults fetches a module from a server whose packs fail. What is silent is left to modfetch, whose client this is:
+// TestGitFaults fetches a module from a server whose packs fail. What is silent is left to TestProxyFaults, whose client this is:
 // it waits for over a minute.
 func TestGitFaults(t *testing.T) {
 	c := newCorp(t)

@@ -19,16 +19,17 @@ import (
 	modzip "golang.org/x/mod/zip"
 
 	"github.com/larder-build/larder/internal/atomicfile"
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 )
 
 // Options say where to work and how to reach repositories.
 type Options struct {
-	Dir        string           // an empty folder for repositories and what is made of them; its owner removes it
-	Client     *modfetch.Client // for HTTP, with its credentials, certificate authorities and proxies
-	Rewriter   Rewriter         // nil for none
-	KnownHosts []byte           // text of a known_hosts file, for SSH: no host is trusted that isn't in it
-	Agent      string           // socket of an SSH agent; empty for none
+	Dir        string        // an empty folder for repositories and what is made of them; its owner removes it
+	Client     *fetch.Client // for HTTP, with its credentials, certificate authorities and proxies
+	Rewriter   Rewriter      // nil for none
+	KnownHosts []byte        // text of a known_hosts file, for SSH: no host is trusted that isn't in it
+	Agent      string        // socket of an SSH agent; empty for none
 
 	GOINSECURE, GOVCS, GOPRIVATE string // as the go command has them
 }
@@ -63,7 +64,7 @@ type Files struct {
 }
 
 // Fetch makes the zip, go.mod and .info files of a module. An error doesn't name the module. It names the repository, its
-// server or the variable that forbids it; those of a server that refuses are modfetch.RefusedErrors.
+// server or the variable that forbids it; those of a server that refuses are fetch.RefusedErrors.
 func (f *Fetcher) Fetch(ctx context.Context, m module.Version) (Files, error) {
 	return f.fetch(ctx, m, true)
 }
@@ -75,7 +76,7 @@ func (f *Fetcher) FetchMod(ctx context.Context, m module.Version) (Files, error)
 
 func (f *Fetcher) fetch(ctx context.Context, m module.Version, zip bool) (Files, error) {
 	if err := module.Check(m.Path, m.Version); err != nil {
-		return Files{}, modfetch.OneLine(err)
+		return Files{}, fetch.OneLine(err)
 	}
 	found, err := f.root(ctx, m.Path)
 	if err != nil {
@@ -148,7 +149,7 @@ func (f *Fetcher) fromProxy(ctx context.Context, found *root, m module.Version, 
 	version, _ := module.EscapeVersion(m.Version)
 	get := func(file, ext string, limit int64) error {
 		return atomicfile.WriteBy(file, func(w *os.File) error {
-			_, err := f.Client.Fetch(ctx, list, path+"/@v/"+version+ext, w, limit)
+			_, err := modfetch.Fetch(ctx, f.Client, list, path+"/@v/"+version+ext, w, limit)
 			return err
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/credentials"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/testkit"
@@ -53,7 +54,7 @@ var netrc = credentials.Files{Netrc: []byte("machine " + host + " login ci passw
 func (c *corp) fetcher(files credentials.Files, o Options) *Fetcher {
 	store, err := credentials.Parse(files)
 	require.NoError(c, err)
-	o.Client, err = modfetch.NewClient(c.ca, store, modfetch.Remedies{
+	o.Client, err = fetch.NewClient(c.ca, store, fetch.Remedies{
 		Missing: "use another proxy", CA: "pass --ca", Credentials: "pass --secret id=netrc,src=FILE",
 	})
 	require.NoError(c, err)

@@ -12,13 +12,12 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
-	"github.com/larder-build/larder/internal/fetch/modfetch"
-	"github.com/larder-build/larder/internal/fetch/retry"
+	"github.com/larder-build/larder/internal/fetch"
 )
 
 // httpRemote speaks git's smart HTTP protocol: see gitprotocol-http(5).
 type httpRemote struct {
-	client *modfetch.Client
+	client *fetch.Client
 	url    *url.URL
 }
 
@@ -59,7 +58,7 @@ func (h *httpRemote) follow(at *url.URL) error {
 		return fmt.Errorf("it redirects to %s, which is not a repository", at.Host)
 	}
 	if at.Host != h.url.Host || at.Scheme != h.url.Scheme {
-		h.client = h.client.Anonymous()
+		h.client = h.client.With(nil)
 	}
 	next := *at
 	next.Path, next.RawPath, next.RawQuery, next.User = path, "", "", nil
@@ -91,13 +90,13 @@ func (httpAnswer) explain(err error) error { return broken(err) }
 
 // broken says that another try may mend a transfer that broke off.
 func broken(err error) error {
-	var again *retry.TemporaryError
+	var again *fetch.TemporaryError
 	if errors.As(err, &again) {
 		return again
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return &retry.TemporaryError{Err: errors.New("the transfer broke off")}
+		return &fetch.TemporaryError{Err: errors.New("the transfer broke off")}
 	}
 	text := strings.TrimPrefix(err.Error(), "unexpected error: ") // go-git's words for what the server says
-	return modfetch.OneLine(errors.New(strings.TrimSpace(text)))
+	return fetch.OneLine(errors.New(strings.TrimSpace(text)))
 }

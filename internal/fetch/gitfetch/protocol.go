@@ -13,7 +13,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 
-	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/fetch"
 )
 
 // A closer is an answer that is being read. explain says why reading it failed.
@@ -40,7 +40,7 @@ func readRefs(r io.Reader) (*packp.AdvRefs, error) {
 	case limited.err != nil:
 		return nil, limited.err
 	case errors.As(err, &said):
-		return nil, fmt.Errorf("the server says: %w", modfetch.OneLine(errors.New(strings.TrimSpace(said.Text))))
+		return nil, fmt.Errorf("the server says: %w", fetch.OneLine(errors.New(strings.TrimSpace(said.Text))))
 	case errors.Is(err, packp.ErrEmptyAdvRefs), err == nil && adv.IsEmpty():
 		return nil, errors.New("the repository is empty")
 	case err != nil && len(head.data) == 0:

@@ -93,7 +93,7 @@ func (r *repo) connect(ctx context.Context, candidates []string) error {
 		remote, err := r.fetcher.dial(at)
 		var adv *packp.AdvRefs
 		if err == nil {
-			err = r.fetcher.Client.Retry(ctx, func() (err error) {
+			err = r.fetcher.Client.Policy.Retry(ctx, func() (err error) {
 				adv, err = remote.refs(ctx)
 				return err
 			})
@@ -300,7 +300,7 @@ func (r *repo) pack(ctx context.Context, into *filesystem.Storage, wants []plumb
 	if depth > 0 {
 		limits = ofOneCommit
 	}
-	return r.fetcher.Client.Retry(ctx, func() error {
+	return r.fetcher.Client.Policy.Retry(ctx, func() error {
 		answer, err := r.remote.pack(ctx, body)
 		if err != nil {
 			return err

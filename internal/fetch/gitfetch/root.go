@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/mod/module"
 
-	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/fetch"
 )
 
 // A root is the repository that a module path belongs to.
@@ -151,7 +151,7 @@ func (f *Fetcher) ask(ctx context.Context, prefix, path string) (metaTag, string
 	for _, scheme := range schemes {
 		u := url.URL{Scheme: scheme, Host: host, Path: "/" + rest, RawQuery: "go-get=1"}
 		var tags []metaTag
-		err := f.Client.Retry(ctx, func() (err error) {
+		err := f.Client.Policy.Retry(ctx, func() (err error) {
 			tags, err = f.readTags(ctx, &u)
 			return err
 		})
@@ -170,7 +170,7 @@ func (f *Fetcher) ask(ctx context.Context, prefix, path string) (metaTag, string
 func (f *Fetcher) readTags(ctx context.Context, u *url.URL) ([]metaTag, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, modfetch.OneLine(err)
+		return nil, fetch.OneLine(err)
 	}
 	resp, err := f.Client.Do(req)
 	if err != nil {

@@ -20,8 +20,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/larder-build/larder/internal/atomicfile"
-	"github.com/larder-build/larder/internal/fetch/modfetch"
-	"github.com/larder-build/larder/internal/fetch/retry"
+	"github.com/larder-build/larder/internal/fetch"
 )
 
 // An sshURL is where a repository is by SSH.
@@ -122,7 +121,7 @@ func (s *sshRemote) open(ctx context.Context) (*sshSession, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	session := &sshSession{ctx: ctx, cancel: cancel, host: s.to.host, stall: s.stall}
 	session.watch = time.AfterFunc(s.stall, func() {
-		cancel(&retry.TemporaryError{Err: fmt.Errorf("it sent nothing for %v", s.stall)})
+		cancel(fetch.Silence(s.stall))
 	})
 	if err := s.connect(ctx, session); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -145,7 +144,7 @@ func (s *sshRemote) connect(ctx context.Context, session *sshSession) error {
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return err
 	case err != nil:
-		return &retry.TemporaryError{Err: err}
+		return &fetch.TemporaryError{Err: err}
 	}
 	session.closers = append(session.closers, conn)
 	context.AfterFunc(ctx, func() { conn.Close() })
@@ -168,7 +167,7 @@ func (s *sshRemote) connect(ctx context.Context, session *sshSession) error {
 	case err != nil && strings.Contains(err.Error(), "no common algorithm for host key"):
 		return fmt.Errorf("the host key of %s is not the one in known_hosts (it has none of that kind): compare it with what its owner publishes, and pass it with %s", s.to.host, passHosts)
 	case err != nil:
-		return &retry.TemporaryError{Err: modfetch.OneLine(err)}
+		return &fetch.TemporaryError{Err: fetch.OneLine(err)}
 	}
 	return session.start(ssh.NewClient(client, channels, requests), s.to.path)
 }
@@ -183,7 +182,7 @@ func (s *sshRemote) hostKeyError(err error, key ssh.PublicKey) error {
 	case knownhosts.IsHostKeyChanged(err):
 		return fmt.Errorf("the host key of %s is not the one in known_hosts (it is %s %s): somebody may be in between, or it was changed; if its owner says so, pass the new one with %s", s.to.host, key.Type(), ssh.FingerprintSHA256(key), passHosts)
 	}
-	return fmt.Errorf("checking the host key of %s: %w", s.to.host, modfetch.OneLine(err))
+	return fmt.Errorf("checking the host key of %s: %w", s.to.host, fetch.OneLine(err))
 }
 
 // An sshSession is git-upload-pack at work. It reads its output.
@@ -259,7 +258,7 @@ func (s *sshSession) explain(err error) error {
 		case <-s.ctx.Done():
 		}
 		if said := strings.TrimSpace(s.stderr.String()); said != "" {
-			return fmt.Errorf("%s says: %w", s.host, modfetch.OneLine(errors.New(said)))
+			return fmt.Errorf("%s says: %w", s.host, fetch.OneLine(errors.New(said)))
 		}
 	}
 	return broken(err)

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/module"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/credentials"
-	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/testkit"
 )
 
@@ -86,7 +86,7 @@ func TestRefused(t *testing.T) {
 	} {
 		got := c.fetch(c.fetcher(tt.files, Options{}), tt.m)
 		require.ErrorContains(t, got.Err, tt.want)
-		var refused *modfetch.RefusedError
+		var refused *fetch.RefusedError
 		require.ErrorAs(t, got.Err, &refused)
 		silent(t, got.Err.Error())
 		require.NotContains(t, got.Err.Error(), "\n")

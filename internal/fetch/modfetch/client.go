@@ -5,74 +5,22 @@ package modfetch
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"time"
 
-	"github.com/larder-build/larder/internal/fetch/retry"
+	"github.com/larder-build/larder/internal/fetch"
 )
-
-// A Client gets files from sources, over networks that fail: it repeats what is worth repeating, goes on where a
-// transfer broke off, and waits for nothing for ever.
-type Client struct {
-	http     *http.Client
-	creds    Credentials
-	say      Remedies
-	policy   retry.Policy  // of one file
-	headWait time.Duration // longest silence before an answer's header: a proxy may have to fetch the module itself
-	stall    time.Duration // longest silence within an answer
-}
-
-// Remedies are what to do about errors, which depends on who fetches.
-type Remedies struct {
-	Missing     string // a file that nobody has: "use a proxy that serves it"
-	CA          string // a server whose certificate authority isn't trusted
-	Credentials string // a server that lets nobody in without, or not with those that it was sent
-}
-
-// maxIdle is how many connections to a proxy are kept for the next file.
-const maxIdle = 16
 
 // progressToRetry is how much a broken transfer must have brought for the count of tries to start anew.
 const progressToRetry = 1 << 20
-
-// NewClient returns a client that trusts the roots of Roots, with those in the file ca, and uses the HTTP proxies that the
-// usual variables name. Requests are sent what creds has for them; nil has nothing. Errors end in what say has them say.
-func NewClient(ca string, creds Credentials, say Remedies) (*Client, error) {
-	roots, err := Roots(ca)
-	if err != nil {
-		return nil, err
-	}
-	if creds == nil {
-		creds = none{}
-	}
-	transport := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
-		TLSClientConfig:     &tls.Config{RootCAs: roots},
-		TLSHandshakeTimeout: 15 * time.Second,
-		MaxIdleConnsPerHost: maxIdle,
-		DisableCompression:  true, // sizes and ranges are those of the file
-		ForceAttemptHTTP2:   true,
-	}
-	throughProxies(transport, creds)
-	return &Client{
-		say:      say,
-		creds:    creds,
-		http:     &http.Client{CheckRedirect: (&redirects{creds}).check, Transport: transport},
-		policy:   retry.Policy{Tries: 5, Backoff: 500 * time.Millisecond, MaxWait: time.Minute},
-		headWait: 90 * time.Second,
-		stall:    30 * time.Second,
-	}, nil
-}
 
 // A Sink takes the bytes of one file. A failed transfer may leave some in it.
 type Sink interface {
@@ -86,9 +34,9 @@ type health struct {
 	dead     atomic.Pointer[error]
 }
 
-// Get writes the file called name of src to w. A file that src hasn't got gives fs.ErrNotExist, one of more than limit
-// bytes is an error. Errors don't tell src or name.
-func (c *Client) Get(ctx context.Context, src *Source, name string, w Sink, limit int64) error {
+// Get writes a file of the source to w, and goes on where a transfer broke off. A file that isn't there gives
+// fs.ErrNotExist, one of more than limit bytes is an error. Errors don't tell the source or name.
+func (src *Source) Get(ctx context.Context, c *fetch.Client, name string, w Sink, limit int64) error {
 	if src.url == nil {
 		return copyFile(filepath.Join(src.dir, filepath.FromSlash(name)), w, limit)
 	}
@@ -98,15 +46,15 @@ func (c *Client) Get(ctx context.Context, src *Source, name string, w Sink, limi
 	var part partialDownload
 	var most int64 // that any try brought
 	for try := 1; ; try++ {
-		err := c.try(ctx, src, name, w, limit, &part)
-		var again *retry.TemporaryError
+		err := src.try(ctx, c, name, w, limit, &part)
+		var again *fetch.TemporaryError
 		if !errors.As(err, &again) || ctx.Err() != nil {
 			return err
 		}
 		if part.size-most >= progressToRetry {
 			most, try = part.size, 1
 		}
-		if err = c.policy.Next(ctx, try, err); err == nil {
+		if err = c.Policy.Next(ctx, try, err); err == nil {
 			continue
 		}
 		if !src.state.answered.Load() && ctx.Err() == nil {
@@ -122,8 +70,8 @@ type partialDownload struct {
 	validator string
 }
 
-// try asks once, for the rest of a file whose beginning is there. Errors that another try may mend are retry.TemporaryErrors.
-func (c *Client) try(ctx context.Context, src *Source, name string, w Sink, limit int64, part *partialDownload) error {
+// try asks once, for the rest of a file whose beginning is there. Errors that another try may mend are fetch.TemporaryErrors.
+func (src *Source) try(ctx context.Context, c *fetch.Client, name string, w Sink, limit int64, part *partialDownload) error {
 	req, err := src.request(ctx, name)
 	if err != nil {
 		return err
@@ -135,7 +83,8 @@ func (c *Client) try(ctx context.Context, src *Source, name string, w Sink, limi
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", part.size))
 		req.Header.Set("If-Range", part.validator)
 	}
-	resp, err := c.Do(req)
+	client := src.client(c)
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -143,13 +92,16 @@ func (c *Client) try(ctx context.Context, src *Source, name string, w Sink, limi
 	if err := part.begin(resp); err != nil {
 		return err
 	}
-	notFound := resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone
-	if resp.StatusCode/100 != 2 && !notFound {
-		return c.statusError(resp, src.user)
+	err = client.StatusError(resp)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		src.state.answered.Store(true)
 	}
-	src.state.answered.Store(true)
-	if notFound {
-		return notFoundError{resp.Status}
+	var refused *fetch.RefusedError
+	if src.user != nil && errors.As(err, &refused) {
+		refused.Remedy = "check the user and password in GOPROXY"
+	}
+	if err != nil {
+		return err
 	}
 	if err := w.Truncate(part.size); err != nil {
 		return err
@@ -176,11 +128,11 @@ func (p *partialDownload) begin(resp *http.Response) error {
 		_, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &size)
 		if err != nil || first != p.size || last != size-1 {
 			p.validator = ""
-			return &retry.TemporaryError{Err: errors.New("sent another range than was asked for")}
+			return &fetch.TemporaryError{Err: errors.New("sent another range than was asked for")}
 		}
 	case http.StatusRequestedRangeNotSatisfiable:
 		p.validator = ""
-		return &retry.TemporaryError{Err: errors.New(resp.Status)}
+		return &fetch.TemporaryError{Err: errors.New(resp.Status)}
 	}
 	return nil
 }
@@ -193,25 +145,62 @@ func validator(h http.Header) string {
 	return h.Get("Last-Modified")
 }
 
-func (s *Source) request(ctx context.Context, name string) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url.JoinPath(name).String(), nil)
+func (src *Source) request(ctx context.Context, name string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, src.url.JoinPath(name).String(), nil)
 	if err != nil {
 		return nil, errors.New("its URL can't be used")
-	}
-	if s.user != nil {
-		password, _ := s.user.Password()
-		req.SetBasicAuth(s.user.Username(), password)
 	}
 	return req, nil
 }
 
-// Guarded reports whether src is sent something of the user's own for the file called name, without which it might not give
-// it: a user, a query that may be a token, or what the credentials have for it.
-func (c *Client) Guarded(src *Source, name string) bool {
+// client returns what asks the source: the user in its URL comes before other credentials.
+func (src *Source) client(c *fetch.Client) *fetch.Client {
+	if src.user == nil {
+		return c
+	}
+	return c.With(&userOf{src.url, src.user})
+}
+
+// A userOf is the user of one host, who was named in its URL.
+type userOf struct {
+	at   *url.URL
+	user *url.Userinfo
+}
+
+// Header implements fetch.Credentials.
+func (u *userOf) Header(at *url.URL) http.Header {
+	if at.Host != u.at.Host || at.Scheme != u.at.Scheme {
+		return nil
+	}
+	password, _ := u.user.Password()
+	req := http.Request{Header: http.Header{}}
+	req.SetBasicAuth(u.user.Username(), password)
+	return req.Header
+}
+
+// Proxy implements fetch.Credentials.
+func (u *userOf) Proxy(*url.URL) *url.Userinfo { return nil }
+
+// Redact implements fetch.Credentials: nothing is left of a text that repeats the user, as a token may stand in its place.
+func (u *userOf) Redact(text string) string {
+	password, _ := u.user.Password()
+	_, basic, _ := strings.Cut(u.Header(u.at).Get("Authorization"), " ")
+	for _, secret := range []string{u.user.Username(), password, basic} {
+		if secret != "" && strings.Contains(text, secret) {
+			return ""
+		}
+	}
+	return text
+}
+
+// Guarded reports whether the source is sent something of the user's own for a file, without which it might not give it: a
+// user, a query that may be a token, or what the credentials have for it.
+func (src *Source) Guarded(c *fetch.Client, name string) bool {
 	if src.url == nil {
 		return false
 	}
-	return src.user != nil || src.url.RawQuery != "" || len(c.creds.Header(src.url.JoinPath(name))) > 0
+	creds := src.client(c).Credentials
+	return src.url.RawQuery != "" || creds != nil && len(creds.Header(src.url.JoinPath(name))) > 0
 }
 
 // copyFile copies a file of a GOPROXY folder.
@@ -237,11 +226,6 @@ func copyFile(file string, w Sink, limit int64) error {
 	}
 	return err
 }
-
-type notFoundError struct{ status string }
-
-func (e notFoundError) Error() string   { return "it answered " + e.status }
-func (e notFoundError) Is(t error) bool { return t == fs.ErrNotExist }
 
 func tooLarge(limit int64) error {
 	return fmt.Errorf("the file is larger than the %d bytes that the go command allows", limit)

@@ -2,7 +2,6 @@ package modfetch
 
 import (
 	"crypto/rand"
-	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -15,30 +14,31 @@ import (
 	"testing"
 	"time"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/stretchr/testify/require"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 // impatient returns a client that doesn't wait long between tries.
-func impatient(t testing.TB) *Client {
+func impatient(t testing.TB, ca string) *fetch.Client {
 	t.Helper()
-	c, err := NewClient("", nil, Remedies{Missing: "use another proxy", CA: "pass it with --ca FILE", Credentials: "pass --netrc"})
+	c, err := fetch.NewClient(ca, nil, fetch.Remedies{Missing: "use another proxy", CA: "pass it with --ca FILE", Credentials: "pass --netrc"})
 	require.NoError(t, err)
-	c.policy.Backoff, c.policy.MaxWait = time.Millisecond, 100*time.Millisecond
-	t.Cleanup(c.http.CloseIdleConnections)
+	c.Policy.Backoff, c.Policy.MaxWait = time.Millisecond, 100*time.Millisecond
+	t.Cleanup(c.Transport.(*http.Transport).CloseIdleConnections)
 	return c
 }
 
 // getFile gets a file from a server and returns what arrived.
-func getFile(t *testing.T, c *Client, base string) ([]byte, error) {
+func getFile(t *testing.T, c *fetch.Client, base string) ([]byte, error) {
 	t.Helper()
 	src, err := parseSource(base)
 	require.NoError(t, err)
 	w, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	require.NoError(t, err)
 	defer w.Close()
-	err = c.Get(t.Context(), src, "x/@v/v1.0.0.zip", w, 1<<24)
+	err = src.Get(t.Context(), c, "x/@v/v1.0.0.zip", w, 1<<24)
 	data, readErr := os.ReadFile(w.Name())
 	require.NoError(t, readErr)
 	return data, err
@@ -134,7 +134,7 @@ func TestGetAfterFaults(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := getFile(t, impatient(t), faulty(t, content, time.Time{}, f).URL)
+			got, err := getFile(t, impatient(t, ""), faulty(t, content, time.Time{}, f).URL)
 			require.NoError(t, err)
 			require.Equal(t, content, got)
 		})
@@ -158,7 +158,7 @@ func TestGetResumes(t *testing.T) {
 		}
 		return false
 	})
-	got, err := getFile(t, impatient(t), srv.URL)
+	got, err := getFile(t, impatient(t, ""), srv.URL)
 	require.NoError(t, err)
 	require.Equal(t, content, got)
 	require.Len(t, ranges, 9)
@@ -222,7 +222,7 @@ func TestGetGivesUp(t *testing.T) {
 		}, "it answered 304"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := getFile(t, impatient(t), faulty(t, content, time.Time{}, tt.fault).URL)
+			_, err := getFile(t, impatient(t, ""), faulty(t, content, time.Time{}, tt.fault).URL)
 			require.ErrorContains(t, err, tt.want)
 			require.NotErrorIs(t, err, fs.ErrNotExist)
 		})
@@ -246,13 +246,13 @@ func TestGetStalls(t *testing.T) {
 				<-r.Context().Done()
 				return true
 			}
-			c := impatient(t)
-			c.headWait, c.stall = 200*time.Millisecond, 200*time.Millisecond
+			c := impatient(t, "")
+			c.Policy.HeadWait, c.Policy.Stall = 200*time.Millisecond, 200*time.Millisecond
 			got, err := getFile(t, c, faulty(t, content, noon, hang).URL)
 			require.NoError(t, err)
 			require.Equal(t, content, got)
 
-			c.policy.Tries = 1
+			c.Policy.Tries = 1
 			_, err = getFile(t, c, faulty(t, content, noon, hang).URL)
 			require.ErrorContains(t, err, "it sent nothing for 200ms")
 		})
@@ -266,7 +266,7 @@ func TestGetLeavesDeadSource(t *testing.T) {
 		"503":   func(_ int, w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(503); return true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := impatient(t)
+			c := impatient(t, "")
 			var n atomic.Int64
 			srv := faulty(t, nil, noon, func(i int, w http.ResponseWriter, r *http.Request) bool {
 				n.Add(1)
@@ -275,9 +275,9 @@ func TestGetLeavesDeadSource(t *testing.T) {
 			src, err := parseSource(srv.URL)
 			require.NoError(t, err)
 			for range 3 {
-				require.ErrorContains(t, c.Get(t.Context(), src, "x", new(buffer), 10), "tried 5 times")
+				require.ErrorContains(t, src.Get(t.Context(), c, "x", new(buffer), 10), "tried 5 times")
 			}
-			require.Equal(t, int64(c.policy.Tries), n.Load())
+			require.Equal(t, int64(c.Policy.Tries), n.Load())
 		})
 	}
 }
@@ -301,36 +301,10 @@ func TestGetCredentials(t *testing.T) {
 		}
 		return true
 	})
-	data, err := getFile(t, impatient(t), strings.Replace(srv.URL, "://", "://user:p%40ss@", 1))
+	data, err := getFile(t, impatient(t, ""), strings.Replace(srv.URL, "://", "://user:p%40ss@", 1))
 	require.NoError(t, err)
 	require.Equal(t, "ok", string(data))
 	require.Equal(t, []string{"user:p@ss", "user:p@ss", "other "}, []string{<-got, <-got, <-got})
-}
-
-func TestCheckRedirect(t *testing.T) {
-	follow := &redirects{none{}}
-	request := func(u string) *http.Request {
-		req, err := http.NewRequest(http.MethodGet, u, nil)
-		require.NoError(t, err)
-		req.SetBasicAuth("u", "p")
-		return req
-	}
-	for to, keep := range map[string]bool{
-		"https://proxy.example/b":      true,
-		"https://sub.proxy.example/b":  false,
-		"https://proxy.example:8443/b": false,
-		"https://other.example/b":      false,
-	} {
-		req := request(to)
-		require.NoError(t, follow.check(req, []*http.Request{request("https://proxy.example/a")}))
-		require.Equal(t, keep, req.Header.Get("Authorization") != "", to)
-	}
-	for _, via := range [][]*http.Request{
-		{request("https://proxy.example/a")},
-		{request("http://proxy.example/a"), request("https://proxy.example/a")},
-	} {
-		require.ErrorIs(t, follow.check(request("http://proxy.example/b"), via), errRedirect)
-	}
 }
 
 // No message tells a password, nor the query of a URL that a proxy redirected to.
@@ -350,7 +324,7 @@ func TestErrorsHideSecrets(t *testing.T) {
 		u.User = url.UserPassword("us3cret", "s3cret")
 		list, err := ParseList(u.String())
 		require.NoError(t, err)
-		_, err = impatient(t).Fetch(t.Context(), list, "x/@v/v1.0.0.zip", new(buffer), 1<<20)
+		_, err = Fetch(t.Context(), impatient(t, ""), list, "x/@v/v1.0.0.zip", new(buffer), 1<<20)
 		require.ErrorContains(t, err, "http://xxxxx@127.0.0.1:")
 		require.NotContains(t, err.Error(), "s3cret")
 	}
@@ -363,48 +337,6 @@ func (g given) Header(u *url.URL) http.Header { return g[u.Host+u.Path] }
 func (given) Proxy(*url.URL) *url.Userinfo    { return nil }
 func (g given) Redact(text string) string     { return strings.ReplaceAll(text, "s3cret", "xxxxx") }
 
-// What was given for a host goes there, along redirects as long as they stay, and never comes back from elsewhere.
-func TestStoreFollowsRedirects(t *testing.T) {
-	type asked struct{ At, Token string }
-	got := make(chan asked, 10)
-	var here, there string
-	answer := func(w http.ResponseWriter, r *http.Request) {
-		got <- asked{"http://" + r.Host + r.URL.Path, r.Header.Get("Private-Token")}
-		if to := r.URL.Query().Get("to"); to != "" {
-			http.Redirect(w, r, strings.NewReplacer("here", here, "there", there).Replace(to), http.StatusFound)
-		}
-	}
-	a, b := httptest.NewServer(http.HandlerFunc(answer)), httptest.NewServer(http.HandlerFunc(answer))
-	defer a.Close()
-	defer b.Close()
-	here, there = a.URL, b.URL
-	token := http.Header{"Private-Token": {"s3cret"}}
-	c := impatient(t)
-	store := given{strings.TrimPrefix(here, "http://") + "/x": token, strings.TrimPrefix(here, "http://") + "/y": token, strings.TrimPrefix(there, "http://") + "/x": token}
-	c.creds, c.http.CheckRedirect = store, (&redirects{store}).check
-	for to, want := range map[string][]asked{
-		"here/y":            {{here + "/x", "s3cret"}, {here + "/y", "s3cret"}},
-		"here/z?to=here/y":  {{here + "/x", "s3cret"}, {here + "/z", ""}, {here + "/y", "s3cret"}},
-		"there/x":           {{here + "/x", "s3cret"}, {there + "/x", ""}},
-		"there/x?to=here/x": {{here + "/x", "s3cret"}, {there + "/x", ""}, {here + "/x", ""}},
-	} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, here+"/x?to="+url.QueryEscape(to), nil)
-		require.NoError(t, err)
-		resp, err := c.Do(req)
-		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
-		for _, w := range want {
-			require.Equal(t, w, <-got, to)
-		}
-	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, here+"/x", nil)
-	require.NoError(t, err)
-	resp, err := c.Anonymous().Do(req)
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	require.Empty(t, (<-got).Token)
-}
-
 // A proxy that refuses is told by its host, and what to do; what it repeats of the credentials isn't.
 func TestRefused(t *testing.T) {
 	for status, want := range map[int]string{401: "401 Unauthorized", 403: "403 Forbidden"} {
@@ -413,13 +345,13 @@ func TestRefused(t *testing.T) {
 			return true
 		})
 		host := strings.TrimPrefix(srv.URL, "http://")
-		c := impatient(t)
+		c := impatient(t, "")
 		_, err := getFile(t, c, srv.URL)
 		require.ErrorContains(t, err, "it answered "+want+` ("not with"): `+host+" wants credentials, which aren't sent over http: use https")
-		c.creds = given{host + "/x/@v/v1.0.0.zip": {"Private-Token": {"s3cret"}}}
+		c.Credentials = given{host + "/x/@v/v1.0.0.zip": {"Private-Token": {"s3cret"}}}
 		_, err = getFile(t, c, srv.URL)
 		require.ErrorContains(t, err, `("not with xxxxx"): `+host+" refuses the credentials that were given for it: check them; pass --netrc")
-		var refused *RefusedError
+		var refused *fetch.RefusedError
 		require.ErrorAs(t, err, &refused)
 
 		echo := faulty(t, nil, noon, func(_ int, w http.ResponseWriter, r *http.Request) bool {
@@ -429,29 +361,4 @@ func TestRefused(t *testing.T) {
 		_, err = getFile(t, c, strings.Replace(echo.URL, "http://", "http://ci:s3cret@", 1))
 		require.ErrorContains(t, err, "it answered "+want+": check the user and password in GOPROXY")
 	}
-	c := impatient(t)
-	require.Equal(t, "no credentials were given for a.example: pass --netrc", c.remedy(&http.Request{URL: &url.URL{Scheme: "https", Host: "a.example"}}, nil))
-}
-
-// The roots of the secret are trusted, and without them the error says how to pass them.
-func TestPrivateAuthority(t *testing.T) {
-	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
-	defer srv.Close()
-	srv.Config.ErrorLog = nil
-	_, err := getFile(t, impatient(t), srv.URL)
-	require.ErrorContains(t, err, "pass it with --ca FILE")
-	require.NotContains(t, err.Error(), "tried")
-
-	file := filepath.Join(t.TempDir(), "ca")
-	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600))
-	c := impatient(t)
-	c.http.Transport.(*http.Transport).TLSClientConfig.RootCAs, err = Roots(file)
-	require.NoError(t, err)
-	data, err := getFile(t, c, srv.URL)
-	require.NoError(t, err)
-	require.Equal(t, "ok", string(data))
-
-	require.NoError(t, os.WriteFile(file, []byte("nothing"), 0o600))
-	_, err = Roots(file)
-	require.ErrorContains(t, err, "ca holds no certificate")
 }

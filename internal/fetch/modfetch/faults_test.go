@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
@@ -24,10 +26,11 @@ import (
 const faultsDoc = "../../../docs/reference/faults.md"
 
 // faultClient returns a client that waits for little, of what is tried with faults.
-func faultClient(t *testing.T, srv *httptest.Server) *Client {
-	c := impatient(t)
-	c.headWait, c.stall = time.Second, time.Second
-	c.http.Transport.(*http.Transport).TLSClientConfig.RootCAs = srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+func faultClient(t *testing.T, srv *httptest.Server) *fetch.Client {
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600))
+	c := impatient(t, ca)
+	c.Policy.HeadWait, c.Policy.Stall = time.Second, time.Second
 	return c
 }
 
@@ -59,7 +62,7 @@ func TestProxyFaults(t *testing.T) {
 		file, err := os.Create(filepath.Join(t.TempDir(), "zip"))
 		require.NoError(t, err)
 		defer file.Close()
-		if err := faultClient(t, srv).Get(t.Context(), src, "example.com/m/@v/v1.0.0.zip", file, 1<<24); err != nil {
+		if err := src.Get(t.Context(), faultClient(t, srv), "example.com/m/@v/v1.0.0.zip", file, 1<<24); err != nil {
 			return shown(err, srv, "no key")
 		}
 		v := module.Version{Path: m.Path, Version: m.Version}

@@ -10,13 +10,14 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/larder-build/larder/internal/fetch/retry"
+	"github.com/larder-build/larder/internal/fetch"
 )
 
 // An answering is a network in which every request has an answer of the test's.
@@ -39,12 +40,8 @@ func answer(status int, header string, body []byte) *http.Response {
 	return &http.Response{StatusCode: status, Status: fmt.Sprintf("%d %s", status, http.StatusText(status)), Header: h, ContentLength: -1, Body: io.NopCloser(bytes.NewReader(body))}
 }
 
-func fuzzedClient(t testing.TB, network answering) *Client {
-	c, err := NewClient("", nil, Remedies{Missing: "m", CA: "c", Credentials: "s"})
-	require.NoError(t, err)
-	c.http.Transport = network
-	c.policy = retry.Policy{Tries: 3}
-	return c
+func fuzzedClient(network answering) *fetch.Client {
+	return &fetch.Client{Transport: network, Policy: fetch.Policy{Tries: 3, HeadWait: time.Minute, Stall: time.Minute}}
 }
 
 // Whatever a proxy answers, and to a second and a third try, a file is no larger than it may be, or refused in one line.
@@ -56,7 +53,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(410, "", []byte("gone: \x1b[31m\nnot here"), 404, "", []byte(""))
 	f.Fuzz(func(t *testing.T, status int, header string, body []byte, nextStatus int, nextHeader string, nextBody []byte) {
 		n := 0
-		c := fuzzedClient(t, func(*http.Request) *http.Response {
+		c := fuzzedClient(func(*http.Request) *http.Response {
 			if n++; n%2 == 1 {
 				return answer(status, header, body)
 			}
@@ -65,7 +62,7 @@ func FuzzAnswers(f *testing.F) {
 		list, err := ParseList("https://a.example|https://b.example,direct")
 		require.NoError(t, err)
 		var b buffer
-		_, err = c.Fetch(t.Context(), list, "x/@v/v1.0.0.mod", &b, 16)
+		_, err = Fetch(t.Context(), c, list, "x/@v/v1.0.0.mod", &b, 16)
 		if err != nil {
 			require.NotContains(t, err.Error(), "\n")
 			return
@@ -129,7 +126,7 @@ func FuzzDatabase(f *testing.F) {
 				return
 			}
 		}
-		c := fuzzedClient(t, func(r *http.Request) *http.Response {
+		c := fuzzedClient(func(r *http.Request) *http.Response {
 			switch {
 			case strings.Contains(r.URL.Path, "/lookup/"):
 				return answer(200, "", fmt.Appendf(nil, "%d\n%s\n%s", id, record, tree))

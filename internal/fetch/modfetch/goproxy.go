@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
@@ -96,16 +97,16 @@ var ErrDirect = errors.New("next in GOPROXY is direct")
 // Fetch writes the file called name, from the first entry of the list that has it, to w, and returns that entry's
 // source. As in the go command an entry that hasn't got the file (404, 410) leads on to the next, any other error only
 // where a bar follows the entry. The error tells what each entry that was tried said.
-func (c *Client) Fetch(ctx context.Context, list []Entry, name string, w Sink, limit int64) (*Source, error) {
+func Fetch(ctx context.Context, c *fetch.Client, list []Entry, name string, w Sink, limit int64) (*Source, error) {
 	var said []error
 	for _, p := range list {
 		switch p.Word {
 		case "off":
-			return nil, giveUp(said, errors.New("GOPROXY=off forbids asking further: "+c.say.Missing))
+			return nil, giveUp(said, errors.New("GOPROXY=off forbids asking further: "+c.Remedies.Missing))
 		case "direct":
 			return nil, giveUp(said, ErrDirect)
 		}
-		err := c.Get(ctx, p.Source, name, w, limit)
+		err := p.Get(ctx, c, name, w, limit)
 		if err == nil {
 			return p.Source, nil
 		}
@@ -117,7 +118,7 @@ func (c *Client) Fetch(ctx context.Context, list []Entry, name string, w Sink, l
 			return nil, giveUp(said, nil)
 		}
 	}
-	return nil, giveUp(said, errors.New("no other proxy is left in GOPROXY: "+c.say.Missing))
+	return nil, giveUp(said, errors.New("no other proxy is left in GOPROXY: "+c.Remedies.Missing))
 }
 
 // giveUp puts what every proxy said into one line.

@@ -8,16 +8,18 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+
+	"github.com/larder-build/larder/internal/fetch"
 )
 
 // Size returns how many bytes a file has at the first entry of a list that tells, without fetching it.
-func (c *Client) Size(ctx context.Context, list []Entry, name string) (int64, error) {
+func Size(ctx context.Context, c *fetch.Client, list []Entry, name string) (int64, error) {
 	err := fs.ErrNotExist
 	for _, e := range list {
 		if e.Source == nil {
 			break
 		}
-		size, serr := c.sizeAt(ctx, e.Source, name)
+		size, serr := e.size(ctx, c, name)
 		if serr == nil {
 			return size, nil
 		}
@@ -26,7 +28,7 @@ func (c *Client) Size(ctx context.Context, list []Entry, name string) (int64, er
 	return 0, err
 }
 
-func (c *Client) sizeAt(ctx context.Context, src *Source, name string) (int64, error) {
+func (src *Source) size(ctx context.Context, c *fetch.Client, name string) (int64, error) {
 	if src.url == nil {
 		info, err := os.Stat(filepath.Join(src.dir, filepath.FromSlash(name)))
 		if err != nil {
@@ -39,7 +41,7 @@ func (c *Client) sizeAt(ctx context.Context, src *Source, name string) (int64, e
 		return 0, err
 	}
 	req.Method = http.MethodHead
-	resp, err := c.Do(req)
+	resp, err := src.client(c).Do(req)
 	if err != nil {
 		return 0, err
 	}

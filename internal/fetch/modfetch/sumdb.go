@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
@@ -24,7 +25,7 @@ const maxSumdbFile = 1 << 20
 // can't be seen so; that it vouches for a hash, with its signature and a proof of inclusion, can.
 type Database struct {
 	ctx    context.Context // ClientOps takes none
-	client *Client
+	client *fetch.Client
 	key    string
 	name   string
 	latest []byte
@@ -67,7 +68,7 @@ func DatabaseKey(gosumdb string) (string, error) {
 
 // NewDatabase finds the checksum database that a GOSUMDB setting means, as the go command does: a known name, a
 // verifier key, either followed by a URL which is then asked instead of any proxy.
-func NewDatabase(ctx context.Context, c *Client, gosumdb string, proxies []Entry) (*Database, error) {
+func NewDatabase(ctx context.Context, c *fetch.Client, gosumdb string, proxies []Entry) (*Database, error) {
 	fields, err := databaseFields(gosumdb)
 	if err != nil {
 		return nil, err
@@ -98,7 +99,7 @@ func (d *Database) choose(direct *Source, proxies []Entry) error {
 		if p.Source == nil {
 			break
 		}
-		err := d.client.Get(d.ctx, p.Source, dir+"/supported", new(buffer), maxSumdbFile)
+		err := p.Get(d.ctx, d.client, dir+"/supported", new(buffer), maxSumdbFile)
 		if err == nil {
 			d.base, d.dir = p.Source, dir
 			return nil
@@ -140,7 +141,7 @@ func (d *Database) Key() string { return d.key }
 // Get returns a file of the database, such as /lookup/golang.org/x/mod@v0.40.0. It may be called by several goroutines.
 func (d *Database) Get(ctx context.Context, path string) ([]byte, error) {
 	var b buffer
-	if err := d.client.Get(ctx, d.base, strings.TrimPrefix(d.dir+path, "/"), &b, maxSumdbFile); err != nil {
+	if err := d.base.Get(ctx, d.client, strings.TrimPrefix(d.dir+path, "/"), &b, maxSumdbFile); err != nil {
 		return nil, fmt.Errorf("%s: %w", d.base.Shown, err)
 	}
 	return b.data, nil

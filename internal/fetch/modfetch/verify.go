@@ -2,17 +2,20 @@ package modfetch
 
 import (
 	"archive/zip"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
 	modzip "golang.org/x/mod/zip"
 
+	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
@@ -40,11 +43,11 @@ func CheckZip(m module.Version, file string) error {
 		switch {
 		case len(checked.Invalid) > 0:
 			bad := checked.Invalid[0]
-			return fmt.Errorf("%s: refusing its zip, entry %q: %w", m, bad.Path, OneLine(bad.Err))
+			return fmt.Errorf("%s: refusing its zip, entry %q: %w", m, bad.Path, fetch.OneLine(bad.Err))
 		case checked.SizeError != nil:
 			return fmt.Errorf("%s: refusing its zip: %w", m, checked.SizeError)
 		}
-		return fmt.Errorf("%s: refusing its zip: %w", m, OneLine(err))
+		return fmt.Errorf("%s: refusing its zip: %w", m, fetch.OneLine(err))
 	}
 	z, err := zip.OpenReader(file)
 	if err != nil {
@@ -76,7 +79,7 @@ func CheckZipIn(m module.Version, r io.ReaderAt, size int64) error {
 			return fmt.Errorf("refusing its zip, entry %q: it is not a regular file below %s", f.Name, m)
 		}
 		if err := module.CheckFilePath(name); err != nil {
-			return fmt.Errorf("refusing its zip, entry %q: %w", f.Name, OneLine(err))
+			return fmt.Errorf("refusing its zip, entry %q: %w", f.Name, fetch.OneLine(err))
 		}
 		if err := addFolded(names, name); err != nil {
 			return fmt.Errorf("refusing its zip, entry %q: %w", f.Name, err)
@@ -149,16 +152,17 @@ func VerifySum(sum gomod.Sum, file, from string) error {
 	return VerifyMod(sum.Module(), data, from, InGoSum(sum))
 }
 
-// OneLine makes an error's text fit for one line: what it quotes may come from an archive or a server.
-func OneLine(err error) error {
-	text := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, err.Error())
-	if text == err.Error() {
-		return err
+// MaxReported is how many files that failed are told, one line each.
+const MaxReported = 10
+
+// Summarize joins the errors of many files, sorted, so that the same failures read the same, and bounded. It is nil for
+// none.
+func Summarize(failed []error) error {
+	slices.SortFunc(failed, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	// A module's zip and its go.mod file fail alike.
+	failed = slices.CompactFunc(failed, func(a, b error) bool { return a.Error() == b.Error() })
+	if n := len(failed); n > MaxReported {
+		failed = append(failed[:MaxReported:MaxReported], fmt.Errorf("and %d more", n-MaxReported))
 	}
-	return fmt.Errorf("%s", text)
+	return errors.Join(failed...)
 }

@@ -8,15 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
-	"github.com/larder-build/larder/internal/fetch/modfetch"
-	"github.com/larder-build/larder/internal/fetch/retry"
+	"github.com/larder-build/larder/internal/fetch"
 )
 
 // A plainError says all that its reader needs: what containerd and net/http wrap it in, with URLs that may be signed, is
@@ -38,23 +36,29 @@ func unwrapped(err error) error {
 	return err
 }
 
-// networkError says why a request got no answer, or only a part of one.
-func networkError(ctx context.Context, host string, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause // a stall, or the caller's end
-	}
+// named has an error of package fetch name its server.
+func named(host string, err error) error {
+	var again *fetch.TemporaryError
+	var silent *fetch.SilenceError
+	var redirect *fetch.RedirectError
 	var cert *tls.CertificateVerificationError
-	var dns *net.DNSError
-	text := modfetch.OneLine(err)
+	text := fmt.Errorf("%s: %w", host, err)
 	switch {
+	case errors.As(err, &silent):
+		text = fmt.Errorf("%s sent nothing for %v", host, silent.For)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, fetch.ErrClosed):
+		text = fmt.Errorf("%s closed the connection before the end", host)
+	case errors.As(err, &redirect) && redirect.Loop:
+		text = fmt.Errorf("%s redirects %s times", host, redirect.Why)
+	case errors.As(err, &redirect):
+		text = fmt.Errorf("refusing the redirect of %s %s", host, redirect.Why)
 	case errors.As(err, &cert):
-		return fmt.Errorf("%s: %w: if a company's authority signed its certificate, pass that authority's with --ca FILE", host, text)
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return fmt.Errorf("%s: %w", host, text)
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return &retry.TemporaryError{Err: fmt.Errorf("%s closed the connection before the end", host)}
+		text = fmt.Errorf("%w: if a company's authority signed its certificate, pass that authority's with --ca FILE", text)
 	}
-	return &retry.TemporaryError{Err: fmt.Errorf("%s: %w", host, text)}
+	if errors.As(err, &again) {
+		return &fetch.TemporaryError{Err: text}
+	}
+	return text
 }
 
 // explain makes one clear error of what containerd says.
@@ -75,7 +79,7 @@ func (a *access) explain(ctx context.Context, err error) error {
 	case errdefs.IsNotFound(err):
 		return fmt.Errorf("%s has no %s: %w", a.host(), a.named, errdefs.ErrNotFound)
 	}
-	return modfetch.OneLine(err)
+	return fetch.OneLine(err)
 }
 
 // refused says what to do about a registry that refuses.

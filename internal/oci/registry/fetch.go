@@ -7,7 +7,7 @@ import (
 	"io"
 
 	"github.com/containerd/containerd/v2/core/remotes"
-	"github.com/larder-build/larder/internal/fetch/retry"
+	"github.com/larder-build/larder/internal/fetch"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -57,7 +57,7 @@ func (d *download) Read(p []byte) (int, error) {
 		n, err := d.read(p[:min(int64(len(p)), rest)])
 		d.offset += int64(n)
 		if errors.Is(err, io.EOF) && int64(n) < rest {
-			err = &retry.TemporaryError{Err: fmt.Errorf("%s sent %d of the %d bytes of %s", d.from.access.host(), d.offset, d.desc.Size, d.desc.Digest)}
+			err = &fetch.TemporaryError{Err: fmt.Errorf("%s sent %d of the %d bytes of %s", d.from.access.host(), d.offset, d.desc.Size, d.desc.Digest)}
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			d.failed = err
@@ -89,7 +89,7 @@ func (d *download) again() error {
 	if d.offset-d.began >= progressToRetry {
 		d.began, d.try = d.offset, 1
 	}
-	if err := d.from.access.client.Retry.Next(d.ctx, d.try, unwrapped(d.failed)); err != nil {
+	if err := d.from.access.client.Policy.Next(d.ctx, d.try, unwrapped(d.failed)); err != nil {
 		return err
 	}
 	d.try++

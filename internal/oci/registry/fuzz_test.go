@@ -12,7 +12,6 @@ import (
 
 	"github.com/docker/cli/cli/config/configfile"
 	"github.com/docker/cli/cli/config/types"
-	"github.com/larder-build/larder/internal/fetch/retry"
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 )
@@ -42,7 +41,7 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status1 int, header1, body1 string, status2 int, header2, body2 string, status3 int, header3, body3 string) {
 		c, err := NewClient(Options{Docker: &configfile.ConfigFile{AuthConfigs: map[string]types.AuthConfig{"registry.example": {Username: user, Password: secret}}}})
 		require.NoError(t, err)
-		c.Retry = retry.Policy{Tries: 2}
+		c.Policy.Tries, c.Policy.Backoff, c.Policy.MaxWait = 2, 0, 0
 		// In a header the name of a server may be written with escapes, those of quoted text or of URLs.
 		said := strings.ReplaceAll(header1+"\n"+header2+"\n"+header3, `\`, "")
 		if plain, err := url.PathUnescape(said); err == nil {

@@ -64,14 +64,14 @@ func (r *Repository) Push(ctx context.Context, desc ocispec.Descriptor, data io.
 			return r.manifest(ctx, desc, data, tag)
 		}
 	}
-	for try := 1; ; try++ {
-		if sent, err = send(ctx, desc, data); err == nil {
-			return sent, nil
-		}
-		if err := r.access.client.Retry.Next(ctx, try, unwrapped(err)); err != nil {
-			return false, r.access.explain(ctx, err)
-		}
+	err = r.access.client.Policy.Retry(ctx, func() (err error) {
+		sent, err = send(ctx, desc, data)
+		return unwrapped(err)
+	})
+	if err != nil {
+		return false, r.access.explain(ctx, err)
 	}
+	return sent, nil
 }
 
 // blob pushes a blob in one piece. A try that failed leaves an upload behind that the registry forgets in time.

@@ -5,10 +5,8 @@ package registry
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -19,8 +17,7 @@ import (
 	"github.com/containerd/log"
 	"github.com/distribution/reference"
 	"github.com/docker/cli/cli/config/configfile"
-	"github.com/larder-build/larder/internal/fetch/modfetch"
-	"github.com/larder-build/larder/internal/fetch/retry"
+	"github.com/larder-build/larder/internal/fetch"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/sirupsen/logrus"
 )
@@ -34,9 +31,7 @@ type Options struct {
 
 // A Client talks to registries. Its methods may be called by several goroutines; its fields may be changed before.
 type Client struct {
-	Retry    retry.Policy  // of requests, and of blobs that a request didn't bring whole
-	HeadWait time.Duration // longest silence before an answer's header: a registry reads a large blob again before it takes it
-	Stall    time.Duration // longest silence within an answer, or within what is sent
+	Policy fetch.Policy // of requests, and of blobs that a request didn't bring whole
 
 	http   *http.Client
 	docker *configfile.ConfigFile
@@ -45,35 +40,15 @@ type Client struct {
 	users  map[string]string // whom a login was found for, by host
 }
 
-// maxIdle is how many connections to a host are kept for the next blob.
-const maxIdle = 8
-
 // NewClient returns a client. The usual variables name the HTTP proxies that it uses.
 func NewClient(o Options) (*Client, error) {
-	roots, err := modfetch.Roots(o.CA)
+	base, err := fetch.NewTransport(o.CA, nil)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{
-		docker:   o.Docker,
-		plain:    o.PlainHTTP,
-		Retry:    retry.Policy{Tries: 5, Backoff: 500 * time.Millisecond, MaxWait: time.Minute},
-		HeadWait: 2 * time.Minute,
-		Stall:    30 * time.Second,
-		users:    map[string]string{},
-	}
-	c.http = &http.Client{
-		CheckRedirect: checkRedirect,
-		Transport: &transport{client: c, base: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
-			TLSClientConfig:     &tls.Config{RootCAs: roots},
-			TLSHandshakeTimeout: 15 * time.Second,
-			MaxIdleConnsPerHost: maxIdle,
-			IdleConnTimeout:     30 * time.Second,
-			ForceAttemptHTTP2:   true,
-		}},
-	}
+	c := &Client{docker: o.Docker, plain: o.PlainHTTP, Policy: fetch.DefaultPolicy(), users: map[string]string{}}
+	c.Policy.HeadWait = 2 * time.Minute // a registry reads a large blob again before it takes it
+	c.http = &http.Client{CheckRedirect: checkRedirect, Transport: &transport{client: c, base: base}}
 	return c, nil
 }
 
@@ -131,7 +106,7 @@ func (c *Client) login(host string) (user, secret string, err error) {
 	defer c.mu.Unlock()
 	auth, err := c.docker.GetAuthConfig(host)
 	if err != nil {
-		return "", "", plainError{fmt.Errorf("the login for %s: docker's credential helper: %w", host, modfetch.OneLine(err))}
+		return "", "", plainError{fmt.Errorf("the login for %s: docker's credential helper: %w", host, fetch.OneLine(err))}
 	}
 	user, secret = auth.Username, auth.Password
 	if auth.IdentityToken != "" {

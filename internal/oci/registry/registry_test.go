@@ -21,7 +21,6 @@ import (
 
 	"github.com/docker/cli/cli/config/configfile"
 	"github.com/docker/cli/cli/config/types"
-	"github.com/larder-build/larder/internal/fetch/retry"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -40,7 +39,7 @@ func impatient(t testing.TB, logins map[string]string, o Options) *Client {
 	}
 	c, err := NewClient(o)
 	require.NoError(t, err)
-	c.Retry = retry.Policy{Tries: 5, Backoff: time.Millisecond, MaxWait: 100 * time.Millisecond}
+	c.Policy.Backoff, c.Policy.MaxWait = time.Millisecond, 100*time.Millisecond
 	return c
 }
 
@@ -143,7 +142,7 @@ func TestFetchAfterFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := impatient(t, nil, Options{})
 			if name == "stalls" || name == "answers nothing" {
-				c.Stall, c.HeadWait = silence, silence
+				c.Policy.Stall, c.Policy.HeadWait = silence, silence
 			}
 			before := p.Fetched()
 			p.Fail(f)
@@ -263,7 +262,7 @@ func TestPushAfterFaults(t *testing.T) {
 			defer p.Fail(nil)
 			c := impatient(t, nil, Options{})
 			if name == "stalls" {
-				c.Stall, c.HeadWait = silence, silence
+				c.Policy.Stall, c.Policy.HeadWait = silence, silence
 			}
 			ref := p.Host + "/team/push:" + strings.ReplaceAll(name, " ", "-")
 			img := pushImage(t, c, ref, 8<<20)

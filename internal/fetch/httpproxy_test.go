@@ -1,4 +1,4 @@
-package modfetch
+package fetch
 
 import (
 	"net/http"
@@ -37,20 +37,18 @@ func TestGuardedHTTPProxy(t *testing.T) {
 			t.Setenv("HTTPS_PROXY", at)
 			creds, err := credentials.Parse(credentials.Files{Netrc: []byte(tt.netrc)})
 			require.NoError(t, err)
-			c, err := NewClient("", creds, Remedies{Credentials: "pass --netrc", CA: "pass --ca"})
-			require.NoError(t, err)
-			t.Cleanup(c.http.CloseIdleConnections)
-			c.policy.Backoff = time.Hour
+			c := newClient(t, "", creds)
+			c.Policy.Backoff = time.Hour
 			for _, base := range []string{"http://a.example", "https://a.example"} {
-				data, err := getFile(t, c, base)
+				data, err := get(t, c, base)
 				switch {
 				case !tt.ok:
 					require.EqualError(t, err, "the HTTP proxy answered 407 Proxy Authentication Required: it wants a user and password, or others than it was sent: pass --netrc")
 				case strings.HasPrefix(base, "https:"):
-					require.ErrorContains(t, err, "pass --ca", "the server behind the proxy has answered")
+					require.ErrorContains(t, err, "pass it with --ca FILE", "the server behind the proxy has answered")
 				default:
 					require.NoError(t, err)
-					require.Equal(t, "ok", string(data))
+					require.Equal(t, "ok", data)
 				}
 			}
 		})

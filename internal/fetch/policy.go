@@ -1,6 +1,4 @@
-// Package retry says when to try again what failed, and for how long to wait before: transfers over networks that fail
-// are repeated where another try may mend them, ever later, and given up in the end.
-package retry
+package fetch
 
 import (
 	"context"
@@ -25,11 +23,31 @@ func (e *TemporaryError) Error() string { return e.Err.Error() }
 // Unwrap returns what failed.
 func (e *TemporaryError) Unwrap() error { return e.Err }
 
-// A Policy says how often to try, and when.
+// A Policy says how often to try, when, and for how long to wait for a server that says nothing.
 type Policy struct {
-	Tries   int           // of one thing without progress
-	Backoff time.Duration // before the second try; twice as long before each further one
-	MaxWait time.Duration // longest wait between tries; whoever asks for a longer one isn't tried again
+	Tries    int           // of one thing without progress
+	Backoff  time.Duration // before the second try; twice as long before each further one
+	MaxWait  time.Duration // longest wait between tries; whoever asks for a longer one isn't tried again
+	HeadWait time.Duration // longest silence before an answer's header: the server may have to get what it sends first
+	Stall    time.Duration // longest silence within an answer, or within what is sent
+}
+
+// DefaultPolicy suits module proxies and git servers.
+func DefaultPolicy() Policy {
+	return Policy{Tries: 5, Backoff: 500 * time.Millisecond, MaxWait: time.Minute, HeadWait: 90 * time.Second, Stall: 30 * time.Second}
+}
+
+// Retry calls do until it returns another error than a TemporaryError, or was called often enough.
+func (p Policy) Retry(ctx context.Context, do func() error) error {
+	for try := 1; ; try++ {
+		err := do()
+		if err == nil {
+			return nil
+		}
+		if err = p.Next(ctx, try, err); err != nil {
+			return err
+		}
+	}
 }
 
 // Next waits until it is time to follow the given try, counted from 1, which failed with err, by another, and returns
@@ -64,8 +82,16 @@ func (p Policy) wait(try int) time.Duration {
 	return wait - time.Duration(rand.Int64N(int64(wait)/2+1))
 }
 
-// After reads a Retry-After header: seconds, or a date. What it can't read, and a date that has passed, are 0.
-func After(header string, now time.Time) time.Duration {
+// Busy returns an error for an answer that says that the server can't answer now: nil for other answers. It closes no body.
+func Busy(resp *http.Response, text string) error {
+	if code := resp.StatusCode; code != http.StatusTooManyRequests && code != http.StatusRequestTimeout && code < 500 {
+		return nil
+	}
+	return &TemporaryError{Err: errors.New(text), After: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+}
+
+// retryAfter reads a Retry-After header: seconds, or a date. What it can't read, and a date that has passed, are 0.
+func retryAfter(header string, now time.Time) time.Duration {
 	header = strings.TrimSpace(header)
 	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second

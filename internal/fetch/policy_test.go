@@ -1,4 +1,4 @@
-package retry
+package fetch
 
 import (
 	"context"
@@ -36,7 +36,7 @@ func TestNext(t *testing.T) {
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-func TestAfter(t *testing.T) {
+func TestRetryAfter(t *testing.T) {
 	for header, want := range map[string]time.Duration{
 		"":                     0,
 		"0":                    0,
@@ -48,16 +48,16 @@ func TestAfter(t *testing.T) {
 		noon.Add(90 * time.Second).Format(http.TimeFormat): 90 * time.Second,
 		noon.Add(-time.Hour).Format(http.TimeFormat):       0,
 	} {
-		require.Equal(t, want, After(header, noon), header)
+		require.Equal(t, want, retryAfter(header, noon), header)
 	}
 }
 
-func FuzzAfter(f *testing.F) {
+func FuzzRetryAfter(f *testing.F) {
 	for _, seed := range []string{"", "120", "-5", "Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "2147483648"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		d := After(header, noon)
+		d := retryAfter(header, noon)
 		require.GreaterOrEqual(t, d, time.Duration(0))
 		require.Zero(t, d%time.Second)
 	})

@@ -1,9 +1,8 @@
-package modfetch
+package fetch
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 
@@ -34,8 +33,3 @@ func throughProxies(t *http.Transport, creds Credentials) {
 // errProxyRefuses is an HTTP proxy that lets nobody through without a user and password, or not with those that it was
 // sent. What else it says may repeat them.
 var errProxyRefuses = errors.New("the HTTP proxy answered 407 Proxy Authentication Required")
-
-// proxyRefused says what to do about it.
-func (c *Client) proxyRefused() error {
-	return fmt.Errorf("%w: it wants a user and password, or others than it was sent: %s", errProxyRefuses, c.say.Credentials)
-}
