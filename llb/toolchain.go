@@ -1,7 +1,6 @@
 package larder
 
 import (
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	"github.com/larder-build/larder/internal/redact"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/opencontainers/go-digest"
@@ -52,16 +52,7 @@ func (b Builder) Download(t gotoolchain.Toolchain, proxy string) llb.State {
 	pin, _ := t.Pin(platform)
 	zip := proxy + "/" + gomod.ToolchainPath + "/@v/" + t.ModuleVersion(b.Platform.OS, b.Platform.Architecture) + ".zip"
 	return llb.HTTP(zip, llb.Filename("toolchain.zip"), llb.Checksum(digest.NewDigestFromEncoded(digest.SHA256, pin.SHA256)),
-		llb.WithCustomName("[go] download "+t.Version+" for "+platform+" from "+withoutUser(proxy)))
-}
-
-func withoutUser(proxy string) string {
-	u, err := url.Parse(proxy)
-	if err != nil {
-		return "a proxy"
-	}
-	u.User = nil
-	return u.String()
+		llb.WithCustomName("[go] download "+t.Version+" for "+platform+" from "+redact.URL(proxy)))
 }
 
 // fetchToolchain downloads a toolchain, with the build's credentials, and asks the checksum database for the sum of one

@@ -26,7 +26,8 @@ var pure = []string{
 	"internal/cli/scaffold", "internal/commit", "internal/expand",
 	"internal/golang/gomod", "internal/golang/goslice", "internal/golang/gotoolchain", "internal/golang/gowords",
 	"internal/inbuild/elflibs", "internal/inbuild/junit", "internal/inbuild/testjson",
-	"internal/proof/license", "internal/proof/materials", "internal/proof/offline", "internal/proof/spdx", "internal/step",
+	"internal/proof/license", "internal/proof/materials", "internal/proof/offline", "internal/proof/spdx",
+	"internal/redact", "internal/step",
 }
 
 // above are packages of internal that cmd/larder alone is built on: they stand between it and the frontend.

@@ -3,12 +3,12 @@ package planner
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	"github.com/larder-build/larder/internal/redact"
 )
 
 // Named contexts that stand in the place of what would be fetched.
@@ -75,12 +75,7 @@ func (s Source) String() string {
 	case s.Image != "":
 		return s.Image
 	case s.URL != "":
-		u, err := url.Parse(s.URL)
-		if err != nil {
-			return "a proxy"
-		}
-		u.User = nil
-		return u.String()
+		return redact.URL(s.URL)
 	}
 	return s.Keyword
 }
@@ -121,7 +116,7 @@ func proxySource(proxy gomod.Proxy, req Request) (Source, error) {
 		return Source{}, fmt.Errorf("GOPROXY: entry %d is not a URL: expected https://HOST, file:///FOLDER, direct or off", proxy.Position)
 	}
 	if _, secret := u.User.Password(); secret {
-		return Source{}, fmt.Errorf("GOPROXY: entry %d (%s) carries a password, and a build argument isn't secret: leave it out", proxy.Position, u.Redacted())
+		return Source{}, fmt.Errorf("GOPROXY: entry %d (%s) carries a password, and a build argument isn't secret: leave it out", proxy.Position, redact.URL(proxy.Text))
 	}
 	switch u.Scheme {
 	case "http", "https":
@@ -133,7 +128,7 @@ func proxySource(proxy gomod.Proxy, req Request) (Source, error) {
 		}
 		return Source{Context: name}, nil
 	}
-	return Source{}, fmt.Errorf("GOPROXY: %q is not a proxy that Larder knows: expected https://HOST, file:///FOLDER, direct or off", u.Redacted())
+	return Source{}, fmt.Errorf("GOPROXY: %q is not a proxy that Larder knows: expected https://HOST, file:///FOLDER, direct or off", redact.URL(proxy.Text))
 }
 
 // toolchainSource picks where a toolchain comes from: the named context for it, if that has it, else an image in the

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/proof/spdx"
+	"github.com/larder-build/larder/internal/redact"
 )
 
 // A product is an item as the formats for bills of materials have it.
@@ -75,11 +76,11 @@ func (i Item) download() string {
 		return i.Name
 	}
 	names, err := i.files()
-	u, parseErr := url.Parse(i.Origin)
+	u, parseErr := url.Parse(redact.URL(i.Origin))
 	if err != nil || parseErr != nil || len(names) == 0 || i.Kind == KindFile || u.Scheme != "https" && u.Scheme != "http" {
 		return ""
 	}
-	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	u.Fragment = ""
 	return u.JoinPath(names[0]).String()
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/redact"
 )
 
 // maxVulnDB bounds the zip of a vulnerability database: that of Go has some megabytes.
@@ -30,7 +31,7 @@ func (s *Stocker) VulnDB(ctx context.Context, from string) (db fs.FS, closeDB fu
 		db = os.DirFS(strings.TrimPrefix(from, "file://"))
 	}
 	if _, err := fs.Stat(db, "index/db.json"); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("%s holds no Go vulnerability database: it has no index/db.json", from), closeDB())
+		return nil, nil, errors.Join(fmt.Errorf("%s holds no Go vulnerability database: it has no index/db.json", redact.URL(from)), closeDB())
 	}
 	return db, closeDB, nil
 }
@@ -68,7 +69,7 @@ func (s *Stocker) downloadDB(ctx context.Context, from string) (fs.FS, func() er
 	}
 	z, err := zip.OpenReader(file)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("%s is no zip: %w", u.Redacted(), err), os.RemoveAll(dir))
+		return nil, nil, errors.Join(fmt.Errorf("%s is no zip: %w", redact.URL(u.String()), err), os.RemoveAll(dir))
 	}
 	return z, func() error { return errors.Join(z.Close(), os.RemoveAll(dir)) }, nil
 }

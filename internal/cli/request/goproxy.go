@@ -7,6 +7,7 @@ import (
 
 	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/redact"
 	"github.com/moby/buildkit/client"
 )
 
@@ -39,7 +40,7 @@ func proxyFolder(proxy gomod.Proxy) (string, error) {
 		return "", errors.New("not a URL")
 	}
 	if _, ok := u.User.Password(); ok {
-		return "", fmt.Errorf("%s carries a password, and a build argument isn't secret: leave the password out of GOPROXY", u.Redacted())
+		return "", fmt.Errorf("%s carries a password, and a build argument isn't secret: leave the password out of GOPROXY", redact.URL(proxy.Text))
 	}
 	switch {
 	case u.Scheme != "file":

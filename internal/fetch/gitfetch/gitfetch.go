@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -173,17 +172,4 @@ type info struct {
 type origin struct {
 	VCS, URL          string
 	Subdir, Hash, Ref string `json:",omitempty"`
-}
-
-// showURL writes a URL without what may be secret.
-func showURL(text string) string {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme == "" {
-		return text // of the form USER@HOST:PATH
-	}
-	if _, secret := u.User.Password(); secret || u.Scheme == "http" || u.Scheme == "https" {
-		u.User = nil
-	}
-	u.RawQuery, u.Fragment = "", ""
-	return u.String()
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/storage/filesystem"
+
+	"github.com/larder-build/larder/internal/redact"
 )
 
 // A repo is one repository, of which as little is fetched as can be.
@@ -89,7 +91,7 @@ func (r *repo) connect(ctx context.Context, candidates []string) error {
 		if r.fetcher.Rewriter != nil {
 			at = r.fetcher.Rewriter.Rewrite(candidate)
 		}
-		shown := showURL(at)
+		shown := redact.URL(at)
 		remote, err := r.fetcher.dial(at)
 		var adv *packp.AdvRefs
 		if err == nil {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/larder-build/larder/internal/fetch"
+	"github.com/larder-build/larder/internal/redact"
 )
 
 // A root is the repository that a module path belongs to.
@@ -126,10 +127,10 @@ func (f *Fetcher) askRoot(ctx context.Context, path string, r *root) error {
 	}
 	u, err := url.Parse(tag.repo)
 	if err != nil || u.Scheme == "" || u.Scheme == "file" || u.Host == "" || strings.HasPrefix(tag.subdir, "/") || strings.HasPrefix(tag.subdir, "-") {
-		return fmt.Errorf("%s names a repository for %s that can't be used: %q", by, tag.prefix, showURL(tag.repo))
+		return fmt.Errorf("%s names a repository for %s that can't be used: %q", by, tag.prefix, redact.URL(tag.repo))
 	}
 	if !f.allowed(u.Scheme, path) {
-		return fmt.Errorf("%s names %s for %s, and %s isn't secure: GOINSECURE may name the module", by, showURL(tag.repo), tag.prefix, u.Scheme)
+		return fmt.Errorf("%s names %s for %s, and %s isn't secure: GOINSECURE may name the module", by, redact.URL(tag.repo), tag.prefix, u.Scheme)
 	}
 	r.vcs, r.prefix, r.subdir, r.repo, r.by = tag.vcs, tag.prefix, tag.subdir, tag.repo, by
 	return nil

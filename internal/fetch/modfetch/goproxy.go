@@ -10,6 +10,7 @@ import (
 
 	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/redact"
 )
 
 // A Source is one place that files are fetched from: a web server or a folder.
@@ -62,33 +63,22 @@ func newSource(u *url.URL) (*Source, error) {
 	if u == nil {
 		return nil, errNotURL
 	}
+	shown := strings.TrimSuffix(redact.URL(u.String()), "/")
 	switch u.Scheme {
 	case "http", "https":
 		if u.Host == "" || u.Opaque != "" {
 			return nil, errNotURL
 		}
-		src := &Source{url: u, user: u.User, Shown: show(u)}
+		src := &Source{url: u, user: u.User, Shown: shown}
 		u.User, u.Fragment = nil, ""
 		return src, nil
 	case "file":
 		if u.Host != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !strings.HasPrefix(u.Path, "/") {
 			return nil, errors.New("is not a folder's URL: expected file:///PATH")
 		}
-		return &Source{dir: u.Path, Shown: show(u)}, nil
+		return &Source{dir: u.Path, Shown: shown}, nil
 	}
 	return nil, errNotURL
-}
-
-// show writes a URL without what may be secret: the user too, since tokens stand in its place.
-func show(u *url.URL) string {
-	shown := *u
-	if u.User != nil {
-		shown.User = url.User("xxxxx")
-	}
-	if u.RawQuery != "" {
-		shown.RawQuery = "xxxxx"
-	}
-	return strings.TrimSuffix(shown.String(), "/")
 }
 
 // ErrDirect is the error of Fetch where version control is to be asked next.

@@ -1,7 +1,6 @@
 package modfetch
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 
@@ -15,8 +14,8 @@ func TestParseGoproxy(t *testing.T) {
 		"proxy.corp.example/go":                   "https://proxy.corp.example/go",
 		"file:///srv/goproxy":                     "file:///srv/goproxy",
 		",, https://a ,|":                         "https://a",
-		"https://u:s3cret@a:8080/p?token=s3cret|": "https://xxxxx@a:8080/p?xxxxx|",
-		"https://tok3n@a":                         "https://xxxxx@a",
+		"https://u:s3cret@a:8080/p?token=s3cret|": "https://a:8080/p|",
+		"https://tok3n@a":                         "https://a",
 		"direct,https://a":                        "direct",
 		"off":                                     "off",
 	} {
@@ -84,10 +83,4 @@ func FuzzParseGoproxy(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestShow(t *testing.T) {
-	u := &url.URL{Scheme: "https", Host: "a", Path: "/b/", User: url.User("token")}
-	require.Equal(t, "https://xxxxx@a/b", show(u))
-	require.Equal(t, "token", u.User.Username())
 }

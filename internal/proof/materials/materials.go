@@ -9,7 +9,7 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/larder-build/larder/internal/golang/gomod"
-	"github.com/larder-build/larder/internal/proof/offline"
+	"github.com/larder-build/larder/internal/redact"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/solver/pb"
 	srctypes "github.com/moby/buildkit/source/types"
@@ -160,7 +160,7 @@ func Base(def *pb.Definition) (Source, bool) {
 
 func source(src *pb.SourceOp, p *pb.Platform) Source {
 	scheme, rest, _ := strings.Cut(src.GetIdentifier(), "://")
-	s := Source{Kind: Other, Name: offline.WithoutUser(src.GetIdentifier())}
+	s := Source{Kind: Other, Name: redact.URL(src.GetIdentifier())}
 	switch scheme {
 	case srctypes.LocalScheme:
 		s.Kind, s.Name = Local, rest

@@ -8,6 +8,8 @@ import (
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/solver/pb"
 	srctypes "github.com/moby/buildkit/source/types"
+
+	"github.com/larder-build/larder/internal/redact"
 )
 
 // A Policy names the registries that an offline build may ask all the same. Its zero value allows none.
@@ -75,7 +77,7 @@ func (p Policy) Image(ref string) bool {
 // known here is refused.
 func (p Policy) Source(src *pb.SourceOp) (Violation, bool) {
 	scheme, rest, ok := strings.Cut(src.GetIdentifier(), "://")
-	v := Violation{Kind: Source, Subject: WithoutUser(src.GetIdentifier())}
+	v := Violation{Kind: Source, Subject: redact.URL(src.GetIdentifier())}
 	if !ok || len(src.ProtoReflect().GetUnknown()) > 0 {
 		return v, true
 	}
@@ -92,19 +94,4 @@ func (p Policy) Source(src *pb.SourceOp) (Violation, bool) {
 		return v, !p.Replayed
 	}
 	return v, true
-}
-
-// WithoutUser takes a user and a password out of a URL, and what may be a token behind its path.
-func WithoutUser(url string) string {
-	scheme, rest, ok := strings.Cut(url, "://")
-	if !ok {
-		return url
-	}
-	rest, _, _ = strings.Cut(rest, "?")
-	host, path, slash := strings.Cut(rest, "/")
-	host = host[strings.LastIndexByte(host, '@')+1:]
-	if slash {
-		host += "/"
-	}
-	return scheme + "://" + host + path
 }
