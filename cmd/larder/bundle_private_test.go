@@ -36,7 +36,7 @@ func (p *privateWorld) as(who identity) {
 // its repository. It returns the beginning of a command that makes a bundle of it: the toolchain is at hand.
 func newStockWorld(t *testing.T) (p *privateWorld, create []string) {
 	p = newPrivateWorld(t)
-	p.web.Handle("proxy.acme.example", testkit.Guarded(http.FileServer(http.Dir(p.proxy)), testkit.Basic("ci", proxyToken)))
+	p.web.Handle("proxy.acme.example", testkit.Guarded(testkit.NewProxy(p.proxy), testkit.Basic("ci", proxyToken)))
 	files := map[string]string{"led.go": "package led\n", "go.mod": "module go.acme.example/led\n"}
 	testkit.NewRepo(t, filepath.Join(p.repos, "team", "led.git")).Commit(files, "v1.0.0")
 	p.web.Handle("go.acme.example", testkit.GoGet(map[string]string{"go.acme.example/led": "go.acme.example/led git https://git.acme.example/team/led.git"}, http.NotFoundHandler()))

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"io"
 	"io/fs"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -37,7 +36,7 @@ type privateWorld struct {
 func newPrivateWorld(t *testing.T) *privateWorld {
 	w := newWorld(t)
 	p := &privateWorld{world: w, web: testkit.ServeWeb(t), repos: t.TempDir()}
-	p.web.Handle("proxy.acme.example", testkit.Guarded(http.FileServer(http.Dir(w.proxy)), testkit.Bearer(proxyToken)))
+	p.web.Handle("proxy.acme.example", testkit.Guarded(testkit.NewProxy(w.proxy), testkit.Bearer(proxyToken)))
 	p.web.Handle("git.acme.example", testkit.Guarded(testkit.GitHandler(t, p.repos), testkit.Basic("robot", gitToken)))
 	sums := p.repo("lib.git", "v1.2.3", map[string]string{"lib.go": "package lib\n\nconst Private = \"private\"\n", "go.mod": "module git.acme.example/team/lib.git\n"})
 	sums += p.repo("fork.git", "v1.0.1", map[string]string{"fork.go": "package fork\n\nconst Forked = \"private\"\n", "go.mod": "module upstream.example/fork\n"})

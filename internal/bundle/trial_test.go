@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path"
 	"path/filepath"
@@ -44,12 +43,9 @@ func newTrial(t *testing.T) *trial {
 	require.NoError(t, unix.Mount("tmpfs", s.disk, "tmpfs", 0, "size=64m"))
 	t.Cleanup(func() { require.NoError(t, unix.Unmount(s.disk, unix.MNT_DETACH)) })
 	s.setTick(func() {})
-	files := http.FileServer(http.Dir(s.dir))
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.answer(w, r, strings.TrimPrefix(r.URL.Path, "/"), files)
-	}))
-	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
-	s.proxy.URL = srv.URL
+	s.proxy.Fail("/", func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		s.answer(w, r, strings.TrimPrefix(r.URL.Path, "/"), next)
+	})
 	s.old, s.new, s.oldSet = t.TempDir(), t.TempDir(), s.set()
 	s.create(s.old, s.stock.request())
 	for i := range 15 {

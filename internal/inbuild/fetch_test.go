@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,8 +17,8 @@ import (
 
 func TestFetch(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
-	srv := serve(t, dir, nil)
-	empty := serve(t, t.TempDir(), nil)
+	srv := testkit.ServeProxy(t, dir)
+	empty := testkit.ServeProxy(t, t.TempDir())
 	file := writeSums(t, sums)
 	folder := t.TempDir()
 	mustStep(t, "modules", "--sums", file, "--from", dir, "--out", folder)
@@ -43,25 +42,14 @@ func TestFetch(t *testing.T) {
 
 func TestFetchAsksForNothingElse(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
-	asked := make(chan string, 100)
-	srv := serve(t, dir, func(files http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			asked <- r.URL.Path
-			files.ServeHTTP(w, r)
-		})
-	})
+	proxy := testkit.ServeProxy(t, dir)
 	// Only the zip of one module and the go.mod file of another are listed.
 	lines := strings.SplitAfter(sums, "\n")
-	mustStep(t, "modules", "--sums", writeSums(t, lines[0]+lines[3]), "--goproxy", srv.URL, "--out", t.TempDir())
-	close(asked)
-	var got []string
-	for p := range asked {
-		got = append(got, p)
-	}
+	mustStep(t, "modules", "--sums", writeSums(t, lines[0]+lines[3]), "--goproxy", proxy.URL, "--out", t.TempDir())
 	require.ElementsMatch(t, []string{
 		"/example.com/hello/@v/v1.2.3.zip",
 		"/example.com/!upper/!case/@v/v0.0.0-20200102030405-0123456789ab.mod",
-	}, got)
+	}, proxy.Take())
 }
 
 func TestFetchEmptySet(t *testing.T) {
@@ -72,12 +60,12 @@ func TestFetchEmptySet(t *testing.T) {
 
 func TestFetchErrors(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
-	good := serve(t, dir, nil).URL
-	empty := serve(t, t.TempDir(), nil).URL
+	good := testkit.ServeProxy(t, dir).URL
+	empty := testkit.ServeProxy(t, t.TempDir()).URL
 	answer := func(status int, text string) string {
-		return serve(t, dir, func(http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, text, status) })
-		}).URL
+		proxy := testkit.ServeProxy(t)
+		proxy.Fail("/", func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { http.Error(w, text, status) })
+		return proxy.URL
 	}
 	file := writeSums(t, sums)
 	const hello, context = "example.com/hello@v1.2.3", "larder-modules"
@@ -108,7 +96,7 @@ func TestFetchErrors(t *testing.T) {
 
 func TestFetchPrivateThroughProxy(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
-	mustStep(t, "modules", "--sums", writeSums(t, sums), "--goproxy", serve(t, dir, nil).URL, "--out", t.TempDir(),
+	mustStep(t, "modules", "--sums", writeSums(t, sums), "--goproxy", testkit.ServeProxy(t, dir).URL, "--out", t.TempDir(),
 		"--goprivate", "example.com", "--gonoproxy", "none")
 }
 
@@ -118,15 +106,10 @@ func TestFetchDirect(t *testing.T) {
 	web := testkit.ServeWeb(t)
 	web.Handle("example.com", http.NotFoundHandler())
 	t.Setenv("HTTPS_PROXY", web.ProxyURL)
-	proxy := serve(t, dir, func(files http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.Contains(r.URL.Path, "/old/") {
-				t.Errorf("asked for %s", r.URL)
-			}
-			files.ServeHTTP(w, r)
-		})
-	}).URL
-	empty := serve(t, t.TempDir(), nil).URL
+	served := testkit.ServeProxy(t, dir)
+	served.Fail("/old/", func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { t.Errorf("asked for %s", r.URL) })
+	proxy := served.URL
+	empty := testkit.ServeProxy(t, t.TempDir()).URL
 	const old, hello = "example.com/old@v2.0.0+incompatible: ", "example.com/hello@v1.2.3: "
 	for name, tt := range map[string]struct {
 		args []string
@@ -158,7 +141,7 @@ func TestFetchWrongHash(t *testing.T) {
 			}
 			want := change(&mods[0])
 			dir, other := makeProxy(t, mods...)
-			bad := serve(t, dir, nil).URL
+			bad := testkit.ServeProxy(t, dir).URL
 			var got, line string
 			for l := range strings.Lines(other) {
 				if !strings.Contains(sums, l) && strings.Contains(l, "/go.mod ") == (name == "mod") {
@@ -187,7 +170,7 @@ func TestFetchReportsAllThatFail(t *testing.T) {
 			require.NoError(t, os.Remove(proxyFile(t, dir, m, ".zip")))
 		}
 	}
-	stderr := failStep(t, t.TempDir(), []string{"modules", "--sums", writeSums(t, sums), "--goproxy", serve(t, dir, nil).URL}, "example.com/m00@v1.0.0", "and 3 more")
+	stderr := failStep(t, t.TempDir(), []string{"modules", "--sums", writeSums(t, sums), "--goproxy", testkit.ServeProxy(t, dir).URL}, "example.com/m00@v1.0.0", "and 3 more")
 	require.NotContains(t, stderr, "example.com/m03@")
 	require.Equal(t, 11, strings.Count(stderr, "\n"))
 }
@@ -195,11 +178,10 @@ func TestFetchReportsAllThatFail(t *testing.T) {
 func TestFetchCancelled(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
 	ctx, cancel := context.WithCancel(t.Context())
-	srv := serve(t, dir, func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			cancel()
-			<-r.Context().Done()
-		})
+	srv := testkit.ServeProxy(t, dir)
+	srv.Fail("/", func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		cancel()
+		testkit.Stalled(w, r, next)
 	})
 	out := t.TempDir()
 	var stdout, stderr bytes.Buffer
@@ -241,8 +223,8 @@ func TestUsage(t *testing.T) {
 // A zip that is none of the module's is refused before its hash is asked for, and so is a page that isn't a zip.
 func TestFetchNotAModuleZip(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
-	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>log in</html>") }))
-	defer page.Close()
+	page := testkit.ServeProxy(t)
+	page.Fail("/", testkit.Bytes([]byte("<html>log in</html>")))
 	failStep(t, t.TempDir(), []string{"modules", "--sums", writeSums(t, sums), "--goproxy", page.URL}, "example.com/hello@v1.2.3: refusing its zip", "not a valid zip file")
 
 	link := &zip.FileHeader{Name: "example.com/hello@v1.2.3/link"}

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -201,18 +199,6 @@ func names(t testing.TB, dir string) []string {
 		return err
 	}))
 	return out
-}
-
-// serve serves a GOPROXY folder; wrap may put faults in front.
-func serve(t testing.TB, dir string, wrap func(files http.Handler) http.Handler) *httptest.Server {
-	t.Helper()
-	h := http.Handler(http.FileServer(http.Dir(dir)))
-	if wrap != nil {
-		h = wrap(h)
-	}
-	srv := httptest.NewServer(h)
-	t.Cleanup(srv.Close)
-	return srv
 }
 
 // goroot returns the tree of the toolchain that runs the tests.

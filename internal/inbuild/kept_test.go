@@ -1,57 +1,26 @@
 package inbuild
 
 import (
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
-
-// A countedProxy serves a GOPROXY folder and tells what it was asked for.
-type countedProxy struct {
-	url string
-
-	mu    sync.Mutex
-	asked []string
-}
-
-func countProxy(t *testing.T, dir string) *countedProxy {
-	p := new(countedProxy)
-	p.url = serve(t, dir, func(files http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			p.mu.Lock()
-			p.asked = append(p.asked, r.URL.Path)
-			p.mu.Unlock()
-			files.ServeHTTP(w, r)
-		})
-	}).URL
-	return p
-}
-
-// take returns what was asked for since the last call.
-func (p *countedProxy) take() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	asked := p.asked
-	p.asked = nil
-	return asked
-}
 
 // What is kept is not fetched again, a new module is all that is, and the tree is the same.
 func TestKept(t *testing.T) {
 	dir, sums := makeProxy(t, threeModules...)
-	proxy, kept := countProxy(t, dir), t.TempDir()
+	proxy, kept := testkit.ServeProxy(t, dir), t.TempDir()
 	first, second := t.TempDir(), t.TempDir()
 	all := strings.SplitAfter(sums, "\n")
-	mustStep(t, "modules", "--sums", writeSums(t, strings.Join(all[:4], "")), "--goproxy", proxy.url, "--kept", kept, "--out", t.TempDir())
-	require.Len(t, proxy.take(), 4)
-	require.Contains(t, mustStep(t, "modules", "--sums", writeSums(t, sums), "--goproxy", proxy.url, "--kept", kept, "--out", first), "took 4 files that were kept")
-	require.ElementsMatch(t, []string{"/example.com/old/@v/v2.0.0+incompatible.zip", "/example.com/old/@v/v2.0.0+incompatible.mod"}, proxy.take())
+	mustStep(t, "modules", "--sums", writeSums(t, strings.Join(all[:4], "")), "--goproxy", proxy.URL, "--kept", kept, "--out", t.TempDir())
+	require.Len(t, proxy.Take(), 4)
+	require.Contains(t, mustStep(t, "modules", "--sums", writeSums(t, sums), "--goproxy", proxy.URL, "--kept", kept, "--out", first), "took 4 files that were kept")
+	require.ElementsMatch(t, []string{"/example.com/old/@v/v2.0.0+incompatible.zip", "/example.com/old/@v/v2.0.0+incompatible.mod"}, proxy.Take())
 	mustStep(t, "modules", "--sums", writeSums(t, sums), "--from", dir, "--out", second)
 	require.Equal(t, snapshot(t, second), snapshot(t, first))
 	require.Len(t, names(t, kept), 6)
@@ -85,17 +54,17 @@ func TestKeptIsHostile(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			proxy, kept := countProxy(t, dir), t.TempDir()
-			args := []string{"modules", "--sums", file, "--goproxy", proxy.url, "--kept", kept, "--out"}
+			proxy, kept := testkit.ServeProxy(t, dir), t.TempDir()
+			args := []string{"modules", "--sums", file, "--goproxy", proxy.URL, "--kept", kept, "--out"}
 			mustStep(t, append(args, t.TempDir())...)
 			good := snapshotFiles(t, kept)
 			for name := range good {
 				plant(t, filepath.Join(kept, name))
 			}
-			proxy.take()
+			proxy.Take()
 			out := t.TempDir()
 			mustStep(t, append(args, out)...)
-			require.Len(t, proxy.take(), 6)
+			require.Len(t, proxy.Take(), 6)
 			require.Equal(t, snapshot(t, clean), snapshot(t, out))
 			require.Equal(t, good, snapshotFiles(t, kept), "what is kept is mended")
 		})
@@ -125,8 +94,8 @@ func TestNotKept(t *testing.T) {
 	failStep(t, t.TempDir(), append(args, "--goproxy", "file://"+dir, "--goprivate", "example.com"), "example.com/hello@v1.2.3: ", "example.com/Upper/Case@")
 
 	kept = t.TempDir()
-	proxy := countProxy(t, dir)
-	for _, at := range []string{strings.Replace(proxy.url, "//", "//user:word@", 1), proxy.url + "?token=x"} {
+	proxy := testkit.ServeProxy(t, dir)
+	for _, at := range []string{strings.Replace(proxy.URL, "//", "//user:word@", 1), proxy.URL + "?token=x"} {
 		mustStep(t, "modules", "--sums", writeSums(t, sums), "--kept", kept, "--goproxy", at, "--out", t.TempDir())
 		require.Empty(t, names(t, kept))
 	}

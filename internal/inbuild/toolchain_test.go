@@ -71,14 +71,12 @@ func TestFetchToolchain(t *testing.T) {
 	direct := httptest.NewServer(db)
 	t.Cleanup(direct.Close)
 	// A proxy that passes the database on, as proxy.golang.org does.
-	proxy := serve(t, dir, func(files http.Handler) http.Handler {
-		mux := http.NewServeMux()
-		mux.Handle("/", files)
-		mux.HandleFunc("/sumdb/sum.example/supported", func(http.ResponseWriter, *http.Request) {})
-		mux.Handle("/sumdb/sum.example/", http.StripPrefix("/sumdb/sum.example", db))
-		return mux
+	proxy := testkit.ServeProxy(t, dir)
+	proxy.Fail("/sumdb/sum.example/supported", testkit.Status(http.StatusOK))
+	proxy.Fail("/sumdb/sum.example/", func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		http.StripPrefix("/sumdb/sum.example", db).ServeHTTP(w, r)
 	})
-	empty := serve(t, t.TempDir(), nil)
+	empty := testkit.ServeProxy(t, t.TempDir())
 	for name, args := range map[string][]string{
 		"database by URL":         {"--goproxy", "file://" + dir, "--gosumdb", key + " " + direct.URL},
 		"through the proxy":       {"--goproxy", proxy.URL, "--gosumdb", key},
@@ -107,12 +105,8 @@ func TestFetchToolchainErrors(t *testing.T) {
 	good := httptest.NewServer(db)
 	defer good.Close()
 	otherKey, _ := testDatabase(t, sums)
-	hidden := serve(t, dir, func(files http.Handler) http.Handler {
-		mux := http.NewServeMux()
-		mux.Handle("/", files)
-		mux.HandleFunc("/sumdb/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) })
-		return mux
-	})
+	hidden := testkit.ServeProxy(t, dir)
+	hidden.Fail("/sumdb/", testkit.Status(http.StatusForbidden))
 	const remedy = "pass the toolchain with --build-context larder-toolchain=FOLDER"
 	for name, tt := range map[string]struct {
 		version, platform, goproxy, gosumdb string

@@ -22,19 +22,19 @@ type NamedFault struct {
 // has gone.
 func Faults() []NamedFault {
 	return []NamedFault{
-		{"401", statusFault(401, "WWW-Authenticate", `Basic realm="x"`)},
-		{"403", statusFault(403)},
-		{"404", statusFault(404)},
-		{"410", statusFault(410)},
-		{"429, Retry-After: 0", statusFault(429, "Retry-After", "0")},
-		{"429, Retry-After: 3600", statusFault(429, "Retry-After", "3600")},
-		{"500", statusFault(500)},
-		{"503", statusFault(503)},
+		{"401", Status(401, "WWW-Authenticate", `Basic realm="x"`)},
+		{"403", Status(403)},
+		{"404", Status(404)},
+		{"410", Status(410)},
+		{"429, Retry-After: 0", Status(429, "Retry-After", "0")},
+		{"429, Retry-After: 3600", Status(429, "Retry-After", "3600")},
+		{"500", Status(500)},
+		{"503", Status(503)},
 		{"closes before an answer", func(http.ResponseWriter, *http.Request, http.Handler) { Abort() }},
 		{"closes within an answer", func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			next.ServeHTTP(After(w, 20, Abort), r)
 		}},
-		{"silent before an answer", func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() }},
+		{"silent before an answer", Stalled},
 		{"silent within an answer", func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			next.ServeHTTP(After(w, 20, func() { <-r.Context().Done() }), r)
 		}},
@@ -49,7 +49,8 @@ func Faults() []NamedFault {
 	}
 }
 
-func statusFault(code int, header ...string) Fault {
+// Status answers with an HTTP status, and a header of a name and a value.
+func Status(code int, header ...string) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		if len(header) == 2 {
 			w.Header().Set(header[0], header[1])

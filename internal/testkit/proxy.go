@@ -30,7 +30,7 @@ type Proxy struct {
 
 type fault struct {
 	part string
-	do   http.HandlerFunc
+	do   Fault
 }
 
 // NewProxy returns the handler of a proxy over folders that are laid out as a module proxy is; the first that has a file
@@ -54,10 +54,14 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 	for _, f := range faults {
 		if strings.Contains(r.URL.Path, f.part) {
-			f.do(w, r)
+			f.do(w, r, http.HandlerFunc(p.serveFile))
 			return
 		}
 	}
+	p.serveFile(w, r)
+}
+
+func (p *Proxy) serveFile(w http.ResponseWriter, r *http.Request) {
 	for _, dir := range p.dirs {
 		if file := filepath.Join(dir, filepath.FromSlash(r.URL.Path)); isFile(file) {
 			http.ServeFile(w, r, file)
@@ -79,28 +83,32 @@ func (p *Proxy) Requests() []string {
 	return append([]string{}, p.requests...)
 }
 
-// Fail makes every request whose path contains part go to a handler of the test's instead.
-func (p *Proxy) Fail(part string, do http.HandlerFunc) {
+// Take returns the paths asked for since it was last called.
+func (p *Proxy) Take() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := p.requests
+	p.requests = nil
+	return taken
+}
+
+// Fail makes every request whose path contains part fail; of several faults the first that matches counts.
+func (p *Proxy) Fail(part string, do Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = append(p.faults, fault{part, do})
 }
 
-// Status answers with an HTTP status.
-func Status(code int) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { http.Error(w, http.StatusText(code), code) }
-}
-
 // Bytes answers with other bytes than were asked for.
-func Bytes(data []byte) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(data) }
+func Bytes(data []byte) Fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { _, _ = w.Write(data) }
 }
 
 // Stalled never answers.
-func Stalled(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+func Stalled(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() }
 
 // Truncated promises more bytes than it sends.
-func Truncated(w http.ResponseWriter, r *http.Request) {
+func Truncated(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 	w.Header().Set("Content-Length", "1000000")
 	_, _ = w.Write([]byte("PK\x03\x04"))
 	panic(http.ErrAbortHandler)

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,28 +89,7 @@ func isLayer(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/")
 }
 
-// nth makes a fault of one that happens the first n times that match does.
-func nth(n int64, match func(*http.Request) bool, f testkit.Fault) testkit.Fault {
-	var count atomic.Int64
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if match(r) && count.Add(1) <= n {
-			f(w, r, next)
-			return
-		}
-		next.ServeHTTP(w, r)
-	}
-}
-
 func every(*http.Request) bool { return true }
-
-func status(code int, header ...string) testkit.Fault {
-	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-		if len(header) == 2 {
-			w.Header().Set(header[0], header[1])
-		}
-		w.WriteHeader(code)
-	}
-}
 
 func breakOff(after int) testkit.Fault {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -126,17 +104,17 @@ func TestFetchAfterFaults(t *testing.T) {
 	img := pushImage(t, impatient(t, nil, Options{}), ref, 1<<20)
 	for name, f := range map[string]testkit.Fault{
 		"none":                nil,
-		"500 twice":           nth(2, every, status(500)),
-		"429 then":            nth(3, every, status(429, "Retry-After", "0")),
-		"503 on the manifest": nth(4, func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/manifests/") }, status(503)),
-		"reset":               nth(3, every, func(http.ResponseWriter, *http.Request, http.Handler) { testkit.Abort() }),
-		"closed in mid-body":  nth(4, isLayer, breakOff(200_000)),
-		"closed at the start": nth(4, isLayer, breakOff(0)),
-		"stalls": nth(1, isLayer, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		"500 twice":           testkit.Where(every, 2, testkit.Status(500)),
+		"429 then":            testkit.Where(every, 3, testkit.Status(429, "Retry-After", "0")),
+		"503 on the manifest": testkit.Where(func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/manifests/") }, 4, testkit.Status(503)),
+		"reset":               testkit.Where(every, 3, func(http.ResponseWriter, *http.Request, http.Handler) { testkit.Abort() }),
+		"closed in mid-body":  testkit.Where(isLayer, 4, breakOff(200_000)),
+		"closed at the start": testkit.Where(isLayer, 4, breakOff(0)),
+		"stalls": testkit.Where(isLayer, 1, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			next.ServeHTTP(testkit.After(w, 300_000, func() { p.Stall(r) }), r)
 		}),
-		"answers nothing":       nth(1, isLayer, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { p.Stall(r) }),
-		"short Content-Length":  nth(2, isLayer, shorten(400_000)),
+		"answers nothing":       testkit.Where(isLayer, 1, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { p.Stall(r) }),
+		"short Content-Length":  testkit.Where(isLayer, 2, shorten(400_000)),
 		"Content-Length beyond": lengthen,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -190,20 +168,20 @@ func TestFetchGivesUp(t *testing.T) {
 		fault testkit.Fault
 		want  string
 	}{
-		"503 for ever":     {status(503), "HOST answered 503 Service Unavailable (tried 5 times)"},
-		"long Retry-After": {status(429, "Retry-After", "3600"), "HOST answered 429 Too Many Requests and asks to wait for 1h0m0s: try again then"},
+		"503 for ever":     {testkit.Status(503), "HOST answered 503 Service Unavailable (tried 5 times)"},
+		"long Retry-After": {testkit.Status(429, "Retry-After", "3600"), "HOST answered 429 Too Many Requests and asks to wait for 1h0m0s: try again then"},
 		"always reset":     {func(http.ResponseWriter, *http.Request, http.Handler) { testkit.Abort() }, "HOST closed the connection before the end (tried 5 times)"},
 		"always closed in mid-body": {func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			if r.Header.Get("Range") != "" {
 				testkit.Abort()
 			}
-			nth(9, isLayer, breakOff(1000))(w, r, next)
+			testkit.Where(isLayer, 9, breakOff(1000))(w, r, next)
 		}, "HOST closed the connection before the end (tried 5 times)"},
-		"403":        {status(403), "HOST refuses team/app without a login (403 Forbidden): run 'docker login HOST'"},
-		"404":        {status(404), "HOST has no HOST/team/app:v1"},
-		"no login":   {status(401, "WWW-Authenticate", `Basic realm="x"`), "HOST refuses team/app without a login (401 Unauthorized): run 'docker login HOST'"},
+		"403":        {testkit.Status(403), "HOST refuses team/app without a login (403 Forbidden): run 'docker login HOST'"},
+		"404":        {testkit.Status(404), "HOST has no HOST/team/app:v1"},
+		"no login":   {testkit.Status(401, "WWW-Authenticate", `Basic realm="x"`), "HOST refuses team/app without a login (401 Unauthorized): run 'docker login HOST'"},
 		"huge":       {huge, "HOST sent more than the 16777216 bytes that a manifest or token may have"},
-		"other host": {status(302, "Location", "http://registry.example/x"), "refusing to talk to registry.example without TLS: name it with --plain-http registry.example if it has none"},
+		"other host": {testkit.Status(302, "Location", "http://registry.example/x"), "refusing to talk to registry.example without TLS: name it with --plain-http registry.example if it has none"},
 		"loops":      {func(w http.ResponseWriter, r *http.Request, _ http.Handler) { http.Redirect(w, r, r.URL.Path, 307) }, "HOST redirects more than 10 times"},
 		"text": {func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 			w.WriteHeader(400)
@@ -244,18 +222,18 @@ func TestPushAfterFaults(t *testing.T) {
 	upload := func(r *http.Request) bool { return r.Method == http.MethodPut }
 	for name, f := range map[string]testkit.Fault{
 		"none":      nil,
-		"500 twice": nth(2, every, status(500)),
-		"429 then":  nth(2, upload, status(429)),
-		"closed in mid-body": nth(3, upload, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+		"500 twice": testkit.Where(every, 2, testkit.Status(500)),
+		"429 then":  testkit.Where(upload, 2, testkit.Status(429)),
+		"closed in mid-body": testkit.Where(upload, 3, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
 			_, _ = io.CopyN(io.Discard, r.Body, 100_000)
 			testkit.Abort()
 		}),
-		"kept a half": nth(2, upload, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		"kept a half": testkit.Where(upload, 2, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			r.Body, r.ContentLength = io.NopCloser(io.LimitReader(r.Body, 100)), 100
 			next.ServeHTTP(httptest.NewRecorder(), r)
 			w.WriteHeader(502)
 		}),
-		"stalls": nth(1, upload, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { p.Stall(r) }),
+		"stalls": testkit.Where(upload, 1, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { p.Stall(r) }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p.Fail(f)
@@ -377,7 +355,7 @@ func TestCancel(t *testing.T) {
 	enough := errors.New("enough")
 	for name, f := range map[string]func(cancel func()) testkit.Fault{
 		"in an answer": func(cancel func()) testkit.Fault {
-			return nth(9, isLayer, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			return testkit.Where(isLayer, 9, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				next.ServeHTTP(testkit.After(w, 1000, func() { cancel(); p.Stall(r) }), r)
 			})
 		},
