@@ -150,7 +150,8 @@ func TestPURL(t *testing.T) {
 		"pkg:golang/a.example/x@v2.0.0%2Bincompatible":                             spdx.GoPURL("a.example/x", "v2.0.0+incompatible", ""),
 		"pkg:oci/debian@sha256:244fd47e07d10?arch=amd64&repository_url=docker.io%2Flibrary%2Fdebian&tag=latest": Item{
 			Name: "docker.io/library/debian:latest", Digest: "sha256:244fd47e07d10", Platform: "linux/amd64"}.imagePURL(),
-		"": Item{Name: "No Image"}.imagePURL(),
+		"":                               Item{Name: "No Image"}.imagePURL(),
+		"pkg:apk/alpine/a%2Fb@1%3Fx%23y": spdx.PURL("apk", "alpine", "a/b", "1?x#y", map[string]string{"arch": ""}),
 	} {
 		require.Equal(t, want, got)
 	}
