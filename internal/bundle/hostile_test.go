@@ -265,6 +265,10 @@ func TestOpenRefusesAmbiguousIndexes(t *testing.T) {
 	modules, manifest := b.Images()[ModulesName], b.Images()[ManifestName]
 	both, err := b.addJSON(t.Context(), ocispec.MediaTypeImageIndex, map[string]any{"schemaVersion": 2, "manifests": []ocispec.Descriptor{}, "layers": []ocispec.Descriptor{}})
 	require.NoError(t, err)
+	twice, err := b.addBlob(t.Context(), ocispec.MediaTypeImageManifest, []byte(`{"schemaVersion":2,"config":{},"layers":[],"layers":[]}`))
+	require.NoError(t, err)
+	cased, err := b.addBlob(t.Context(), ocispec.MediaTypeImageManifest, []byte(`{"schemaVersion":2,"config":{},"layers":[],"Manifests":[]}`))
+	require.NoError(t, err)
 	typed := func(desc ocispec.Descriptor, mediaType string) ocispec.Descriptor {
 		desc.MediaType = mediaType
 		desc.Annotations = map[string]string{ocispec.AnnotationRefName: "image"}
@@ -275,6 +279,8 @@ func TestOpenRefusesAmbiguousIndexes(t *testing.T) {
 		`says that "image" is of type "application/json"`:      {modules, manifest, typed(modules, "application/json")},
 		"is not what its type " + ocispec.MediaTypeImageIndex:  {modules, manifest, typed(modules, ocispec.MediaTypeImageIndex)},
 		"is not what its type application/vnd.oci.image.index": {modules, manifest, typed(both, ocispec.MediaTypeImageIndex)},
+		`it has "layers" twice in one object`:                  {modules, manifest, typed(twice, ocispec.MediaTypeImageManifest)},
+		"expected config and layers, and no manifests":         {modules, manifest, typed(cased, ocispec.MediaTypeImageManifest)},
 	} {
 		data, err := json.Marshal(ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: list})
 		require.NoError(t, err)

@@ -27,6 +27,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/larder-build/larder/internal/atomicfile"
+	"github.com/larder-build/larder/internal/oci"
 )
 
 // Names of a bundle's own images, in the annotation org.opencontainers.image.ref.name. A base image and the frontend's
@@ -309,23 +310,25 @@ func (b *Bundle) children(ctx context.Context, desc ocispec.Descriptor) ([]ocisp
 	if !index && !images.IsManifestType(desc.MediaType) {
 		return nil, nil
 	}
-	var m struct {
-		MediaType string               `json:"mediaType"`
-		Manifests []ocispec.Descriptor `json:"manifests"`
-		Config    *ocispec.Descriptor  `json:"config"`
-		Layers    []ocispec.Descriptor `json:"layers"`
-	}
-	if err := b.readJSON(ctx, desc, &m); err != nil {
+	data, err := b.readBlob(ctx, desc)
+	if err != nil {
 		return nil, err
 	}
-	isIndex, isManifest := m.Manifests != nil, m.Config != nil || m.Layers != nil
-	if m.MediaType != "" && m.MediaType != desc.MediaType || index && isManifest || !index && (isIndex || m.Config == nil) {
-		return nil, fmt.Errorf("%s: blob %s is not what its type %s says: don't use this bundle", b.dir, desc.Digest, desc.MediaType)
+	var m struct {
+		Manifests []ocispec.Descriptor `json:"manifests"`
+		Config    ocispec.Descriptor   `json:"config"`
+		Layers    []ocispec.Descriptor `json:"layers"`
+	}
+	if err = oci.CheckDocument(desc.MediaType, data); err == nil {
+		err = json.Unmarshal(data, &m)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: blob %s is not what its type %s says: %w: don't use this bundle", b.dir, desc.Digest, desc.MediaType, err)
 	}
 	if index {
 		return m.Manifests, nil
 	}
-	return append([]ocispec.Descriptor{*m.Config}, m.Layers...), nil
+	return append([]ocispec.Descriptor{m.Config}, m.Layers...), nil
 }
 
 // walk calls visit for every blob that the index leads to, once for each type and size that are said of it, before those

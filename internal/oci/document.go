@@ -20,7 +20,7 @@ func (l *Layout) readDocument(ctx context.Context, desc ocispec.Descriptor, v an
 	if err := l.readJSON(ctx, desc, maxJSON, &data); err != nil {
 		return err
 	}
-	err := checkDocument(desc.MediaType, data)
+	err := CheckDocument(desc.MediaType, data)
 	if err == nil {
 		err = json.Unmarshal(data, v)
 	}
@@ -30,9 +30,9 @@ func (l *Layout) readDocument(ctx context.Context, desc ocispec.Descriptor, v an
 	return nil
 }
 
-// checkDocument checks that a document is what its media type says, and no other kind beside it: which of two kinds a
-// reader takes is anybody's guess.
-func checkDocument(mediaType string, data []byte) error {
+// CheckDocument checks that an index, a manifest or a config is what its media type says, and no other kind beside it: which
+// of two kinds a reader takes is anybody's guess.
+func CheckDocument(mediaType string, data []byte) error {
 	if err := checkNames(json.NewDecoder(bytes.NewReader(data))); err != nil {
 		return err
 	}
