@@ -12,7 +12,7 @@ func (c *command) bundle() *cobra.Command {
 		RunE:                  c.groupOnly,
 		DisableFlagsInUseLine: true,
 	}
-	cmd.AddCommand(c.bundleCreate(), c.bundleVerify(), c.bundleInspect(), c.bundleLs(), c.bundleDiff(), c.bundleApply(), c.bundleKeygen(), c.bundleMerge(), c.bundlePrune(), c.bundlePull(), c.bundlePush(), c.bundleServe(), c.bundleSign())
+	cmd.AddCommand(c.bundleCreate(), c.bundleVerify(), c.bundleInspect(), c.bundleLs(), c.bundleDiff(), c.bundleExport(), c.bundleApply(), c.bundleKeygen(), c.bundleMerge(), c.bundlePrune(), c.bundlePull(), c.bundlePush(), c.bundleServe(), c.bundleSign())
 	return cmd
 }
 

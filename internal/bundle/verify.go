@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"slices"
 	"strings"
@@ -48,10 +49,7 @@ func (b *Bundle) Verify(ctx context.Context, sums gomod.Set, key string) (Verifi
 		v.fail(strangerError(b.dir, name))
 	}
 	v.expect(sums)
-	byImage := map[string][]Item{}
-	for _, p := range parts {
-		byImage[p.image] = append(byImage[p.image], p.items...)
-	}
+	byImage := itemsOf(parts)
 	for name, desc := range b.Images() {
 		if name == ManifestName || name == SignatureName {
 			continue
@@ -67,10 +65,19 @@ func (b *Bundle) Verify(ctx context.Context, sums gomod.Set, key string) (Verifi
 		}
 		v.unproved(parts, key)
 	}
-	return v.count, modfetch.Summarize(v.failed)
+	return v.count, v.result()
 }
 
-// A verification is one run of Verify.
+// itemsOf returns the items of each image.
+func itemsOf(parts []part) map[string][]Item {
+	byImage := map[string][]Item{}
+	for _, p := range parts {
+		byImage[p.image] = append(byImage[p.image], p.items...)
+	}
+	return byImage
+}
+
+// A verification is one run of Verify, or of Export.
 type verification struct {
 	b     *Bundle
 	known map[gomod.Sum]string // hashes of a line without its own
@@ -86,6 +93,9 @@ func (v *verification) fail(err error) {
 	defer v.mu.Unlock()
 	v.failed = append(v.failed, err)
 }
+
+// result is the error that tells all that is wrong, up to a bound.
+func (v *verification) result() error { return modfetch.Summarize(v.failed) }
 
 // each runs a check for each of a list, on all processors.
 func each[T any](ctx context.Context, list []T, check func(T) error) error {
@@ -160,6 +170,12 @@ func (v *verification) image(ctx context.Context, name string, desc ocispec.Desc
 		return err
 	}
 	defer view.Close()
+	v.listed(view, name, items)
+	return each(ctx, items, func(i Item) error { v.item(view, i); return nil })
+}
+
+// listed checks that the manifest lists what one of the bundle's own images has, and nothing of another kind.
+func (v *verification) listed(view *View, name string, items []Item) {
 	seen := map[string]bool{}
 	for _, i := range items {
 		if !slices.Contains(kinds[name], i.Kind) {
@@ -185,7 +201,6 @@ func (v *verification) image(ctx context.Context, name string, desc ocispec.Desc
 			v.fail(fmt.Errorf("%s: %w", v.b.dir, err))
 		}
 	}
-	return each(ctx, items, func(i Item) error { v.item(view, i); return nil })
 }
 
 // missing tells what go.sum lists and the bundle hasn't got.
@@ -216,7 +231,12 @@ func (v *verification) vouched(ctx context.Context, parts []part, key string) er
 		return err
 	}
 	defer view.Close()
-	client, err := sumdbcopy.NewClient(view, key)
+	return v.vouchedBy(ctx, view, parts, key)
+}
+
+// vouchedBy is vouched with a copy of the checksum database.
+func (v *verification) vouchedBy(ctx context.Context, sumdb fs.FS, parts []part, key string) error {
+	client, err := sumdbcopy.NewClient(sumdb, key)
 	if err != nil {
 		return err
 	}
@@ -226,7 +246,7 @@ func (v *verification) vouched(ctx context.Context, parts []part, key string) er
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				listed, err := sumdbcopy.Has(view, key, s.Module())
+				listed, err := sumdbcopy.Has(sumdb, key, s.Module())
 				if err != nil {
 					return err
 				}

@@ -20,7 +20,7 @@ func (s *stock) database() SumDB {
 // toolchain adds a toolchain that Larder has no pin of.
 func (s *stock) toolchain(version string) Toolchain {
 	t := Toolchain{Toolchain: gotoolchain.Toolchain{Version: version}, Platform: "linux/amd64"}
-	m := testkit.Module{Path: gomod.ToolchainPath, Version: t.ModuleVersion("linux", "amd64"), Files: map[string]string{"bin/go": "#!/bin/sh\n"}}
+	m := testkit.Module{Path: gomod.ToolchainPath, Version: t.ModuleVersion("linux", "amd64"), Files: map[string]string{"bin/go": "#!/bin/sh\n", "bin/gofmt": "", "pkg/tool/linux_amd64/link": "", "lib/time/README": ""}}
 	lines := m.Write(s.t, s.dir)
 	s.sums += lines
 	t.H1 = strings.Fields(lines)[2]

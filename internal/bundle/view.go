@@ -21,6 +21,7 @@ import (
 type View struct {
 	entries map[string]*entry
 	readers []content.ReaderAt
+	steady  bool // what is read is of the layers' digests: see steady
 }
 
 // An entry is a file, or a folder with names below it.
@@ -41,7 +42,16 @@ const (
 // View opens the file system of images by their names in the bundle, one above the other. The caller closes it. An image
 // that isn't in the bundle is empty.
 func (b *Bundle) View(ctx context.Context, names ...string) (*View, error) {
-	v := &View{entries: map[string]*entry{".": {name: "."}}}
+	return b.view(ctx, false, names...)
+}
+
+// steadyView is View of what the layers' digests are of, whoever writes to the bundle meanwhile.
+func (b *Bundle) steadyView(ctx context.Context, names ...string) (*View, error) {
+	return b.view(ctx, true, names...)
+}
+
+func (b *Bundle) view(ctx context.Context, steady bool, names ...string) (*View, error) {
+	v := &View{entries: map[string]*entry{".": {name: "."}}, steady: steady}
 	if err := v.lay(ctx, b, names...); err != nil {
 		return nil, errors.Join(err, v.Close())
 	}
@@ -77,7 +87,7 @@ func (v *View) add(ctx context.Context, b *Bundle, layer ocispec.Descriptor) err
 		return err
 	}
 	v.readers = append(v.readers, ra)
-	if b.signed != nil {
+	if v.steady || b.signed != nil {
 		if ra, err = steady(ra, layer); err != nil {
 			return fmt.Errorf("%s is damaged: layer %s: %w", b.dir, layer.Digest, err)
 		}

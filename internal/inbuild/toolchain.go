@@ -158,7 +158,7 @@ func toolchainOf(file string) (module.Version, error) {
 }
 
 func unpackToolchain(ctx context.Context, out *os.Root, dir string, m module.Version, file string, want modfetch.Expected) error {
-	if err := extractChecked(ctx, out, dir, m, file, file, want, inToolchain); err != nil {
+	if err := extractChecked(ctx, out, dir, m, file, file, want, InToolchain); err != nil {
 		return err
 	}
 	for _, need := range []string{"VERSION", "bin/go"} {
@@ -169,12 +169,12 @@ func unpackToolchain(ctx context.Context, out *os.Root, dir string, m module.Ver
 	return nil
 }
 
-// inToolchain places a file in a toolchain. A module's zip has no modes, so the go command knows by their names which
+// InToolchain places a file in a toolchain. A module's zip has no modes, so the go command knows by their names which
 // files are run: those below bin and pkg/tool, and lib's go_OS_ARCH_exec. It can hold one go.mod file alone, at its top,
 // so those of the standard library and its tools are called _go.mod there.
 //
 // The tests of Go itself and their data, half of all files, are of no use to any other module.
-func inToolchain(name string) (as string, mode fs.FileMode, written bool) {
+func InToolchain(name string) (as string, mode fs.FileMode, written bool) {
 	dir, base := path.Split(name)
 	exec, _ := path.Match("go_?*_?*_exec", base)
 	switch {

@@ -1,0 +1,210 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/larder-build/larder/internal/golang/gomod"
+)
+
+// Folders and files of an export.
+const (
+	exportProxy      = "proxy"      // modules, toolchains and the checksum database's word on them, as a GOPROXY folder
+	exportToolchains = "toolchains" // an archive of each toolchain, to be unpacked
+	exportImages     = "images"     // an archive of each image
+	exportTools      = "tools"      // NAME/go.mod and NAME/go.sum of each tool
+	exportVulnDB     = "vulndb"     // a Go vulnerability database
+	exportFiles      = "files"      // the files that the user added
+	exportEnv        = "env"        // settings of the go command, as GOENV and shells read them
+	exportList       = "images.txt" // what is in each archive of an image
+)
+
+// places say into which folder the files of each of a bundle's own images go.
+var places = map[string]string{
+	ModulesName: exportProxy, ToolchainName: exportProxy, SumDBName: exportProxy,
+	ToolsName: exportTools, VulnDBName: exportVulnDB, FilesName: exportFiles,
+}
+
+// An Export says what becomes of a bundle for programs that know no bundles, and who vouches for what is in it.
+type Export struct {
+	Dir string // the folder to make; it may be there if it is empty
+	At  string // absolute path by which the folder will be read; "" for where it is
+
+	Sums gomod.Set // of go.sum files, all of which has to be there
+	Key  string    // of the checksum database; "" for none
+}
+
+// Export writes a bundle as files that other programs read: a GOPROXY folder with a copy of the checksum database, archives
+// of toolchains and images, and settings for the go command. What is written is checked as Verify checks a bundle: the files
+// themselves, after they were written. The folder has its name only when all of it is there, and is right.
+func (b *Bundle) Export(ctx context.Context, to Export) (count Verified, err error) {
+	if b.Since() != "" {
+		return count, fmt.Errorf("%s is a delta to the bundle %s: apply it there with 'larder bundle apply', and export that", b.dir, b.Since())
+	}
+	if err := b.refuseStrangers(); err != nil {
+		return count, err
+	}
+	dir, err := filepath.Abs(to.Dir)
+	if err != nil {
+		return count, err
+	}
+	if list, err := os.ReadDir(dir); len(list) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return count, fmt.Errorf("exporting to %s: it is there already, and no empty folder: name another, or remove it", to.Dir)
+	}
+	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+"-*")
+	if err != nil {
+		return count, fmt.Errorf("exporting to %s: %w", to.Dir, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(temp))
+		}
+	}()
+	if to.At == "" {
+		to.At = dir
+	}
+	root, err := os.OpenRoot(temp)
+	if err != nil {
+		return count, err
+	}
+	defer root.Close()
+	e := &exporting{Export: to, v: &verification{b: b, proved: map[gomod.Sum]bool{}}, b: b, root: root}
+	if err := e.all(ctx); err != nil {
+		return e.v.count, err
+	}
+	if err := os.Chmod(temp, 0o755); err != nil {
+		return e.v.count, err
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty folder
+		return e.v.count, fmt.Errorf("exporting to %s: %w", to.Dir, err)
+	}
+	if err := os.Rename(temp, dir); err != nil {
+		return e.v.count, fmt.Errorf("exporting to %s: %w", to.Dir, err)
+	}
+	return e.v.count, nil
+}
+
+// exporting is one run of Export.
+type exporting struct {
+	Export
+	v    *verification
+	b    *Bundle
+	root *os.Root
+}
+
+func (e *exporting) all(ctx context.Context) error {
+	if err := e.v.blobs(ctx); err != nil {
+		return err
+	}
+	_, parts, err := e.b.manifest(ctx)
+	if err != nil {
+		return err
+	}
+	e.v.expect(e.Sums)
+	items := itemsOf(parts)
+	for name := range places {
+		if err := e.files(ctx, name, items[name]); err != nil {
+			return err
+		}
+	}
+	e.v.missing()
+	sumdb, err := e.sumdb(ctx, parts)
+	if err != nil {
+		return err
+	}
+	if err := e.v.result(); err != nil {
+		return err // nothing is made of what isn't what it should be
+	}
+	if err := e.lists(items[ModulesName]); err != nil {
+		return err
+	}
+	if err := e.toolchains(ctx, items[ToolchainName]); err != nil {
+		return err
+	}
+	if err := e.images(ctx, items); err != nil {
+		return err
+	}
+	return e.env(sumdb)
+}
+
+// files writes the files of one of the bundle's own images, and checks what was written.
+func (e *exporting) files(ctx context.Context, name string, items []Item) error {
+	view, err := e.b.steadyView(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	e.v.listed(view, name, items)
+	if name == SumDBName { // whose items are whole layers
+		return each(ctx, view.Names(), func(file string) error { return e.sumdbFile(view, file) })
+	}
+	return each(ctx, items, func(i Item) error { return e.item(view, places[name], i) })
+}
+
+// item writes the files of an item, and checks them where they are.
+func (e *exporting) item(view *View, folder string, i Item) (err error) {
+	names, err := i.files()
+	if err != nil {
+		return nil // it was told
+	}
+	written := &View{entries: map[string]*entry{}}
+	defer func() { err = errors.Join(err, written.Close()) }()
+	for _, name := range names {
+		if from, err := view.find("open", name); err != nil || from.layer == nil {
+			continue // the check tells it
+		}
+		to := path.Join(folder, name)
+		if err := e.copy(view, name, to); err != nil {
+			return err
+		}
+		f, err := e.root.Open(to)
+		if err != nil {
+			return err
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return errors.Join(err, f.Close())
+		}
+		written.readers = append(written.readers, blobFile{f, info.Size()})
+		written.entries[name] = &entry{name: name, layer: blobFile{f, info.Size()}, size: info.Size()}
+	}
+	e.v.item(written, i)
+	return nil
+}
+
+// copy copies a file of a view. That it is there already is an error: two items would be one.
+func (e *exporting) copy(view *View, name, to string) error {
+	r, err := view.Open(name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return e.write(to, func(w io.Writer) error {
+		_, err := io.Copy(w, r)
+		return err
+	})
+}
+
+// write makes a file.
+func (e *exporting) write(name string, write func(w io.Writer) error) error {
+	if err := e.root.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	f, err := e.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s has two things that would be the file %s: don't use this bundle", e.b.dir, name)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	if err := errors.Join(write(f), f.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
+}
