@@ -22,6 +22,7 @@ type auditFlags struct {
 	bundle          string
 	trust           trustFlags
 	maxAge          audit.Age
+	minAge          minAgeFlags
 	denyLicenses    []string
 	format, output  string
 	failOn          string
@@ -33,7 +34,7 @@ func (c *command) audit() *cobra.Command {
 		Use:   "audit [OPTIONS] [DIR...]",
 		Short: "Look for what is wrong with the modules of source trees, offline",
 		Long: "Look for what is wrong with the modules of source trees, without a network: versions\n" +
-			"that differ between services, that are retracted, deprecated or old, missing\n" +
+			"that differ between services, that are retracted, deprecated, old or too young, missing\n" +
 			"checksums, replacements that leave the tree, licences, and known vulnerabilities.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && f.bundle == "" {
@@ -56,6 +57,7 @@ func (c *command) audit() *cobra.Command {
 	flags.StringVar(&f.failOn, "fail-on", "error", `Fail on findings of this severity or a higher one ("error", "warning", "note", "none")`)
 	flags.StringVar(&f.format, "format", "text", `Format of the report ("text", "json", "sarif")`)
 	flags.Var(&f.maxAge, "max-age", `Age from which on a release is old (e.g., "2y", "90d", "0" for no limit)`)
+	f.minAge.register(flags)
 	flags.StringVar(&f.modules, "modules", "", "Folder of modules in a module proxy's layout, or a module cache (default: the go command's module cache)")
 	flags.StringVarP(&f.output, "output", "o", "", "Write the report to a file")
 	flags.StringVar(&f.vulnDB, "vulndb", "", "Folder of a Go vulnerability database")
@@ -132,6 +134,9 @@ func openTree(dir string) (audit.Tree, *os.Root, error) {
 func (c *command) auditOptions(f *auditFlags) (o audit.Options, err error) {
 	o = audit.Options{Env: c.env, MaxAge: f.maxAge, DenyLicenses: f.denyLicenses}
 	if o.Now, err = c.now(); err != nil {
+		return o, err
+	}
+	if o.MinAge, err = f.minAge.read(o.Now); err != nil {
 		return o, err
 	}
 	self, err := os.Executable()

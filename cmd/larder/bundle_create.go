@@ -25,6 +25,7 @@ type createFlags struct {
 	stock.Options
 	registryFlags
 	trust    trustFlags
+	minAge   minAgeFlags
 	output   string
 	from     []string
 	args     []string
@@ -68,6 +69,7 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.StringVar(&f.files, "files", "", "Add the files of a folder")
 	flags.StringArrayVar(&f.from, "from", nil, "Take all that a bundle has, or a folder in a module proxy's layout, before a network is asked")
 	flags.StringVar(&f.since, "since", "", "Make a delta to this bundle, for the side that has it")
+	f.minAge.register(flags)
 	f.trust.register(flags)
 	flags.Lookup("key").Usage = "Public key, or a file that holds it, one of which must have signed the bundles of --from and --since (default: $" + keyVariable + ")"
 	flags.Lookup("min-serial").Usage += ", of --from and --since"
@@ -88,6 +90,17 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	}
 	if err := normalizePlatforms(&f.Options); err != nil {
 		return err
+	}
+	now, err := c.now()
+	if err != nil {
+		return err
+	}
+	minAge, err := f.minAge.read(now)
+	if err != nil {
+		return err
+	}
+	if f.dryRun && !minAge.Age.IsZero() {
+		return usageError{errors.New("--min-age reads what is fetched, and --dry-run fetches nothing: leave one of them out")}
 	}
 	s, err := c.stocker(f.ca)
 	if err != nil {
@@ -149,7 +162,7 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	m := bundle.Maker{Sources: s.Sources(), Bundles: s.Bundles, Images: images, Tell: tally.add}
+	m := bundle.Maker{Sources: s.Sources(), Bundles: s.Bundles, Images: images, Admit: admit(minAge), Tell: tally.add}
 	b, err := m.Create(c.ctx, f.output, req)
 	tally.stop()
 	if err != nil {

@@ -29,6 +29,7 @@ const (
 	RuleRetracted      = "retracted"
 	RuleDeprecated     = "deprecated"
 	RuleOld            = "old"
+	RuleYoung          = "young"
 	RuleMissingSum     = "missing-sum"
 	RuleReplaceOutside = "replace-outside"
 	RuleReplaceFork    = "replace-fork"
@@ -103,6 +104,8 @@ type Options struct {
 	Now time.Time
 	// MaxAge is how old a release may be; the zero Age is no limit.
 	MaxAge Age
+	// MinAge is how old a release has to be.
+	MinAge MinAge
 	// DenyLicenses are patterns, as of path.Match, of licences that are an error.
 	DenyLicenses []string
 }
@@ -134,7 +137,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	findings := slices.Concat(
 		versionSkew(units), replacements(units), missingSums(units),
-		releases(deps, known, o), licenses(deps, known, o.DenyLicenses), unchecked(units, deps, known, o))
+		releases(deps, known, o), young(units, deps, known, o.MinAge), licenses(deps, known, o.DenyLicenses), unchecked(units, deps, known, o))
 	vulnerable, err := vulnerabilities(ctx, units, o)
 	if err != nil {
 		return nil, err

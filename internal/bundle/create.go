@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/fetch/sumdbcopy"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
@@ -64,6 +65,7 @@ type Maker struct {
 	Sources Sources
 	Bundles []*Bundle // whose images are taken before Images is asked
 	Images  ImageSource
+	Admit   func(Item) error // why a module or a go.mod file may not be in a bundle; nil if all may
 	Tell    func(what string, bytes int64)
 }
 
@@ -194,6 +196,9 @@ func (c *creation) modules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.admit(have, list); err != nil {
+		return err
+	}
 	if c.req.Since != nil {
 		return c.addParts(ctx, ModulesName, have, list)
 	}
@@ -203,6 +208,24 @@ func (c *creation) modules(ctx context.Context) error {
 		groups[n] = append(groups[n], g)
 	}
 	return c.addParts(ctx, ModulesName, nil, groups...)
+}
+
+// admit asks whether all modules may be in the bundle: those that it takes over from another, and new ones.
+func (c *creation) admit(have []part, list []itemFiles) error {
+	if c.Admit == nil {
+		return nil
+	}
+	var failed []error
+	for _, p := range have {
+		for _, i := range p.items {
+			failed = append(failed, c.Admit(i))
+		}
+	}
+	for _, g := range list {
+		failed = append(failed, c.Admit(g.item))
+	}
+	failed = slices.DeleteFunc(failed, func(err error) bool { return err == nil })
+	return modfetch.Summarize(failed)
 }
 
 // shard returns the number of the layer of a new bundle that a module is in.
