@@ -21,6 +21,7 @@ type planFlags struct {
 	builder builder.Options
 	json    bool
 	llb     string
+	out     string // of the plain Dockerfile
 	bundle  bundleFlags
 }
 
@@ -49,8 +50,9 @@ func (c *command) plan() *cobra.Command {
 	f.bundle.register(flags)
 	flags.BoolVar(&f.json, "json", false, "Print the plan as JSON")
 	flags.StringVar(&f.llb, "llb", "", `Print the LLB in place of the plan ("json", "dot"); a builder is asked for it`)
+	flags.StringVar(&f.out, "dockerfile-out", "", "Write a plain Dockerfile to a file, in place of printing the plan: one that other builders than Larder build to the same files")
 	builderFlags(flags, &f.builder)
-	cmd.MarkFlagsMutuallyExclusive("json", "llb")
+	cmd.MarkFlagsMutuallyExclusive("json", "llb", "dockerfile-out")
 	// It fails only for a flag that isn't there.
 	_ = cmd.RegisterFlagCompletionFunc("llb", cobra.FixedCompletions([]string{"json", "dot"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -87,6 +89,9 @@ func (c *command) runPlan(f *planFlags) error {
 	})
 	if err = cmp.Or(c.ctx.Err(), err); err != nil {
 		return err
+	}
+	if f.out != "" {
+		return c.writePlain(f, in, plan)
 	}
 	if !f.json {
 		return plan.WriteText(c.stdout)
