@@ -1,6 +1,7 @@
-// Package plain writes a Go Dockerfile as a plain one, which BuildKit's own frontend, buildah and kaniko build to the same
-// files: the way out of Larder. Cache mounts stand in the place of Larder's layers, golang images in the place of FROM go,
-// and RUN lines in that of GO lines. What it can't write so is an error that names the line.
+// Package plain writes a Go Dockerfile as a plain one, which BuildKit's own frontend and buildah build to the same files:
+// the way out of Larder. Cache mounts stand in the place of Larder's layers, golang images in the place of FROM go, and RUN
+// lines in that of GO lines. Mounts hold caches alone, for builders that know none. What it can't write so is an error that
+// names the line.
 package plain
 
 import (
