@@ -43,6 +43,17 @@ func (b Builder) step(name string, s step.Step, opts ...llb.RunOption) llb.State
 	return b.run(llb.Scratch(), name, s, opts...)
 }
 
+// trustBundle is where most images keep the certificate authorities that they trust.
+const trustBundle = "/etc/ssl/certs/ca-certificates.crt"
+
+// fetch runs an in-build step that has a network. BuildKit's proxy network (its docs/proxy.md) answers such a step by an
+// authority of its own, and adds that to a trust bundle that is there: this root has an empty one.
+func (b Builder) fetch(name string, s step.Step, opts ...llb.RunOption) llb.State {
+	root := llb.Scratch().Platform(b.Platform).File(llb.Mkdir(path.Dir(trustBundle), 0o755, llb.WithParents(true)).Mkfile(trustBundle, 0o644, nil),
+		llb.WithCustomName("[internal] make a place for certificate authorities"))
+	return b.run(root, name, s, append([]llb.RunOption{b.network()}, opts...)...)
+}
+
 // run runs an in-build step in a root file system and returns what it leaves in step.Out.
 func (b Builder) run(root llb.State, name string, s step.Step, opts ...llb.RunOption) llb.State {
 	return b.runOnto(llb.Scratch().Platform(b.Platform), root, name, s, opts...)

@@ -95,12 +95,13 @@ func (b Builder) moduleLayer(set gomod.Set, from ModuleSource, part string) llb.
 	for i, f := range from.Folders {
 		opts = append(opts, llb.AddMount(path.Join(step.In, strconv.Itoa(i)), f, llb.Readonly))
 	}
+	run := b.step
 	if from.Network {
-		s.Kept = step.Kept
-		opts = append(opts, b.network(), secrets(proxySecrets), secrets(gitSecrets), llb.AddSSHSocket(llb.SSHID("default"), llb.SSHOptional),
+		run, s.Kept = b.fetch, step.Kept
+		opts = append(opts, secrets(proxySecrets), secrets(gitSecrets), llb.AddSSHSocket(llb.SSHID("default"), llb.SSHOptional),
 			llb.AddMount(step.Kept, llb.Scratch(), llb.AsPersistentCacheDir(b.cacheID("zips"), llb.CacheMountShared)))
 	}
-	return b.step("[modules"+part+"] fetch and "+what+" from "+from.Label, s, opts...)
+	return run("[modules"+part+"] fetch and "+what+" from "+from.Label, s, opts...)
 }
 
 // ModuleFiles returns the paths, in a GOPROXY folder or a module cache, of all files that a set needs, sorted.

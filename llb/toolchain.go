@@ -61,11 +61,11 @@ func (b Builder) fetchToolchain(t gotoolchain.Toolchain, from ToolchainSource) l
 	platform := b.Platform.OS + "/" + b.Platform.Architecture
 	pin, _ := t.Pin(platform)
 	fetch := &step.FetchToolchain{Version: t.Version, Platform: platform, Out: step.Out, H1: pin.H1}
-	opts := []llb.RunOption{b.network(), secrets(proxySecrets), goSettings("GOPROXY", from.GOPROXY, "GOSUMDB", from.GOSUMDB)}
+	opts := []llb.RunOption{secrets(proxySecrets), goSettings("GOPROXY", from.GOPROXY, "GOSUMDB", from.GOSUMDB)}
 	if from.Folder != nil {
 		opts = append(opts, llb.AddMount(step.In, *from.Folder, llb.Readonly))
 	}
-	return b.step("[go] fetch "+t.Version, fetch, opts...)
+	return b.fetch("[go] fetch "+t.Version, fetch, opts...)
 }
 
 // GoEnv returns the environment of a go stage that compiles for a target platform: that of gomod.OfflineEnv, and where
