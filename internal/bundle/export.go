@@ -21,6 +21,7 @@ const (
 	exportTools      = "tools"      // NAME/go.mod and NAME/go.sum of each tool
 	exportVulnDB     = "vulndb"     // a Go vulnerability database
 	exportFiles      = "files"      // the files that the user added
+	exportRecorded   = "recorded"   // what servers answered, as the bundle has it
 	exportEnv        = "env"        // settings of the go command, as GOENV and shells read them
 	exportList       = "images.txt" // what is in each archive of an image
 )
@@ -28,7 +29,7 @@ const (
 // places say into which folder the files of each of a bundle's own images go.
 var places = map[string]string{
 	ModulesName: exportProxy, ToolchainName: exportProxy, SumDBName: exportProxy,
-	ToolsName: exportTools, VulnDBName: exportVulnDB, FilesName: exportFiles,
+	ToolsName: exportTools, VulnDBName: exportVulnDB, FilesName: exportFiles, RecordedName: exportRecorded,
 }
 
 // An Export says what becomes of a bundle for programs that know no bundles, and who vouches for what is in it.
@@ -144,7 +145,26 @@ func (e *exporting) files(ctx context.Context, name string, items []Item) error 
 	if name == SumDBName { // whose items are whole layers
 		return each(ctx, view.Names(), func(file string) error { return e.sumdbFile(view, file) })
 	}
+	if name == RecordedName {
+		return e.recorded(ctx, view, items)
+	}
 	return each(ctx, items, func(i Item) error { return e.item(view, places[name], i) })
+}
+
+// recorded writes what servers answered, one by one: several of them may have one body, and all have one list.
+func (e *exporting) recorded(ctx context.Context, view *View, items []Item) error {
+	if len(items) > 0 {
+		e.v.recorded(view, items)
+	}
+	for _, i := range items {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := e.item(view, exportRecorded, i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // item writes the files of an item, and checks them where they are.
@@ -160,7 +180,9 @@ func (e *exporting) item(view *View, folder string, i Item) (err error) {
 			continue // the check tells it
 		}
 		to := path.Join(folder, name)
-		if err := e.copy(view, name, to); err != nil {
+		if _, err := e.root.Stat(to); err == nil && i.Kind == KindAnswer {
+			// Another answer has it, too.
+		} else if err := e.copy(view, name, to); err != nil {
 			return err
 		}
 		f, err := e.root.Open(to)

@@ -151,3 +151,24 @@ func TestManyRecorded(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, p.Index().Answers, 100_000)
 }
+
+// An export has each body once, and the list of what was asked. One with another body than the list says isn't made.
+func TestExportRecorded(t *testing.T) {
+	s := newStock(t, 1)
+	b := s.recorded(recording(t, "https://a.example/1", "one", "https://a.example/again", "one", "https://a.example/head", "", "https://a.example/2", "two"))
+	dir := filepath.Join(t.TempDir(), "out")
+	got, err := b.Export(t.Context(), Export{Dir: dir, Sums: s.set()})
+	require.NoError(t, err)
+	require.Equal(t, 3, got.Answers, "a head has no body")
+	var names []string
+	require.NoError(t, fs.WalkDir(os.DirFS(filepath.Join(dir, "recorded")), ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, name)
+		}
+		return err
+	}))
+	require.ElementsMatch(t, []string{replay.IndexName, replay.BodyName(digest.FromString("one")), replay.BodyName(digest.FromString("two"))}, names)
+	data, err := os.ReadFile(filepath.Join(dir, "recorded", replay.BodyName(digest.FromString("two"))))
+	require.NoError(t, err)
+	require.Equal(t, "two", string(data))
+}

@@ -171,6 +171,9 @@ func (v *verification) image(ctx context.Context, name string, desc ocispec.Desc
 	}
 	defer view.Close()
 	v.listed(view, name, items)
+	if name == RecordedName {
+		v.recorded(view, items)
+	}
 	return each(ctx, items, func(i Item) error { v.item(view, i); return nil })
 }
 
@@ -196,10 +199,12 @@ func (v *verification) listed(view *View, name string, items []Item) {
 			}
 		}
 	}
-	if name == RecordedName {
-		if err := checkRecorded(view, items); err != nil {
-			v.fail(fmt.Errorf("%s: %w", v.b.dir, err))
-		}
+}
+
+// recorded checks the list of what servers answered.
+func (v *verification) recorded(view *View, items []Item) {
+	if err := checkRecorded(view, items); err != nil {
+		v.fail(fmt.Errorf("%s: %w", v.b.dir, err))
 	}
 }
 
