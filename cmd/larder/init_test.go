@@ -16,7 +16,7 @@ import (
 // TestInitIsAccepted wants what 'larder init' writes for each tree that its own tests have to be planned by larder and
 // read by bake.
 func TestInitIsAccepted(t *testing.T) {
-	trees, err := filepath.Glob(filepath.Join(testkit.Root(t), "internal", "scaffold", "testdata", "*.txtar"))
+	trees, err := filepath.Glob(filepath.Join(testkit.Root(t), "internal", "cli", "scaffold", "testdata", "*.txtar"))
 	require.NoError(t, err)
 	require.NotEmpty(t, trees)
 	larder, buildx := testkit.Larder(t, "larder"), testkit.Tool(t, "buildx")
