@@ -71,9 +71,6 @@ func (c *command) bakeTarget(def *bakefile.Definition, name string, from usedBun
 			return nil, err
 		}
 	}
-	if def.Linked(name) || o.Call != "" {
-		o.Outputs, o.Tags = nil, nil // it is there for another target, or only answers
-	}
 	o.Again = again("larder build", o.Context)
 	req, err := request.New(c.ctx, o, h)
 	if err != nil {

@@ -156,3 +156,14 @@ func TestBakeCalls(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, out, "LegacyKeyValueFormat")
 }
+
+// A target without a Dockerfile, in a folder that has none, is the main package of the module there. One that says itself that
+// it is built is built.
+func TestBakeWithoutDockerfile(t *testing.T) {
+	b := newBaker(t)
+	b.write("Dockerfile", "")
+	b.write("plain.hcl", "target \"default\" {\n  call   = \"build\"\n  output = [\"type=local,dest=plain\"]\n}\n")
+	out, err := b.larder("-f", "plain.hcl")
+	require.NoError(t, err, "%s", out)
+	require.Equal(t, "hello, larder\n", runBinary(t, filepath.Join(b.context, "plain")))
+}

@@ -13,8 +13,8 @@ import (
 
 // An Edit replaces a part of the file. None adds or takes away a line, so that every position stays true.
 type Edit struct {
-	Start, End int
-	Text       string
+	Start, End int    // byte offsets in the file; End is behind the last byte
+	Text       string // what stands there instead
 }
 
 // Apply returns the file with edits made, which don't overlap.
@@ -173,12 +173,12 @@ func (j LogicalLine) KeywordEnd() int {
 	return j.Pos[i-1] + 1
 }
 
-// ErrorAt returns an error that points at a piece of an instruction's text or, where that isn't found on one line, at
-// the whole instruction.
+// ErrorAt returns an error with a text, which points where Find does.
 func (f File) ErrorAt(n *parser.Node, piece, text string) error {
 	return parser.WithLocation(errors.New(text), f.Find(n, piece))
 }
 
+// Find returns the place of a piece of an instruction's text or, where that isn't found on one line, of the whole instruction.
 func (f File) Find(n *parser.Node, piece string) []parser.Range {
 	for line := n.StartLine; piece != "" && line <= n.EndLine; line++ {
 		start, end := f.Line(line)

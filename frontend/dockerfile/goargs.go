@@ -8,8 +8,8 @@ import (
 
 // GoArgs are the arguments of a go command that compiles, as far as they say which files it reads.
 type GoArgs struct {
-	Patterns []string
-	Tags     []string
+	Patterns []string // packages
+	Tags     []string // of -tags
 	Flags    []string // those that change how packages of other modules are compiled
 	Compiles bool     // it only compiles tests, for the target platform
 	Profile  string   // -pgo: auto (or ""), off, or a file

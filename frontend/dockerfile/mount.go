@@ -21,12 +21,12 @@ const (
 
 // A Mount is the value of a --mount flag, as far as a plan needs it.
 type Mount struct {
-	Kind   string
-	From   string
-	Source string
-	Target string
-	Module string
-	ID     string
+	Kind   string // the value of type=, in lower case; bind where there is none
+	From   string // a stage, an image or a named context
+	Source string // a path in that
+	Target string // a path in the step
+	Module string // the folder of a module, for KindModules
+	ID     string // of a cache or a secret
 }
 
 // ownKeys are the keys of Larder's own mounts.
@@ -35,8 +35,8 @@ var ownKeys = map[string][]string{
 	KindCompileCache: {"type", "id", "target", "dst", "destination"},
 }
 
-// ParseMount reads the value of a --mount flag; of one with an error it knows the kind. Keys of Larder's own mounts are checked; what is wrong with another is
-// BuildKit's converter's to say.
+// ParseMount reads the value of a --mount flag; of one with an error it knows the kind. Keys of Larder's own mounts are
+// checked; what is wrong with another is BuildKit's converter's to say.
 func ParseMount(value string) (Mount, error) {
 	fields, err := csvvalue.Fields(value, nil)
 	if err != nil {

@@ -186,11 +186,11 @@ func (d *Definition) WriteJSON(w io.Writer) error {
 	return err
 }
 
-// file returns the name of a target's Dockerfile as larder build's -f has it: "" where the target names none, and its folder
-// has none, for the main package of the module there.
+// file returns the name of a target's Dockerfile as larder build's -f has it. It is "" for Dockerfile, which bake has where a
+// target names none, in a folder that has none: then the main package of the module there is built.
 func (d *Definition) file(name string) string {
 	in := d.options[name].Inputs
-	if d.Targets[name].Dockerfile == nil && !urlutil.IsRemoteURL(in.ContextPath) {
+	if *d.Targets[name].Dockerfile == "Dockerfile" && !urlutil.IsRemoteURL(in.ContextPath) {
 		if _, err := os.Stat(in.DockerfilePath); errors.Is(err, os.ErrNotExist) {
 			return ""
 		}

@@ -17,7 +17,7 @@ const linkPrefix = "target:"
 func (d *Definition) Options(name string) (o request.Options, err error) {
 	t, built := d.Targets[name], d.options[name]
 	if what := d.unsupported(name); what != "" {
-		return o, fmt.Errorf("target %s: larder bake has no %s: take it out of the definition, or build that target with docker buildx bake", name, what)
+		return o, fmt.Errorf("larder bake has no %s: take it out of the definition, or build that target with docker buildx bake", what)
 	}
 	o = request.Options{
 		Context: built.Inputs.ContextPath, File: d.file(name), Tags: t.Tags, Platforms: t.Platforms, Target: built.Target,
@@ -30,8 +30,11 @@ func (d *Definition) Options(name string) (o request.Options, err error) {
 	if built.Inputs.DockerfileInline != "" {
 		o.File = "-" // which the caller gives as the request's standard input: see Inline
 	}
-	if t.Call != nil {
-		o.Call = *t.Call
+	if t.Call != nil && *t.Call != "build" {
+		o.Call, o.Outputs, o.Tags = *t.Call, nil, nil // it only answers
+	}
+	if d.Linked(name) {
+		o.Outputs, o.Tags = nil, nil
 	}
 	for name, spec := range t.Contexts {
 		if !strings.HasPrefix(spec, linkPrefix) {
