@@ -26,7 +26,7 @@ type side struct {
 }
 
 func newSide(t *testing.T, ns *testkit.Netns, trees string) *side {
-	s := &side{t: t, ns: ns, addr: testkit.Buildkitd(t, ns), trees: filepath.Join(t.TempDir(), "src"), home: t.TempDir()}
+	s := &side{t: t, ns: ns, addr: testkit.Buildkitd(t, ns), trees: filepath.Join(t.TempDir(), "src"), home: testkit.Home(t)}
 	require.NoError(t, os.CopyFS(s.trees, os.DirFS(trees)))
 	s.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.home, "BUILDKIT_PROGRESS=plain", "GOFLAGS=-modcacherw", "BUILDX_CONFIG=" + s.home, "BUILDX_BUILDER=air",
 		"BUILDX_BAKE_ENTITLEMENTS_FS=0", "BUILDX_NO_DEFAULT_ATTESTATIONS=1"}

@@ -74,7 +74,7 @@ func newBaker(t *testing.T) *baker {
 // run runs a command in the folder of the definition.
 func (b *baker) run(cmd *exec.Cmd, env ...string) (string, error) {
 	cmd.Dir = b.context
-	cmd.Env = append(append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.t.TempDir(), "BUILDKIT_PROGRESS=plain"}, b.env...), env...)
+	cmd.Env = append(append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + testkit.Home(b.t), "BUILDKIT_PROGRESS=plain"}, b.env...), env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -34,7 +34,7 @@ func TestGoBuildFromExport(t *testing.T) {
 		binary := filepath.Join(t.TempDir(), "hello")
 		cmd := offline.Command(t, command[0], append(command[1:], "build", "-trimpath", "-buildvcs=false", "-o", binary, ".")...)
 		cmd.Dir = hello
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "CGO_ENABLED=0", "GOCACHE=" + strings.TrimSpace(string(gocache)), "GOMODCACHE=" + testkit.TempModuleCache(t), "GOENV=" + goenv}
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + testkit.Home(t), "CGO_ENABLED=0", "GOCACHE=" + strings.TrimSpace(string(gocache)), "GOMODCACHE=" + testkit.TempModuleCache(t), "GOENV=" + goenv}
 		said, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", said)
 		require.Contains(t, string(said), "go: downloading github.com/go-chi/chi/v5")

@@ -24,7 +24,7 @@ type identity struct {
 
 // as has the world's commands come from a user. The go command asks the private servers, and git does.
 func (p *privateWorld) as(who identity) {
-	home := p.t.TempDir()
+	home := testkit.Home(p.t)
 	for name, text := range map[string]string{".netrc": who.netrc, ".gitconfig": who.gitconfig} {
 		require.NoError(p.t, os.WriteFile(filepath.Join(home, name), []byte(text), 0o600))
 	}

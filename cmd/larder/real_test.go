@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) command(args ...string) *exec.Cmd {
 	testkit.Larder(w.t, "larder-frontend")
 	cmd := w.ns.Command(w.t, testkit.Larder(w.t, "larder"), args...)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.t.TempDir(), "BUILDKIT_PROGRESS=plain"}, w.env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + testkit.Home(w.t), "BUILDKIT_PROGRESS=plain"}, w.env...)
 	return cmd
 }
 

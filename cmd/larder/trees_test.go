@@ -30,6 +30,7 @@ func buildTrees(t *testing.T, dir string) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GOPROXY", "file://"+proxy)
 			env.Setenv("HOME", env.WorkDir)
+			testkit.NoTelemetry(t, env.WorkDir)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

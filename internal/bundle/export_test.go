@@ -95,7 +95,7 @@ func TestGoCommandOnExport(t *testing.T) {
 	gocmd := func(goenv, toolchain string, args ...string) (string, error) {
 		cmd := offline.Command(t, "go", args...)
 		cmd.Dir = t.TempDir()
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GOMODCACHE=" + cache, "GOENV=" + goenv}
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + testkit.Home(t), "GOMODCACHE=" + cache, "GOENV=" + goenv}
 		if toolchain != "" {
 			cmd.Env = append(cmd.Env, "GOTOOLCHAIN="+toolchain)
 		}

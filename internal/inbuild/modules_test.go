@@ -16,6 +16,7 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 
 	"github.com/larder-build/larder/internal/fetch/modfetch"
+	"github.com/larder-build/larder/internal/testkit"
 )
 
 func TestUnpack(t *testing.T) {
@@ -382,6 +383,7 @@ func goCommandIn(t *testing.T, work, src, cache string, folders ...string) func(
 	tmp := filepath.Join(work, "tmp")
 	require.NoError(t, os.Mkdir(tmp, 0o777))
 	require.NoError(t, os.Chmod(tmp, 0o777))
+	testkit.NoTelemetry(t, tmp)
 	attr := &syscall.SysProcAttr{}
 	if os.Getuid() == 0 {
 		attr.Credential = &syscall.Credential{Uid: nonroot, Gid: nonroot, NoSetGroups: true}

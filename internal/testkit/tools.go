@@ -117,6 +117,22 @@ func TempModuleCache(t testing.TB) string {
 	return dir
 }
 
+// Home returns a folder that may be the home of a go command, as NoTelemetry says.
+func Home(t testing.TB) string {
+	dir := t.TempDir()
+	NoTelemetry(t, dir)
+	return dir
+}
+
+// NoTelemetry turns go's telemetry off for the user with this home. Elsewhere the go command starts a process that writes
+// into the home after the command has ended, while the test removes it.
+func NoTelemetry(t testing.TB, home string) {
+	// GOTELEMETRY can't be set in the environment: this is where "go telemetry off" puts it.
+	mode := filepath.Join(home, ".config/go/telemetry/mode")
+	require.NoError(t, os.MkdirAll(filepath.Dir(mode), 0o755))
+	require.NoError(t, os.WriteFile(mode, []byte("off\n"), 0o644))
+}
+
 // stop ends a process that a test started, politely, then not, and waits for it. The signal isn't the one of Ctrl-C: a
 // process that a script started in the background ignores that one, and so do those that it starts.
 func stop(cmd *exec.Cmd) {

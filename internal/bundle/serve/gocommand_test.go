@@ -119,7 +119,7 @@ type desk struct {
 }
 
 func (w *world) desk(t *testing.T, proxy string, env ...string) desk {
-	home, dir := t.TempDir(), t.TempDir()
+	home, dir := testkit.Home(t), t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/desk\n\ngo 1.24\n"), 0o644))
 	return desk{dir, append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GOPATH=" + filepath.Join(home, "go"), "GOFLAGS=-modcacherw", "GOENV=off",

@@ -26,7 +26,7 @@ import (
 func newStocker(t *testing.T, s Settings, env ...string) *Stocker {
 	client, err := fetch.NewClient("", nil, fetch.Remedies{Missing: "use another proxy", CA: "pass --ca"})
 	require.NoError(t, err)
-	env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GOMODCACHE=" + testkit.TempModuleCache(t), "GOTOOLCHAIN=local"}, env...)
+	env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + testkit.Home(t), "GOMODCACHE=" + testkit.TempModuleCache(t), "GOTOOLCHAIN=local"}, env...)
 	st, err := New(s, client, "go", env)
 	require.NoError(t, err)
 	return st

@@ -98,7 +98,7 @@ func (c *corp) fetch(f *Fetcher, m module.Version) result {
 
 // byGo has the real go command fetch modules with GOPROXY=direct, and the real git below it.
 func (c *corp) byGo(env []string, mods ...module.Version) map[module.Version]result {
-	home := c.TempDir()
+	home := testkit.Home(c)
 	require.NoError(c, os.WriteFile(filepath.Join(home, ".netrc"), netrc.Netrc, 0o600))
 	args := []string{"mod", "download", "-json"}
 	for _, m := range mods {
