@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
+	"github.com/larder-build/larder/internal/golang/gotree"
 )
 
 // Deps are the packages that a slice imports of other modules and of the standard library, compiled in a step of their
@@ -85,7 +86,7 @@ func withoutFlags(env []string) []string {
 }
 
 // depsLine plans the packages that a GO line imports, where the stage has a toolchain of Larder's.
-func (w *planner) depsLine(s *scope, g *dockerfile.GoLine, mod Module, slice *SourceSlice, mods *Modules, cache lineCache) *Deps {
+func (w *planner) depsLine(s *scope, g *dockerfile.GoLine, mod gotree.Module, slice *SourceSlice, mods *Modules, cache lineCache) *Deps {
 	if slice == nil || mod.Vendored || w.withCgo(s, g) {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/internal/commit"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -58,7 +59,7 @@ func (w *planner) goLine(s *scope, g *dockerfile.GoLine, comments []string) erro
 	if err != nil {
 		return err
 	}
-	mods, err := w.needModules([]Module{mod}, s, nil)
+	mods, err := w.needModules([]gotree.Module{mod}, s, nil)
 	if err != nil {
 		return parser.WithLocation(err, g.Node.Location())
 	}
@@ -103,8 +104,8 @@ func (w *planner) goLine(s *scope, g *dockerfile.GoLine, comments []string) erro
 
 // goModule reads the module that a GO line is for. A subcommand that asks nothing of a module needs none, nor does one
 // that names files.
-func (w *planner) goModule(s *scope, g *dockerfile.GoLine, src source) (Module, error) {
-	var mod Module
+func (w *planner) goModule(s *scope, g *dockerfile.GoLine, src source) (gotree.Module, error) {
+	var mod gotree.Module
 	var err error
 	if g.From == "" {
 		mod, err = w.plan.Wide.readModule(w.Tree, g.Module, w.workOff(s))
@@ -113,7 +114,7 @@ func (w *planner) goModule(s *scope, g *dockerfile.GoLine, src source) (Module, 
 	}
 	if errors.Is(err, ErrNoModule) {
 		if slices.Contains([]string{"env", "version", "help", "doc"}, g.Words[0]) || slices.ContainsFunc(g.Words, func(s string) bool { return strings.HasSuffix(s, ".go") }) {
-			return Module{Dir: src.dir}, nil
+			return gotree.Module{Dir: src.dir}, nil
 		}
 		return mod, w.noModule(g, src)
 	}
@@ -143,8 +144,7 @@ func (w *planner) noModule(g *dockerfile.GoLine, src source) error {
 		err = fmt.Errorf("GO --module=%s: there is no %s in %s", g.Module, path.Join(g.Module, "go.mod"), where)
 		at = w.File.Find(g.Node, g.Module)
 	}
-	dirs, _ := findModules(tree)
-	if len(dirs) > 0 {
+	if dirs := findModules(tree); len(dirs) > 0 {
 		err = suggest.WrapError(fmt.Errorf("%w: the modules there are in %s", err, strings.Join(dirs, ", ")), g.Module, dirs, true)
 	}
 	return parser.WithLocation(err, at)
@@ -161,7 +161,7 @@ type lineInputs struct {
 }
 
 // goRun writes the RUN that a GO line becomes: its flags, and its arguments.
-func (w *planner) goRun(s *scope, g *dockerfile.GoLine, mod Module, in lineInputs) (text [2]string, err error) {
+func (w *planner) goRun(s *scope, g *dockerfile.GoLine, mod gotree.Module, in lineInputs) (text [2]string, err error) {
 	src := in.source
 	if !utf8.ValidString(g.Rest) || strings.ContainsRune(g.Rest, 0) {
 		return text, w.File.ErrorAt(g.Node, "", "GO: its text is not UTF-8, or has a NUL byte: no command can be given that")
@@ -219,7 +219,7 @@ func (w *planner) goRun(s *scope, g *dockerfile.GoLine, mod Module, in lineInput
 }
 
 // inSource returns a workspace file's path below the source's root.
-func inSource(mod Module, src source) string {
+func inSource(mod gotree.Module, src source) string {
 	if src.dir == src.rel {
 		return mod.Work
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/frontend/planner/shellgo"
 	"github.com/larder-build/larder/internal/expand"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
@@ -23,7 +24,7 @@ const askByName = "ask for the modules with RUN --mount=type=gomod"
 type moduleNeed struct {
 	call   shellgo.Call
 	target string
-	module Module
+	module gotree.Module
 }
 
 // consider finds what a RUN could be given for calling go, or says why nothing.
@@ -172,7 +173,7 @@ func (w *planner) need(r *runLine, c shellgo.Call) (moduleNeed, string) {
 	r.elsewhere = false
 	work, _, _ := s.value(&c, "GOWORK")
 	m, err := readModule(w.Tree, dir, work == "off")
-	var missing *MissingSumError
+	var missing *gotree.MissingSumError
 	switch {
 	case errors.As(err, &missing):
 		w.lintAt(lacksGoSum(missing.GoMod, missing.Requires), r.node, r.cmd.Comments())

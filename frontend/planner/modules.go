@@ -10,6 +10,7 @@ import (
 
 	"github.com/larder-build/larder/frontend/planner/shellgo"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotree"
 )
 
 // Modules is a module cache of the build, and where it comes from.
@@ -157,7 +158,7 @@ func (w *planner) proxyArgs(s *scope, c *shellgo.Call) (map[string]string, error
 
 // needModules adds the module cache that some modules need where go is called to the plan: see proxyArgs. It is nil where
 // they need none: they are vendored, or require nothing.
-func (w *planner) needModules(mods []Module, s *scope, c *shellgo.Call) (*Modules, error) {
+func (w *planner) needModules(mods []gotree.Module, s *scope, c *shellgo.Call) (*Modules, error) {
 	var sums []gomod.File
 	for _, m := range mods {
 		if !m.Vendored {

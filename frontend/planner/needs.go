@@ -15,6 +15,7 @@ import (
 	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
@@ -23,7 +24,7 @@ import (
 
 // Needs is what the builds of a tree take from elsewhere.
 type Needs struct {
-	Modules    []Module                // of each go.mod, in the order of their folders
+	Modules    []gotree.Module         // of each go.mod, in the order of their folders
 	Toolchains []gotoolchain.Toolchain // each once
 	Images     []string                // base images and frontends, with their full names, each once, sorted
 	Warnings   []string                // what was left out, and where
@@ -47,7 +48,7 @@ func ReadNeeds(tree fs.FS, req Request, images bool) (Needs, error) {
 			return addIgnores(&ignores, tree, name)
 		case !d.Type().IsRegular():
 			return nil
-		case d.Name() == "go.mod" && keepsOut(tree, path.Dir(name)):
+		case d.Name() == "go.mod" && (gotree.Tree{FS: tree}).Blank(name):
 			return nil
 		case d.Name() == "go.mod":
 			return n.addModule(tree, path.Dir(name), req)
@@ -94,7 +95,7 @@ func isDockerfile(name string) bool {
 }
 
 func (n *Needs) addModule(tree fs.FS, dir string, req Request) error {
-	m, err := ReadModule(tree, dir)
+	m, err := readModule(tree, dir, false)
 	if err != nil {
 		return err
 	}

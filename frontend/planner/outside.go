@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"golang.org/x/mod/modfile"
 )
 
@@ -44,12 +45,12 @@ func (w Wide) whole() string {
 
 // readModule reads a module of the build context where it lies in the wide tree. The files that its errors and versions
 // name are called as in the build context.
-func (w Wide) readModule(context fs.FS, dir string, alone bool) (Module, error) {
+func (w Wide) readModule(context fs.FS, dir string, alone bool) (gotree.Module, error) {
 	if len(w.Outside) == 0 {
 		return readModule(context, dir, alone)
 	}
 	if _, err := readModule(context, dir, alone); err != nil {
-		return Module{}, err
+		return gotree.Module{}, err
 	}
 	m, err := readModule(w.tree, path.Join(w.Base, dir), alone)
 	for i := range m.Versions {
@@ -78,7 +79,7 @@ func widen(req Request, dirs []string, alone bool) (Wide, error) {
 		if err != nil {
 			continue
 		}
-		for _, r := range m.outside() {
+		for _, r := range outside(m) {
 			name := strings.ToLower(r.module)
 			if _, ok := found[name]; !r.applies && (ok || path.IsAbs(r.to) || !req.hasContext(name)) {
 				continue
@@ -128,10 +129,10 @@ type replacedOutside struct {
 // outside returns the replace lines that lead out of the tree, of modules that are required: first those that apply. One
 // of another version than those that are required is read by the go command if a module from elsewhere requires that, as
 // only the go.mod files of these show.
-func (m Module) outside() (list []replacedOutside) {
-	required, applies, lines := map[string]bool{}, map[*modfile.Replace]bool{}, m.replaces()
+func outside(m gotree.Module) (list []replacedOutside) {
+	required, applies, lines := map[string]bool{}, map[*modfile.Replace]bool{}, m.Replaces()
 	for _, member := range m.Members {
-		for _, r := range member.mod.Require {
+		for _, r := range member.Mod.Require {
 			required[r.Mod.Path] = true
 			if line, ok := lines.Of(r.Mod); ok {
 				applies[line.Replace] = true
@@ -146,9 +147,9 @@ func (m Module) outside() (list []replacedOutside) {
 			}
 		}
 	}
-	add(m.Work, m.replaced)
+	add(m.Work, m.Replaced)
 	for _, member := range m.Members {
-		add(path.Join(member.Dir, "go.mod"), member.mod.Replace)
+		add(path.Join(member.Dir, "go.mod"), member.Mod.Replace)
 	}
 	slices.SortStableFunc(list, func(a, b replacedOutside) int { return rank(a) - rank(b) })
 	return list

@@ -12,6 +12,7 @@ import (
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/goslice"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"golang.org/x/mod/module"
 )
 
@@ -40,12 +41,12 @@ const maxDirs = 10000
 type programs struct {
 	tree fs.FS
 	ctxt *build.Context // of the target platform, without cgo
-	mod  Module
+	mod  gotree.Module
 
 	again func(folder string) string // see Request
 }
 
-func newPrograms(req Request, mod Module, goos, goarch string) programs {
+func newPrograms(req Request, mod gotree.Module, goos, goarch string) programs {
 	return programs{req.Tree, goslice.WithoutTests(goslice.Context(req.Tree, goos, goarch)), mod, req.Again}
 }
 
@@ -56,12 +57,12 @@ func (p programs) root() ([]Package, error) { return p.of(p.isRoot, true) }
 // others returns those of the other modules of the workspace, found in the same way or, to read less, without looking
 // anywhere in a module.
 func (p programs) others(anywhere bool) ([]Package, error) {
-	return p.of(func(m Member) bool { return !p.isRoot(m) }, anywhere)
+	return p.of(func(m gotree.Member) bool { return !p.isRoot(m) }, anywhere)
 }
 
-func (p programs) isRoot(m Member) bool { return m.Dir == p.mod.Dir }
+func (p programs) isRoot(m gotree.Member) bool { return m.Dir == p.mod.Dir }
 
-func (p programs) of(wanted func(Member) bool, anywhere bool) (mains []Package, err error) {
+func (p programs) of(wanted func(gotree.Member) bool, anywhere bool) (mains []Package, err error) {
 	for _, m := range p.mod.Members {
 		if !wanted(m) {
 			continue
@@ -76,7 +77,7 @@ func (p programs) of(wanted func(Member) bool, anywhere bool) (mains []Package, 
 	return mains, nil
 }
 
-func (p programs) ofMember(m Member, anywhere bool) ([]Package, error) {
+func (p programs) ofMember(m gotree.Member, anywhere bool) ([]Package, error) {
 	dirs, cmd := []string{m.Dir}, path.Join(m.Dir, "cmd")
 	entries, err := fs.ReadDir(p.tree, cmd)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -98,7 +99,7 @@ func (p programs) ofMember(m Member, anywhere bool) ([]Package, error) {
 }
 
 // in returns the main packages in some folders of a module.
-func (p programs) in(m Member, dirs []string) []Package {
+func (p programs) in(m gotree.Member, dirs []string) []Package {
 	var mains []Package
 	// An error other than "no Go files" is the compiler's to report, at its place: the package counts all the same.
 	packages, _ := goslice.ImportDirs(p.ctxt, dirs)
@@ -129,7 +130,7 @@ func (p programs) at(folder string) (Package, error) {
 	if path.IsAbs(folder) || !fs.ValidPath(dir) {
 		return Package{}, fmt.Errorf("--target %s: expected the name of a program, or its folder in the build context, such as ./cmd/api", folder)
 	}
-	var of *Member
+	var of *gotree.Member
 	for i, m := range p.mod.Members {
 		if _, ok := below(m.Dir, dir); (ok || m.Dir == ".") && (of == nil || len(m.Dir) > len(of.Dir) || of.Dir == ".") {
 			of = &p.mod.Members[i]

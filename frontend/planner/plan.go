@@ -18,6 +18,7 @@ import (
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/goslice"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 )
 
@@ -187,8 +188,8 @@ func Untouched(filename string, data []byte, syntax string, platforms []string, 
 // explain adds to an error about a file that isn't there that .dockerignore hides it.
 func (r Request) explain(err error) error {
 	var (
-		sum   *MissingSumError
-		use   *missingUseError
+		sum   *gotree.MissingSumError
+		use   *gotree.MissingUseError
 		embed *embedError
 		file  string
 	)
@@ -196,7 +197,7 @@ func (r Request) explain(err error) error {
 	case errors.As(err, &sum):
 		file = path.Join(path.Dir(sum.GoMod), "go.sum")
 	case errors.As(err, &use):
-		file = path.Join(use.dir, "go.mod")
+		file = path.Join(use.Dir, "go.mod")
 	case errors.As(err, &embed):
 		file = embed.named()
 	case errors.Is(err, ErrNoModule):

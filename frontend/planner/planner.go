@@ -13,6 +13,7 @@ import (
 	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/internal/expand"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
@@ -123,9 +124,9 @@ func (w *planner) checkContext() error {
 // prepare chooses the toolchains of virtual bases.
 func (w *planner) prepare(bases []Base) error {
 	w.startLint()
-	if mod, err := readGoMod(w.Tree, "go.mod"); err == nil && mod.Module != nil {
+	if mod, err := (gotree.Tree{FS: w.Tree}).Mod("."); err == nil {
 		w.plan.Module = mod.Module.Mod.Path
-	} else if mod, err := ReadModule(w.Tree, "."); err == nil {
+	} else if mod, err := readModule(w.Tree, ".", false); err == nil {
 		w.plan.Module = mod.Path
 	}
 	if len(bases) == 0 {
@@ -332,8 +333,7 @@ func (w *planner) stageNamed(name string, byIndex bool) *scope {
 // modules returns the folders of the build context that hold a module.
 func (w *planner) modules() []string {
 	if !w.modulesRead {
-		// What can't be read isn't found; it is reported where it is named.
-		w.moduleDirs, _ = findModules(w.Tree)
+		w.moduleDirs = findModules(w.Tree)
 		w.modulesRead = true
 	}
 	return w.moduleDirs
@@ -400,7 +400,7 @@ func (s *scope) sourceRoot(tree fs.FS) string {
 		return s.dir
 	}
 	for i := len(s.copies) - 1; i >= 0; i-- {
-		if isModule(tree, s.copies[i].src) {
+		if (gotree.Tree{FS: tree}).IsModule(s.copies[i].src) {
 			return s.copies[i].dest
 		}
 	}

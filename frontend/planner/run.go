@@ -9,6 +9,7 @@ import (
 	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/frontend/planner/shellgo"
 	"github.com/larder-build/larder/internal/expand"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
@@ -199,7 +200,7 @@ func (w *planner) ownMount(s *scope, r *runLine, m dockerfile.Mount) (string, er
 	} else if err != nil {
 		return "", err
 	}
-	mods, err := w.needModules([]Module{mod}, s, &shellgo.Call{})
+	mods, err := w.needModules([]gotree.Module{mod}, s, &shellgo.Call{})
 	if err != nil {
 		return "", err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/expand"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
@@ -266,7 +267,7 @@ func (s *scope) contextDir(tree fs.FS, dir string) (string, bool) {
 				continue
 			}
 			src := path.Join(c.src, rel)
-			if isModule(tree, src) {
+			if (gotree.Tree{FS: tree}).IsModule(src) {
 				return src, true
 			}
 		}
@@ -284,7 +285,7 @@ func (s *scope) moduleDir(tree fs.FS, start string) (dir, why string) {
 	for at := start; by < 0; at = path.Dir(at) {
 		for i, c := range slices.Backward(s.copies) {
 			rel, ok := below(c.dest, at)
-			if src := path.Join(c.src, rel); ok && c.why == "" && isModule(tree, src) {
+			if src := path.Join(c.src, rel); ok && c.why == "" && (gotree.Tree{FS: tree}).IsModule(src) {
 				root, by, dir = at, i, src
 				break
 			}

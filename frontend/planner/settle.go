@@ -7,6 +7,7 @@ import (
 
 	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/frontend/planner/shellgo"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
@@ -150,7 +151,7 @@ func (w *planner) takeModules(r *runLine) string {
 	r.modules = map[string]*Modules{}
 	for _, n := range r.needs {
 		scope, call := w.fetchedBy(r, n)
-		m, err := w.needModules([]Module{n.module}, scope, call)
+		m, err := w.needModules([]gotree.Module{n.module}, scope, call)
 		if err != nil {
 			return err.Error()
 		}

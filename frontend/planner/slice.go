@@ -8,6 +8,7 @@ import (
 
 	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/internal/golang/goslice"
+	"github.com/larder-build/larder/internal/golang/gotree"
 )
 
 // A SourceSlice is the part of the build context that a step compiles, which is all that the step is given.
@@ -43,7 +44,7 @@ func (s *SourceSlice) in() string {
 var sliceable = []string{"build", "install", "test", "vet"}
 
 // sliceLine plans the slice of a GO line that compiles the build context. It is nil where the line needs all of it.
-func (w *planner) sliceLine(s *scope, g *dockerfile.GoLine, mod Module) (*SourceSlice, error) {
+func (w *planner) sliceLine(s *scope, g *dockerfile.GoLine, mod gotree.Module) (*SourceSlice, error) {
 	if g.From != "" || mod.Path == "" || !w.File.Slice || !slices.Contains(sliceable, g.Words[0]) {
 		return nil, nil
 	}
@@ -56,7 +57,7 @@ func (w *planner) sliceLine(s *scope, g *dockerfile.GoLine, mod Module) (*Source
 		return nil, nil
 	}
 	req := goslice.Request{
-		Tree: w.plan.Wide.tree, Dir: mod.Dir, Work: mod.Work, Vendored: mod.Vendored, Patterns: args.Patterns, Tags: args.Tags, Profile: args.Profile,
+		Tree: w.plan.Wide.tree, Module: mod, Patterns: args.Patterns, Tags: args.Tags, Profile: args.Profile,
 		Tests: g.Words[0] == "test" || g.Words[0] == "vet", Cgo: w.withCgo(s, g), Version: s.goVersion(),
 	}
 	runs := g.Words[0] == "test" && !args.Compiles
@@ -161,7 +162,7 @@ func (s *scope) goVersion() string {
 }
 
 // slicePackages plans the slice of each main package of a build without instructions, and whether all of them are built.
-func (p *Plan) slicePackages(req Request, mod Module, built bool) error {
+func (p *Plan) slicePackages(req Request, mod gotree.Module, built bool) error {
 	args, why := dockerfile.ReadGoFlags(req.BuildArgs["GOFLAGS"])
 	if why != "" {
 		p.Notes = append(p.Notes, Note{Line: 1, Text: "go build is given the whole build context: " + why})
@@ -170,7 +171,7 @@ func (p *Plan) slicePackages(req Request, mod Module, built bool) error {
 	args.Under(dockerfile.GoArgs{Flags: slices.DeleteFunc(slices.Clone(p.Flags), func(f string) bool { return f != "-trimpath" })})
 	for i, pkg := range p.Packages {
 		slice, err := p.slice("source-"+pkg.Stage, goslice.Request{
-			Tree: req.Tree, Dir: mod.Dir, Work: mod.Work, Vendored: mod.Vendored, Patterns: []string{pkg.Dir},
+			Tree: req.Tree, Module: mod, Patterns: []string{pkg.Dir},
 			Version: p.Toolchains[0].Version, Tags: args.Tags, Profile: args.Profile,
 		}, false)
 		var whole *goslice.WholeError

@@ -51,7 +51,7 @@ func TestPickReadsLittle(t *testing.T) {
 		"./lib/deep/tool": {"./lib/deep/tool", "ctl/ lib/lib.go deep/"},
 	} {
 		tree := &notingFS{FS: files}
-		mod, err := ReadModule(tree, ".")
+		mod, err := readModule(tree, ".", false)
 		require.NoError(t, err)
 		picked, err := newPrograms(Request{Tree: tree}, mod, "linux", "amd64").pick(target, false)
 		require.NoError(t, err, target)

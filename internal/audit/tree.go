@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 )
@@ -99,10 +100,14 @@ func loadTree(t *Tree) ([]*unit, error) {
 	if t.FS == nil {
 		return t.list()
 	}
-	mods, works, err := t.find()
+	found, err := t.source().Find(0)
+	if err == nil && len(found.Unreadable) > 0 {
+		err = fmt.Errorf("%s can't be read: %w", t.file(found.Unreadable[0]), fs.ErrPermission)
+	}
 	if err != nil {
 		return nil, err
 	}
+	mods, works := found.Modules, found.Works
 	if len(mods) == 0 && len(works) == 0 {
 		return nil, fmt.Errorf("%s: there is no go.mod in it: name a folder that holds a Go module", t.Name)
 	}
@@ -134,58 +139,21 @@ func loadTree(t *Tree) ([]*unit, error) {
 	return units, nil
 }
 
-// find returns the folders that have a go.mod and those that have a go.work, sorted. As for the go command, vendor,
-// testdata and folders whose names begin with "." or "_" are not looked into.
-func (t *Tree) find() (mods, works []string, err error) {
-	err = fs.WalkDir(t.FS, ".", func(name string, d fs.DirEntry, err error) error {
-		switch base := path.Base(name); {
-		case err != nil:
-			return fmt.Errorf("%s: %w", t.file(name), err)
-		case d.IsDir() && name != "." && gomod.HoldsOthers(base):
-			return fs.SkipDir
-		case d.IsDir():
-		case base == "go.mod" && name != base && t.keepsOut(name):
-		case base == "go.mod":
-			mods = append(mods, path.Dir(name))
-		case base == "go.work":
-			works = append(works, path.Dir(name))
-		}
-		return nil
-	})
-	return mods, works, err
-}
-
-// keepsOut reports whether a go.mod says nothing, which keeps its folder out of the module above.
-func (t *Tree) keepsOut(name string) bool {
-	data, err := t.read(name)
-	return err == nil && gomod.IsBlank(data)
-}
+func (t *Tree) source() gotree.Tree { return gotree.Tree{FS: t.FS, Name: filepath.ToSlash(t.Name)} }
 
 func (t *Tree) service(dir string) (*service, error) {
-	s := &service{tree: t, dir: dir, file: t.file(path.Join(dir, "go.mod"))}
-	data, err := t.read(path.Join(dir, "go.mod"))
-	if err != nil {
-		return nil, err
-	}
-	if s.mod, err = modfile.Parse(s.file, data, nil); err != nil {
-		return nil, oneError(err)
-	}
-	if s.mod.Module == nil {
-		return nil, fmt.Errorf("%s:1: there is no module line: begin it with 'module PATH'", s.file)
-	}
-	return s, nil
+	mod, err := t.source().Mod(dir)
+	return &service{tree: t, dir: dir, file: t.file(path.Join(dir, "go.mod")), mod: mod}, oneError(err)
 }
 
 // workspace reads a go.work. A module belongs to the first go.work that uses it.
 func (t *Tree) workspace(dir string, services map[string]*service) (*unit, error) {
 	u := &unit{tree: t, dir: dir, file: t.file(path.Join(dir, "go.work"))}
-	data, err := t.read(path.Join(dir, "go.work"))
+	work, err := t.source().Work(dir)
 	if err != nil {
-		return nil, err
-	}
-	if u.work, err = modfile.ParseWork(u.file, data, nil); err != nil {
 		return nil, oneError(err)
 	}
+	u.work = work
 	for _, use := range u.work.Use {
 		if leaves(dir, use.Path) {
 			continue // replacements tells of it
@@ -214,34 +182,18 @@ func (u *unit) loadSums() error {
 	for _, s := range u.services {
 		names = append(names, path.Join(s.dir, "go.sum"))
 	}
-	var files []gomod.File
-	for _, name := range names {
-		data, err := u.tree.read(name)
-		if notThere(err) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		u.hasSums = true
-		files = append(files, gomod.File{Name: u.tree.file(name), Data: data})
+	files, err := u.tree.source().Sums(names...)
+	if err != nil {
+		return err
 	}
-	var err error
+	u.hasSums = len(files) > 0
 	u.sums, err = gomod.ParseSums(files...)
 	return err
 }
 
 // file names a file of the tree for people.
 func (t *Tree) file(name string) string {
-	return filepath.ToSlash(filepath.Join(t.Name, filepath.FromSlash(name)))
-}
-
-func (t *Tree) read(name string) ([]byte, error) {
-	data, err := readFile(t.FS, name, maxFile)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", t.file(name), err)
-	}
-	return data, nil
+	return t.source().File(name)
 }
 
 // readFile reads a file that may not be larger than limit bytes.

@@ -32,12 +32,12 @@ func TestMalformedTrees(t *testing.T) {
 		"no module":         {"-- README --\n", "t: there is no go.mod in it"},
 		"unknown directive": {"-- go.mod --\nmodule example.com/a\n\nrequires x\n", "t/go.mod:3: unknown directive: requires"},
 		"two errors":        {"-- go.mod --\nmodule example.com/a\nrequires x\nrequires y\n", "t/go.mod:2: unknown directive: requires"},
-		"no module line":    {"-- go.mod --\ngo 1.26\n", "t/go.mod:1: there is no module line"},
+		"no module line":    {"-- go.mod --\ngo 1.26\n", "t/go.mod has no module line: add"},
 		"branch":            {"-- go.mod --\nmodule example.com/a\nrequire b.example/b main\n", "t/go.mod:2: "},
 		"go.sum":            {good + "-- a/go.sum --\n\nb.example/b v1.0.0\n", "t/a/go.sum:2: malformed go.sum line"},
 		"go.work":           {good + "-- go.work --\ngo 1.26\nuses ./a\n", "t/go.work:2: unknown directive: uses"},
 		"go.work, no go.mod": {good + "-- go.work --\ngo 1.26\nuse (\n\t./a\n\t./b\n)\n",
-			"t/go.work:4: use ./b: t/b/go.mod: open b/go.mod: no such file or directory"},
+			"t/go.work:4: use ./b: reading t/b/go.mod: open b/go.mod: no such file or directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -50,7 +50,7 @@ func TestMalformedTrees(t *testing.T) {
 	t.Run("too large", func(t *testing.T) {
 		tree := Tree{Name: "t", FS: fstest.MapFS{"go.mod": {Data: bytes.Repeat([]byte("\n"), maxFile+1)}}}
 		_, err := Run(t.Context(), Options{Trees: []Tree{tree}})
-		require.ErrorContains(t, err, "t/go.mod: it is larger than 16777216 bytes")
+		require.ErrorContains(t, err, "t/go.mod is larger than 16777216 bytes")
 	})
 	t.Run("link out of the tree", func(t *testing.T) {
 		secret := filepath.Join(t.TempDir(), "go.mod")

@@ -8,11 +8,12 @@ import (
 	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotree"
 )
 
 // leak returns what a user should know before anything is asked: that a module of a tree looks private and that everybody's
 // proxy or checksum database will be told of it. It is empty if there is none.
-func (s *Stocker) leak(m planner.Module, sumdb bool) string {
+func (s *Stocker) leak(m gotree.Module, sumdb bool) string {
 	public := slices.IndexFunc(s.proxies, func(e modfetch.Entry) bool {
 		return e.Source != nil && planner.Source{URL: e.Shown}.Public()
 	})

@@ -66,7 +66,7 @@ func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 			}
 			sums = append(sums, gomod.File{Name: dir + ": " + m.Dir + "/go.sum", Data: m.Set.Text()})
 			req.Keys = append(req.Keys, m.Set.Key())
-			if err := box.addTree(os.DirFS(dir), dir, m); err != nil {
+			if err := box.addTree(dir, m); err != nil {
 				return req, err
 			}
 		}

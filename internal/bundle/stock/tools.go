@@ -13,10 +13,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
@@ -55,16 +55,8 @@ func (b *toolBox) add(t boxed) error {
 
 // addTree adds what the tool lines of a module name, to be built as 'go tool' builds it there: by the versions in its
 // go.mod and the hashes in its go.sum. A tool whose source is in the tree is none of the bundle's.
-func (b *toolBox) addTree(tree fs.FS, dir string, m planner.Module) error {
-	name := path.Join(m.Dir, "go.mod")
-	data, err := fs.ReadFile(tree, name)
-	if err != nil {
-		return err
-	}
-	mod, err := modfile.Parse(name, data, nil)
-	if err != nil {
-		return err
-	}
+func (b *toolBox) addTree(dir string, m gotree.Module) error {
+	name, mod := path.Join(m.Dir, "go.mod"), m.Members[0].Mod
 	require := outside(mod, m.Set)
 	for _, line := range mod.Tool {
 		at := fmt.Sprintf("%s:%d", filepath.Join(dir, name), line.Syntax.Start.Line)
@@ -72,6 +64,7 @@ func (b *toolBox) addTree(tree fs.FS, dir string, m planner.Module) error {
 		if t.Version = gomod.ModuleOf(line.Path, require).Version; t.Version == "" {
 			continue
 		}
+		var err error
 		if t.GoMod, err = toolMod(mod, require, line.Path); err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ func (t *survey) writeCommon(b *strings.Builder, args []string) {
 		fmt.Fprintf(b, "  platforms = [%s]\n", quoted(t.platforms))
 	}
 	b.WriteString("  labels = {\n    \"org.opencontainers.image.version\" = VERSION\n")
-	if url := sourceURL(t.modules[0].path); url != "" {
+	if url := sourceURL(t.modules[0].Path); url != "" {
 		fmt.Fprintf(b, "    \"org.opencontainers.image.source\"  = %q\n", url)
 	}
 	b.WriteString("  }\n}\n")
@@ -138,8 +138,8 @@ func (t *survey) name(other string) string {
 	if len(t.programs) == 1 {
 		return t.programs[0].Stage
 	}
-	if t.modules[0].dir == "." {
-		return stageName(binaryName(t.modules[0].path))
+	if t.modules[0].Dir == "." {
+		return stageName(binaryName(t.modules[0].Path))
 	}
 	return stageName(orElse(other, "app"))
 }

@@ -197,7 +197,10 @@ func (t *survey) compiler(p *Program) string {
 func (t *survey) release(dir string) string {
 	for _, m := range t.modules {
 		var major, minor int
-		if n, _ := fmt.Sscanf(m.version, "%d.%d", &major, &minor); m.dir == dir && n == 2 && minor >= firstDebian {
+		if m.Dir != dir || m.mod.Go == nil {
+			continue
+		}
+		if n, _ := fmt.Sscanf(m.mod.Go.Version, "%d.%d", &major, &minor); n == 2 && minor >= firstDebian {
 			return fmt.Sprintf("%d.%d", major, minor)
 		}
 	}
@@ -228,7 +231,7 @@ func (t *survey) writeTests(b *strings.Builder) {
 			fmt.Fprintf(b, "\nFROM %s AS test\n", base)
 			first = false
 		}
-		fmt.Fprintf(b, "GO%s%s test ./...\n", moduleFlag(m.dir), flag)
+		fmt.Fprintf(b, "GO%s%s test ./...\n", moduleFlag(m.Dir), flag)
 	}
 }
 

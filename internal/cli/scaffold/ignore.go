@@ -49,7 +49,7 @@ func (t *survey) needed() (files []string, known bool) {
 	var globs []string
 	known = true
 	for _, m := range t.modules {
-		slice, err := goslice.Of(goslice.Request{Tree: t, Dir: m.dir, Work: m.work, Vendored: m.vendored,
+		slice, err := goslice.Of(goslice.Request{Tree: t, Module: m.Module,
 			Patterns: []string{"./..."}, Tests: true, GOOS: "linux", GOARCH: "amd64", Cache: &t.packages})
 		known = known && err == nil
 		files, globs = append(files, slice.Files...), append(globs, slice.Globs...)

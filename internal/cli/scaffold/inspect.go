@@ -29,7 +29,7 @@ var cgoModules = []string{
 
 // inspect reads what a program is compiled of, for what it listens on and whether it needs cgo.
 func (t *survey) inspect(m *goModule, p *Program) {
-	slice, err := goslice.Of(goslice.Request{Tree: t, Dir: m.dir, Work: m.work, Vendored: m.vendored, Patterns: []string{p.Package},
+	slice, err := goslice.Of(goslice.Request{Tree: t, Module: m.Module, Patterns: []string{p.Package},
 		GOOS: "linux", GOARCH: "amd64", Cgo: true, Cache: &t.packages})
 	if err != nil { // then its own package has to do
 		entries, _ := fs.ReadDir(t, p.Dir)

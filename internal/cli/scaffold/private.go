@@ -16,11 +16,11 @@ import (
 func (t *survey) fetched() (list []module.Version) {
 	t.outside = map[string]string{}
 	for _, m := range t.modules {
-		lines := t.replacesFor(m)
-		for _, r := range m.requires {
+		lines := m.Replaces()
+		for _, r := range m.mod.Require {
 			line, ok := lines.Of(r.Mod)
 			switch {
-			case slices.ContainsFunc(t.modules, func(m goModule) bool { return m.path == r.Mod.Path }):
+			case slices.ContainsFunc(t.modules, func(m goModule) bool { return m.Path == r.Mod.Path }):
 			case !ok:
 				list = append(list, r.Mod)
 			case line.New.Version != "":
@@ -31,18 +31,6 @@ func (t *survey) fetched() (list []module.Version) {
 		}
 	}
 	return list
-}
-
-// replacesFor returns the replace lines that count for a module: in a workspace, those of all its modules.
-func (t *survey) replacesFor(m goModule) *gomod.Replaces {
-	lines := &gomod.Replaces{}
-	lines.AddWork(m.work, t.work)
-	for _, other := range t.modules {
-		if other.dir == m.dir || m.work != "" {
-			lines.AddMod(path.Join(other.dir, "go.mod"), other.replaces)
-		}
-	}
-	return lines
 }
 
 // noteOutside notes the folder of a replace line if it is outside of the tree. A named context brings it.
@@ -64,8 +52,8 @@ func (t *survey) notePrivate(goprivate string) {
 	for _, mod := range t.fetched() {
 		looks, beside := false, false
 		for _, m := range t.modules {
-			looks = looks || gomod.LooksPrivate(mod.Path, m.path) != ""
-			beside = beside || gomod.Host(mod.Path) == gomod.Host(m.path)
+			looks = looks || gomod.LooksPrivate(mod.Path, m.Path) != ""
+			beside = beside || gomod.Host(mod.Path) == gomod.Host(m.Path)
 		}
 		switch host := gomod.Host(mod.Path); {
 		case goprivate != "" && module.MatchPrefixPatterns(goprivate, mod.Path):

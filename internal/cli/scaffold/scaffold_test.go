@@ -72,8 +72,8 @@ func TestErrors(t *testing.T) {
 		"no module line":     {"-- go.mod --\ngo 1.26\n", "go.mod has no module line"},
 		"broken go.work":     {program + "-- go.work --\nuses x\n", "go.work:1: unknown directive: uses"},
 		"missing in go.work": {program + "-- go.work --\ngo 1.26\nuse ./x\n", "go.work:2: use ./x: there is no x/go.mod: take the line out with 'go work edit -dropuse=./x', or add the module"},
-		"twice in go.work":   {program + "-- go.work --\ngo 1.26\nuse ./cmd\nuse cmd\n-- cmd/go.mod --\nmodule example.com/cmd\n", "go.work:3: use cmd: another line uses that folder, too, and go takes none twice: take one of them out"},
-		"outside go.work":    {program + "-- go.work --\ngo 1.26\nuse ../x\n", "go.work:2: use ../x is outside of this tree: name the folder that holds all modules"},
+		"twice in go.work":   {program + "-- go.work --\ngo 1.26\nuse ./cmd\nuse cmd\n-- cmd/go.mod --\nmodule example.com/cmd\n", "go.work:3: use cmd: line 2 uses that folder, too, and go takes none twice: take one of the lines out"},
+		"outside go.work":    {program + "-- go.work --\ngo 1.26\nuse ../x\n", "go.work:2: use ../x is outside of the tree: name the folder that holds all modules"},
 		"empty go.work":      {program + "-- go.work --\ngo 1.26\n", "go.work uses no module"},
 
 		"yaml":             {ko("defaultFlags: [\n"), ".ko.yaml:1: did not find expected node content"},

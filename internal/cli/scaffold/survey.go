@@ -11,6 +11,7 @@ import (
 
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/goslice"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 )
@@ -23,7 +24,6 @@ type survey struct {
 	progress func(text string)      // may be nil
 
 	modules   []goModule
-	work      []*modfile.Replace // of go.work
 	programs  []Program
 	platforms []string          // of .ko.yaml
 	private   string            // patterns for GOPRIVATE
@@ -33,14 +33,9 @@ type survey struct {
 
 // A goModule is a module of the tree.
 type goModule struct {
-	dir, path string
-	version   string // of the go line
-	work      string // the go.work that counts, or ""
-	vendored  bool
-	tests     bool // some package has tests
-	requires  []*modfile.Require
-	replaces  []*modfile.Replace
-	tools     map[string]bool // import paths of tool lines
+	gotree.Module
+	mod   *modfile.File
+	tests bool // some package has tests
 }
 
 // maxDirs bounds the folders that are looked at.
@@ -52,22 +47,13 @@ func newSurvey(tree fs.FS) *survey {
 
 // look finds the modules and their main packages.
 func (t *survey) look() error {
-	dirs, work, err := t.moduleDirs()
-	if err != nil {
+	if err := t.readModules(); err != nil {
 		return err
 	}
-	for _, dir := range dirs {
-		m, err := t.readModule(dir, work)
-		if err != nil && dir != "." && work == "" {
-			t.note("left out: %v", err) // it may be a template, or a test's
-			continue
-		} else if err != nil {
+	for i := range t.modules {
+		if err := t.findMains(&t.modules[i]); err != nil {
 			return err
 		}
-		if err := t.findMains(&m); err != nil {
-			return err
-		}
-		t.modules = append(t.modules, m)
 	}
 	if len(t.modules) == 0 {
 		return errNoModule
@@ -77,55 +63,62 @@ func (t *survey) look() error {
 
 var errNoModule = errors.New("there is no go.mod in this folder, nor in one below it: name the folder of a Go module, or make one with 'go mod init'")
 
-// moduleDirs returns the folders of modules, sorted, and the go.work that lists them, if one does.
-func (t *survey) moduleDirs() (dirs []string, work string, err error) {
-	data, err := fs.ReadFile(t, "go.work")
-	switch {
-	case err == nil:
-		dirs, err = t.workDirs(data)
-		return dirs, "go.work", err
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, "", err
+// readModules reads the modules that go.work lists or, where there is none, all that there are, in the order of their
+// folders.
+func (t *survey) readModules() error {
+	tree := gotree.Tree{FS: t}
+	if t.exists("go.work") {
+		return t.readWorkspace(tree)
 	}
-	err = t.walk(".", func(dir string) error {
-		name := path.Join(dir, "go.mod")
-		if !t.exists(name) {
-			return nil
+	found, err := tree.Find(maxDirs * 100)
+	if err != nil {
+		return err
+	}
+	for _, dir := range found.Unreadable {
+		t.noteUnreadable(dir)
+	}
+	for _, dir := range found.Blank {
+		t.note("%s says nothing: nothing is built of its folder", path.Join(dir, "go.mod"))
+	}
+	for _, dir := range found.Modules {
+		m, err := tree.Module(dir, true)
+		if err != nil && dir != "." {
+			t.note("left out: %v", err) // it may be a template, or a test's
+			continue
+		} else if err != nil {
+			return err
 		}
-		switch data, err := fs.ReadFile(t, name); {
-		case err == nil && gomod.IsBlank(data):
-			t.note("%s says nothing: nothing is built of its folder", name)
-		default:
-			dirs = append(dirs, dir)
-		}
-		return nil
-	})
-	return dirs, "", err
+		t.modules = append(t.modules, goModule{Module: m, mod: m.Members[0].Mod})
+	}
+	return nil
 }
 
-func (t *survey) workDirs(data []byte) (dirs []string, err error) {
-	work, err := modfile.ParseWork("go.work", data, nil)
+// readWorkspace reads the modules that the go.work at the root uses.
+func (t *survey) readWorkspace(tree gotree.Tree) error {
+	work, err := tree.Work(".")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, use := range work.Use {
-		dir, at := path.Clean(use.Path), fmt.Sprintf("go.work:%d", use.Syntax.Start.Line)
-		switch {
-		case !fs.ValidPath(dir):
-			return nil, fmt.Errorf("%s: use %s is outside of this tree: name the folder that holds all modules", at, use.Path)
-		case slices.Contains(dirs, dir):
-			return nil, fmt.Errorf("%s: use %s: another line uses that folder, too, and go takes none twice: take one of them out", at, use.Path)
-		case !t.exists(path.Join(dir, "go.mod")):
-			return nil, fmt.Errorf("%s: use %s: there is no %s: take the line out with 'go work edit -dropuse=%[2]s', or add the module", at, use.Path, path.Join(dir, "go.mod"))
+	m, err := tree.Module(".", false)
+	if err != nil {
+		return err
+	}
+	for _, member := range m.Members {
+		m.Dir, m.Path = member.Dir, member.Path
+		// The module at the root is there, too, if go.work doesn't use it.
+		if slices.ContainsFunc(work.Use, func(use *modfile.Use) bool { return path.Clean(use.Path) == m.Dir }) {
+			t.modules = append(t.modules, goModule{Module: m, mod: member.Mod})
 		}
-		dirs = append(dirs, dir)
 	}
-	if len(dirs) == 0 {
-		return nil, errors.New("go.work uses no module: add one with 'go work use DIR'")
+	if len(t.modules) == 0 {
+		return errors.New("go.work uses no module: add one with 'go work use DIR'")
 	}
-	slices.Sort(dirs)
-	t.work = work.Replace
-	return dirs, nil
+	slices.SortFunc(t.modules, func(a, b goModule) int { return strings.Compare(a.Dir, b.Dir) })
+	return nil
+}
+
+func (t *survey) noteUnreadable(name string) {
+	t.note("left out: %s can't be read: permission denied", name)
 }
 
 // walk calls visit for a folder and those below it, but for what a go command passes over, and others' modules.
@@ -135,7 +128,7 @@ func (t *survey) walk(root string, visit func(dir string) error) error {
 		base := path.Base(p)
 		switch seen++; {
 		case errors.Is(err, fs.ErrPermission):
-			t.note("left out: %s can't be read: permission denied", p)
+			t.noteUnreadable(p)
 			return fs.SkipDir
 		case err != nil:
 			return err
@@ -155,35 +148,11 @@ func (t *survey) exists(name string) bool {
 	return err == nil
 }
 
-func (t *survey) readModule(dir, work string) (goModule, error) {
-	name := path.Join(dir, "go.mod")
-	data, err := fs.ReadFile(t, name)
-	if err != nil {
-		return goModule{}, err
-	}
-	mod, err := modfile.Parse(name, data, nil)
-	if err != nil {
-		return goModule{}, err
-	}
-	if mod.Module == nil {
-		return goModule{}, fmt.Errorf("%s has no module line: add 'module PATH' as its first line", name)
-	}
-	m := goModule{dir: dir, path: mod.Module.Mod.Path, work: work, requires: mod.Require, replaces: mod.Replace, tools: map[string]bool{}}
-	if mod.Go != nil {
-		m.version = mod.Go.Version
-	}
-	for _, tool := range mod.Tool {
-		m.tools[tool.Path] = true
-	}
-	m.vendored = t.exists(path.Join(dir, "vendor/modules.txt")) || work != "" && t.exists("vendor/modules.txt")
-	return m, nil
-}
-
 // findMains finds the main packages of a module, and whether it has tests.
 func (t *survey) findMains(m *goModule) error {
 	var dirs []string
-	err := t.walk(m.dir, func(dir string) error {
-		if dir != m.dir && t.exists(path.Join(dir, "go.mod")) {
+	err := t.walk(m.Dir, func(dir string) error {
+		if dir != m.Dir && t.exists(path.Join(dir, "go.mod")) {
 			return fs.SkipDir
 		}
 		if t.hasGo(dir) {
@@ -196,7 +165,7 @@ func (t *survey) findMains(m *goModule) error {
 	}
 	done := 0
 	for some := range slices.Chunk(dirs, chunk) {
-		t.tell("read %d of the %d folders of %s", done, len(dirs), m.path)
+		t.tell("read %d of the %d folders of %s", done, len(dirs), m.Path)
 		for i, p := range t.importDirs(some) {
 			if p == nil {
 				continue
@@ -248,16 +217,21 @@ func (t *survey) addProgram(m *goModule, dir string, p *build.Package) {
 	}
 }
 
+// hasTool reports whether a tool line of the module names a package.
+func (m *goModule) hasTool(importPath string) bool {
+	return slices.ContainsFunc(m.mod.Tool, func(tool *modfile.Tool) bool { return tool.Path == importPath })
+}
+
 func (t *survey) program(m *goModule, dir string, p *build.Package) Program {
-	out := Program{Module: m.dir, Dir: dir, Package: ".", Import: m.path}
-	if rel := strings.TrimPrefix(strings.TrimPrefix(dir, m.dir), "/"); dir != m.dir {
-		if m.dir == "." {
+	out := Program{Module: m.Dir, Dir: dir, Package: ".", Import: m.Path}
+	if rel := strings.TrimPrefix(strings.TrimPrefix(dir, m.Dir), "/"); dir != m.Dir {
+		if m.Dir == "." {
 			rel = dir
 		}
-		out.Package, out.Import = "./"+rel, m.path+"/"+rel
+		out.Package, out.Import = "./"+rel, m.Path+"/"+rel
 	}
 	out.Name = binaryName(out.Import)
-	out.tool = m.tools[out.Import] || isToolDir(dir)
+	out.tool = m.hasTool(out.Import) || isToolDir(dir)
 	out.Data = t.isDir(path.Join(dir, "kodata"))
 	t.noteLinks(path.Join(dir, "kodata"))
 	out.Version = t.versionVariable(dir, append(slices.Clone(p.GoFiles), p.CgoFiles...))

@@ -23,7 +23,7 @@ func TestMissing(t *testing.T) {
 			"a.txt":   {}, "dist/index.html": {}, "dist/x/y": {}, "kept/.gitkeep": {}, "under/_x": {}, "deep/er/x": {},
 			"empty": {Mode: fs.ModeDir | 0o755}, "linked": {Data: []byte("dist"), Mode: fs.ModeSymlink}, "link.txt": {Data: []byte("a.txt"), Mode: fs.ModeSymlink},
 		}
-		slice, err := Of(Request{Tree: tree, Dir: ".", GOOS: "linux", GOARCH: "amd64"})
+		slice, err := Of(Request{Tree: tree, Module: moduleOf(t, tree, ".", true), GOOS: "linux", GOARCH: "amd64"})
 		require.NoError(t, err, pattern)
 		require.Equal(t, there, len(slice.Missing) == 0, pattern)
 	}
@@ -53,7 +53,7 @@ func TestMissingElsewhere(t *testing.T) {
 		{Request{Tests: true, Patterns: []string{"./lib"}}, []Embed{{"lib/lib_test.go", 5, "none.txt"}, {"lib/x_test.go", 5, "none.txt"}}},
 	} {
 		req := tt.req
-		req.Tree, req.Dir, req.GOARCH = tree, ".", "amd64"
+		req.Tree, req.Module, req.GOARCH = tree, moduleOf(t, tree, ".", true), "amd64"
 		if req.GOOS == "" {
 			req.GOOS = "linux"
 		}

@@ -18,23 +18,22 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"golang.org/x/mod/modfile"
 )
 
 // A Request says what a go command is asked for. Paths are relative to the root of Tree, with slashes.
 type Request struct {
 	Tree     fs.FS
-	Dir      string   // the folder of the main module, where the command runs
-	Work     string   // the go.work that counts, or ""
-	Vendored bool     // packages come from vendor/
-	Patterns []string // of packages, as the go command takes them; none means the package in Dir
-	Tests    bool     // the named packages' tests are compiled, too
+	Module   gotree.Module // as read from Tree: the command runs in its folder
+	Patterns []string      // of packages, as the go command takes them; none means the package in Dir
+	Tests    bool          // the named packages' tests are compiled, too
 
 	GOOS, GOARCH string
 	Cgo          bool
 	Tags         []string
 	Version      string // of the toolchain, such as go1.26.8; "" if it isn't known
-	Profile      string // of -pgo: auto (or ""), off, or a file, relative to Dir
+	Profile      string // of -pgo: auto (or ""), off, or a file, relative to the module's folder
 
 	Cache *Cache // of Tree; nil for one of this request alone
 }
@@ -63,7 +62,7 @@ func Of(req Request) (Slice, error) {
 	}
 	s := &slicer{Request: req, ctxt: req.context(),
 		files: map[string]bool{}, globs: map[string]bool{}, imports: map[string]bool{}}
-	if err := s.readModules(); err != nil {
+	if err := s.addModules(); err != nil {
 		return Slice{}, err
 	}
 	patterns := req.Patterns
@@ -100,7 +99,7 @@ func (s *slicer) profile() (string, error) {
 	case "off":
 		return "", nil
 	}
-	file := path.Join(s.Dir, s.Request.Profile)
+	file := path.Join(s.Module.Dir, s.Request.Profile)
 	if path.IsAbs(s.Request.Profile) || !fs.ValidPath(file) {
 		return "", whole("-pgo=%s is not a file of the tree", s.Request.Profile)
 	}
@@ -137,62 +136,28 @@ type slicer struct {
 // A local is a module of the tree whose packages count under its path.
 type local struct{ path, dir string }
 
-// readModules finds the main module, those of the workspace, and those that replace others.
-func (s *slicer) readModules() error {
-	dirs := []string{s.Dir}
-	if s.Work == path.Join(s.Dir, "go.work") && s.entries(s.Dir)["go.mod"] == nil {
-		dirs = nil // the root of a workspace needs no module of its own
-	}
-	if s.Work != "" {
-		data, err := fs.ReadFile(s.Tree, s.Work)
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", s.Work, err)
-		}
-		work, err := modfile.ParseWork(s.Work, data, nil)
-		if err != nil {
+// addModules takes the main module, those of the workspace, and those that replace others.
+func (s *slicer) addModules() error {
+	root := s.Module.Dir
+	if s.Module.Work != "" {
+		root = path.Dir(s.Module.Work)
+		s.keep(s.Module.Work, path.Join(root, "go.work.sum"))
+		if err := s.addReplaced(root, s.Module.Replaced); err != nil {
 			return err
 		}
-		root := path.Dir(s.Work)
-		s.keep(s.Work, path.Join(root, "go.work.sum"))
-		for _, use := range work.Use {
-			if dir := path.Join(root, use.Path); dir != s.Dir {
-				dirs = append(dirs, dir)
-			}
-		}
-		if err := s.addReplaced(root, work.Replace); err != nil {
-			return err
-		}
-		if s.Vendored {
-			s.globs[path.Join(root, "vendor")] = true
-		}
-	} else if s.Vendored {
-		s.globs[path.Join(s.Dir, "vendor")] = true
 	}
-	for _, dir := range dirs {
-		if err := s.addModule(dir); err != nil {
+	if s.Module.Vendored {
+		s.globs[path.Join(root, "vendor")] = true
+	}
+	for _, m := range s.Module.Members {
+		s.keep(path.Join(m.Dir, "go.mod"), path.Join(m.Dir, "go.sum"))
+		s.modules = append(s.modules, local{path: m.Path, dir: m.Dir})
+		s.ignores.Add(m.Dir, m.Mod.Ignore)
+		if err := s.addReplaced(m.Dir, m.Mod.Replace); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (s *slicer) addModule(dir string) error {
-	name := path.Join(dir, "go.mod")
-	data, err := fs.ReadFile(s.Tree, name)
-	if err != nil {
-		return fmt.Errorf("reading %s: %w", name, err)
-	}
-	mod, err := modfile.Parse(name, data, nil)
-	if err != nil {
-		return err
-	}
-	if mod.Module == nil {
-		return whole("%s has no module line", name)
-	}
-	s.keep(name, path.Join(dir, "go.sum"))
-	s.modules = append(s.modules, local{path: mod.Module.Mod.Path, dir: dir})
-	s.ignores.Add(dir, mod.Ignore)
-	return s.addReplaced(dir, mod.Replace)
 }
 
 // addReplaced takes the folders that stand for other modules, whole: modules that aren't in the tree may import them.

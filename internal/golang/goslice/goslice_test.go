@@ -15,6 +15,7 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/moby/patternmatcher"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -58,7 +59,8 @@ func TestSlices(t *testing.T) {
 
 // unpack writes an archive to a folder, since fstest.MapFS has no symbolic links, and reads the settings.
 func unpack(t *testing.T, a *txtar.Archive, root string) (req Request, want string) {
-	req = Request{Tree: os.DirFS(root), Dir: ".", GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"}
+	req = Request{Tree: os.DirFS(root), GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"}
+	dir, alone := ".", true
 	for _, f := range a.Files {
 		if f.Name == "WANT" {
 			want = string(f.Data)
@@ -76,23 +78,28 @@ func unpack(t *testing.T, a *txtar.Archive, root string) (req Request, want stri
 		case "tags":
 			req.Tags = strings.Split(value, ",")
 		case "dir":
-			req.Dir = value
+			dir = value
 		case "work":
-			req.Work = value
+			alone = false
 		case "version":
 			req.Version = strings.TrimPrefix(value, "unknown")
 		case "tests":
 			req.Tests = true
 		case "cgo":
 			req.Cgo = true
-		case "vendored":
-			req.Vendored = true
 		case "symlink":
 			link, target, _ := strings.Cut(value, " ")
 			require.NoError(t, os.Symlink(target, filepath.Join(root, link)))
 		}
 	}
+	req.Module = moduleOf(t, req.Tree, dir, alone)
 	return req, want
+}
+
+func moduleOf(t *testing.T, tree fs.FS, dir string, alone bool) gotree.Module {
+	m, err := gotree.Tree{FS: tree}.Module(dir, alone)
+	require.NoError(t, err)
+	return m
 }
 
 func write(t *testing.T, name string, data []byte) {
@@ -155,14 +162,14 @@ func compile(t *testing.T, req Request, root string) map[string]string {
 	args = append(args, "-trimpath", "-buildvcs=false", "-tags", strings.Join(req.Tags, ","), "-o", out+"/")
 	cmd := exec.Command("go", append(args, req.Patterns...)...)
 	work := "off"
-	if req.Work != "" {
-		work = filepath.Join(root, req.Work)
+	if req.Module.Work != "" {
+		work = filepath.Join(root, req.Module.Work)
 	}
 	mod := "-mod=readonly"
-	if req.Vendored {
+	if req.Module.Vendored {
 		mod = "-mod=vendor"
 	}
-	cmd.Dir = filepath.Join(root, req.Dir)
+	cmd.Dir = filepath.Join(root, req.Module.Dir)
 	cmd.Env = append(os.Environ(), "GOOS="+req.GOOS, "GOARCH="+req.GOARCH, "CGO_ENABLED=0", "GOFLAGS="+mod, "GOWORK="+work, "GOPROXY=off")
 	said, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", said)
@@ -190,7 +197,7 @@ func TestSlicesOfThisTree(t *testing.T) {
 				testkit.Built(t, "bin/larder", "make larder") // or it takes minutes to compile
 			}
 			testkit.NeedModules(t, r.root, r.pattern)
-			req := Request{Tree: os.DirFS(r.root), Dir: ".", Patterns: []string{r.pattern}, GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"}
+			req := Request{Tree: os.DirFS(r.root), Module: moduleOf(t, os.DirFS(r.root), ".", true), Patterns: []string{r.pattern}, GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"}
 			s, err := Of(req)
 			require.NoError(t, err)
 			for _, name := range s.Files {
@@ -229,7 +236,7 @@ func TestTestsAreRead(t *testing.T) {
 	}
 	for tests, imports := range map[bool][]string{false: nil, true: {"example.com/other", "os", "reflect", "testing", "testing/internal/testdeps"}} {
 		opened := &openedFS{FS: tree, names: map[string]bool{}}
-		s, err := Of(Request{Tree: opened, Dir: ".", Tests: tests, GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"})
+		s, err := Of(Request{Tree: opened, Module: moduleOf(t, tree, ".", true), Tests: tests, GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"})
 		require.NoError(t, err)
 		require.Equal(t, imports, s.Imports)
 		require.Equal(t, tests, opened.names["a_test.go"])
@@ -245,7 +252,7 @@ func FuzzOf(f *testing.F) {
 	f.Add("module m.example\n", "package main\nimport (\"../x\"; \"m.example/lib/../..\"; \"m.example//lib\")", "", "..")
 	f.Fuzz(func(t *testing.T, gomod, main, lib, pattern string) {
 		tree := fstest.MapFS{"go.mod": {Data: []byte(gomod)}, "main.go": {Data: []byte(main)}, "lib/lib.go": {Data: []byte(lib)}, "lib/a.txt": {}}
-		s, err := Of(Request{Tree: tree, Dir: ".", Patterns: []string{pattern}, Tests: true, GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"})
+		s, err := Of(Request{Tree: tree, Module: moduleOf(t, tree, ".", true), Patterns: []string{pattern}, Tests: true, GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"})
 		if err != nil {
 			return
 		}

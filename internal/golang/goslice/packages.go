@@ -19,7 +19,7 @@ func (s *slicer) match(pattern string) ([]string, error) {
 	var dir string
 	switch {
 	case clean == "." || clean == ".." || strings.HasPrefix(clean, "./") || strings.HasPrefix(clean, "../"):
-		dir = path.Join(s.Dir, clean)
+		dir = path.Join(s.Module.Dir, clean)
 		if ok, err := s.isDir(dir); err != nil || !ok {
 			return nil, orWhole(err, pattern)
 		}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/larder-build/larder/internal/golang/gotree"
 	"github.com/stretchr/testify/require"
 )
 
@@ -18,7 +19,11 @@ func FuzzWork(f *testing.F) {
 			"go.work": {Data: []byte(work)}, "a/go.mod": {Data: []byte(a)}, "b/go.mod": {Data: []byte(b)},
 			"a/main.go": {Data: []byte("package main\n\nimport _ \"" + imports + "\"\n")}, "b/b.go": {Data: []byte("package b\n")}, "b/c/c.go": {Data: []byte("package c\n")},
 		}
-		s, err := Of(Request{Tree: tree, Dir: "a", Work: "go.work", Patterns: []string{"./..."}, GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"})
+		m, err := gotree.Tree{FS: tree}.Module("a", false)
+		if err != nil {
+			return
+		}
+		s, err := Of(Request{Tree: tree, Module: m, Patterns: []string{"./..."}, GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"})
 		if err != nil {
 			return
 		}
