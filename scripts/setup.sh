@@ -23,6 +23,7 @@ missing_for_test() {
 	missing_for_demo
 	command -v ip >/dev/null || missing+=(iproute2)
 	command -v ssh >/dev/null || missing+=(openssh-client) # what git, as the go command runs it, comes by
+	command -v newuidmap >/dev/null || missing+=(uidmap) # by which a user who isn't root may build
 	command -v busybox >/dev/null || missing+=(busybox-static) # the shell of images that tests make
 	command -v shellcheck >/dev/null || missing+=(shellcheck)
 	command -v curl >/dev/null || missing+=(curl) # of which action.yml makes use

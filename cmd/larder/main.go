@@ -12,7 +12,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/larder-build/larder/internal/builder"
 	"github.com/larder-build/larder/internal/inbuild"
+	"github.com/larder-build/larder/internal/rootless"
 	"github.com/larder-build/larder/internal/step"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/util/grpcerrors"
@@ -26,6 +28,14 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
+	switch os.Args[0] {
+	case rootless.Name:
+		fmt.Fprintln(os.Stderr, "larder:", rootless.Enter(os.Args[1:], os.Environ()))
+		return 1
+	case builder.RootlessName:
+		logrus.SetOutput(io.Discard)
+		return builder.RunRootless(ctx, os.Args[1:], os.Stderr)
+	}
 	if args, ok := step.Of(os.Args); ok {
 		return inbuild.Main(ctx, args, os.Stdout, os.Stderr)
 	}

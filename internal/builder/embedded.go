@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"runtime/debug"
 	"syscall"
 	"time"
 
+	"github.com/larder-build/larder/internal/rootless"
 	buildkitversion "github.com/moby/buildkit/version"
 	"github.com/sirupsen/logrus"
 )
@@ -25,8 +25,8 @@ const quietWait = 2 * time.Second
 // Docker engine was used and goes into the errors that a Docker engine would
 // have avoided.
 func connectEmbedded(ctx context.Context, o Options, dockerErr error) (*Builder, error) {
-	if err := checkUser(os.Geteuid(), dockerErr); err != nil {
-		return nil, err
+	if rootless.Needed() {
+		return connectRootless(ctx, o, dockerErr)
 	}
 	f, err := openFolder(o.StateDir)
 	if err != nil {
@@ -37,17 +37,6 @@ func connectEmbedded(ctx context.Context, o Options, dockerErr error) (*Builder,
 		return nil, errors.Join(err, f.Close())
 	}
 	return b, nil
-}
-
-func checkUser(uid int, dockerErr error) error {
-	if uid == 0 {
-		return nil
-	}
-	const remedy = "the embedded builder needs root (or root in a user namespace): run larder as root or with sudo, or name a BuildKit with --builder or BUILDKIT_HOST"
-	if dockerErr != nil {
-		return fmt.Errorf("no builder: %s; %w", remedy, dockerErr)
-	}
-	return fmt.Errorf("no builder: %s", remedy)
 }
 
 // ownOrJoin tries both in turn until one succeeds: an owner may start, stop or

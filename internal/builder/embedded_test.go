@@ -188,7 +188,7 @@ func TestConnectAsNobody(t *testing.T) {
 		return
 	}
 	_, err := Connect(t.Context(), Options{DockerHost: "unix:///no/such/docker.sock"})
-	require.ErrorContains(t, err, "the embedded builder needs root")
+	require.ErrorContains(t, err, "can't run without root")
 	require.ErrorContains(t, err, "--builder")
 	require.ErrorContains(t, err, "/no/such/docker.sock")
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/moby/buildkit/cache/metadata"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/executor"
-	"github.com/moby/buildkit/executor/oci"
 	"github.com/moby/buildkit/executor/resources"
 	"github.com/moby/buildkit/executor/runcexecutor"
 	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
@@ -85,7 +84,7 @@ func newWorker(root, runtime string, answers http.Handler, stop *stack) (*stoppa
 		label.Executor:       "oci",
 		label.Snapshotter:    name,
 		label.Network:        "host",
-		label.OCIProcessMode: oci.ProcessSandbox.String(),
+		label.OCIProcessMode: processMode().String(),
 	}
 	opt.Platforms = []ocispecs.Platform{platforms.Normalize(platforms.DefaultSpec())}
 	opt.GCPolicy = gcPolicy(cacheLimit(root))
@@ -115,7 +114,7 @@ func newExecutor(root, runtime string, networks map[pb.NetMode]network.Provider,
 		Root:              executorRoot(root),
 		CommandCandidates: []string{runtime},
 		Rootless:          userns.RunningInUserNS(),
-		ProcessMode:       oci.ProcessSandbox,
+		ProcessMode:       processMode(),
 		ResourceMonitor:   monitor,
 	}
 	if answered != nil {
