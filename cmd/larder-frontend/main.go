@@ -1,6 +1,6 @@
-// Command larder-frontend is what the gateway image holds: the frontend that
-// BuildKit starts for a "# syntax=" line, and the steps that run inside of the
-// builds that it makes.
+// Command larder-frontend is the program in the frontend's image: BuildKit
+// starts it for a "# syntax=" line, and it runs the steps inside the builds
+// that it makes.
 package main
 
 import (

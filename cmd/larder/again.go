@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// again returns what writes a command for another folder of its build context, to be copied: nil if that isn't a folder.
+// again returns a function that builds the command for another folder of the build context, for the user to copy. It
+// returns nil if the context isn't a folder.
 func again(command, context string) func(folder string) string {
 	if fi, err := os.Stat(context); err != nil || !fi.IsDir() {
 		return nil
@@ -17,7 +18,7 @@ func again(command, context string) func(folder string) string {
 	}
 }
 
-// shellWord quotes a word where a shell would read it in another way.
+// shellWord quotes a word if a shell would change it.
 func shellWord(word string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+,:@%", r)

@@ -117,7 +117,7 @@ func (c *command) runAudit(f *auditFlags, dirs []string) (err error) {
 	return err
 }
 
-// openTree opens a folder so that no link leads out of it.
+// openTree opens a folder for an audit. Links can't lead out of it. The caller closes the root.
 func openTree(dir string) (audit.Tree, *os.Root, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -130,7 +130,7 @@ func openTree(dir string) (audit.Tree, *os.Root, error) {
 	return audit.Tree{Name: dir, Dir: abs, FS: root.FS()}, root, nil
 }
 
-// auditOptions finds the sources of facts.
+// auditOptions makes the options of an audit from flags: where the facts about modules are read from.
 func (c *command) auditOptions(f *auditFlags) (o audit.Options, err error) {
 	o = audit.Options{Env: c.env, MaxAge: f.maxAge, DenyLicenses: f.denyLicenses}
 	if o.Now, err = c.now(); err != nil {
@@ -166,7 +166,8 @@ func (c *command) auditOptions(f *auditFlags) (o audit.Options, err error) {
 	return o, nil
 }
 
-// now is the time that ages are counted from: SOURCE_DATE_EPOCH if it is set, so that a report can be made again.
+// now returns the time that ages are counted from. It is SOURCE_DATE_EPOCH if that is set, so that a report can be made
+// again.
 func (c *command) now() (time.Time, error) {
 	epoch := c.env["SOURCE_DATE_EPOCH"]
 	if epoch == "" {
@@ -192,7 +193,7 @@ func isFolder(fsys fs.FS) bool {
 	return err == nil && fi.IsDir()
 }
 
-// govulncheck is what larder audit starts to find vulnerabilities.
+// govulncheck makes the hidden command that larder audit starts to find vulnerabilities.
 func (c *command) govulncheck() *cobra.Command {
 	return &cobra.Command{
 		Use:                "govulncheck",

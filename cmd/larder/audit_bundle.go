@@ -5,8 +5,8 @@ import (
 	"github.com/larder-build/larder/internal/bundle"
 )
 
-// auditBundle takes from a bundle what flags don't name. If alone is set, all modules of the bundle are what is looked at.
-// The caller closes the views when the audit is done, after an error too.
+// auditBundle reads from a bundle the modules and the vulnerabilities that no flag names. If alone is set, the audit is
+// of all modules of the bundle. The caller closes the views when the audit is done, after an error too.
 func (c *command) auditBundle(o *audit.Options, f *auditFlags, alone bool) (views bundle.Views, err error) {
 	b, err := c.open(f.bundle, f.trust)
 	if err != nil {

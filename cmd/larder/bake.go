@@ -84,7 +84,7 @@ func (f *bakeFlags) register(flags *pflag.FlagSet) {
 	builderFlags(flags, &f.builder)
 }
 
-// shorthands adds to the overrides what flags are short for.
+// shorthands adds the overrides that flags such as --push are short for.
 func (f *bakeFlags) shorthands() {
 	add := func(set bool, format string, args ...any) {
 		if set {

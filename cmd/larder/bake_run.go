@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A bakeTarget is one target on its way.
+// A bakeTarget is one target of a bake file while it is built.
 type bakeTarget struct {
 	name   string
 	about  string // its description
@@ -37,7 +37,7 @@ type bakeTarget struct {
 	response map[string]string
 }
 
-// bakeTargets makes the request of each target, which takes from a bundle if that isn't nil.
+// bakeTargets makes the request of each target. The requests take what they need from a bundle unless it is nil.
 func (c *command) bakeTargets(def *bakefile.Definition, from *bundle.Bundle, f *bakeFlags) ([]*bakeTarget, error) {
 	var targets []*bakeTarget
 	byName := map[string]*bakeTarget{}
@@ -82,7 +82,7 @@ func (c *command) bakeTarget(def *bakefile.Definition, name string, from usedBun
 	}, nil
 }
 
-// buildAll builds targets at once on one builder, and shows them in one display. The first error ends all.
+// buildAll builds targets at the same time on one builder, and shows them in one display. The first error stops all.
 func (c *command) buildAll(targets []*bakeTarget, o builder.Options, mode progressui.DisplayMode) (err error) {
 	b, facts, err := c.connect(c.ctx, o)
 	if err != nil {
@@ -117,7 +117,8 @@ func (c *command) buildAll(targets []*bakeTarget, o builder.Options, mode progre
 	return err
 }
 
-// build builds the target, and passes on what is told of its steps, by the target's name if there are several.
+// build builds the target, and sends the status of its steps to all. If named is set, each step's name begins with the
+// target's.
 func (t *bakeTarget) build(ctx context.Context, bk *client.Client, facts request.Builder, all chan<- *client.SolveStatus, named bool, warn func(string)) (err error) {
 	defer func() {
 		for _, other := range t.links {
@@ -153,8 +154,8 @@ func (t *bakeTarget) build(ctx context.Context, bk *client.Client, facts request
 	return nil
 }
 
-// solve is the target's gateway build function. A target that others have as a named context waits for them: its session has
-// what they may ask for.
+// solve is the target's gateway build function. If other targets have this one as a named context, solve returns only
+// when they are done: they need its session.
 func (t *bakeTarget) solve(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
 	if len(t.links) > 0 {
 		linked, err := t.link(ctx, gw)
@@ -198,7 +199,7 @@ func nameSteps(s *client.SolveStatus, target string) {
 	}
 }
 
-// A linkedClient is a gateway client with other targets among the named contexts.
+// A linkedClient is a gateway client whose named contexts include other targets.
 type linkedClient struct {
 	gateway.Client
 	opts   map[string]string
@@ -228,7 +229,7 @@ func (l *linkedClient) Inputs(ctx context.Context) (map[string]llb.State, error)
 	return states, nil
 }
 
-// link waits for the targets that this one has as named contexts, and returns the client that has them.
+// link waits for the targets that are named contexts of this one, and returns a client that has their results.
 func (t *bakeTarget) link(ctx context.Context, gw gateway.Client) (*linkedClient, error) {
 	l := &linkedClient{Client: gw, opts: map[string]string{}, states: map[string]llb.State{}}
 	for k, v := range gw.BuildOpts().Opts {
@@ -247,7 +248,7 @@ func (t *bakeTarget) link(ctx context.Context, gw gateway.Client) (*linkedClient
 	return l, nil
 }
 
-// add makes a result a named context: of all platforms, or one for each.
+// add makes a target's result a named context: one for all platforms, or one for each.
 func (l *linkedClient) add(name string, res *gateway.Result) error {
 	one := func(name, suffix string, ref gateway.Reference) error {
 		st := llb.Scratch()
@@ -277,7 +278,7 @@ func (l *linkedClient) add(name string, res *gateway.Result) error {
 	return nil
 }
 
-// answers prints what the frontend answered to --call, in the order of the targets' names.
+// answers prints the frontend's answers to --call, in the order of the targets' names.
 func (c *command) answers(targets []*bakeTarget) error {
 	status := 0
 	for i, t := range targets {
@@ -304,7 +305,7 @@ func (c *command) answers(targets []*bakeTarget) error {
 	return nil
 }
 
-// writeBakeMetadata writes --metadata-file: what exporters answered, by target.
+// writeBakeMetadata writes --metadata-file: the exporters' responses, by target.
 func writeBakeMetadata(name string, targets []*bakeTarget) error {
 	all := map[string]any{}
 	for _, t := range targets {

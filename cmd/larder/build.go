@@ -54,7 +54,7 @@ func (c *command) build() *cobra.Command {
 	return cmd
 }
 
-// register adds the flags, in docker's words where they are docker's.
+// register adds the flags. They have docker's words where docker has the flag.
 func (f *buildFlags) register(flags *pflag.FlagSet) {
 	sourceFlags(flags, &f.Options)
 	flags.StringSliceVar(&f.AddHosts, "add-host", nil, `Add a custom host-to-IP mapping (format: "host:ip")`)
@@ -135,7 +135,7 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 	return c.tell(f, req, res)
 }
 
-// tell writes what is to be known of a finished build.
+// tell writes the outputs of a finished build: the ID and metadata files, and the answer to --call.
 func (c *command) tell(f *buildFlags, req *request.Request, res *result) error {
 	if f.iidFile != "" {
 		if err := request.WriteFile(f.iidFile, []byte(request.ImageID(res.response))); err != nil {
@@ -160,7 +160,7 @@ func (c *command) tell(f *buildFlags, req *request.Request, res *result) error {
 	return nil
 }
 
-// displayMode is docker's reading of --progress, $BUILDKIT_PROGRESS and -q.
+// displayMode reads --progress, $BUILDKIT_PROGRESS and -q as docker does.
 func (c *command) displayMode(f *buildFlags) (progressui.DisplayMode, error) {
 	name := f.progress
 	if env := c.env["BUILDKIT_PROGRESS"]; name == "auto" && env != "" && !f.quiet {

@@ -19,7 +19,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// bundleFlags are those of commands that build from a bundle.
+// bundleFlags are the flags of commands that build from a bundle.
 type bundleFlags struct {
 	name     string
 	trust    trustFlags
@@ -33,7 +33,7 @@ func (f *bundleFlags) register(flags *pflag.FlagSet) {
 	flags.Lookup("ca").Usage += ", for the registry of --bundle"
 }
 
-// check refuses flags that say nothing without --bundle.
+// check refuses flags that mean nothing without --bundle.
 func (f *bundleFlags) check() error {
 	switch {
 	case f.name != "":
@@ -46,8 +46,8 @@ func (f *bundleFlags) check() error {
 	return nil
 }
 
-// useBundle has a build take from a bundle what it would fetch: its modules, its toolchain, and the images that its
-// Dockerfile names. It returns these as named contexts. A context that the user names stays theirs.
+// useBundle makes a build take its modules, its toolchain and the images that its Dockerfile names from a bundle, so
+// that it needn't fetch them. They become named contexts, which it returns. A context that the user names wins.
 func (c *command) useBundle(o *request.Options, f bundleFlags, h *request.Host) (u usedBundle, err error) {
 	if u.Bundle, err = c.openBundle(f); err != nil || u.Bundle == nil {
 		return u, err
@@ -55,7 +55,8 @@ func (c *command) useBundle(o *request.Options, f bundleFlags, h *request.Host) 
 	return u, u.serve(c, o, f.name, h)
 }
 
-// openBundle opens the bundle that a build is to take from, and tells what is odd about it. It is nil if there is none.
+// openBundle opens the bundle of --bundle, and warns of what it finds wrong with it. It returns nil if there is no
+// --bundle.
 func (c *command) openBundle(f bundleFlags) (*bundle.Bundle, error) {
 	if err := f.check(); err != nil || f.name == "" {
 		return nil, err
@@ -73,7 +74,7 @@ func (c *command) openBundle(f bundleFlags) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// serve adds to a build's options what it takes from the bundle, which the user called by that name.
+// serve adds the bundle's named contexts to a build's options. The name is what the user called the bundle.
 func (u *usedBundle) serve(c *command, o *request.Options, name string, h *request.Host) error {
 	b := u.Bundle
 	images, known, err := request.ImageContexts(c.ctx, *o, h)
@@ -97,13 +98,14 @@ func (u *usedBundle) serve(c *command, o *request.Options, name string, h *reque
 	return nil
 }
 
-// A usedBundle is one that a build takes named contexts from.
+// A usedBundle is a bundle and the named contexts that a build takes from it.
 type usedBundle struct {
 	*bundle.Bundle // nil for none
 	contexts       []string
 }
 
-// folder opens a named context that is a folder of the bundle's, given as the context has it. It is nil if it is none.
+// folder opens a named context if it is a folder of the bundle, and else returns nil. The spec is what follows NAME= in
+// --build-context.
 func (u usedBundle) folder(ctx context.Context, spec string) (fs.FS, error) {
 	for _, name := range []string{bundle.ModulesName, bundle.ToolchainName} {
 		if slices.Contains(u.contexts, "larder-"+name+"="+spec) {
@@ -113,8 +115,8 @@ func (u usedBundle) folder(ctx context.Context, spec string) (fs.FS, error) {
 	return nil, nil
 }
 
-// openOrPull opens a bundle in a folder, or one in a registry, which is kept in the user's cache folder for the next time.
-// There it never takes the place of one that was signed with a higher serial, if the signature is asked for.
+// openOrPull opens a bundle in a folder or in a registry. It keeps a pulled bundle in the user's cache folder for the
+// next time. If signatures are checked, it never replaces one there by one with a lower serial.
 func (c *command) openOrPull(f bundleFlags) (*bundle.Bundle, error) {
 	t, err := c.trust(f.trust)
 	if err != nil {
@@ -142,10 +144,10 @@ func (c *command) openOrPull(f bundleFlags) (*bundle.Bundle, error) {
 	return b, err
 }
 
-// own are the flags of larder build that buildx hasn't, or by whose names it understands something else.
+// own are the flags of larder build that buildx doesn't have, or that mean something else there.
 var own = []string{"bundle", "key", "min-serial", "ca", "plain-http", "builder", "state", "tlscacert", "tlscert", "tlskey", "tlsservername"}
 
-// buildxCommand is the command with the flags that the user gave, and a bundle's named contexts.
+// buildxCommand returns the command for docker buildx build, with the user's flags and a bundle's named contexts.
 func buildxCommand(flags *pflag.FlagSet, contexts []string, folder string) string {
 	words := []string{"docker buildx build"}
 	for _, ctx := range contexts {
@@ -168,7 +170,8 @@ func buildxCommand(flags *pflag.FlagSet, contexts []string, folder string) strin
 	return strings.Join(append(words, quote(filepath.ToSlash(folder))), " ")
 }
 
-// bakeCommand overrides what a bake file has of named contexts, build arguments and platforms. All else is the file's.
+// bakeCommand returns a command for docker buildx bake. It overrides named contexts, build arguments and platforms, and
+// leaves the rest to the bake file.
 func bakeCommand(contexts []string, f *buildFlags) string {
 	words := []string{"docker buildx bake"}
 	set := func(key, value string) { words = append(words, "--set "+quote("*."+key+value)) }
@@ -186,7 +189,7 @@ func bakeCommand(contexts []string, f *buildFlags) string {
 	return strings.Join(words, " ")
 }
 
-// quote writes a word for a shell.
+// quote quotes a word for a shell.
 func quote(word string) string {
 	quoted, err := syntax.Quote(word, syntax.LangPOSIX)
 	if err != nil {

@@ -20,7 +20,7 @@ func builderFlags(flags *pflag.FlagSet, o *builder.Options) {
 	flags.StringVar(&o.TLS.ServerName, "tlsservername", "", "Name in the certificate of a tcp builder, if not its host")
 }
 
-// connect finds the builder and says what a request must know of it.
+// connect finds the builder, and returns it with the facts about it that a request needs.
 func (c *command) connect(ctx context.Context, o builder.Options) (*builder.Builder, request.Builder, error) {
 	if o.Address == "" {
 		o.Address = c.env["BUILDKIT_HOST"]

@@ -16,7 +16,8 @@ func (c *command) bundle() *cobra.Command {
 	return cmd
 }
 
-// groupOnly is for a command that does nothing by itself.
+// groupOnly runs a command that does nothing without a subcommand: it prints the help, or an error for an unknown
+// subcommand.
 func (c *command) groupOnly(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()

@@ -180,8 +180,8 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	return c.tellBundle(b)
 }
 
-// recorded opens the recordings that a new bundle begins with: those of bundles that it is made from, or, while it is
-// recorded anew, the one that it has.
+// recorded opens the recordings that a new bundle begins with. They are those of the bundles that it is made from. With
+// --record, they are those of the bundle that is replaced.
 func (c *command) recorded(f *createFlags, from []*bundle.Bundle) (fs.FS, bundle.Views, error) {
 	if !f.record {
 		return recordings(c.ctx, from)
@@ -197,7 +197,7 @@ func (c *command) recorded(f *createFlags, from []*bundle.Bundle) (fs.FS, bundle
 	return list, views, nil
 }
 
-// folders opens what --files and --vulndb name. A dry run looks at what is on this machine.
+// folders opens the folders that --files and --vulndb name. A dry run opens only those on this machine.
 func (f *createFlags) folders(ctx context.Context, s *stock.Stocker) (list map[string]fs.FS, closeAll func() error, err error) {
 	list, closeAll = map[string]fs.FS{}, func() error { return nil }
 	if f.files != "" {
@@ -215,10 +215,10 @@ func (f *createFlags) folders(ctx context.Context, s *stock.Stocker) (list map[s
 	return list, closeAll, nil
 }
 
-// warn tells what the user should know, and what doesn't end the command.
+// warn prints a warning. The command goes on.
 func (c *command) warn(what string) { fmt.Fprintf(c.stderr, "WARNING: %s\n", what) }
 
-// normalizePlatforms gives platforms their full names, and this machine's where none are given.
+// normalizePlatforms gives platforms their full names. If there are none, it adds this machine's.
 func normalizePlatforms(o *stock.Options) error {
 	if len(o.Platforms) == 0 {
 		o.Platforms = []string{platforms.Format(platforms.Normalize(platforms.DefaultSpec()))}
@@ -233,7 +233,7 @@ func normalizePlatforms(o *stock.Options) error {
 	return nil
 }
 
-// checkCA refuses a file that isn't there; the one of a build step may be missing.
+// checkCA fails if the file of --ca isn't there. The file of a build step may be missing.
 func checkCA(ca string) error {
 	if ca == "" {
 		return nil
@@ -244,7 +244,8 @@ func checkCA(ca string) error {
 	return nil
 }
 
-// stocker reads the go command's settings: from the environment, or where there is a go command, as that has them.
+// stocker makes a Stocker with the go command's settings. They come from go env if there is a go command, and else from
+// the environment.
 func (c *command) stocker(ca string) (*stock.Stocker, error) {
 	if err := checkCA(ca); err != nil {
 		return nil, err
@@ -300,7 +301,7 @@ func (c *command) rootsWith(ca string) ([]byte, error) {
 	return roots, nil
 }
 
-// netrc reads the credentials that the go command takes from the user's netrc, and returns that file's name.
+// netrc reads the user's netrc file as the go command does, and returns the credentials and the file's name.
 func (c *command) netrc() (*credentials.Store, string, error) {
 	name := c.env["NETRC"]
 	if name == "" {
@@ -318,7 +319,8 @@ func (c *command) netrc() (*credentials.Store, string, error) {
 	return creds, name, err
 }
 
-// openFolders opens bundles and folders in a module proxy's layout. The caller closes the views, after an error too.
+// openFolders opens bundles, and folders that are laid out as a module proxy. The caller closes the views, after an
+// error too.
 func openFolders(ctx context.Context, names []string, t bundle.Trust) (list []bundle.Folder, bundles []*bundle.Bundle, views bundle.Views, err error) {
 	for _, name := range names {
 		if _, serr := os.Stat(filepath.Join(name, "index.json")); serr != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
-// dryRun tells what 'larder bundle create' would put into a bundle, and how much of that it would fetch: not what is in
-// the bundle that is there, in those of --since and --from or in the module cache.
+// dryRun prints what 'larder bundle create' would put into a bundle, and how much of that it would fetch. It needn't
+// fetch what is in the existing bundle, in the bundles of --since and --from, or in the module cache.
 func (c *command) dryRun(s *stock.Stocker, req bundle.Request, images bundle.ImageSource, output string) (err error) {
 	m := bundle.Maker{Bundles: s.Bundles, Images: images}
 	var have []*bundle.Bundle
@@ -64,14 +64,14 @@ func (c *command) dryRun(s *stock.Stocker, req bundle.Request, images bundle.Ima
 	return err
 }
 
-// An estimate adds up what it lists.
+// An estimate prints items, and adds up their sizes.
 type estimate struct {
 	w             *tabwriter.Writer
 	size, missing int64
 	unknown       int
 }
 
-// line lists a thing. One whose size couldn't be found out is listed all the same.
+// line prints one item. An item whose size is unknown is printed too.
 func (t *estimate) line(size, missing int64, err error, columns ...string) {
 	shown, fetch := units.HumanSize(float64(size)), units.HumanSize(float64(missing))
 	if err != nil {

@@ -60,7 +60,7 @@ func (c *command) bundleExport() *cobra.Command {
 	return cmd
 }
 
-// tellEnv says what has the go command take all from an export.
+// tellEnv prints the GOENV setting that makes the go command read all from an export.
 func (c *command) tellEnv(dir, at string) error {
 	abs, err := filepath.Abs(dir)
 	if at == "" {

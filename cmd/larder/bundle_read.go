@@ -53,7 +53,7 @@ func (c *command) bundleVerify() *cobra.Command {
 	return cmd
 }
 
-// verifyWhole checks a bundle and tells what was found to be right.
+// verifyWhole checks a bundle, and prints what is right.
 func (c *command) verifyWhole(b *bundle.Bundle, sums []string) error {
 	set, err := readSums(sums)
 	if err != nil {
@@ -228,7 +228,7 @@ func (c *command) bundleDiff() *cobra.Command {
 	return cmd
 }
 
-// tellBundle says what came of making a bundle.
+// tellBundle prints what a finished bundle holds.
 func (c *command) tellBundle(b *bundle.Bundle) error {
 	items, err := b.Items(c.ctx)
 	if err != nil {

@@ -23,9 +23,9 @@ import (
 	"github.com/moby/buildkit/util/progress/progressui"
 )
 
-// record builds what the Dockerfiles of some folders say, with what the bundle has, and returns a folder with what servers
-// answered to the steps meanwhile: nil if none was asked. The builder is one of its own, which has nothing cached: of a step
-// that isn't run, nothing would be recorded.
+// record builds the Dockerfiles of some folders from the bundle, and returns a folder with what servers answered to the
+// steps. It returns nil if no server was asked. It uses a builder of its own with an empty cache, because a cached step
+// doesn't run, and nothing of it would be recorded.
 func (c *command) record(f *createFlags, b *bundle.Bundle, roots []byte) (recorded fs.FS, err error) {
 	state, err := recordState(f.state)
 	if err != nil {
@@ -75,7 +75,8 @@ func (c *command) record(f *createFlags, b *bundle.Bundle, roots []byte) (record
 	return os.DirFS(dir), nil
 }
 
-// recordState is the folder of the builder that records, which is removed: beside that of builds, or in the one given.
+// recordState returns the state folder of the builder that records. It is beside the one for builds, or inside the one
+// given.
 func recordState(given string) (string, error) {
 	if given != "" {
 		return filepath.Join(given, "record"), nil
@@ -84,7 +85,7 @@ func recordState(given string) (string, error) {
 	return dir + "-record", err
 }
 
-// emptyBuilder removes what a run that was killed has left to its builder.
+// emptyBuilder removes the cache that a killed run has left in the builder that records.
 func (c *command) emptyBuilder(o builder.Options) (err error) {
 	if _, err := os.Stat(o.StateDir); err != nil {
 		return nil
@@ -96,7 +97,7 @@ func (c *command) emptyBuilder(o builder.Options) (err error) {
 	return errors.Join(b.Prune(c.ctx, nil, client.PruneAll), b.Close())
 }
 
-// recordBuild runs one build.
+// recordBuild builds one Dockerfile on the builder that records.
 func (c *command) recordBuild(f *createFlags, b *bundle.Bundle, n *network, o builder.Options, tree, file string) error {
 	h := c.host()
 	whole, err := filepath.Abs(tree)
@@ -123,7 +124,7 @@ func (c *command) recordBuild(f *createFlags, b *bundle.Bundle, n *network, o bu
 	return err
 }
 
-// recordDisplay is the display of a build that is recorded.
+// recordDisplay returns the display mode of a build that is recorded.
 func recordDisplay(progress string) progressui.DisplayMode {
 	if progress == "none" {
 		return progressui.QuietMode
@@ -131,7 +132,7 @@ func recordDisplay(progress string) progressui.DisplayMode {
 	return progressui.DisplayMode(progress)
 }
 
-// dockerfiles lists the files of a folder that are called as Dockerfiles are, those of folders in it not.
+// dockerfiles lists the files directly in a folder whose names are those of Dockerfiles.
 func dockerfiles(tree string) (list []string, err error) {
 	entries, err := os.ReadDir(tree)
 	if err != nil {
@@ -146,8 +147,8 @@ func dockerfiles(tree string) (list []string, err error) {
 	return list, nil
 }
 
-// upstream asks servers as the go command does here: through the environment's proxies, trusting the authorities of this
-// machine and those that were given as PEM.
+// upstream returns a transport that asks servers as the go command does here: through the environment's proxies,
+// trusting the authorities of this machine and those that were given as PEM.
 func upstream(roots []byte) (http.RoundTripper, error) {
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DisableCompression: true, ForceAttemptHTTP2: true,
@@ -163,7 +164,7 @@ func upstream(roots []byte) (http.RoundTripper, error) {
 	return t, nil
 }
 
-// recordings are what bundles that a new one is made from have of recordings. The caller closes the views.
+// recordings opens the recordings of bundles that a new one is made from. The caller closes the views.
 func recordings(ctx context.Context, bundles []*bundle.Bundle) (fs.FS, bundle.Views, error) {
 	var list []fs.FS
 	var views bundle.Views

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// registryFlags are those of commands that talk to registries.
+// registryFlags are the flags of commands that talk to registries.
 type registryFlags struct {
 	ca    string
 	plain []string
@@ -22,7 +22,7 @@ func (f *registryFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.plain, "plain-http", nil, `Registry that has no TLS (format: "HOST[:PORT]"; those on loopback need not be named)`)
 }
 
-// registries returns a client of registries that has docker's logins.
+// registries returns a registry client that uses docker's logins.
 func (c *command) registries(f registryFlags) (*registry.Client, error) {
 	if err := checkCA(f.ca); err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func (c *command) registries(f registryFlags) (*registry.Client, error) {
 	return registry.NewClient(registry.Options{Docker: config.LoadDefaultConfigFile(c.stderr), CA: f.ca, PlainHTTP: f.plain})
 }
 
-// transferFlags are those of push and pull.
+// transferFlags are the flags of push and pull.
 type transferFlags struct {
 	registryFlags
 	trust    trustFlags
@@ -42,7 +42,7 @@ func (f *transferFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output ("auto", "none", "plain", "tty")`)
 }
 
-// tellTransfer says what a push or pull moved.
+// tellTransfer prints how much a push or pull moved.
 func (c *command) tellTransfer(verb string, t bundle.Transferred) {
 	fmt.Fprintf(c.stdout, "%s %d of %d blobs, %s of %s\n", verb, t.Moved, t.Blobs, units.HumanSize(float64(t.MovedBytes)), units.HumanSize(float64(t.Bytes)))
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/larder-build/larder/internal/stepproxy"
 )
 
-// replayServer are the flags of 'larder bundle serve --replay'.
+// replayServer holds the flags of 'larder bundle serve --replay'.
 type replayServer struct {
 	on     bool
 	caFile string
 }
 
-// serveReplay serves what bundles have recorded, for builders that aren't larder's own: as an HTTP proxy, and by URLs such
-// as http://ADDRESS/https/HOST/PATH. What is asked for and isn't there is told on standard error.
+// serveReplay serves the recordings of bundles to builders that aren't larder's own: as an HTTP proxy, and by URLs such
+// as http://ADDRESS/https/HOST/PATH. It prints each request that has no recorded answer to standard error.
 func (c *command) serveReplay(f replayServer, listen string, b servedBundles) (err error) {
 	var list []*bundle.Bundle
 	for _, dir := range b.dirs {
@@ -63,7 +63,7 @@ func (c *command) serveReplay(f replayServer, listen string, b servedBundles) (e
 	return c.serveUntilDone(proxy.Server(c.ctx), replay.Files(p), l)
 }
 
-// serveUntilDone serves a proxy, and to those who don't use it as one, files, until the command is stopped.
+// serveUntilDone serves proxy requests by s and other requests by files, until the command is stopped.
 func (c *command) serveUntilDone(s *http.Server, files http.Handler, l net.Listener) error {
 	asProxy := s.Handler
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -18,10 +18,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// grace is how long requests may take to end when the server is stopped.
+// grace bounds how long requests may take to end when the server is stopped.
 const grace = 30 * time.Second
 
-// lookEvery is how often a served bundle is looked at for changes.
+// lookEvery is the time between two looks at a served bundle for changes.
 const lookEvery = time.Second
 
 func (c *command) bundleServe() *cobra.Command {
@@ -118,7 +118,7 @@ func (c *command) runServe(o serve.Options, listen string, b servedBundles) erro
 	return err
 }
 
-// serveWarning says who can read more than the one who serves may think, or "".
+// serveWarning returns a warning if others may read more than the user thinks, or "".
 func serveWarning(o serve.Options, addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	guarded := o.Password != "" || o.Token != ""
@@ -131,7 +131,7 @@ func serveWarning(o serve.Options, addr net.Addr) string {
 	return ""
 }
 
-// keyWarning says that a key isn't its owner's alone, or "".
+// keyWarning returns a warning if every user of the machine can read a key, or "".
 func keyWarning(file string) string {
 	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o006 != 0 {
 		return fmt.Sprintf("every user of this machine can read the key %s: take that away with chmod o= %s", file, file)
@@ -139,8 +139,8 @@ func keyWarning(file string) string {
 	return ""
 }
 
-// reload gives the server the bundles anew when their stamps are no longer those that were seen, or on SIGHUP, until stopped
-// is closed. What can't be read is tried again: a bundle that is being copied may lack a blob for a while.
+// reload makes the server read the bundles again when one of them has changed, or on SIGHUP, until stopped is closed.
+// It tries again if one can't be read: a bundle that is being copied may lack a blob for a while.
 func (c *command) reload(s *serve.Server, b servedBundles, stopped <-chan struct{}) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -174,8 +174,8 @@ func (c *command) reload(s *serve.Server, b servedBundles, stopped <-chan struct
 	}
 }
 
-// reopen gives the server the bundles as they are now. The views before may be closed when released is. A bundle that was
-// signed with a lower serial than what is served of it isn't taken.
+// reopen makes the server serve the bundles as they are now. The old views may be closed when released is. It refuses a
+// bundle that is signed with a lower serial than the one that is served.
 func (b servedBundles) reopen(ctx context.Context, s *serve.Server) (released <-chan struct{}, next servedBundles, err error) {
 	next = servedBundles{dirs: b.dirs, trust: b.trust}
 	sources, err := next.open(ctx)
@@ -196,7 +196,7 @@ func (b servedBundles) reopen(ctx context.Context, s *serve.Server) (released <-
 	return released, next, nil
 }
 
-// stamps tells whether an index.json has changed.
+// stamps joins the times of the bundles' index.json files. The text changes when one of them does.
 func stamps(dirs []string) (all string) {
 	for _, dir := range dirs {
 		all += written(dir).String() + " "
@@ -204,7 +204,7 @@ func stamps(dirs []string) (all string) {
 	return all
 }
 
-// written returns when a bundle got its index.json, which is the last that is written of one.
+// written returns when a bundle's index.json was written. That file is written last. The time is zero if there is none.
 func written(dir string) (at time.Time) {
 	if info, err := os.Stat(filepath.Join(dir, "index.json")); err == nil {
 		at = info.ModTime()
@@ -212,7 +212,7 @@ func written(dir string) (at time.Time) {
 	return at
 }
 
-// open opens the bundles, newest first. Its views are open afterwards, unless there is an error.
+// open opens the bundles, newest first. Unless it fails, the caller closes the views.
 func (b *servedBundles) open(ctx context.Context) (sources []goproxy.Source, err error) {
 	b.seen, b.bundles = stamps(b.dirs), map[string]*bundle.Bundle{} // before they are read: a change from then on is one to be seen
 	dirs := slices.SortedStableFunc(slices.Values(b.dirs), func(x, y string) int { return written(y).Compare(written(x)) })

@@ -95,7 +95,7 @@ func (c *command) bundleSign() *cobra.Command {
 	return cmd
 }
 
-// secretHead begins a secret key. What a file has of one, or was given in the place of a file's name, is never shown.
+// secretHead begins every secret key. Text that begins so is never shown, neither from a file nor from a flag.
 const secretHead = "PRIVATE+KEY+"
 
 // readSigner reads a secret key.

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// keyVariable is the environment variable that stands in for --key.
+// keyVariable is the environment variable that is used without --key.
 const keyVariable = "LARDER_BUNDLE_KEY"
 
 // trustFlags say which bundles a command reads.
@@ -29,7 +29,7 @@ func (f *trustFlags) register(flags *pflag.FlagSet) {
 	flags.Int64Var(&f.minSerial, "min-serial", 0, "Least serial number that the signature must have")
 }
 
-// registerOlder is for commands that put a bundle in the place of another.
+// registerOlder adds the flags, and --allow-older for commands that replace a bundle by another.
 func (f *trustFlags) registerOlder(flags *pflag.FlagSet) {
 	f.register(flags)
 	flags.BoolVar(&f.allowOlder, "allow-older", false, "Put a bundle in the place of one that was signed with a higher serial number")
@@ -38,7 +38,7 @@ func (f *trustFlags) registerOlder(flags *pflag.FlagSet) {
 // given reports whether the user has set any flag.
 func (f *trustFlags) given() bool { return len(f.keys) > 0 || f.minSerial != 0 }
 
-// trust reads the keys.
+// trust reads the keys that the flags name, or else the environment.
 func (c *command) trust(f trustFlags) (t bundle.Trust, err error) {
 	keys := f.keys
 	if value, set := c.env[keyVariable]; set && len(keys) == 0 {
@@ -55,7 +55,7 @@ func (c *command) trust(f trustFlags) (t bundle.Trust, err error) {
 	return t, err
 }
 
-// open opens a bundle that the flags say may be read.
+// open opens a bundle if the flags allow it.
 func (c *command) open(dir string, f trustFlags) (*bundle.Bundle, error) {
 	list, err := c.openAll(f, dir)
 	if err != nil {
@@ -79,12 +79,13 @@ func (c *command) openAll(f trustFlags, dirs ...string) (list []*bundle.Bundle, 
 	return list, nil
 }
 
-// sinceFlag registers the flag for openOn.
+// sinceFlag adds the flag --since, for openOn.
 func sinceFlag(cmd *cobra.Command, since *string) {
 	cmd.Flags().StringVar(since, "since", "", "Check a delta with this bundle, which it is to be applied to")
 }
 
-// openOn opens a bundle, or a delta together with the bundle that it is to be applied to, whose serial may be lower.
+// openOn opens a bundle. If since names another, the first is a delta, and openOn returns both as one. The serial of
+// since may be lower.
 func openOn(ctx context.Context, dir, since string, t bundle.Trust) (*bundle.Bundle, error) {
 	b, err := bundle.Open(ctx, dir, t)
 	if err != nil || since == "" {
@@ -97,7 +98,7 @@ func openOn(ctx context.Context, dir, since string, t bundle.Trust) (*bundle.Bun
 	return b.On(older)
 }
 
-// verifiers reads public keys: each is the key itself, or a file that holds it.
+// verifiers makes verifiers from public keys. Each is a key itself, or a file that holds one.
 func verifiers(keys []string) (list []note.Verifier, err error) {
 	var seen []string
 	for _, key := range keys {

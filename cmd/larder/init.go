@@ -97,7 +97,7 @@ func (c *command) runInit(f *initFlags, dir string) error {
 	return nil
 }
 
-// eachSecond returns what tells how far something has come, at most once in a second: what takes less tells nothing.
+// eachSecond returns a function that prints progress at most once a second. It prints nothing in the first second.
 func eachSecond(w io.Writer, what string) func(text string) {
 	last := time.Now()
 	return func(text string) {
@@ -108,7 +108,7 @@ func eachSecond(w io.Writer, what string) func(text string) {
 	}
 }
 
-// describe says what was seen of a program.
+// describe says in words what a program does.
 func describe(p scaffold.Program) string {
 	what := p.Dir
 	if p.Listens {
@@ -123,7 +123,7 @@ func describe(p scaffold.Program) string {
 	return what
 }
 
-// readFiles reads those files that are there.
+// readFiles reads the files that exist.
 func readFiles(root *os.Root, names ...string) (map[string]string, error) {
 	files := map[string]string{}
 	for _, name := range names {
@@ -137,8 +137,8 @@ func readFiles(root *os.Root, names ...string) (map[string]string, error) {
 	return files, nil
 }
 
-// writeScaffold writes the files that differ from those that are there, says what it did, and leaves alone what isn't
-// its own. A dry run prints them as a txtar archive.
+// writeScaffold writes files that don't exist or differ from the existing ones, and prints what it did. It keeps an
+// existing file unless it is told to overwrite it. A dry run prints the files as a txtar archive.
 func (c *command) writeScaffold(f *initFlags, dir string, old map[string]string, files []scaffold.File) error {
 	wrote := false
 	for _, file := range files {

@@ -1,5 +1,5 @@
-// Command larder builds Go container images with docker build's own flags, and
-// needs no Docker for it: it finds a BuildKit, or is one.
+// Command larder builds Go container images with the flags of docker build. It
+// needs no Docker: it finds a BuildKit, or starts one inside its own process.
 package main
 
 import (
@@ -48,8 +48,8 @@ func run() int {
 	return report(ctx, os.Stderr, err)
 }
 
-// environment returns the process's variables as a map. They are read here
-// alone and handed down.
+// environment returns the process's variables as a map. Only main reads them,
+// and passes them on.
 func environment(vars []string) map[string]string {
 	env := make(map[string]string, len(vars))
 	for _, v := range vars {
@@ -60,17 +60,17 @@ func environment(vars []string) map[string]string {
 	return env
 }
 
-// exitStatus is an error that has been told of, or is none, and only says how
-// to exit.
+// exitStatus is an exit code as an error. Nothing is printed for it.
 type exitStatus int
 
 func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
-// usageError is a wrong flag: docker exits with 125 for it.
+// usageError is the error of a wrong flag. The command then exits with 125, as
+// docker does.
 type usageError struct{ error }
 
-// report prints err, with the lines of the Dockerfile that it is about, and
-// returns the exit code, which are docker's.
+// report prints err with the Dockerfile's lines that it is about, and returns
+// the exit code. The codes are docker's.
 func report(ctx context.Context, w io.Writer, err error) int {
 	var status exitStatus
 	var usage usageError

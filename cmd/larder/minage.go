@@ -9,7 +9,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// minAgeFlags say how old module versions have to be.
+// minAgeFlags say how old module versions must be.
 type minAgeFlags struct {
 	age    audit.Age
 	exempt []string
@@ -29,7 +29,7 @@ func (f *minAgeFlags) read(now time.Time) (audit.MinAge, error) {
 	return m, err
 }
 
-// admit is for bundles: it returns what refuses items that are too young.
+// admit returns a function that refuses items of bundles that are too young.
 func admit(m audit.MinAge) func(bundle.Item) error {
 	return func(i bundle.Item) error {
 		var released time.Time

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// maxPinned bounds the Dockerfiles that are read, in bytes.
+// maxPinned is the largest size of a Dockerfile that is read, in bytes.
 const maxPinned = 2 << 20
 
 func (c *command) pin() *cobra.Command {
@@ -64,7 +64,7 @@ func (c *command) pin() *cobra.Command {
 	return cmd
 }
 
-// A pinner knows what names stand for.
+// A pinner finds the digests of images and the releases of Go.
 type pinner struct {
 	digestOf func(ctx context.Context, image string) (digest.Digest, error)
 	release  func(ctx context.Context, of string) (string, error) // of 1.26: 1.26.10
@@ -72,7 +72,7 @@ type pinner struct {
 	warn     func(string)
 }
 
-// pinner returns one that asks a bundle, or registries.
+// pinner returns a pinner that asks a bundle or, without --bundle, registries.
 func (c *command) pinner(f bundleFlags) (*pinner, error) {
 	p := &pinner{known: map[string]digest.Digest{}, warn: c.warn}
 	if f.name != "" {
@@ -99,14 +99,14 @@ func (c *command) pinner(f bundleFlags) (*pinner, error) {
 	return p, nil
 }
 
-// A pinnedFile is a Dockerfile, and what is to be written into it.
+// A pinnedFile is a Dockerfile and the edits that pin its images.
 type pinnedFile struct {
 	dockerfile.File
 	edits []dockerfile.Edit
 	told  []string // what isn't as it should be
 }
 
-// read reads a Dockerfile and finds out what it lacks.
+// read reads a Dockerfile, and finds the names that aren't pinned.
 func (p *pinner) read(ctx context.Context, name string) (*pinnedFile, error) {
 	data, name, err := readBounded(name)
 	if err != nil {
@@ -138,7 +138,7 @@ func (p *pinner) read(ctx context.Context, name string) (*pinnedFile, error) {
 	return f, nil
 }
 
-// text returns what is to stand in the place of a name. Each image is asked for once.
+// text returns the text that replaces a name. Each image is looked up once. Each image is asked for once.
 func (p *pinner) text(ctx context.Context, n pin.Name) (string, error) {
 	if n.Release != "" {
 		release, err := p.release(ctx, n.Release)
@@ -158,7 +158,7 @@ func (p *pinner) text(ctx context.Context, n pin.Name) (string, error) {
 	return n.With(d), nil
 }
 
-// readBounded reads a Dockerfile, or that of a folder.
+// readBounded reads a Dockerfile: the named file, or the Dockerfile in the named folder.
 func readBounded(name string) (data []byte, file string, err error) {
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
 		name = filepath.Join(name, "Dockerfile")
@@ -180,7 +180,7 @@ func readBounded(name string) (data []byte, file string, err error) {
 	return data, name, err
 }
 
-// writePins writes the files, or fails if there is something to write.
+// writePins writes the files. With check it writes nothing, and fails if a file would change.
 func (c *command) writePins(files []*pinnedFile, check bool) error {
 	count := 0
 	for _, f := range files {
@@ -203,7 +203,7 @@ func (c *command) writePins(files []*pinnedFile, check bool) error {
 	return nil
 }
 
-// replaceFile replaces a file, or that which a link leads to, and leaves its mode.
+// replaceFile replaces a file, or the target of a symbolic link, and keeps the file's mode.
 func replaceFile(name string, data []byte) error {
 	name, err := filepath.EvalSymlinks(name)
 	if err != nil {

@@ -105,7 +105,7 @@ func (c *command) runPlan(f *planFlags) error {
 	}{planner.PlanSchema, plan})
 }
 
-// planLLB asks a builder for the LLB, since images are resolved for it.
+// planLLB prints the LLB of a build. It needs a builder, which resolves the images.
 func (c *command) planLLB(f *planFlags) error {
 	if f.llb != "json" && f.llb != "dot" {
 		return fmt.Errorf("--llb %q: one of json, dot", f.llb)

@@ -10,7 +10,7 @@ import (
 	"github.com/larder-build/larder/internal/cli/request"
 )
 
-// writePlain writes the file that a plan is of as a plain Dockerfile.
+// writePlain writes a plan's Dockerfile as a plain Dockerfile.
 func (c *command) writePlain(f *planFlags, in request.Inputs, p *planner.Plan) error {
 	data, err := plain.Write(plain.Request{File: dockerfile.Parse(in.Filename, in.Dockerfile), Plan: p, Target: f.Target})
 	if err != nil {

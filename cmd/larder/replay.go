@@ -15,14 +15,14 @@ import (
 	"github.com/larder-build/larder/internal/replay"
 )
 
-// A network is what a build has in the place of one: a handler that answers all that steps and ADD lines ask for.
+// A network stands for the network of a build: its handler answers the requests of steps and of ADD lines.
 type network struct {
 	answers http.Handler
 	places  *request.Places
 	address string // of the files; empty until served
 }
 
-// step says which step a request is of, or which ADD line.
+// step names the step or the ADD line that a request comes from.
 func (n *network) step(r *http.Request) string {
 	if args := builder.StepArgs(r.Context()); args != nil {
 		return n.places.Of(args)
@@ -30,7 +30,7 @@ func (n *network) step(r *http.Request) string {
 	return n.places.OfSource(r.URL.String())
 }
 
-// serve serves files to the builder in this process, until stop.
+// serve serves files to the builder in this process, until stop is called.
 func (n *network) serve(ctx context.Context) (stop func() error, err error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -42,7 +42,7 @@ func (n *network) serve(ctx context.Context) (stop func() error, err error) {
 	return s.Close, nil
 }
 
-// A replayed build is answered from what was recorded. A nil one has a network.
+// A replayed is a build's network that answers from a recording. A nil one stands for the real network.
 type replayed struct {
 	network
 	replayer *replay.Replayer
@@ -51,8 +51,9 @@ type replayed struct {
 	again    string // the command that records what is missing
 }
 
-// replayFrom has builds take what their steps fetch from a bundle, if something was recorded there: then they run on the
-// embedded builder, unless another was named, for which there is a warning. It is nil if nothing is replayed.
+// replayFrom makes builds take what their steps fetch from a bundle, if the bundle has a recording. The builds then run
+// on the embedded builder. If another builder was named, it warns and replays nothing. It returns nil if nothing is
+// replayed.
 func (c *command) replayFrom(b *bundle.Bundle, o *builder.Options, again string) (_ *replayed, err error) {
 	if b == nil {
 		return nil, nil
@@ -87,7 +88,7 @@ func (c *command) replayFrom(b *bundle.Bundle, o *builder.Options, again string)
 	return r, nil
 }
 
-// answer has a build replayed, and returns what takes note of its steps.
+// answer makes a build take its answers from the recording, and returns the places that its steps are noted in.
 func (r *replayed) answer(req *request.Request, fe *frontend.Frontend) *request.Places {
 	if r == nil {
 		return nil
@@ -97,7 +98,8 @@ func (r *replayed) answer(req *request.Request, fe *frontend.Frontend) *request.
 	return r.places
 }
 
-// finish tells what was missing, with the error of the builds if they have failed.
+// finish reports requests that the recording didn't answer: with the error if the builds have failed, and else as a
+// warning.
 func (r *replayed) finish(c *command, err error) error {
 	if r == nil {
 		return err
@@ -119,7 +121,7 @@ func (r *replayed) finish(c *command, err error) error {
 	return nil
 }
 
-// recordAgain is the command that records the builds of a folder into a bundle.
+// recordAgain returns the command that records the builds of a folder into a bundle.
 func recordAgain(bundle, folder string) string {
 	return strings.Join([]string{"larder bundle create --record -o", shellWord(bundle), shellWord(folder)}, " ")
 }

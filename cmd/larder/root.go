@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// command is what the subcommands share: the process's surroundings.
+// A command holds what all subcommands need: the arguments, streams and environment of the process.
 type command struct {
 	ctx            context.Context
 	env            map[string]string
@@ -17,7 +17,7 @@ type command struct {
 	stdout, stderr *os.File
 }
 
-// usageTemplate is docker's.
+// usageTemplate is docker's template of a command's help.
 const usageTemplate = `Usage:  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
 {{- if .HasAvailableSubCommands}}
 
@@ -80,17 +80,17 @@ func (c *command) root() *cobra.Command {
 	return root
 }
 
-// unknownCommand is docker's error.
+// unknownCommand returns the error that docker gives for a command that doesn't exist.
 func unknownCommand(cmd *cobra.Command, name string) error {
 	return fmt.Errorf("unknown command: %s %s\n\nRun '%s --help' for more information", cmd.CommandPath(), name, cmd.CommandPath())
 }
 
-// hint is what docker prints below a usage error.
+// hint returns the line that docker prints below a usage error.
 func hint(cmd *cobra.Command) string {
 	return fmt.Sprintf("Usage:  %s\n\nRun '%s --help' for more information", cmd.UseLine(), cmd.CommandPath())
 }
 
-// exactly is docker's check of the number of arguments.
+// exactly checks the number of arguments, and fails in docker's words.
 func exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == n {

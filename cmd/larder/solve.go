@@ -17,13 +17,13 @@ import (
 	"github.com/moby/buildkit/util/progress/progressui"
 )
 
-// result is what came of a solve.
+// A result holds the exporters' response and the frontend's metadata.
 type result struct {
 	response map[string]string // the exporters'
 	metadata map[string][]byte // the frontend's
 }
 
-// host gathers what a request takes from this machine.
+// host gathers what a request needs from this machine.
 func (c *command) host() request.Host {
 	h := request.Host{Env: c.env, Stdin: c.stdin, CACerts: request.CACertificates(c.env["SSL_CERT_FILE"])}
 	if _, err := console.ConsoleFromFile(c.stdout); err != nil {
@@ -34,8 +34,8 @@ func (c *command) host() request.Host {
 	return h
 }
 
-// solve runs a request on the builder that o finds and shows the progress. Places, which may be nil, take
-// note of its steps.
+// solve runs a request on the builder that o finds, and shows the progress. It notes the steps in places, which may be
+// nil.
 func (c *command) solve(fe *frontend.Frontend, req *request.Request, o builder.Options, mode progressui.DisplayMode, places *request.Places) (res *result, err error) {
 	b, facts, err := c.connect(c.ctx, o)
 	if err != nil {
@@ -57,7 +57,7 @@ func (c *command) solve(fe *frontend.Frontend, req *request.Request, o builder.O
 	return c.run(fe, b.Client, opt, display, mode, places)
 }
 
-// run solves on a connected builder, the frontend running in this process.
+// run solves on a connected builder. The frontend runs in this process.
 func (c *command) run(fe *frontend.Frontend, bk *client.Client, opt client.SolveOpt, display progressui.Display, mode progressui.DisplayMode, places *request.Places) (*result, error) {
 	res := &result{}
 	status := make(chan *client.SolveStatus)
@@ -88,7 +88,7 @@ func (c *command) run(fe *frontend.Frontend, bk *client.Client, opt client.Solve
 	return res, nil
 }
 
-// watched returns what comes from status, once steps has seen it.
+// watched passes on each status, after steps has seen it.
 func watched(status <-chan *client.SolveStatus, steps *request.StepLog) chan *client.SolveStatus {
 	out := make(chan *client.SolveStatus)
 	go func() {

@@ -10,7 +10,8 @@ import (
 	"github.com/docker/go-units"
 )
 
-// A tally shows how many items, and bytes, are done: on a terminal in one line that changes, else in one every so often.
+// A tally shows how many items and bytes are done. On a terminal it changes one line; elsewhere it prints a line from
+// time to time.
 type tally struct {
 	w    io.Writer
 	verb string
@@ -23,7 +24,7 @@ type tally struct {
 	last  time.Time
 }
 
-// plainEvery is how often a line is written where there is no terminal.
+// plainEvery is the time between two lines where there is no terminal.
 const plainEvery = 5 * time.Second
 
 // tally returns a tally in the mode that --progress names.
@@ -66,7 +67,7 @@ func (t *tally) text(what string) string {
 	return fmt.Sprintf("%s %d items, %s: %s", t.verb, t.items, units.HumanSize(float64(t.bytes)), what)
 }
 
-// stop ends the line on a terminal.
+// stop clears the line on a terminal.
 func (t *tally) stop() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

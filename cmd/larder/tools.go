@@ -51,7 +51,7 @@ func (c *command) toolsInstall() *cobra.Command {
 	return cmd
 }
 
-// environ returns the environment as os/exec takes it.
+// environ returns the environment in the form that os/exec takes.
 func (c *command) environ() []string {
 	var env []string
 	for name, value := range c.env {

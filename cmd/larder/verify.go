@@ -104,7 +104,7 @@ func (c *command) sign() *cobra.Command {
 	return cmd
 }
 
-// verifyImage checks all but a signature.
+// verifyImage checks everything but a signature.
 func (c *command) verifyImage(f registryFlags, name string, sums []string) (*verify.Report, error) {
 	l, err := c.openImage(f, name)
 	if err != nil {
@@ -121,7 +121,7 @@ func (c *command) verifyImage(f registryFlags, name string, sums []string) (*ver
 	return verify.Image(c.ctx, l, name, &set)
 }
 
-// openImage opens a layout on disk, or else what a registry has.
+// openImage opens an image in a layout on disk or, if there is no such file, in a registry.
 func (c *command) openImage(f registryFlags, name string) (*oci.Layout, error) {
 	if _, err := os.Stat(name); err == nil {
 		return oci.Open(name)
@@ -155,7 +155,7 @@ func writeJSON(c *command, v any) error {
 	return e.Encode(v)
 }
 
-// tellReport says what was found to be right, and to stderr what isn't.
+// tellReport prints what is right, and prints problems to standard error.
 func (c *command) tellReport(r *verify.Report) {
 	for _, p := range r.Platforms {
 		modules := 0

@@ -49,7 +49,7 @@ func orUnknown(v string) string {
 	return v
 }
 
-// larderVersion is this build's own version.
+// larderVersion returns the version of this build of Larder.
 func larderVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
