@@ -27,7 +27,7 @@ const (
 	lintFailed = "lint violation found for rules: " // as BuildKit's linter has it
 )
 
-// warn tells the builder of the plan's warnings, as BuildKit's frontend does of its own.
+// warn sends the plan's warnings to the builder, as BuildKit's frontend does with its own.
 func (b *build) warn(ctx context.Context, plan *planner.Plan) {
 	if b.client.opts["requestid"] != "" {
 		return // they are in the answer
@@ -38,7 +38,7 @@ func (b *build) warn(ctx context.Context, plan *planner.Plan) {
 	}
 }
 
-// lintError joins the plan's lint error, if there is one, with that of BuildKit's linter.
+// lintError joins the plan's lint error with the error of BuildKit's linter. Either may be missing.
 func lintError(err error, plan *planner.Plan) error {
 	if plan.LintError == nil {
 		return err
@@ -56,7 +56,7 @@ func lintError(err error, plan *planner.Plan) error {
 	return errors.New(lintFailed + strings.Join(slices.Compact(rules), ", "))
 }
 
-// answer puts the user's file and Larder's warnings into what BuildKit's frontend answered.
+// answer puts the user's file and Larder's warnings into the answer of BuildKit's frontend.
 func (b *build) answer(res *gateway.Result, plan *planner.Plan) error {
 	if res == nil {
 		return nil
@@ -150,7 +150,7 @@ func (b *build) showSources(sources [][]byte) {
 	}
 }
 
-// history writes the steps of GO lines into an image's history as the user wrote them.
+// history changes an image's history so that it shows GO lines as the user wrote them.
 func (b *build) history(res *gateway.Result) error {
 	for key, data := range res.Metadata {
 		if key != exptypes.ExporterImageConfigKey && !strings.HasPrefix(key, exptypes.ExporterImageConfigKey+"/") || !strings.Contains(string(data), planner.StepCommand) {
@@ -172,7 +172,7 @@ func (b *build) history(res *gateway.Result) error {
 	return nil
 }
 
-// fail returns the error of a plan or, to a request to check the file, an answer that holds it.
+// fail returns the error of a plan. If the request is to check the file, it returns an answer that holds the error.
 func (b *build) fail(err error) (*gateway.Result, error) {
 	if b.client.opts["requestid"] != lint.RequestLint {
 		return nil, locate(err, sourceInfo(b.src))

@@ -22,7 +22,7 @@ const (
 	offlineFile      = "larder-offline.json"             // its name where a result is a folder
 )
 
-// A predicate says what was looked into before a result was made, and that nothing of it would use a network but what
+// A predicate lists what was checked before a result was made. It states that nothing in it uses a network, except as
 // the policy allows. The docs describe it: docs/guides/offline-check.md.
 type predicate struct {
 	Larder     string         `json:"larder"` // version
@@ -42,8 +42,8 @@ type steps struct {
 	Replayed int `json:"replayed,omitempty"` // have a network that answers from what was recorded
 }
 
-// attest adds an attestation of what was checked, for each platform, to a result that has others: by itself it would
-// make an index of an image that is none.
+// attest adds an attestation of what was checked to a result, for each platform. It does so only if the result has
+// other attestations, because an attestation turns a plain image into an index.
 func (g *guard) attest(ctx context.Context, res *gateway.Result) error {
 	return eachPlatform(res, func(platform string, ref gateway.Reference) error {
 		g.mu.Lock()
@@ -56,7 +56,7 @@ func (g *guard) attest(ctx context.Context, res *gateway.Result) error {
 	})
 }
 
-// eachPlatform gives each platform of a result, and what was made for it, to a function.
+// eachPlatform calls do with each platform of a result, and the reference that was made for it.
 func eachPlatform(res *gateway.Result, do func(platform string, ref gateway.Reference) error) error {
 	built, err := exptypes.ParsePlatforms(res.Metadata)
 	if err != nil {
@@ -90,13 +90,14 @@ func (g *guard) attestPlatform(ctx context.Context, res *gateway.Result, platfor
 	})
 }
 
-// inlineOnly makes an attestation one for images alone if provenance is, as that is which buildx asks for by itself.
+// inlineOnly returns the metadata that limits an attestation to images if provenance is limited so. That is the kind of
+// provenance that buildx asks for by default.
 func inlineOnly(asked map[string]map[string]string) map[string][]byte {
 	inline, _ := strconv.ParseBool(asked[attestations.KeyTypeProvenance][result.AttestationInlineOnlyKey])
 	return map[string][]byte{result.AttestationInlineOnlyKey: []byte(strconv.FormatBool(inline))}
 }
 
-// attach adds an in-toto attestation, whose predicate is in a file of a state, to the result for a platform.
+// attach solves a state, and adds the in-toto attestation whose predicate is a file in it to the result for a platform.
 func attach(ctx context.Context, c gateway.Client, res *gateway.Result, platform string, st llb.State, a gateway.Attestation) error {
 	def, err := st.Marshal(ctx)
 	if err != nil {
@@ -114,7 +115,7 @@ func attach(ctx context.Context, c gateway.Client, res *gateway.Result, platform
 	return nil
 }
 
-// version returns Larder's own.
+// version returns Larder's version.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version

@@ -10,10 +10,10 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 )
 
-// baseline has a step that compiles what is imported from elsewhere begin with the layer that an earlier build of nearly the
-// same needs made, if a cache has the list of those: then it compiles only what is new. An earlier build may have written
-// anything there: the list is checked, and with a wrong one the step compiles all, as it does where a module of the list
-// can't be had any more.
+// baseline makes a step that compiles imported packages begin with the layer of an earlier build, if a cache has the
+// list of that build's needs and the list is nearly the same. Then the step compiles only what is new. An earlier build
+// may have written anything there, so the list is checked. If it is wrong, or a module of it is no longer available,
+// the step compiles everything.
 func (c *compiler) baseline(ctx context.Context, req larder.DepsRequest, d *planner.Deps) larder.DepsRequest {
 	describes := c.build.client.opts["requestid"] != "" // and builds nothing
 	if d.GoMod == nil || c.steps.NoCache || describes {
@@ -37,7 +37,7 @@ func (c *compiler) baseline(ctx context.Context, req larder.DepsRequest, d *plan
 	return req
 }
 
-// below returns the layer of an earlier build's needs, or nil if it's of no use.
+// below returns the layer of an earlier build, whose needs are first. It returns nil if the layer is of no use.
 func (c *compiler) below(ctx context.Context, req larder.DepsRequest, d *planner.Deps, first gomod.Needs) *llb.State {
 	own := req.Baseline.Needs
 	if path, err := gomod.Plain(first.GoMod); err != nil || path != d.Module || !first.Like(own) || first.Text() == own.Text() {
@@ -57,7 +57,7 @@ func (c *compiler) below(ctx context.Context, req larder.DepsRequest, d *planner
 	return &st
 }
 
-// first reads a list that Baseline makes.
+// first reads the list of an earlier build's needs, which Baseline makes.
 func (c *compiler) first(ctx context.Context, list llb.State) (gomod.Needs, error) {
 	res, err := c.solve(ctx, list)
 	if err != nil {
@@ -74,7 +74,7 @@ func (c *compiler) first(ctx context.Context, list llb.State) (gomod.Needs, erro
 	return gomod.ParseNeeds(text)
 }
 
-// solve has the builder make a state, or find it in the caches of the build.
+// solve makes the builder build a state, or find it in the caches of the build.
 func (c *compiler) solve(ctx context.Context, st llb.State) (*gateway.Result, error) {
 	def, err := st.Marshal(ctx)
 	if err != nil {

@@ -20,8 +20,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// client is a gateway client that BuildKit's Dockerfile frontend is run on: it has Larder's states among its inputs and
-// options, gives the rewritten file in place of the user's, and shows the user's file wherever a file is shown.
+// A client is a gateway client that Larder gives to BuildKit's Dockerfile frontend. It adds Larder's states to the
+// inputs and options, gives the rewritten file instead of the user's, and shows the user's file wherever a file is
+// shown.
 type client struct {
 	gateway.Client
 	opts   map[string]string
@@ -52,10 +53,10 @@ func wrap(c gateway.Client) *client {
 	return &client{Client: c, opts: opts, states: map[string]llb.State{}, reads: &readCache{}}
 }
 
-// follows reports whether another frontend is to build the file. For a client that runs the frontend itself that is one
-// which is neither Larder nor docker/dockerfile, whose own conversion is at hand. In a gateway a syntax line has done its
-// work if BuildKit has started this one for it; in what is left, a client that named the frontend in its request,
-// docker/dockerfile follows it, and so does Larder.
+// follows reports whether another frontend is to build the file. In a client that runs the frontend itself, that is so
+// for any frontend but Larder and docker/dockerfile, because it can convert the files of these two. In a gateway, a
+// syntax line has done its work if BuildKit started this frontend because of it. Otherwise the client named the
+// frontend in its request. Then docker/dockerfile follows the syntax line, and Larder does the same.
 func (c *client) follows(file []byte, wants syntax) bool {
 	if _, ok := c.opts["cmdline"]; ok {
 		return false
@@ -73,7 +74,7 @@ func (c *client) follows(file []byte, wants syntax) bool {
 	return arg || line
 }
 
-// untouched returns the client for a build that is BuildKit's alone.
+// untouched returns the client for a build that Larder leaves to BuildKit.
 func (c *client) untouched() gateway.Client {
 	if c.opts[inbuildOpt] != "" {
 		return c // for its cmdline
@@ -104,7 +105,7 @@ func (c *client) offer(nc namedContext) error {
 	return nil
 }
 
-// replaceFile makes BuildKit's frontend read a file of our own, with the user's ignore file beside it.
+// replaceFile makes BuildKit's frontend read Larder's file, with the user's ignore file beside it.
 func (c *client) replaceFile(name string, data, ignore []byte, shown *pb.SourceInfo) {
 	c.made = madeRef{files: map[string][]byte{path.Join("/", name): data}}
 	dir := path.Dir(path.Join("/", name))
@@ -165,7 +166,8 @@ func (c *client) Inputs(ctx context.Context) (map[string]llb.State, error) {
 	return all, nil
 }
 
-// ResolveImageConfig implements gateway.Client. The plan and BuildKit's frontend ask for the same images.
+// ResolveImageConfig implements gateway.Client. It remembers the answers, since the plan and BuildKit's frontend ask
+// for the same images.
 func (c *client) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
 	type answer struct {
 		ref    string

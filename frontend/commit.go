@@ -12,7 +12,8 @@ import (
 	"github.com/moby/buildkit/util/gitutil/gitobject"
 )
 
-// commit returns what is known of the commit of the build context: by the client, or, of a git URL, by the builder.
+// commit returns the facts about the commit of the build context. The client tells them or, for a git URL, the builder.
+// The bool is false if nothing is known.
 func (b *build) commit(ctx context.Context) (commit.Commit, bool, error) {
 	facts := map[string]string{}
 	for opt, value := range b.client.opts {
@@ -46,7 +47,7 @@ func (b *build) commit(ctx context.Context) (commit.Commit, bool, error) {
 	return c, ok, nil
 }
 
-// gitContext returns the source of a build context that is a git URL, or nil.
+// gitContext returns the source operation of a build context that is a git URL, or else nil.
 func (b *build) gitContext(ctx context.Context) (*pb.SourceOp, error) {
 	st, err := b.ui.MainContext(ctx)
 	if err != nil {

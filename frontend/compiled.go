@@ -14,7 +14,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A compiler makes what a plan compiles, and what that is compiled of.
+// A compiler makes the states of a plan that hold slices, compiled packages and binaries.
 type compiler struct {
 	states
 	build     *build
@@ -43,7 +43,7 @@ func (b *build) compiledContexts(ctx context.Context, plan *planner.Plan, s stat
 	return contexts, nil
 }
 
-// forLines adds what GO lines mount: their slices, and what these import, compiled.
+// forLines adds the states that GO lines mount: slices, and the compiled packages that these import.
 func (c *compiler) forLines(ctx context.Context, states map[string]llb.State, target ocispecs.Platform) {
 	for _, s := range c.plan.Slices {
 		states[s.Context] = c.slice(s, target)
@@ -56,7 +56,7 @@ func (c *compiler) forLines(ctx context.Context, states map[string]llb.State, ta
 	}
 }
 
-// slice returns the part of the source that a step compiles for a platform, or all of it.
+// slice returns the part of the source that a step compiles for a platform. A nil slice stands for all of the source.
 func (c *compiler) slice(s *planner.SourceSlice, target ocispecs.Platform) llb.State {
 	if s == nil {
 		return c.source
@@ -73,7 +73,7 @@ func (c *compiler) slice(s *planner.SourceSlice, target ocispecs.Platform) llb.S
 	return st
 }
 
-// sliced returns the files of a slice.
+// sliced returns a state with the files of a slice.
 func (c *compiler) sliced(name string, of goslice.Slice, platform string) llb.State {
 	label := fmt.Sprintf("take the %d files that are compiled", len(of.Files))
 	if patterns := larder.SlicePatterns(of); c.send != nil && len(patterns) > 0 {
@@ -82,7 +82,7 @@ func (c *compiler) sliced(name string, of goslice.Slice, platform string) llb.St
 	return c.steps.Slice(c.source, of, "[internal] "+label)
 }
 
-// linked returns what a GO line links, compiled.
+// linked returns the compiled packages that a GO line links.
 func (c *compiler) linked(ctx context.Context, l *planner.Compile, target ocispecs.Platform) llb.State {
 	req := larder.CompileRequest{DepsRequest: c.deps(l.Deps, target), Args: l.Args}
 	deps := c.imported(ctx, req.DepsRequest, l.Deps, target)
@@ -91,7 +91,7 @@ func (c *compiler) linked(ctx context.Context, l *planner.Compile, target ocispe
 	return c.steps.Compile(req)
 }
 
-// imported returns what a slice imports from elsewhere, compiled by such a request.
+// imported returns the compiled packages that a slice imports from other modules. The request says how to compile them.
 func (c *compiler) imported(ctx context.Context, req larder.DepsRequest, d *planner.Deps, target ocispecs.Platform) llb.State {
 	if d.Standard {
 		return c.steps.Std(req)
@@ -112,7 +112,7 @@ func (c *compiler) imported(ctx context.Context, req larder.DepsRequest, d *plan
 	return c.steps.Deps(req)
 }
 
-// deps says how to compile what a slice imports from elsewhere.
+// deps makes the request to compile the packages that a slice imports from other modules.
 func (c *compiler) deps(d *planner.Deps, target ocispecs.Platform) larder.DepsRequest {
 	req := larder.DepsRequest{
 		Toolchain: c.toolchains[d.Toolchain], Version: d.Toolchain, Main: d.Module, Source: c.source, Slice: d.Slice.Of[platforms.Format(target)],
@@ -129,7 +129,7 @@ func (c *compiler) deps(d *planner.Deps, target ocispecs.Platform) larder.DepsRe
 	return req
 }
 
-// binary returns the binary of a main package of a build without instructions.
+// binary returns the compiled main package of a build without instructions.
 func (c *compiler) binary(ctx context.Context, pkg planner.Package, target ocispecs.Platform) (llb.State, error) {
 	version := c.plan.Toolchains[0].Version
 	req := larder.BinaryRequest{

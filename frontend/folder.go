@@ -23,9 +23,9 @@ import (
 	fstypes "github.com/tonistiigi/fsutil/types"
 )
 
-// A folder is a folder of this machine as a builder has it once it was sent: without what a local source leaves out. It
-// answers as the reference of that source does, and neither waits for the transfer nor calls the builder. Each folder in
-// it is listed when it is asked for.
+// A folder reads a folder of this machine as the builder sees it after the transfer: without the files that a local
+// source leaves out. It answers as that source's reference does, but it neither waits for the transfer nor calls the
+// builder. It lists a folder when that is asked for.
 type folder struct {
 	root             *os.Root
 	matching         sync.Mutex                     // guards what follows
@@ -36,8 +36,8 @@ type folder struct {
 	lists map[string][]*fstypes.Stat
 }
 
-// localSource returns the local source that a definition is of and nothing else, and its name. It is nil if the definition
-// is of anything else, or asks for what a folder doesn't know.
+// localSource returns a definition's local source and its name, if the definition has nothing else. It returns nil if
+// there is anything else, or if the source has an attribute that a folder doesn't support.
 func localSource(def *llb.Definition, session string) (name string, source *pb.SourceOp) {
 	if len(def.Def) != 2 { // the second one has the first as its input
 		return "", nil
@@ -62,7 +62,7 @@ func localSource(def *llb.Definition, session string) (name string, source *pb.S
 	return name, op.GetSource()
 }
 
-// openFolder opens the folder that a local source is of, until the context ends.
+// openFolder opens the folder of a local source. It closes it when the context ends.
 func openFolder(ctx context.Context, dir string, source *pb.SourceOp) (*folder, error) {
 	lists := map[string][]string{}
 	for _, attr := range []string{pb.AttrIncludePatterns, pb.AttrExcludePatterns, pb.AttrFollowPaths} {
@@ -108,11 +108,13 @@ func matcherOf(patterns []string) (*patternmatcher.PatternMatcher, error) {
 	return patternmatcher.New(patterns)
 }
 
-// A patternMatch says which patterns matched a folder. That counts for what is in it.
+// A patternMatch says which patterns matched a folder. They count for the files in it, too. That counts for what is in
+// it.
 type patternMatch struct{ include, exclude patternmatcher.MatchInfo }
 
-// sends reports whether a file of a folder is sent or, of a folder that isn't, whether something in it may be: then that
-// folder is sent, too. It goes by the session's own rules (fsutil.NewFilterFS), by which what matched above counts.
+// sends reports whether a file or folder is sent. If it is a folder that isn't sent, deeper reports whether something
+// in it may be: then the folder is sent, too. The rules are those of the session (fsutil.NewFilterFS): a match of a
+// parent folder counts.
 func (f *folder) sends(dir, name string, isDir bool) (sent, deeper bool, err error) {
 	f.matching.Lock()
 	defer f.matching.Unlock()
@@ -137,14 +139,15 @@ func (f *folder) sends(dir, name string, isDir bool) (sent, deeper bool, err err
 	return sent, deeper && isDir, nil
 }
 
-// mayMatch reports whether some of a list of patterns, its exceptions or the others, may match something in a folder.
+// mayMatch reports whether a pattern of a list may match something in a folder. It looks either at exceptions only, or
+// at the other patterns only.
 func mayMatch(patterns *patternmatcher.PatternMatcher, dir string, exceptions bool) bool {
 	return slices.ContainsFunc(patterns.Patterns(), func(p *patternmatcher.Pattern) bool {
 		return p.Exclusion() == exceptions && (strings.ContainsAny(p.String(), `*?[]^\`) || strings.HasPrefix(p.String()+"/", dir+"/"))
 	})
 }
 
-// list returns what is sent of a folder, which is named without symbolic links, sorted by name.
+// list returns what is sent of a folder, sorted by name. The folder's name must be free of symbolic links.
 func (f *folder) list(dir string) ([]*fstypes.Stat, error) {
 	f.mu.Lock()
 	list, ok := f.lists[dir]
@@ -177,7 +180,7 @@ func (f *folder) list(dir string) ([]*fstypes.Stat, error) {
 	return list, nil
 }
 
-// entry returns what is sent of a file, or nil: it isn't.
+// entry returns what is sent of a file, or nil if it isn't sent.
 func (f *folder) entry(dir string, e fs.DirEntry) (*fstypes.Stat, error) {
 	name := path.Join(dir, e.Name())
 	sent, deeper, err := f.sends(dir, name, e.IsDir())
@@ -213,11 +216,11 @@ func (f *folder) entry(dir string, e fs.DirEntry) (*fstypes.Stat, error) {
 
 var topFolder = &fstypes.Stat{Path: ".", Mode: uint32(fs.ModeDir | 0o755)}
 
-// maxLinks bounds how many symbolic links lead to a file.
+// maxLinks bounds the symbolic links that are followed for one name.
 const maxLinks = 255
 
-// find follows the symbolic links of a name as within a root folder: none leads out of it. It returns the name without
-// them, and what is sent of it.
+// find follows the symbolic links of a name. The folder is the root, so that no link leads out of it. It returns the
+// name without links, and what is sent of the file.
 func (f *folder) find(op, name string) (string, *fstypes.Stat, error) {
 	at, st := ".", topFolder
 	todo, links := elements(name), 0
@@ -249,7 +252,7 @@ func (f *folder) find(op, name string) (string, *fstypes.Stat, error) {
 	return at, st, nil
 }
 
-// elements returns the elements of a name within a root folder. As BuildKit has it, ".." takes away the one before it.
+// elements splits a name at its slashes. As in BuildKit, ".." removes the element before it.
 func elements(name string) []string {
 	clean := path.Join("/", name)[1:]
 	if clean == "" {
@@ -258,13 +261,13 @@ func elements(name string) []string {
 	return strings.Split(clean, "/")
 }
 
-// StatFile is that of a gateway.Reference.
+// StatFile implements gateway.Reference.
 func (f *folder) StatFile(_ context.Context, req gateway.StatRequest) (*fstypes.Stat, error) {
 	_, st, err := f.find("stat", req.Path)
 	return st, err
 }
 
-// ReadDir is that of a gateway.Reference, without patterns.
+// ReadDir implements gateway.Reference. It ignores patterns.
 func (f *folder) ReadDir(ctx context.Context, req gateway.ReadDirRequest) ([]*fstypes.Stat, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -276,7 +279,7 @@ func (f *folder) ReadDir(ctx context.Context, req gateway.ReadDirRequest) ([]*fs
 	return f.list(dir)
 }
 
-// ReadFile is that of a gateway.Reference, from the file's start.
+// ReadFile implements gateway.Reference. It reads from the start of the file.
 func (f *folder) ReadFile(ctx context.Context, req gateway.ReadRequest) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -305,14 +308,14 @@ func (f *folder) ReadFile(ctx context.Context, req gateway.ReadRequest) ([]byte,
 
 var errNotRegular = errors.New("not a regular file")
 
-// A sentFolder is a folder, or the builder's copy of it where this machine can't read that: then the transfer fails, and the
-// builder has the words for it.
+// A sentFolder reads a folder, and falls back to the builder's copy if this machine can't read it. In that case the
+// transfer fails, and the builder has the better error.
 type sentFolder struct {
 	*folder
 	sent func() (reader, error)
 }
 
-// StatFile is that of a gateway.Reference.
+// StatFile implements gateway.Reference.
 func (f sentFolder) StatFile(ctx context.Context, req gateway.StatRequest) (*fstypes.Stat, error) {
 	st, err := f.folder.StatFile(ctx, req)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -325,7 +328,7 @@ func (f sentFolder) StatFile(ctx context.Context, req gateway.StatRequest) (*fst
 	return ref.StatFile(ctx, req)
 }
 
-// ReadDir is that of a gateway.Reference.
+// ReadDir implements gateway.Reference.
 func (f sentFolder) ReadDir(ctx context.Context, req gateway.ReadDirRequest) ([]*fstypes.Stat, error) {
 	list, err := f.folder.ReadDir(ctx, req)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -338,7 +341,7 @@ func (f sentFolder) ReadDir(ctx context.Context, req gateway.ReadDirRequest) ([]
 	return ref.ReadDir(ctx, req)
 }
 
-// ReadFile is that of a gateway.Reference.
+// ReadFile implements gateway.Reference.
 func (f sentFolder) ReadFile(ctx context.Context, req gateway.ReadRequest) ([]byte, error) {
 	data, err := f.folder.ReadFile(ctx, req)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {

@@ -1,5 +1,5 @@
-// Package frontend turns a build request into a result: it plans, serves Larder's states as named contexts, and hands
-// the rewritten file to BuildKit's own Dockerfile frontend, which does all the rest. It runs the same inside of a
+// Package frontend turns a build request into a result. It plans, gives Larder's states to BuildKit as named contexts,
+// and hands the rewritten file to BuildKit's own Dockerfile frontend, which does the rest. It runs the same inside of a
 // gateway container and on a client's machine.
 package frontend
 
@@ -24,13 +24,13 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Build is a gateway build function: it builds the Go Dockerfile that the request of c names. Errors carry positions
-// in that file where they have one.
+// Build is a gateway build function. It builds the Go Dockerfile that the request of c names. Errors carry positions in
+// that file where they have one.
 func Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 	return new(Frontend).Build(ctx, c)
 }
 
-// A Frontend is for one build by a client that runs the frontend itself.
+// A Frontend builds one request for a client that runs the frontend itself.
 type Frontend struct {
 	// Again writes the client's command for another folder of the build context. It may be nil: it isn't known.
 	Again func(folder string) string
@@ -48,7 +48,7 @@ type Frontend struct {
 	ahead sync.WaitGroup
 }
 
-// Build is a gateway build function, as the function Build is.
+// Build is a gateway build function, like the function Build.
 func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer f.ahead.Wait()
@@ -99,7 +99,7 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	return res, err
 }
 
-// open reads the file that a request names.
+// open reads the Dockerfile of a request.
 func (f *Frontend) open(ctx context.Context, c gateway.Client) (*build, error) {
 	w := wrap(c)
 	ui, err := dockerui.NewClient(w)
@@ -115,7 +115,7 @@ func (f *Frontend) open(ctx context.Context, c gateway.Client) (*build, error) {
 	return &build{client: w, ui: ui, src: src, remedies: f.remedies, again: f.Again, folders: f.Folders, mark: planner.DefaultMark + "-" + rand.Text()}, nil
 }
 
-// run plans and builds a file. The error is a guessError if it is the fault of what the file didn't ask for.
+// run plans and builds a file. The error is a guessError if its cause is something that the file didn't ask for.
 func (b *build) run(ctx context.Context, file dockerfile.File) (*gateway.Result, error) {
 	plan, err := b.serve(ctx, file)
 	if err != nil {
@@ -147,8 +147,8 @@ func (b *build) run(ctx context.Context, file dockerfile.File) (*gateway.Result,
 	return res, b.prove(ctx, res, plan, proofs)
 }
 
-// Explain adds to the error of a finished build what to do about it, where a step's own error doesn't say. Steps may be
-// run when the result is exported, which is after Build; and of an error of Build the builder returns what it knows itself.
+// Explain adds advice to the error of a finished build, where the step's own error has none. Steps may run after Build,
+// when the result is exported. And when Build fails, the builder returns its own error, without what Build added.
 func (f *Frontend) Explain(err error) error {
 	var vertex *errdefs.VertexError
 	if errors.As(err, &vertex) {
@@ -162,7 +162,7 @@ func (f *Frontend) Explain(err error) error {
 	return err
 }
 
-// A build is one request on its way to a result.
+// A build is one request while it is planned and built.
 type build struct {
 	client *client
 	ui     *dockerui.Client
@@ -176,7 +176,7 @@ type build struct {
 	mark     string // see planner.Request
 }
 
-// serve plans the build and, if it has anything of Go's, gives the client what the plan needs.
+// serve plans the build. If the plan has anything of Go's, it gives the client the states that the plan needs.
 func (b *build) serve(ctx context.Context, file dockerfile.File) (*planner.Plan, error) {
 	req := b.request(file)
 	if !file.HeaderOnly() {
@@ -217,7 +217,7 @@ func (b *build) serve(ctx context.Context, file dockerfile.File) (*planner.Plan,
 	return plan, b.supply(ctx, plan)
 }
 
-// supported refuses a builder that lacks what named contexts need.
+// supported fails if the builder doesn't support named contexts from a frontend.
 func (b *build) supported() error {
 	caps := b.client.BuildOpts().Caps
 	if err := caps.Supports(gwpb.CapFrontendInputs); err != nil {
@@ -226,7 +226,7 @@ func (b *build) supported() error {
 	return nil
 }
 
-// locate puts the user's file behind a position that an error carries.
+// locate adds the text of the user's file to an error that has a position in it.
 func locate(err error, file *pb.SourceInfo) error {
 	var at *parser.LocationError
 	if !errors.As(err, &at) {

@@ -28,9 +28,9 @@ const (
 	networkOpt = "force-network-mode"
 )
 
-// A guard is a gateway client that refuses to use a network. It is below all else that a build asks of the builder, and
-// goes by what is asked alone: every definition is looked into before it is passed on, and no image is looked up that the
-// policy doesn't allow. RUN lines without --network have none.
+// A guard is a gateway client that refuses to use a network. All other clients of a build call it, so it sees every
+// request to the builder. It checks every definition before it passes it on, and looks up only images that the policy
+// allows. RUN lines without --network get no network.
 type guard struct {
 	gateway.Client
 	opts  map[string]string
@@ -41,8 +41,8 @@ type guard struct {
 	checked map[gateway.Reference]offline.Report // what each result was made from
 }
 
-// newGuard returns the guard of a build with LARDER_OFFLINE=1, or nil for one without. Where the builder replays, RUN lines
-// keep their network, which is none.
+// newGuard returns the guard of a build with LARDER_OFFLINE=1, or else nil. If the builder replays a recording, RUN
+// lines keep their network, since it only leads to the recording.
 func newGuard(c gateway.Client, replayed bool) (*guard, error) {
 	opts := maps.Clone(c.BuildOpts().Opts)
 	value, ok := opts[argOpt+offlineArg]
@@ -76,7 +76,7 @@ func (g *guard) BuildOpts() gateway.BuildOpts {
 	return opts
 }
 
-// CurrentFrontend returns the definition of the frontend's image, or nil if the builder doesn't tell.
+// CurrentFrontend returns the definition of the frontend's image, or nil if the builder doesn't know it.
 func (g *guard) CurrentFrontend() (*llb.State, error) {
 	current, ok := g.Client.(interface{ CurrentFrontend() (*llb.State, error) })
 	if !ok {
@@ -112,9 +112,9 @@ func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.R
 	return res, nil
 }
 
-// ResolveImageConfig implements gateway.Client. An image that isn't allowed has an empty config here, so that the build
-// gets as far as its definition, which is refused with the lines of all such images. What is planned for a stage that
-// the result doesn't need is in no definition, and asks for images too.
+// ResolveImageConfig implements gateway.Client. An image that isn't allowed gets an empty config, so that the build
+// goes on until its definition is complete. The definition is then refused, with the lines of all such images. An image
+// of a stage that the result doesn't need is looked up too, but never gets into the definition.
 func (g *guard) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
 	if opt.OCILayoutOpt != nil || g.allow.Image(ref) {
 		return g.Client.ResolveImageConfig(ctx, ref, opt)
@@ -140,8 +140,8 @@ func (g *guard) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, opt 
 	return g.Client.ResolveSourceMetadata(ctx, op, opt)
 }
 
-// finish returns what a build comes to, with an attestation if the build makes any. A result that didn't come through
-// Solve is refused.
+// finish returns the result of a build. It adds an attestation if the build makes any. A result that didn't come
+// through Solve is refused.
 func (g *guard) finish(ctx context.Context, res *gateway.Result, err error) (*gateway.Result, error) {
 	if err != nil {
 		return nil, g.explain(err)

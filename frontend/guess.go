@@ -15,14 +15,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A guessError is the error of something that Larder does of its own accord, for RUN lines that call go, and that a build
-// by docker/dockerfile does without.
+// A guessError is an error in something that Larder does of its own accord, for RUN lines that call go.
+// docker/dockerfile builds without that.
 type guessError struct{ err error }
 
 func (e *guessError) Error() string { return e.err.Error() }
 func (e *guessError) Unwrap() error { return e.err }
 
-// blameGuess makes an error of planning a guessError where the file asks for nothing of Larder's.
+// blameGuess turns an error of planning into a guessError if the file asks for nothing of Larder's.
 func (b *build) blameGuess(ctx context.Context, file dockerfile.File, err error) error {
 	if asks, _ := planner.Asks(file, b.request(file)); asks || ctx.Err() != nil {
 		return err
@@ -30,12 +30,12 @@ func (b *build) blameGuess(ctx context.Context, file dockerfile.File, err error)
 	return &guessError{err}
 }
 
-// ownStep matches the error of a step of Larder's that gets modules. The builder tells no more of it that can be relied on:
-// it runs a step that two builds have in common once, and names it as one of them does.
+// ownStep matches the error of a step of Larder's that gets modules. The builder tells no more of it that can be relied
+// on: it runs a step that two builds have in common once, and names it as one of them does.
 var ownStep = regexp.MustCompile(`process "/\.larder/\S+ in-build modules `)
 
-// tryInjected builds what RUN lines were given of Larder's own accord, and all else, before the result is exported: an
-// error of Larder's own steps is a guessError, and one of such a RUN says how to leave that alone.
+// tryInjected builds the result before it is exported, so that errors of what Larder added to RUN lines are seen. An
+// error of Larder's own steps becomes a guessError. An error of such a RUN line says how to leave that line alone.
 func (b *build) tryInjected(ctx context.Context, res *gateway.Result, plan *planner.Plan) error {
 	if res == nil || b.client.opts["requestid"] != "" || !plan.Injects() {
 		return nil
@@ -52,7 +52,7 @@ func (b *build) tryInjected(ctx context.Context, res *gateway.Result, plan *plan
 	return hintInjected(err, plan)
 }
 
-// hintInjected adds to the error of a RUN which was given something how to leave that RUN alone.
+// hintInjected adds a hint to the error of a RUN line that Larder added something to: how to leave that line alone.
 func hintInjected(err error, plan *planner.Plan) error {
 	for _, src := range errdefs.Sources(err) {
 		for _, r := range plan.Rewrites {
@@ -64,7 +64,7 @@ func hintInjected(err error, plan *planner.Plan) error {
 	return err
 }
 
-// A hintedError is an error of the builder with one more line, what to do about it.
+// A hintedError is an error of the builder with one more line that says what to do.
 type hintedError struct {
 	err  error
 	hint string
@@ -73,8 +73,8 @@ type hintedError struct {
 func (e *hintedError) Error() string { return e.err.Error() + "\n" + e.hint }
 func (e *hintedError) Unwrap() error { return e.err }
 
-// GRPCStatus makes the text survive the way to the client: BuildKit takes the text of the error that came from the builder
-// for that of all that is around it.
+// GRPCStatus keeps the hint on the way to the client. Without it, BuildKit uses the text of the builder's error for all
+// errors that wrap it.
 func (e *hintedError) GRPCStatus() *status.Status {
 	return status.New(grpcerrors.Code(e.err), e.Error())
 }
@@ -88,11 +88,11 @@ func inLines(ranges []*pb.Range, first, last int) bool {
 	return false
 }
 
-// offline reports whether the build is held to LARDER_OFFLINE=1. What fails there fails without Larder as well.
+// offline reports whether the build has LARDER_OFFLINE=1. What fails in such a build also fails without Larder.
 func (b *build) offline() bool {
 	_, guarded := b.client.Client.(*guard)
 	return guarded
 }
 
-// syntax returns the frontend that the file asks for.
+// syntax returns the frontend that the file names.
 func (b *build) syntax() syntax { return syntaxOf(b.src.Data, b.ui.BuildArgs) }

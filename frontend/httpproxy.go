@@ -8,11 +8,12 @@ import (
 	"github.com/moby/buildkit/frontend/attestations"
 )
 
-// proxyArgs are the build arguments that name HTTP proxies, which BuildKit gives to every step and keys none by.
+// proxyArgs are the build arguments that name HTTP proxies. BuildKit gives them to every step, and leaves them out of
+// its key.
 var proxyArgs = []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "ALL_PROXY", "all_proxy"}
 
-// checkProxies refuses the password of an HTTP proxy where BuildKit would publish it: provenance has the build arguments,
-// but for mode=min.
+// checkProxies refuses an HTTP proxy with a password where BuildKit would publish it: provenance holds the build
+// arguments, except with mode=min.
 func checkProxies(args map[string]string, asked map[string]map[string]string) error {
 	provenance, ok := asked[attestations.KeyTypeProvenance]
 	if !ok || provenance["mode"] == "min" {

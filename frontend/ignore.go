@@ -21,7 +21,7 @@ func ignored(ignore []byte) (hidden func(name string) bool, err error) {
 	return ignoredBy(patterns)
 }
 
-// ignoredBy is ignored for the patterns of such a file.
+// ignoredBy is like ignored, but takes the patterns of the file.
 func ignoredBy(patterns []string) (hidden func(name string) bool, err error) {
 	matcher, err := patternmatcher.New(patterns)
 	if err != nil {
@@ -36,7 +36,8 @@ func ignoredBy(patterns []string) (hidden func(name string) bool, err error) {
 	}, nil
 }
 
-// An ignoringFS is a tree without the files that .dockerignore leaves out. Folders stay: some files in them may, too.
+// An ignoringFS is a tree without the files that .dockerignore leaves out. Folders stay, since some files in them may
+// stay. Folders stay: some files in them may, too.
 type ignoringFS struct {
 	fs.FS
 	hidden func(name string) bool

@@ -16,12 +16,14 @@ import (
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 )
 
-// converts reports whether BuildKit's frontend will convert the file, and ask for its images, or just reads it.
+// converts reports whether BuildKit's frontend converts the file, and so asks for its images. Otherwise it only reads
+// the file.
 func (b *build) converts() bool {
 	return !slices.Contains([]string{targets.RequestTargets, subrequests.RequestSubrequestsDescribe}, b.client.opts["requestid"])
 }
 
-// image returns what a plan needs to know of a base image. Whatever is wrong with it, BuildKit's frontend will say.
+// image returns what a plan needs to know of a base image. The bool is false if the image can't be read; BuildKit's
+// frontend reports the error.
 func (b *build) image(ctx context.Context, name, platform string) (planner.ImageConfig, bool) {
 	p, err := platforms.Parse(platform)
 	if err != nil {
@@ -65,8 +67,8 @@ func (b *build) imageConfig(ctx context.Context, name string, opt sourceresolver
 	return &img, json.Unmarshal(data, &img)
 }
 
-// moduleImage reports whether a registry has an image of modules or of a toolchain. One that can't be asked is an error:
-// what is in the image is there so that the network beyond need not be.
+// moduleImage reports whether a registry has an image of modules or of a toolchain. If the registry can't be asked,
+// that is an error: such an image exists so that no other network is needed.
 func (b *build) moduleImage(ctx context.Context, name string) (bool, error) {
 	ref, err := reference.ParseNormalizedNamed(name)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// keyed returns the vertices that make the toolchains, modules and compiled packages of a plan. There is one for each target platform,
-// which BuildKit's frontend marshals for, since a merge has no platform of its own.
+// keyed returns the vertices that make the toolchains, modules and compiled packages of a plan. There is one for each
+// target platform: a merge has no platform of its own, and BuildKit's frontend marshals it for each.
 func (b *build) keyed(ctx context.Context, plan *planner.Plan, contexts []namedContext) (map[digest.Digest]bool, error) {
 	var names []string
 	for _, m := range plan.Modules {
@@ -50,7 +50,7 @@ func (b *build) keyed(ctx context.Context, plan *planner.Plan, contexts []namedC
 	return vertices, nil
 }
 
-// A stepEditor changes steps in a way that no instruction has a word for.
+// A stepEditor changes the steps of a definition in ways that no instruction can express.
 type stepEditor struct {
 	vertices map[digest.Digest]bool // from keyed
 	caches   larder.Builder         // names compile caches
@@ -93,7 +93,8 @@ func isGoLine(exec *pb.ExecOp) bool {
 	return len(args) > 0 && args[0] == step.Go
 }
 
-// splitModules mounts, in the step of a GO line, the parts of its modules: the step makes links to them in an empty folder.
+// splitModules replaces the mount of merged modules in the step of a GO line by mounts of the parts. The step makes
+// links to them in an empty folder.
 func (e stepEditor) splitModules(op *pb.Op) bool {
 	exec := op.GetExec()
 	if !isGoLine(exec) {

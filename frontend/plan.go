@@ -11,7 +11,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 )
 
-// PlanOptions is what a plan is made from where there is no builder to ask.
+// PlanOptions says what to plan, where there is no builder to ask.
 type PlanOptions struct {
 	Dockerfile    []byte
 	Filename      string
@@ -30,7 +30,7 @@ type PlanOptions struct {
 	Again func(folder string) string // the command, for another folder of the context; nil if it isn't known
 }
 
-// LoadPlan makes the plan of a build from a context on disk, without a builder: what Build would do.
+// LoadPlan plans a build from a context on disk, without a builder. The plan is the one that Build would make.
 func LoadPlan(context fs.FS, opt PlanOptions) (*planner.Plan, error) {
 	hidden, err := ignored(opt.Ignore)
 	if err != nil {

@@ -23,7 +23,8 @@ import (
 	"github.com/tonistiigi/go-csvvalue"
 )
 
-// bundleOpt is set by a client that has a build take from a bundle what it can, and says which: a materials.Bundle.
+// bundleOpt is an option of a client whose build takes what it can from a bundle. Its value is a materials.Bundle, as
+// JSON.
 const bundleOpt = "larder-bundle"
 
 const (
@@ -32,15 +33,15 @@ const (
 	sbomFile      = "sbom.spdx.json"
 )
 
-// A proofChoice says which attestations of Larder's a build gets.
+// A proofChoice says which of Larder's attestations a build gets.
 type proofChoice struct {
 	all  map[string]map[string]string // as BuildKit reads them; none if the client asks for none
 	sbom bool                         // Larder makes the bill of materials
 }
 
-// proofs reads which attestations the client asks for. A bill of materials of a file that has anything of Go's is Larder's
-// to make: BuildKit's frontend is not told of it, which would fetch a scanner. One by a scanner that the client names is
-// left to that.
+// proofs reads which attestations the client asks for. If the file has anything of Go's, Larder makes the bill of
+// materials, and doesn't tell BuildKit's frontend, which would fetch a scanner. If the client names a scanner, that one
+// makes it.
 func (b *build) proofs(plan *planner.Plan) (proofChoice, error) {
 	opts := b.client.opts
 	all, err := attestations.Parse(opts)
@@ -69,7 +70,7 @@ func (b *build) proofs(plan *planner.Plan) (proofChoice, error) {
 	return a, nil
 }
 
-// isSBOMOpt reports whether an option asks for a bill of materials, as BuildKit reads it.
+// isSBOMOpt reports whether BuildKit reads an option as a request for a bill of materials.
 func isSBOMOpt(name string) bool {
 	for _, prefix := range []string{"attest:", "build-arg:BUILDKIT_ATTEST_"} {
 		if kind, ok := strings.CutPrefix(name, prefix); ok && strings.EqualFold(kind, attestations.KeyTypeSbom) {
@@ -93,8 +94,8 @@ func namesGenerator(opts map[string]string) bool {
 	return false
 }
 
-// prove adds what was asked for to a result: the bill of materials, and what the build was made of. A client that asks
-// for no attestation gets none, since one makes an index of an image.
+// prove adds the attestations that the client asked for to a result: the bill of materials, and what the build was made
+// of. Without such a request it adds none, because an attestation turns a plain image into an index.
 func (b *build) prove(ctx context.Context, res *gateway.Result, plan *planner.Plan, a proofChoice) error {
 	if len(a.all) == 0 {
 		return nil
@@ -125,7 +126,7 @@ func (b *build) prove(ctx context.Context, res *gateway.Result, plan *planner.Pl
 	})
 }
 
-// definition returns what a reference is made from. It is scratch for a result without any file.
+// definition returns the state and the definition of a reference. They are empty for a result without files.
 func definition(ctx context.Context, ref gateway.Reference) (llb.State, *pb.Definition, error) {
 	st := llb.Scratch()
 	if ref == nil {
@@ -178,7 +179,7 @@ func (b *build) attestSBOM(ctx context.Context, res *gateway.Result, platform st
 	})
 }
 
-// imageName returns what the bill calls the image: frontends aren't told its tags.
+// imageName returns the image's name in the bill. Frontends don't know the image's tags.
 func (b *build) imageName(plan *planner.Plan) string {
 	name := cmp.Or(b.ui.Target, plan.Module, "image")
 	if n := len(plan.Packages); n > 0 {
@@ -187,7 +188,7 @@ func (b *build) imageName(plan *planner.Plan) string {
 	return name
 }
 
-// created returns SOURCE_DATE_EPOCH as the build has it, else 0.
+// created returns the build's SOURCE_DATE_EPOCH, or 0.
 func created(res *gateway.Result, platform string) int64 {
 	for _, key := range []string{commonexptypes.ExporterEpochKey + "/" + platform, commonexptypes.ExporterEpochKey} {
 		if at, err := strconv.ParseInt(string(res.Metadata[key]), 10, 64); err == nil {

@@ -17,22 +17,23 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// A readCache has the sources that were solved to read the Dockerfile and the ignore file, with what was read of them. BuildKit's
-// frontend, which comes after Larder's plan, asks for the same again; each call of the builder takes a while.
+// A readCache remembers the results that the Dockerfile and the ignore file were read from, and what was read.
+// BuildKit's frontend runs after Larder's plan and asks for the same again, and each call of the builder takes a while.
 type readCache struct {
 	once  singleflight.Group
 	known sync.Map // of *gateway.Result, by key
 }
 
-// ahead returns a client that reads for this one, and at the same time.
+// ahead returns a client that fills this client's cache while this one reads.
 func (c *client) ahead() *client {
 	ahead := wrap(c.Client)
 	ahead.reads = c.reads
 	return ahead
 }
 
-// readIgnoreFile reads the ignore file of a build context, as is done while the Dockerfile is read: that comes first only
-// because it may have an ignore file of its own. An error is that of whoever needs the file.
+// readIgnoreFile reads the ignore file of a build context into the cache. That can be done while the Dockerfile is
+// read; BuildKit's frontend does it later only because the Dockerfile may have an ignore file of its own. It drops an
+// error, because the later read returns it.
 func (c *client) readIgnoreFile(ctx context.Context) {
 	key := c.opts["contextkey"]
 	if key == "" {
@@ -46,8 +47,8 @@ func (c *client) readIgnoreFile(ctx context.Context) {
 	}
 }
 
-// readKey names a definition that is one folder of the client's, by what is sent of it. Any other isn't asked for twice,
-// and has none.
+// readKey returns the key of a definition that is one folder of the client's. The key holds what is sent of the folder.
+// Other definitions have no key, since they aren't asked for twice.
 func readKey(req gateway.SolveRequest) (key string, ok bool) {
 	var op pb.Op
 	if req.Frontend != "" || req.Evaluate || len(req.CacheImports) > 0 || len(req.Definition.GetDef()) != 2 || op.UnmarshalVT(req.Definition.Def[0]) != nil {
@@ -61,7 +62,7 @@ func readKey(req gateway.SolveRequest) (key string, ok bool) {
 	return fmt.Sprint(source.Identifier, " ", source.Attrs), true
 }
 
-// get returns what is known, or else solves, once for all who ask at the same time.
+// get returns the known result, or else solves. Callers that ask at the same time share one solve.
 func (r *readCache) get(ctx context.Context, key string, solve func(context.Context) (*gateway.Result, error)) (*gateway.Result, error) {
 	v, err, _ := r.once.Do(key, func() (any, error) {
 		if res, ok := r.known.Load(key); ok {
@@ -109,7 +110,7 @@ func (r *readRef) StatFile(ctx context.Context, req gateway.StatRequest) (*fstyp
 	return stat.(func() (*fstypes.Stat, error))()
 }
 
-// madeRef is a folder of files that Larder made itself, which no builder need be asked for.
+// madeRef is a reference to files that Larder made itself. It needs no builder.
 type madeRef struct {
 	gateway.Reference // nil: nothing but the files is asked of it
 	files             map[string][]byte
@@ -139,7 +140,7 @@ func (r madeRef) StatFile(_ context.Context, req gateway.StatRequest) (*fstypes.
 	return &fstypes.Stat{Path: path.Base(req.Path), Mode: 0o644, Size: int64(len(data)), ModTime: time.Unix(0, 0).UnixNano()}, nil
 }
 
-// makes reports whether a definition does nothing but write files, one of which is data.
+// makes reports whether a definition only writes files, and one of them has this data.
 func makes(def *pb.Definition, data []byte) bool {
 	found := false
 	for i, dt := range def.GetDef() {

@@ -21,8 +21,8 @@ func (r *refusal) Error() string { return offlineArg + "=1: " + r.text }
 
 func refused(format string, args ...any) error { return &refusal{fmt.Sprintf(format, args...)} }
 
-// refuse makes one error of all that would use a network: each with its line, what is wrong and what to do. The error
-// carries the places too, for a client that shows them.
+// refuse makes one error of all violations: each with its line, what is wrong and what to do. The error carries the
+// places too, for a client that shows them.
 func (g *guard) refuse(all []offline.Violation) error {
 	text := "the build would use a network:"
 	var places []*errdefs.Source
@@ -85,7 +85,7 @@ func (g *guard) remedy(v offline.Violation) string {
 
 const toolchainRemedy = "pass a folder that holds golang.org/toolchain with --build-context " + planner.ToolchainContext + "=FOLDER"
 
-// imageRemedy says what to do about an image, of which a step's name may say that it is a named context already.
+// imageRemedy says what to do about an image. The step's name may show that the image is a named context already.
 func (g *guard) imageRemedy(ref, step string) string {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
@@ -106,7 +106,7 @@ func (g *guard) imageRemedy(ref, step string) string {
 	return fmt.Sprintf("%spass it with --build-context %s=oci-layout://FOLDER, or allow its registry with --build-arg %s=%s", what, name, allowArg, reference.Domain(named))
 }
 
-// explain adds to an error of a build that images had no config in which: the error may come of that.
+// explain adds to the error of a build that some images were given an empty config, since that may be the cause.
 func (g *guard) explain(err error) error {
 	var refusal *refusal
 	if len(g.unread) == 0 || errors.As(err, &refusal) {

@@ -12,10 +12,10 @@ import (
 
 const contextOpt = "context:"
 
-// imagesOpt is set by a client that runs the frontend itself and writes what is built as an image.
+// imagesOpt is an option of a client that runs the frontend itself and exports an image.
 const imagesOpt = "larder-images"
 
-// request reads what a plan is made from out of the build's options.
+// request makes the planner's request from the build's options.
 func (b *build) request(file dockerfile.File) planner.Request {
 	req := planner.Request{
 		File:          file,
@@ -46,13 +46,14 @@ func (b *build) request(file dockerfile.File) planner.Request {
 	return req
 }
 
-// layersArg is the build argument that asks for layers of compiled packages, or forbids them.
+// layersArg is the build argument that turns layers of compiled packages on or off.
 const layersArg = "LARDER_LAYERS"
 
-// exportsOpt is set by a client that runs the frontend itself and exports the build's cache: no other frontend is told.
+// exportsOpt is an option of a client that runs the frontend itself and exports the build's cache. Other frontends
+// aren't told of exports.
 const exportsOpt = "larder-cache-exports"
 
-// travels reports whether layers of the build go to other builders, as far as a frontend can see: it is told of caches
+// travels reports whether other builders get layers of the build, as far as a frontend can know. It is told of caches
 // that are imported.
 func (b *build) travels() bool {
 	if asked, err := strconv.ParseBool(b.ui.BuildArgs[layersArg]); err == nil {

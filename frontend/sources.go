@@ -50,7 +50,7 @@ func (b *build) modules(ctx context.Context, m *planner.Modules, steps larder.Bu
 	return steps.Modules(m.Set, func(part gomod.Set) (larder.ModuleSource, error) { return b.moduleSource(ctx, m, part) })
 }
 
-// moduleSource says where a part of a module set comes from.
+// moduleSource returns where a part of a module set comes from.
 func (b *build) moduleSource(ctx context.Context, m *planner.Modules, part gomod.Set) (larder.ModuleSource, error) {
 	from := larder.ModuleSource{
 		Network:   m.Network(),
@@ -83,7 +83,7 @@ func (b *build) moduleSource(ctx context.Context, m *planner.Modules, part gomod
 	return from, nil
 }
 
-// sourceFolder returns a source that is a GOPROXY folder, of which only some files are needed.
+// sourceFolder returns a source that is laid out as a GOPROXY, with only the files that are needed.
 func (b *build) sourceFolder(ctx context.Context, s planner.Source, files []string) (llb.State, error) {
 	if s.Image != "" {
 		return larder.Files(llb.Image(s.Image), files, "[internal] take modules from "+s.Image), nil

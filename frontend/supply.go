@@ -20,7 +20,7 @@ import (
 
 var checkDirective = regexp.MustCompile(`(?m)^[ \t]*#([ \t]*)check=`)
 
-// states are what a plan's named contexts are made of.
+// states are the states that a plan's named contexts are made of.
 type states struct {
 	steps      larder.Builder
 	context    llb.State                 // the build context
@@ -29,7 +29,7 @@ type states struct {
 	modules    map[string]larder.Modules // by named context
 }
 
-// A namedContext is a state that BuildKit's frontend is given by a name.
+// A namedContext is a state that BuildKit's frontend knows by a name.
 type namedContext struct {
 	name   string
 	target *ocispecs.Platform // nil for all platforms
@@ -37,7 +37,7 @@ type namedContext struct {
 	image  *dockerspec.DockerOCIImage // the config of the image that it stands for; nil for none
 }
 
-// supply makes the states of a plan and gives them, with the rewritten file, to BuildKit's frontend.
+// supply makes the states of a plan, and gives them with the rewritten file to BuildKit's frontend.
 func (b *build) supply(ctx context.Context, plan *planner.Plan) error {
 	if !plan.Go {
 		return nil
@@ -104,7 +104,7 @@ func (b *build) states(ctx context.Context, plan *planner.Plan) (s states, err e
 	return s, err
 }
 
-// baseContexts returns the toolchains, and the bases go and static.
+// baseContexts returns the named contexts of the toolchains and of the bases go and static.
 func (b *build) baseContexts(plan *planner.Plan, s states) (contexts []namedContext) {
 	for _, t := range plan.Toolchains {
 		contexts = append(contexts, namedContext{name: planner.ToolchainRoot(t.Version), state: s.toolchains[t.Version]})
@@ -127,7 +127,7 @@ func (b *build) baseContexts(plan *planner.Plan, s states) (contexts []namedCont
 	return contexts
 }
 
-// lineContexts returns what all GO lines mount.
+// lineContexts returns the named contexts that all GO lines mount.
 func (b *build) lineContexts(plan *planner.Plan, s states) (contexts []namedContext) {
 	if len(plan.Wide.Outside) > 0 {
 		contexts = append(contexts, namedContext{name: planner.SourceContext, state: s.source})
@@ -142,7 +142,7 @@ func (b *build) lineContexts(plan *planner.Plan, s states) (contexts []namedCont
 	return contexts
 }
 
-// moduleContexts returns the modules, each set of them merged.
+// moduleContexts returns a named context for each module set, with its shards merged.
 func moduleContexts(plan *planner.Plan, s states) (contexts []namedContext) {
 	for _, m := range plan.Modules {
 		if modules, ok := s.modules[m.Context]; ok {
@@ -152,7 +152,7 @@ func moduleContexts(plan *planner.Plan, s states) (contexts []namedContext) {
 	return contexts
 }
 
-// replaceFile has BuildKit's frontend read the plan's Dockerfile, and shows the user's.
+// replaceFile makes BuildKit's frontend read the plan's Dockerfile, and show the user's.
 func (b *build) replaceFile(ctx context.Context, plan *planner.Plan) (err error) {
 	shown := sourceInfo(b.src)
 	if plan.Level == 0 {
@@ -173,12 +173,12 @@ func (b *build) replaceFile(ctx context.Context, plan *planner.Plan) (err error)
 	return err
 }
 
-// inbuildOpt names, in a build by a client that runs the frontend itself, the file in its local folder of that name that
-// is Larder's own binary.
+// inbuildOpt is an option of a client that runs the frontend itself. It names Larder's binary in the local folder that
+// is called like the option.
 const inbuildOpt = "larder-inbuild"
 
-// steps returns the builder of Larder's states, with the binary that its steps run: out of the frontend's own image in
-// a gateway, else sent by the client as the local folder larder-inbuild.
+// steps returns the builder of Larder's states, with the binary that its steps run. In a gateway, the binary is in the
+// frontend's own image. Otherwise the client sends it as the local folder larder-inbuild.
 func (b *build) steps() (larder.Builder, error) {
 	steps := larder.Builder{Platform: b.buildPlatform(), NoCache: b.ui.IsNoCache(""), Proxy: proxyEnv(b.ui.BuildArgs),
 		Namespace: b.ui.CacheIDNamespace}

@@ -9,7 +9,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// A syntax is the frontend that a Dockerfile asks for.
+// A syntax is the frontend that a Dockerfile names.
 type syntax struct {
 	kind syntaxKind
 	ref  string // as the file, or the build argument, names it
@@ -23,14 +23,14 @@ const (
 	syntaxOther
 )
 
-// published is the name that Larder's own image has in its registry.
+// published is the name of Larder's own image in its registry.
 const published = "ghcr.io/larder-build/larder:1"
 
-// syntaxArg is the build argument that stands before a file's own syntax line.
+// syntaxArg is the build argument that overrides the file's syntax line.
 const syntaxArg = "BUILDKIT_SYNTAX"
 
-// syntaxOf finds which frontend a file asks for by its "# syntax=" line or, with more weight, the build argument
-// BUILDKIT_SYNTAX. Under whatever registry, larder is Larder's and docker/dockerfile is BuildKit's own.
+// syntaxOf finds which frontend a file names by its "# syntax=" line. The build argument BUILDKIT_SYNTAX overrides the
+// line. An image called larder is Larder, and one called docker/dockerfile is BuildKit's own, in any registry.
 func syntaxOf(file []byte, buildArgs map[string]string) syntax {
 	ref, _, _, ok := parser.DetectSyntax(file)
 	if arg, given := buildArgs[syntaxArg]; given {
@@ -54,7 +54,7 @@ func syntaxOf(file []byte, buildArgs map[string]string) syntax {
 	return syntax{syntaxOther, ref}
 }
 
-// checkPlanned refuses to plan a file that another frontend builds.
+// checkPlanned fails if another frontend builds the file.
 func (s syntax) checkPlanned(filename string) error {
 	if s.kind != syntaxOther {
 		return nil

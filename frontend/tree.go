@@ -24,8 +24,9 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// context returns a view of the build context. A file that has RUN alone is planned with the module's files, so that only
-// those are sent before BuildKit knows what the build needs; to compile takes the sources anyhow.
+// context returns a view of the build context. If the file has RUN lines only, the view has only the modules' files, so
+// that no other files are sent before BuildKit knows what the build needs. A build that compiles sends the sources
+// anyhow.
 func (b *build) context(ctx context.Context, file dockerfile.File) (fs.FS, error) {
 	var opts []llb.LocalOption
 	if !planner.ReadsSources(file) {
@@ -42,10 +43,10 @@ func (b *build) context(ctx context.Context, file dockerfile.File) (fs.FS, error
 	return b.tree(ctx, *st)
 }
 
-// moduleFiles are what a plan of a file with instructions reads of a tree.
+// moduleFiles are patterns for the files that a plan of a file with instructions reads.
 var moduleFiles = []string{"**/go.work", "**/go.work.sum", "**/go.mod", "**/go.sum", "**/vendor/modules.txt"}
 
-// moduleFiles returns a view of the files of a named context that a plan reads.
+// moduleFiles returns a view of a named context, with the files that a plan reads.
 func (b *build) moduleFiles(ctx context.Context, name string) (fs.FS, error) {
 	st, err := b.named(ctx, name, llb.IncludePatterns(moduleFiles))
 	if err != nil {
@@ -54,7 +55,8 @@ func (b *build) moduleFiles(ctx context.Context, name string) (fs.FS, error) {
 	return b.tree(ctx, st)
 }
 
-// tree returns a view of a state: of a folder of the client's own on its disk, if that is known, and else in the builder.
+// tree returns a view of a state. It reads a folder of the client's from the disk if it knows where that is, and else
+// asks the builder.
 func (b *build) tree(ctx context.Context, st llb.State) (fs.FS, error) {
 	def, err := st.Marshal(ctx)
 	if err != nil {
@@ -82,8 +84,8 @@ func (b *build) solve(ctx context.Context, def *pb.Definition) (reader, error) {
 	return res.SingleRef()
 }
 
-// folder returns a named context that is a GOPROXY folder, of which only some files are needed. Of a folder of the
-// client's only these are sent; from an image they are copied, so that other modules in it are in no key.
+// folder returns a named context that is laid out as a GOPROXY, with only the files that are needed. The client sends
+// only these. From an image they are copied, so that no other module in it changes a key.
 func (b *build) folder(ctx context.Context, name string, files []string) (llb.State, error) {
 	st, err := b.named(ctx, name, llb.FollowPaths(files))
 	if err != nil || strings.HasPrefix(b.client.opts[contextOpt+name], "local:") {
@@ -110,8 +112,8 @@ func (b *build) named(ctx context.Context, name string, opts ...llb.LocalOption)
 	return *st, nil
 }
 
-// holdsAny returns the first of some files that a named context has, or "". A context that can't be read has none: it is
-// reported when its files are needed.
+// holdsAny returns the first of some files that exists in a named context, or "". A context that can't be read counts
+// as empty: the error comes when its files are needed.
 func (b *build) holdsAny(ctx context.Context, name string, files []string) string {
 	st, err := b.folder(ctx, name, files)
 	if err != nil {
@@ -147,7 +149,7 @@ func (b *build) ignoreFile(ctx context.Context) ([]byte, error) {
 	return data, nil
 }
 
-// A reader has the calls of a gateway.Reference by which the files of what was solved are read.
+// A reader has the methods of gateway.Reference that read files.
 type reader interface {
 	ReadFile(ctx context.Context, req gateway.ReadRequest) ([]byte, error)
 	StatFile(ctx context.Context, req gateway.StatRequest) (*fstypes.Stat, error)
@@ -155,8 +157,8 @@ type reader interface {
 }
 
 // refFS is a solved reference as a read-only file system. It keeps the context of the build that it belongs to, since
-// fs.FS has no place for one, and what it has read: a reference doesn't change, a plan asks for the same files again and
-// again, and each call of the builder takes a while. Several goroutines may read it at once.
+// fs.FS has no place for one, and what it has read: a reference doesn't change, a plan asks for the same files again
+// and again, and each call of the builder takes a while. Several goroutines may read it at once.
 type refFS struct {
 	ctx  context.Context
 	ref  reader
@@ -168,7 +170,7 @@ type refFS struct {
 	dirs  map[string]refDir
 }
 
-// refDir is a folder that was read.
+// refDir is the listing of a folder.
 type refDir struct {
 	entries []fs.DirEntry
 	byName  map[string]*fstypes.Stat
@@ -178,17 +180,17 @@ func newRefFS(ctx context.Context, ref reader) *refFS {
 	return &refFS{ctx: ctx, ref: ref, files: map[string][]byte{}, dirs: map[string]refDir{}}
 }
 
-// maxFile bounds what is read of one file: more than that doesn't pass the gateway in one message.
+// maxFile bounds how much of a file is read, in bytes. A gateway message can't hold more.
 const maxFile = 16 << 20
 
-// firstBlock is how much of a file is read when it is opened: what a Go file imports is nearly always there. maxKept bounds
-// what is kept of all files.
+// firstBlock is how much of a file is read when it is opened, in bytes. It nearly always has all imports of a Go file.
+// maxKept bounds the bytes that are kept of all files.
 const (
 	firstBlock = 8 << 10
 	maxKept    = 4 << 20
 )
 
-// Open implements fs.FS. A file is read as its reader goes on.
+// Open implements fs.FS. It reads the start of a file, and the rest when it is needed.
 func (f *refFS) Open(name string) (fs.File, error) {
 	data, err := f.read(name, firstBlock)
 	if err == nil {
@@ -223,9 +225,9 @@ func (f *refFS) stat(op, name string) (statInfo, error) {
 	return statInfo{st}, nil
 }
 
-// listed returns what a listing has of a file: that of its folder, or of one above it that isn't there, if it was read. st
-// is nil where the file isn't there. The root is read for it: most of what a plan looks for isn't there, and this one call
-// says so of nearly all of it.
+// listed looks up a file in the listing of its folder, or learns from a listing above that the folder isn't there. It
+// uses listings that were read. It also reads the root's: most files that a plan looks for don't exist, and this one
+// call shows that for nearly all of them. st is nil if the file isn't there.
 func (f *refFS) listed(name string) (st *fstypes.Stat, known bool) {
 	if name == "." {
 		return nil, false
@@ -244,7 +246,7 @@ func (f *refFS) listed(name string) (st *fstypes.Stat, known bool) {
 	return dir.byName[path.Base(name)], true
 }
 
-// known returns a folder that was read.
+// known returns the listing of a folder, if it was read.
 func (f *refFS) known(name string) (refDir, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -258,7 +260,7 @@ func (f *refFS) ReadFile(name string) ([]byte, error) {
 	return slices.Clone(data), err
 }
 
-// read returns a file, or that many bytes at its start. They are kept for whoever asks for no more.
+// read returns a file, or its first bytes up to a length. It keeps them for calls that ask for no more.
 func (f *refFS) read(name string, length int) ([]byte, error) {
 	f.mu.Lock()
 	data, ok := f.files[name]
@@ -285,7 +287,7 @@ func (f *refFS) read(name string, length int) ([]byte, error) {
 	return data, nil
 }
 
-// keep keeps what was read of a file, while there is room.
+// keep remembers what was read of a file, while there is room.
 func (f *refFS) keep(name string, data []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -309,7 +311,7 @@ func (f *refFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	return nil, fmt.Errorf("reading folder %s of the build context: %w", name, err)
 }
 
-// readDir reads a folder once, however many ask for it at the same time.
+// readDir reads a folder once, even if several ask for it at the same time.
 func (f *refFS) readDir(name string) (refDir, error) {
 	if dir, ok := f.known(name); ok {
 		return dir, nil
@@ -340,7 +342,7 @@ func newRefDir(stats []*fstypes.Stat) refDir {
 	return d
 }
 
-// refFile is an open file, or a folder, which has no data.
+// refFile is an open file or folder. A folder has no data.
 type refFile struct {
 	fs   *refFS
 	name string
@@ -368,7 +370,7 @@ func (f *refFile) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// statInfo is BuildKit's stat of a file as an fs.FileInfo.
+// statInfo makes BuildKit's stat of a file an fs.FileInfo.
 type statInfo struct{ st *fstypes.Stat }
 
 func (s statInfo) Name() string       { return path.Base(s.st.Path) }

@@ -8,7 +8,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 )
 
-// wide returns the build context together with the folders outside of it that stand for modules, if a plan has any.
+// wide returns the build context. If a plan has modules in folders outside of it, the state has these folders, too.
 func (b *build) wide(ctx context.Context, plan *planner.Plan, steps larder.Builder, source llb.State) (llb.State, error) {
 	if len(plan.Wide.Outside) == 0 {
 		return source, nil
@@ -24,7 +24,7 @@ func (b *build) wide(ctx context.Context, plan *planner.Plan, steps larder.Build
 	return steps.Wide(parts), nil
 }
 
-// outside returns a named context that stands for a module, without what no build reads.
+// outside returns a named context that stands for a module, without .git.
 func (b *build) outside(ctx context.Context, name string) (llb.State, error) {
 	return b.named(ctx, name, llb.ExcludePatterns([]string{".git"}))
 }
@@ -41,9 +41,10 @@ func (b *build) hidden(ctx context.Context) func(string) bool {
 	}
 }
 
-// A sender returns a part of the build context, what patterns match, straight from the client, which sends what has changed
-// of it since the last build; a copy out of the whole context would be made anew. Parts that differ have keys of their own.
-// It is nil where the context isn't a folder of the client's, or others come beside it.
+// A sender returns the files of the build context that match patterns, as a state that comes straight from the client.
+// The client then sends only what has changed since the last build; a copy out of the whole context would be made
+// again. The key must differ for different parts. A sender is nil if the context isn't a folder of the client's, or if
+// other folders are added to it.
 type sender func(key string, patterns []string, name string) llb.State
 
 func (b *build) sender(ctx context.Context, plan *planner.Plan) sender {
