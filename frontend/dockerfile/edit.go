@@ -11,13 +11,13 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// An Edit replaces a part of the file. None adds or takes away a line, so that every position stays true.
+// An Edit replaces a part of the file. The planner's edits neither add nor remove a line, so that all positions stay true.
 type Edit struct {
 	Start, End int    // byte offsets in the file; End is behind the last byte
 	Text       string // what stands there instead
 }
 
-// Apply returns the file with edits made, which don't overlap.
+// Apply returns the file's text with edits made. The edits must not overlap.
 func (f File) Apply(edits []Edit) []byte {
 	slices.SortStableFunc(edits, func(a, b Edit) int { return a.Start - b.Start })
 	var out bytes.Buffer
@@ -41,7 +41,7 @@ func lineStarts(data []byte) []int {
 	return append(starts, len(data))
 }
 
-// Line returns where the text of a line, counted from 1, starts and ends, without what ends the line.
+// Line returns the offsets where a line starts and ends. Lines count from 1. The line ending isn't part of the line.
 func (f File) Line(n int) (start, end int) {
 	if n < 1 || n >= len(f.lines) {
 		return len(f.Data), len(f.Data)
@@ -53,7 +53,7 @@ func (f File) Line(n int) (start, end int) {
 	return start, end
 }
 
-// ReplaceLines puts one text on each line of an instruction.
+// ReplaceLines replaces each line of an instruction by a text.
 func (f File) ReplaceLines(n *parser.Node, texts func(i, count int) string) []Edit {
 	var edits []Edit
 	count := n.EndLine - n.StartLine + 1
@@ -64,8 +64,8 @@ func (f File) ReplaceLines(n *parser.Node, texts func(i, count int) string) []Ed
 	return edits
 }
 
-// A LogicalLine is an instruction as one line, as BuildKit's parser makes it of the lines that the instruction goes over: without
-// continuations, comments and a heredoc's body. pos has the place in the file of each byte.
+// A LogicalLine is an instruction as one line, the way BuildKit's parser joins its lines: without continuations,
+// comments and a heredoc's body. Pos has the offset in the file of each byte of Text.
 type LogicalLine struct {
 	Text string
 	Pos  []int
@@ -79,7 +79,7 @@ var (
 	utf8BOM = []byte("\xef\xbb\xbf")
 )
 
-// Join joins an instruction. It fails where the outcome isn't what the parser made of it.
+// Join joins the lines of an instruction. The bool is false if the result differs from the parser's.
 func (f File) Join(n *parser.Node) (LogicalLine, bool) {
 	var j LogicalLine
 	text := make([]byte, 0, len(n.Original))
@@ -111,7 +111,7 @@ func (f File) Join(n *parser.Node) (LogicalLine, bool) {
 	return j, j.Text == n.Original
 }
 
-// Place returns the place in the file of a part of the joined text, if it is on one line there.
+// Place returns the offsets in the file of a part of the joined text. ok is false if the part isn't on one line there.
 func (j LogicalLine) Place(start, end int) (from, to int, ok bool) {
 	if start >= end || end > len(j.Pos) {
 		return 0, 0, false
@@ -120,10 +120,10 @@ func (j LogicalLine) Place(start, end int) (from, to int, ok bool) {
 	return from, to, to-from == end-start
 }
 
-// A span is a part of a text.
+// A span is a part of a text, as offsets.
 type span struct{ Start, End int }
 
-// Flags returns where the flags of a joined instruction are, found as BuildKit's parser finds them.
+// Flags finds the flags of a joined instruction as BuildKit's parser does.
 func (j LogicalLine) Flags(escape rune) []span {
 	var spans []span
 	i := strings.IndexFunc(j.Text, unicode.IsSpace)
@@ -164,7 +164,7 @@ func wordEnd(text string, i int, escape rune) int {
 	return len(text)
 }
 
-// KeywordEnd returns the place in the file right behind an instruction's first word.
+// KeywordEnd returns the offset in the file right after an instruction's first word.
 func (j LogicalLine) KeywordEnd() int {
 	i := strings.IndexFunc(j.Text, unicode.IsSpace)
 	if i < 0 {
@@ -173,12 +173,13 @@ func (j LogicalLine) KeywordEnd() int {
 	return j.Pos[i-1] + 1
 }
 
-// ErrorAt returns an error with a text, which points where Find does.
+// ErrorAt returns an error with a text, at the place that Find returns.
 func (f File) ErrorAt(n *parser.Node, piece, text string) error {
 	return parser.WithLocation(errors.New(text), f.Find(n, piece))
 }
 
-// Find returns the place of a piece of an instruction's text or, where that isn't found on one line, of the whole instruction.
+// Find returns the place of a piece of an instruction's text. If the piece isn't found on one line, it returns the
+// place of the instruction.
 func (f File) Find(n *parser.Node, piece string) []parser.Range {
 	for line := n.StartLine; piece != "" && line <= n.EndLine; line++ {
 		start, end := f.Line(line)
@@ -192,7 +193,7 @@ func (f File) Find(n *parser.Node, piece string) []parser.Range {
 	return n.Location()
 }
 
-// LineOf returns the line, from 1, that a place in the file is on.
+// LineOf returns the line of an offset in the file. Lines count from 1.
 func (f File) LineOf(at int) int {
 	i, found := slices.BinarySearch(f.lines, at)
 	if found {
@@ -201,7 +202,7 @@ func (f File) LineOf(at int) int {
 	return i
 }
 
-// Placeholders returns the file with each GO line as a RUN, for BuildKit's parser to find what is wrong with the rest.
+// Placeholders returns the file with each GO line as a RUN. BuildKit's parser finds in it what is wrong with the rest.
 func (f File) Placeholders() []byte {
 	var edits []Edit
 	for _, g := range f.GoLines {

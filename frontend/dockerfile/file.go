@@ -1,6 +1,6 @@
-// Package dockerfile reads the syntax of Go Dockerfiles: the instructions that BuildKit's parser knows, GO lines, mounts of
-// Larder's own kinds, and the "# larder:" directives. It says where each of them is in the file, and makes edits that leave
-// every line where it is. It knows nothing of modules, and plans nothing.
+// Package dockerfile reads the syntax of Go Dockerfiles: the instructions that BuildKit's parser knows, GO lines,
+// mounts of Larder's own kinds, and the "# larder:" directives. It finds their places in the file, and edits the file
+// so that every line stays where it is. It knows nothing of modules, and plans nothing.
 package dockerfile
 
 import (
@@ -34,8 +34,8 @@ type File struct {
 	Broken    bool  // BuildKit's parser has an error to report
 }
 
-// Parse reads a Go Dockerfile. What is wrong with the instructions that BuildKit knows is left to BuildKit's converter
-// to report, at its place, in its own words; what is wrong with those that are Larder's, New reports.
+// Parse reads a Go Dockerfile. It keeps the first error in what is Larder's own, which planner.New returns. It reports
+// no error in instructions that BuildKit knows: BuildKit's converter reports these better.
 func Parse(name string, data []byte) File {
 	f := File{Name: name, Data: data, Inject: true, Slice: true}
 	f.readDirectives()
@@ -71,7 +71,7 @@ func (f *File) keep(err error) {
 	}
 }
 
-// checkOnbuild refuses a trigger that would need a plan of a build that isn't this one.
+// checkOnbuild refuses a trigger of Larder's own, since a trigger runs in another build, which isn't planned here.
 func (f *File) checkOnbuild(n *parser.Node) error {
 	if n.Next == nil || len(n.Next.Children) == 0 {
 		return nil
@@ -125,7 +125,7 @@ func (f *File) readDirectives() {
 	}
 }
 
-// HeaderOnly reports whether the file has no instruction, just comments: all that it builds is up to Larder.
+// HeaderOnly reports whether the file has only comments and no instruction. Then Larder decides what is built.
 func (f File) HeaderOnly() bool {
 	for line := range bytes.Lines(bytes.TrimPrefix(f.Data, []byte("\xef\xbb\xbf"))) {
 		line = bytes.TrimSpace(line)
@@ -136,7 +136,7 @@ func (f File) HeaderOnly() bool {
 	return true
 }
 
-// StageParents returns for each stage the one that it is made of by its name, or -1.
+// StageParents returns for each stage the index of the stage that its FROM names, or -1.
 func (f File) StageParents() (parents []int) {
 	named := map[string]int{}
 	for i, st := range f.Stages {
@@ -152,7 +152,7 @@ func (f File) StageParents() (parents []int) {
 	return parents
 }
 
-// AnyRun reports whether something is so of any RUN.
+// AnyRun reports whether a predicate is true of any RUN.
 func (f File) AnyRun(is func(instructions.Command) bool) bool {
 	for _, st := range f.Stages {
 		for _, cmd := range st.Commands {
@@ -164,7 +164,8 @@ func (f File) AnyRun(is func(instructions.Command) bool) bool {
 	return false
 }
 
-// WithoutInjection returns the file with each RUN left as it is, unless it asks for something by name.
+// WithoutInjection returns the file with automatic mounts turned off: each RUN is left as it is, unless it asks for a
+// mount.
 func (f File) WithoutInjection() File {
 	f.Inject = false
 	return f

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// GoArgs are the arguments of a go command that compiles, as far as they say which files it reads.
+// GoArgs are those arguments of a compiling go command that decide which files it reads.
 type GoArgs struct {
 	Patterns []string // packages
 	Tags     []string // of -tags
@@ -27,7 +27,7 @@ var (
 	depFlags = strings.Fields("trimpath race msan asan buildmode installsuffix mod tags")
 )
 
-// ReadGoArgs reads what follows a subcommand. why says what can't be followed.
+// ReadGoArgs reads the words after a subcommand. If it can't know which files they stand for, why is the reason.
 func ReadGoArgs(args []string) (a GoArgs, why string) {
 	for len(args) > 0 {
 		word := args[0]
@@ -90,11 +90,11 @@ func (a *GoArgs) add(name, value string, hasValue bool) (why string) {
 	return ""
 }
 
-// linkFlags are flags that change nothing about what is compiled, but what is linked of it, or what is told.
+// linkFlags are flags that change only what is linked or printed, not what is compiled.
 var linkFlags = strings.Fields("ldflags o buildvcs v x json work p")
 
-// CompileArgs returns the arguments of a go command, that readGoArgs can read, without those that only its linker needs.
-// varies says whether there is a variable in the linker's flags.
+// CompileArgs returns the arguments of a go command without those that only its linker needs, in a form that ReadGoArgs
+// reads. varies reports whether the linker's flags have a variable.
 func CompileArgs(args []string) (compile []string, varies bool) {
 	for len(args) > 0 {
 		word := args[0]
@@ -116,7 +116,7 @@ func CompileArgs(args []string) (compile []string, varies bool) {
 	return compile, varies
 }
 
-// ReadGoFlags reads the value of GOFLAGS.
+// ReadGoFlags reads the value of GOFLAGS. If it can't, why is the text that it can't read.
 func ReadGoFlags(text string) (a GoArgs, why string) {
 	if strings.ContainsAny(text, `'"$`) {
 		return a, "GOFLAGS=" + text
@@ -128,7 +128,7 @@ func ReadGoFlags(text string) (a GoArgs, why string) {
 	return a, ""
 }
 
-// Under takes over what GOFLAGS says where the line itself says nothing.
+// Under adds the settings of GOFLAGS that the line itself doesn't set.
 func (a *GoArgs) Under(flags GoArgs) {
 	if len(a.Tags) == 0 {
 		a.Tags = flags.Tags

@@ -8,7 +8,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
-// A goFlag is a flag of GO with a value, in which variables aren't expanded.
+// A goFlag is a flag of GO that has a value. Variables in the value aren't expanded.
 type goFlag struct {
 	name     string
 	unset    string // its value where it isn't given

@@ -35,7 +35,8 @@ type GoLine struct {
 	Mounts  []string
 }
 
-// addGoLine reads a GO instruction and makes a RUN of its node, which BuildKit's parser of instructions knows.
+// addGoLine reads a GO instruction. It turns its node into a RUN, since BuildKit's parser of instructions doesn't know
+// GO.
 func (f *File) addGoLine(n *parser.Node, inStage bool) error {
 	original := *n
 	g := &GoLine{Node: &original}
@@ -83,7 +84,7 @@ func (f *File) goFlags(g *GoLine, args []string) error {
 	return f.goMounts(g)
 }
 
-// goMounts checks what can be checked of mounts before BuildKit's converter sees them as those of a RUN.
+// goMounts checks the mounts of a line as far as possible. BuildKit's converter sees them later, as mounts of a RUN.
 func (f *File) goMounts(g *GoLine) error {
 	for _, value := range g.Mounts {
 		m, err := ParseMount(value)
@@ -100,7 +101,7 @@ func (f *File) goMounts(g *GoLine) error {
 	return nil
 }
 
-// findFlag points at the flag that an error of BuildKit's flag parser names.
+// findFlag finds the place of the flag that an error of BuildKit's flag parser names.
 func (f *File) findFlag(n *parser.Node, err error) []parser.Range {
 	for _, word := range strings.FieldsFunc(err.Error(), func(r rune) bool { return strings.ContainsRune(" ,:", r) }) {
 		if strings.HasPrefix(word, "--") {
@@ -110,7 +111,7 @@ func (f *File) findFlag(n *parser.Node, err error) []parser.Range {
 	return n.Location()
 }
 
-// goWords splits what follows the flags and checks the subcommand.
+// goWords splits the text after the flags into words, and checks the subcommand.
 func (f *File) goWords(g *GoLine) error {
 	var err error
 	if g.Rest, err = f.restOf(g.Node); err != nil {
@@ -148,10 +149,11 @@ func namesOutput(word string) bool {
 	return name == "-o" || name == "--o"
 }
 
-// shellOperators are words that nobody means as arguments of the go command, unless they are quoted.
+// shellOperators are words that mean a shell command. The go command has no such arguments, unless they are quoted.
 var shellOperators = []string{"&&", "||", ";", "|", "&", ">", ">>", "<", "2>&1"}
 
-// restOf returns what follows the flags of an instruction. CMD is the instruction whose parser leaves that as it is.
+// restOf returns the text after the flags of an instruction. It parses the text as a CMD, because BuildKit's parser
+// doesn't change the text of that instruction.
 func (f *File) restOf(n *parser.Node) (string, error) {
 	text := "CMD" + strings.TrimPrefix(n.Original, n.Value) + "\n"
 	if f.Escape != parser.DefaultEscapeToken {
@@ -171,7 +173,7 @@ func (f *File) restOf(n *parser.Node) (string, error) {
 	return ast.AST.Children[0].Next.Value, nil
 }
 
-// Abbreviate shortens a text that an error shows.
+// Abbreviate shortens a text for an error message.
 func Abbreviate(s string) string {
 	const most = 60
 	if runes := []rune(s); len(runes) > most {
@@ -180,7 +182,7 @@ func Abbreviate(s string) string {
 	return s
 }
 
-// flags returns what follows the subcommand and isn't meant for a test binary.
+// flags returns the words after the subcommand, without those for a test binary.
 func (g *GoLine) flags() []string {
 	if i := slices.IndexFunc(g.Words, func(w string) bool { return w == "-args" || w == "--args" }); i > 0 {
 		return g.Words[1:i]
@@ -188,7 +190,7 @@ func (g *GoLine) flags() []string {
 	return g.Words[1:]
 }
 
-// HasFlag reports whether a line has a flag, which isn't set to false.
+// HasFlag reports whether a line has a flag that isn't set to false.
 func (g *GoLine) HasFlag(name string) bool {
 	return slices.ContainsFunc(g.flags(), func(word string) bool {
 		flag, value, _ := strings.Cut(strings.TrimPrefix(word, "-"), "=")
@@ -196,13 +198,13 @@ func (g *GoLine) HasFlag(name string) bool {
 	})
 }
 
-// RunsTests reports whether a line runs tests: it may only compile them.
+// RunsTests reports whether a line runs tests. A test line with -c only compiles them.
 func (g *GoLine) RunsTests() bool {
 	return len(g.Words) > 0 && g.Words[0] == "test" && !g.HasFlag("c")
 }
 
-// Writable returns the option by which the source is mounted for a line. What fuzzing finds to fail the go command writes
-// into the tree; that is gone after the step.
+// Writable returns the mount option for a line's source. It is ",rw" for fuzzing: the go command writes failing inputs
+// into the tree. They are gone after the step.
 func (g *GoLine) Writable() string {
 	if g.RunsTests() && g.HasFlag("fuzz") {
 		return ",rw"

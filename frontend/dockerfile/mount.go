@@ -8,7 +8,7 @@ import (
 	"github.com/tonistiigi/go-csvvalue"
 )
 
-// Kinds of mounts that are Larder's own, and others that are told apart.
+// Kinds of mounts: Larder's own, and those of BuildKit's that Larder treats differently.
 const (
 	KindModules      = "gomod"
 	KindCompileCache = "gocache"
@@ -19,7 +19,7 @@ const (
 	kindTmpfs        = "tmpfs"
 )
 
-// A Mount is the value of a --mount flag, as far as a plan needs it.
+// A Mount holds what a plan needs from the value of a --mount flag.
 type Mount struct {
 	Kind   string // the value of type=, in lower case; bind where there is none
 	From   string // a stage, an image or a named context
@@ -29,14 +29,14 @@ type Mount struct {
 	ID     string // of a cache or a secret
 }
 
-// ownKeys are the keys of Larder's own mounts.
+// ownKeys are the allowed keys of Larder's own mounts.
 var ownKeys = map[string][]string{
 	KindModules:      {"type", "from", "module", "target", "dst", "destination", "ro", "readonly"},
 	KindCompileCache: {"type", "id", "target", "dst", "destination"},
 }
 
-// ParseMount reads the value of a --mount flag; of one with an error it knows the kind. Keys of Larder's own mounts are
-// checked; what is wrong with another is BuildKit's converter's to say.
+// ParseMount reads the value of a --mount flag. It checks the keys of Larder's own mounts, and leaves those of others
+// to BuildKit's converter. With an error, the Mount still has the kind if that could be read.
 func ParseMount(value string) (Mount, error) {
 	fields, err := csvvalue.Fields(value, nil)
 	if err != nil {
@@ -96,7 +96,7 @@ func checkOwnKey(kind, key, value string, hasValue bool, keys []string) error {
 	return suggest.WrapError(fmt.Errorf("unexpected key %q for type=%s: expected %s", key, kind, strings.Join(keys, ", ")), key, keys, true)
 }
 
-// checkKind names Larder's own kinds where a kind is neither theirs nor BuildKit's.
+// checkKind refuses a kind that neither BuildKit nor Larder has, and names those that exist.
 func checkKind(kind string) error {
 	all := []string{KindBind, KindCache, KindSecret, KindSSH, kindTmpfs, KindModules, KindCompileCache}
 	for _, k := range all {
@@ -110,5 +110,6 @@ func checkKind(kind string) error {
 	return nil
 }
 
-// Keeps reports whether something may be left in a mount, or in the stage for its sake: only credentials leave nothing.
+// Keeps reports whether a step may leave files in the mount, or in the stage because of it. Only credentials leave
+// nothing.
 func (m Mount) Keeps() bool { return m.Kind != KindSecret && m.Kind != KindSSH }

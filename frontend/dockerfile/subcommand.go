@@ -9,10 +9,10 @@ import (
 	"github.com/moby/buildkit/util/suggest"
 )
 
-// goSubcommands are those that GO runs. None of them writes the source tree or the module cache.
+// goSubcommands are the subcommands that GO runs. None of them writes the source tree or the module cache.
 var goSubcommands = []string{"build", "doc", "env", "help", "install", "list", "mod", "run", "test", "tool", "version", "vet"}
 
-// refused says what to do in place of a subcommand that GO can't run: the source tree and the module cache are
+// refused says what to do instead of a subcommand that GO can't run, because the source tree and the module cache are
 // read-only.
 var refused = map[string]string{
 	"generate":     "it writes the source tree: run it in a stage of its own with RUN on a copy of the sources, and build from that with GO --from=STAGE",
@@ -32,7 +32,7 @@ var refused = map[string]string{
 	"env -u":       "it writes a file that no build reads: use ENV",
 }
 
-// modSubcommands are those of "go mod" that only read.
+// modSubcommands are the subcommands of "go mod" that only read.
 var modSubcommands = []string{"graph", "verify", "why"}
 
 func (f *File) checkSubcommand(g *GoLine) error {
@@ -80,7 +80,7 @@ func (f *File) checkSubcommand(g *GoLine) error {
 	return parser.WithLocation(suggest.WrapError(err, word, options, true), f.Find(g.Node, word))
 }
 
-// checkVersionArgs refuses "install x@v1", which needs a module that no go.sum lists.
+// checkVersionArgs refuses arguments such as x@v1 of "install" and "run": no go.sum lists the module that they need.
 func (f *File) checkVersionArgs(g *GoLine) error {
 	if g.Words[0] != "install" && g.Words[0] != "run" {
 		return nil

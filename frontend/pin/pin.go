@@ -1,6 +1,6 @@
 // Package pin finds the images that a Dockerfile names by a tag, and writes their digests beside the tags, as
-// NAME:TAG@DIGEST: the digest is what is built from, and the tag tells people, Renovate and Larder what it was taken from.
-// It changes nothing else in the file, and leaves names alone that it can't be sure of.
+// NAME:TAG@DIGEST. The build then uses the digest. The tag shows people, Renovate and Larder where the digest came
+// from. The package changes nothing else in the file. It leaves a name alone if it can't be sure of it.
 package pin
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A Name is the name of an image in a Dockerfile, or that of a Go release in FROM go:VERSION.
+// A Name is the name of an image in a Dockerfile, or of a Go release in FROM go:VERSION.
 type Name struct {
 	Text string // as the file has it
 	Line int    // from 1
@@ -33,16 +33,17 @@ type Name struct {
 	start int // place in the file
 }
 
-// A Left is a name that is left alone.
+// A Left is a name that isn't changed, and the reason.
 type Left struct {
 	Text string
 	Line int
 	Why  string
 }
 
-// Find returns the names that may have a digest, in FROM, COPY --from, RUN --mount=from and the "# syntax=" line, in the
-// order of the file, and those that are left alone. Stages, scratch and Larder's own bases are neither, but for a release
-// that isn't said in full. Its error is that the file is no Dockerfile, or has the name of no image.
+// Find returns the names that may have a digest, in the order of the file, and those that are left alone. It looks at
+// FROM, COPY --from, RUN --mount=from and the "# syntax=" line. Stages, scratch and Larder's own bases are in neither
+// list, except a FROM go with an incomplete release. It fails if the file can't be read as a Dockerfile, or if a name
+// isn't one of an image.
 func Find(f dockerfile.File) (names []Name, left []Left, err error) {
 	if f.Err != nil {
 		return nil, nil, f.Err
@@ -61,7 +62,7 @@ func Find(f dockerfile.File) (names []Name, left []Left, err error) {
 	return s.names, s.left, s.err
 }
 
-// search is one run of Find.
+// search is the state of one call of Find.
 type search struct {
 	dockerfile.File
 	stages map[string]bool // that FROM knows so far, in lower case
@@ -96,7 +97,7 @@ func (s *search) instruction(n *parser.Node) {
 	}
 }
 
-// from looks for the name in a FROM.
+// from looks for the name in a FROM instruction.
 func (s *search) from(n *parser.Node, j dockerfile.LogicalLine, joined bool) {
 	if n.Next == nil {
 		return
@@ -134,7 +135,7 @@ func (s *search) from(n *parser.Node, j dockerfile.LogicalLine, joined bool) {
 	}
 }
 
-// isSpace tells what BuildKit parts words by.
+// isSpace reports whether BuildKit separates words at a character.
 func isSpace(r rune) bool { return strings.ContainsRune("\t\v\f\r ", r) }
 
 // flag looks for a name in a flag of COPY or RUN.
@@ -164,7 +165,7 @@ func (s *search) flag(n *parser.Node, j dockerfile.LogicalLine, start, end int) 
 	s.image(n.StartLine, j, start+i+len("from="), name)
 }
 
-// image adds the name of an image, which is at a place of a joined line.
+// image adds the name of an image, which is at an offset of a joined line.
 func (s *search) image(line int, j dockerfile.LogicalLine, at int, name string) {
 	n, why, err := parse(name)
 	switch {
@@ -189,7 +190,7 @@ func (s *search) add(line int, j dockerfile.LogicalLine, at int, n Name) {
 	s.names = append(s.names, n)
 }
 
-// parse reads the name of an image. why says why nothing can be written beside it.
+// parse reads the name of an image. If no digest can be written beside it, why is the reason.
 func parse(name string) (n Name, why string, err error) {
 	if strings.ContainsAny(name, "$\"'\\`") {
 		return n, "there are variables or quotes in it", nil
@@ -218,7 +219,7 @@ func parse(name string) (n Name, why string, err error) {
 	return n, "", nil
 }
 
-// With returns the name with a digest.
+// With returns the name with a digest beside its tag.
 func (n Name) With(d digest.Digest) string {
 	text, _, _ := strings.Cut(n.Text, "@")
 	if ref, err := reference.ParseNormalizedNamed(text); err == nil && reference.IsNameOnly(ref) {
@@ -227,12 +228,12 @@ func (n Name) With(d digest.Digest) string {
 	return text + "@" + d.String()
 }
 
-// Edit puts a text in the place of the name.
+// Edit returns the edit that replaces the name by a text.
 func (n Name) Edit(text string) dockerfile.Edit {
 	return dockerfile.Edit{Start: n.start, End: n.start + len(n.Text), Text: text}
 }
 
-// comment is a directive as BuildKit reads it.
+// comment matches a directive as BuildKit reads it.
 var comment = regexp.MustCompile(`^[ \t]*#[ \t]*([A-Za-z][A-Za-z0-9]*)[ \t]*=[ \t]*(\S+)`)
 
 // syntax looks for the name in the "# syntax=" line.

@@ -13,7 +13,8 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// cacheMounts are the caches of a RUN that calls go: what isn't kept there is fetched, and compiled.
+// cacheMounts are the cache mounts of a RUN that calls go. Modules that aren't there are fetched, and packages are
+// compiled.
 const cacheMounts = "--mount=type=cache,target=" + step.ModCache + " --mount=type=cache,target=" + step.GoCache
 
 // goLine writes a GO line as a RUN.
@@ -68,7 +69,7 @@ func (w *writer) goLine(s *stage, g *dockerfile.GoLine) error {
 	return nil
 }
 
-// hidden returns a folder of the stage that GO's sources would be mounted over.
+// hidden returns a folder of the stage that the mount of GO's sources would hide, and the line that makes it.
 func (s *stage) hidden() (place string, line int) {
 	for place, line := range s.places {
 		if clean := path.Clean(place); clean == step.Src || strings.HasPrefix(clean, step.Src+"/") {
@@ -78,7 +79,7 @@ func (s *stage) hidden() (place string, line int) {
 	return "", 0
 }
 
-// plannedLine reads what the plan makes of a GO line, and the COPY that brings its sources.
+// plannedLine returns a GO line as it is planned, and the COPY that brings its sources.
 func (w *writer) plannedLine(line int) (*step.GoLine, string, error) {
 	n := w.planned.Nodes[line]
 	var args []string
@@ -105,7 +106,7 @@ func (w *writer) plannedLine(line int) (*step.GoLine, string, error) {
 	return planned, "COPY . " + step.Src + "/", nil
 }
 
-// shell returns what a shell runs: go, in the environment that GO gives it.
+// shell returns the shell command of a GO line: go, in the environment that GO gives it.
 func (w *writer) shell(g *dockerfile.GoLine, planned *step.GoLine, command string) string {
 	goflags := []string{"-buildvcs=false", "-mod=readonly", "$GOFLAGS"}
 	var more []string
@@ -144,15 +145,15 @@ func (w *writer) shell(g *dockerfile.GoLine, planned *step.GoLine, command strin
 	return strings.Join(parts, esc)
 }
 
-// runsItsOutput reports whether a line runs what it compiles, which it can on the builder's platform alone.
+// runsItsOutput reports whether a line runs what it compiles. It must compile for the builder's platform then.
 func runsItsOutput(g *dockerfile.GoLine) bool {
 	return g.RunsTests() || slices.Contains([]string{"run", "tool"}, g.Words[0])
 }
 
-// profiles are the flags of go test that name files, whose folders GO makes.
+// profiles are the flags of go test that name output files. GO makes the folders of these files.
 var profiles = []string{"-blockprofile", "-coverprofile", "-cpuprofile", "-memprofile", "-mutexprofile", "-trace", "-outputdir"}
 
-// folders returns those that the line writes into, and that needn't be there.
+// folders returns the folders that the line writes into, and that may be missing.
 func (w *writer) folders(g *dockerfile.GoLine) (dirs []string) {
 	if g.Stdout != "" {
 		dirs = append(dirs, quote(path.Dir(g.Stdout)))
@@ -175,7 +176,7 @@ func (w *writer) folders(g *dockerfile.GoLine) (dirs []string) {
 	return dirs
 }
 
-// command returns the go command as a shell reads it to the same words.
+// command returns the go command for a shell. It fails if a shell would read other words than GO does.
 func (w *writer) command(g *dockerfile.GoLine) (string, error) {
 	text := "go " + g.Rest
 	line := g.Node.StartLine
@@ -228,7 +229,7 @@ func plainNode(n syntax.Node) bool {
 	return false
 }
 
-// unquotedGlob reports whether a shell might put the names of files in the place of a word.
+// unquotedGlob reports whether a shell might replace a word by names of files.
 func unquotedGlob(word *syntax.Word) bool {
 	return slices.ContainsFunc(word.Parts, func(p syntax.WordPart) bool {
 		lit, ok := p.(*syntax.Lit)
@@ -236,7 +237,7 @@ func unquotedGlob(word *syntax.Word) bool {
 	})
 }
 
-// quote writes a word for a shell.
+// quote quotes a word for a shell.
 func quote(word string) string {
 	quoted, err := syntax.Quote(word, syntax.LangPOSIX)
 	if err != nil {
@@ -245,7 +246,7 @@ func quote(word string) string {
 	return quoted
 }
 
-// runMounts puts cache mounts in the place of Larder's own.
+// runMounts replaces Larder's own mounts by cache mounts.
 func (w *writer) runMounts(n *parser.Node) error {
 	j, ok := w.File.Join(n)
 	for _, flag := range n.Flags {

@@ -1,7 +1,7 @@
-// Package plain writes a Go Dockerfile as a plain one, which BuildKit's own frontend and buildah build to the same files:
-// the way out of Larder. Cache mounts stand in the place of Larder's layers, golang images in the place of FROM go, and RUN
-// lines in that of GO lines. Mounts hold caches alone, for builders that know none. What it can't write so is an error that
-// names the line.
+// Package plain writes a Go Dockerfile as a plain one, for users who want to leave Larder. BuildKit's own frontend and
+// buildah build the same files from it. It uses cache mounts instead of Larder's layers, golang images instead of FROM
+// go, and RUN lines instead of GO lines. Only caches are mounted, so that builders without mounts can build it, too. If
+// something can't be written so, the error names the line.
 package plain
 
 import (
@@ -18,20 +18,20 @@ import (
 	"github.com/moby/buildkit/util/system"
 )
 
-// Names of what a plan puts in the place of virtual bases.
+// Names that a plan uses instead of the virtual bases.
 const (
 	goPrefix   = planner.ContextPrefix + "go:"
 	staticBase = planner.StaticContext
 )
 
-// A Request says what is written.
+// A Request says which file to write as a plain one.
 type Request struct {
 	File   dockerfile.File
 	Plan   *planner.Plan // of that file
 	Target string        // the stage that is built; "" for the last
 }
 
-// Write returns the plain file.
+// Write returns the text of the plain Dockerfile.
 func Write(req Request) ([]byte, error) {
 	w := &writer{Request: req, planned: dockerfile.Parse(req.File.Name, []byte(req.Plan.Dockerfile))}
 	switch {
@@ -60,7 +60,7 @@ func Write(req Request) ([]byte, error) {
 	return w.finish(req.File.Apply(w.edits))
 }
 
-// finish checks that nothing of Larder's is left.
+// finish checks that the text has nothing of Larder's left, and returns it.
 func (w *writer) finish(data []byte) ([]byte, error) {
 	f := dockerfile.Parse(w.File.Name, data)
 	if f.Err != nil || f.Broken || len(f.GoLines) > 0 {
@@ -69,7 +69,7 @@ func (w *writer) finish(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// A writer is one run of Write.
+// A writer is the state of one call of Write.
 type writer struct {
 	Request
 	planned dockerfile.File // what BuildKit is given: it has the same lines
@@ -78,7 +78,7 @@ type writer struct {
 	stages  []stage
 }
 
-// A stage is what is known of one of the file.
+// A stage holds what is known about a stage of the file.
 type stage struct {
 	golang string // FROM go: the release
 	goes   bool   // it has GO lines
@@ -87,12 +87,12 @@ type stage struct {
 	places map[string]int
 }
 
-// failed is an error about an instruction.
+// failed makes an error about an instruction.
 func (w *writer) failed(line int, format string, args ...any) error {
 	return fmt.Errorf("%s:%d: no plain Dockerfile can be written: "+format, append([]any{w.File.Name, line}, args...)...)
 }
 
-// checkPlatforms refuses variants that the golang image's environment would have to be told of in a way that not all know.
+// checkPlatforms refuses platform variants that a plain file would have to give to the go command itself.
 func (w *writer) checkPlatforms() error {
 	for _, p := range w.Plan.Platforms {
 		if strings.Count(p, "/") > 1 && p != "linux/arm/v7" {
@@ -102,7 +102,7 @@ func (w *writer) checkPlatforms() error {
 	return nil
 }
 
-// dropSyntax takes the "# syntax=" line out: BuildKit's own frontend is what is asked for where none is named.
+// dropSyntax removes the "# syntax=" line. Without it, BuildKit uses its own frontend.
 func (w *writer) dropSyntax() {
 	if _, _, at, ok := parser.DetectSyntax(w.File.Data); ok && len(at) > 0 {
 		for line := 1; ; line++ {
@@ -155,7 +155,7 @@ func (w *writer) stage(i int) error {
 	return nil
 }
 
-// instruction looks at one that isn't Larder's.
+// instruction reads and checks an instruction that isn't Larder's.
 func (w *writer) instruction(s *stage, n *parser.Node) error {
 	words := []string{}
 	for next := n.Next; next != nil; next = next.Next {
@@ -182,7 +182,7 @@ func (w *writer) instruction(s *stage, n *parser.Node) error {
 	return nil
 }
 
-// checkCopy refuses a copy of all that a stage has in whose place another image stands.
+// checkCopy refuses to copy the files of a whole stage if its base image is replaced: the files would differ.
 func (w *writer) checkCopy(n *parser.Node, words []string) error {
 	for _, flag := range n.Flags {
 		name, ok := strings.CutPrefix(flag, "--from=")
@@ -204,7 +204,7 @@ func (w *writer) checkCopy(n *parser.Node, words []string) error {
 	return nil
 }
 
-// checkTarget refuses an image that has all that a stage has in whose place another image stands.
+// checkTarget refuses to export a whole stage if its base image is replaced: the files would differ.
 func (w *writer) checkTarget() error {
 	i := len(w.stages) - 1
 	for n, st := range w.File.Stages {
@@ -218,7 +218,7 @@ func (w *writer) checkTarget() error {
 	return nil
 }
 
-// base writes a FROM.
+// base writes a FROM line.
 func (w *writer) base(s *stage, st instructions.Stage, line int) error {
 	n := w.planned.Nodes[line]
 	if n == nil || n.Next == nil {
@@ -254,10 +254,10 @@ func (w *writer) base(s *stage, st instructions.Stage, line int) error {
 	return nil
 }
 
-// goArgs declares what go is told of the build.
+// goArgs declare the build arguments that the go command needs.
 var goArgs = []string{"ARG TARGETOS", "ARG TARGETARCH", "ARG GOPROXY", "ARG GOSUMDB", "ARG GOPRIVATE", "ARG GONOPROXY", "ARG GONOSUMDB"}
 
-// staticLines are what FROM static says below its FROM.
+// staticLines are the lines below a FROM static.
 var staticLines = []string{
 	"COPY --from=" + staticStage + " /static/ /",
 	"COPY --from=" + staticStage + " --chown=65532:65532 /static/home/nonroot/ /home/nonroot/",
@@ -267,7 +267,7 @@ var staticLines = []string{
 	"WORKDIR /home/nonroot",
 }
 
-// word finds a word of an instruction that is on one line.
+// word finds a word of an instruction, and returns its offsets in the file.
 func (w *writer) word(n *parser.Node, word string) (start, end int, ok bool) {
 	for line := n.StartLine; line <= n.EndLine; line++ {
 		from, to := w.File.Line(line)
@@ -284,7 +284,7 @@ func (w *writer) word(n *parser.Node, word string) (start, end int, ok bool) {
 	return 0, 0, false
 }
 
-// after puts lines below an instruction.
+// after adds lines below an instruction.
 func (w *writer) after(line int, lines ...string) {
 	_, end := w.File.Line(w.File.Nodes[line].EndLine)
 	w.edits = append(w.edits, dockerfile.Edit{Start: end, End: end, Text: "\n" + strings.Join(lines, "\n")})

@@ -14,10 +14,10 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// staticStage is the stage that makes what FROM static holds.
+// staticStage is the name of the stage that makes the files of FROM static.
 const staticStage = "larder-static"
 
-// The module that has the certificate authorities, as go.sum has it.
+// The module of the certificate authorities, with the sums that go.sum has.
 const (
 	rootsModule = "golang.org/x/crypto/x509roots/fallback"
 	rootsSum    = "h1:5NBkmd8MXirajj6AAEpi4HFVJnVkBNPTL1ggYAKqaws="
@@ -26,12 +26,12 @@ const (
 	rootsAt     = "v0.0.0-20261030153154-30a33513ff6d"
 )
 
-// staticProgram writes what FROM static holds: package inbuild does the same inside of a build.
+// staticProgram is a program that writes the files of FROM static. In a build with Larder, package inbuild writes them.
 //
 //go:embed static.go.txt
 var staticProgram string
 
-// staticText returns the stage.
+// staticText returns the text of that stage.
 func staticText(release, escape string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# What FROM static holds: certificate authorities, time zones, users, /tmp.\nFROM --platform=$BUILDPLATFORM golang:%s AS %s\n%s\nWORKDIR /larder-static\n", release, staticStage, strings.Join(goArgs, "\n"))
@@ -58,7 +58,7 @@ func staticText(release, escape string) string {
 	return b.String()
 }
 
-// addStaticStage puts the stage before the first of the file.
+// addStaticStage puts the stage before the file's first one.
 func (w *writer) addStaticStage() error {
 	for _, n := range w.File.Nodes {
 		for _, flag := range n.Flags {
@@ -72,7 +72,7 @@ func (w *writer) addStaticStage() error {
 	return nil
 }
 
-// staticRelease returns the release that makes what FROM static holds, and whose time zones that has.
+// staticRelease returns the Go release that makes the files of FROM static. Their time zones are that release's.
 func (w *writer) staticRelease() (string, error) {
 	if len(w.Plan.Toolchains) == 0 {
 		return "", errors.New("it isn't known which toolchain's time zones FROM static has")
@@ -84,7 +84,7 @@ func (w *writer) staticRelease() (string, error) {
 	return strings.TrimPrefix(name, "go"), nil
 }
 
-// levelZero writes the file that one without instructions stands for.
+// levelZero writes a plain file for one without instructions.
 func (w *writer) levelZero() ([]byte, error) {
 	if err := w.checkPlatforms(); err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (w *writer) levelZero() ([]byte, error) {
 	return w.finish([]byte(out.String()))
 }
 
-// levelZeroBuild returns the stage that compiles a package.
+// levelZeroBuild returns the text of the stage that compiles a package.
 func (w *writer) levelZeroBuild(pkg planner.Package, release string) string {
 	flags := slices.Clone(w.Plan.Flags)
 	if w.Plan.Vendored {
