@@ -14,7 +14,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// plainGoMod returns what Deps.GoMod is to be.
+// plainGoMod returns the value of Deps.GoMod.
 func (p *Plan) plainGoMod(d Deps) []byte {
 	m := d.Modules
 	if d.Standard || m == nil || m.FIPS != nil || d.Work != "" || !m.Network() || slices.ContainsFunc(m.Sources, Source.atHand) {
@@ -36,8 +36,9 @@ func (p *Plan) plainGoMod(d Deps) []byte {
 	return data
 }
 
-// BaselineKey names the builds, among those with a namespace of caches, with whose layer of packages a step for a target
-// platform may begin: all that decides how to compile is the same, and most likely most of what is needed.
+// BaselineKey names a group of builds that share the list of their needs. A step for a target platform may begin with
+// the layer of packages of an earlier build in the group: everything that decides how to compile is the same, and most
+// of what is needed is likely the same. The namespace is that of the builder's caches.
 func (d *Deps) BaselineKey(namespace string, target ocispecs.Platform, needs gomod.Needs) string {
 	text, err := json.Marshal([]any{namespace, platforms.FormatAll(target), d.Toolchain, d.Module, d.Dir, d.Flags, d.Env, d.Modules.Sources, d.Modules.VCS, needs.Sample()})
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Names of the virtual bases that FROM takes, and of the named contexts that stand for them in a rewritten file. The
-// host is one that no registry can have, so an image of a user's is never hidden by them.
+// Names of the virtual bases that FROM takes, and of the named contexts that replace them in a rewritten file. No
+// registry can have a host of that name, so these names never hide a user's image.
 const (
 	baseGo     = "go"
 	baseStatic = "static"
@@ -36,8 +36,8 @@ type Base struct {
 	toolchain string // for a go stage, once it is chosen
 }
 
-// Bases returns the stages that start from a virtual base, in order. FROM lines are expanded with the file's global
-// ARGs, the build's arguments and its platforms. A stage or a named context of the same name hides a virtual base.
+// Bases returns the FROM lines that name a virtual base, in order. It expands them with the file's global ARGs, the
+// build's arguments and its platforms. A stage or a named context of the same name hides a virtual base.
 func Bases(f dockerfile.File, req Request) ([]Base, error) {
 	env := globalArgs(f, req)
 	lex := expand.New(shell.NewLex(f.Escape))
@@ -80,7 +80,8 @@ func parseBase(name string, st instructions.Stage) (Base, bool, error) {
 	return b, false, nil
 }
 
-// checkPlatform refuses a platform for a go stage that isn't the builder's: compilers run there, whatever the target.
+// checkPlatform refuses a go stage for another platform than the builder's: compilers run on the builder, for every
+// target.
 func (b Base) checkPlatform(lex *expand.Lex, env shell.EnvGetter, req Request) error {
 	if b.Kind != baseGo || b.stage.Platform == "" {
 		return nil
@@ -97,13 +98,14 @@ func (b Base) checkPlatform(lex *expand.Lex, env shell.EnvGetter, req Request) e
 	return parser.WithLocation(err, b.stage.Location)
 }
 
-// globalArgs returns what FROM lines are expanded with. Platform arguments hold the first platform asked for.
+// globalArgs returns the variables that FROM lines are expanded with. Platform arguments hold the first platform asked
+// for.
 func globalArgs(f dockerfile.File, req Request) *llb.EnvList {
 	env, _ := expandArgs(f, req) // New has reported the error
 	return env
 }
 
-// expandArgs returns globalArgs, without those that would get too long, which is its only error.
+// expandArgs returns globalArgs. It leaves out variables that would get too long, which is its only error.
 func expandArgs(f dockerfile.File, req Request) (*llb.EnvList, error) {
 	env := &llb.EnvList{}
 	for prefix, name := range map[string]string{"BUILD": req.BuildPlatform, "TARGET": req.Platforms[0]} {
@@ -133,7 +135,7 @@ func expandArgs(f dockerfile.File, req Request) (*llb.EnvList, error) {
 	return env, nil
 }
 
-// GoContext returns the name of the context that stands for a go stage of a toolchain for one target platform.
+// GoContext returns the name of the context that replaces FROM go, for a toolchain and a target platform.
 func GoContext(toolchain string, target ocispecs.Platform) string {
 	return goContext(toolchain, target.OS, target.Architecture+target.Variant)
 }
@@ -142,7 +144,7 @@ func goContext(toolchain, goos, arch string) string {
 	return ContextPrefix + baseGo + ":" + strings.TrimPrefix(toolchain, "go") + "-" + goos + "-" + arch
 }
 
-// rewriteBase replaces the name of a virtual base by that of the context that stands for it.
+// rewriteBase replaces the name of a virtual base by the name of its context.
 func (w *planner) rewriteBase(b *Base) error {
 	n := w.File.Nodes[b.Line]
 	name := StaticContext

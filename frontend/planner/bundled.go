@@ -9,10 +9,11 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// ImageContexts returns the images that a file names (in FROM, COPY --from and RUN --mount=from=, for any of the request's
-// platforms, and as its frontend) and that a named context may stand for: by their full references, each once, sorted.
-// BuildKit looks for a context by the short name, and before all else. So an image is left out if it has the short name of
-// a stage of the file, of a virtual base or of a context of Larder's own, since the context would take their place, too.
+// ImageContexts returns the images of a file that a named context may replace, by their full references, each once,
+// sorted. It finds them in FROM, COPY --from and RUN --mount=from=, for all of the request's platforms, and in the
+// syntax line. BuildKit looks up a context by the image's short name, before it looks for stages. So ImageContexts
+// leaves out an image whose short name is also that of a stage, of a virtual base or of one of Larder's contexts, since
+// the context would replace these, too.
 func ImageContexts(filename string, data []byte, req Request) []string {
 	f := dockerfile.Parse(filename, data)
 	names := map[string]bool{}
@@ -41,12 +42,12 @@ func ImageContexts(filename string, data []byte, req Request) []string {
 	return slices.Compact(list)
 }
 
-// contextName returns the name that BuildKit looks for a context by.
+// contextName returns the name under which BuildKit looks for an image's context.
 func contextName(ref reference.Named) string {
 	return strings.ToLower(strings.TrimSuffix(reference.FamiliarString(ref), ":latest"))
 }
 
-// means reports whether a name means something else than an image in the file, or to Larder.
+// means reports whether a name is already taken: by a stage of the file, by a virtual base or by Larder.
 func means(f dockerfile.File, name string) bool {
 	kind, _, _ := strings.Cut(name, ":")
 	if slices.Contains([]string{baseGo, baseStatic, "scratch", "context", "dockerfile"}, kind) || name == "larder" || strings.HasPrefix(name, "larder-") || strings.HasPrefix(name, ContextPrefix) {

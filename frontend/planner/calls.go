@@ -8,7 +8,7 @@ import (
 	"github.com/larder-build/larder/frontend/planner/shellgo"
 )
 
-// What a call of the go command does with modules.
+// What a call of the go command does with modules, from harmless to worst.
 const (
 	callNothing  = iota // it needs none
 	callUses            // it reads packages or go.mod files of modules
@@ -16,7 +16,8 @@ const (
 	callWrites          // it writes the module cache, or may, with what no go.sum lists
 )
 
-// classify says what a call does. What can't be known counts as the worst.
+// classify returns what a call does with modules. A call that it can't read counts as the worst. What can't be known
+// counts as the worst.
 func classify(c shellgo.Call) int {
 	if len(c.Args) == 0 {
 		return callNothing
@@ -80,12 +81,12 @@ func changesModule(c shellgo.Call) bool {
 	return strings.Contains(c.Env["GOFLAGS"], "-mod=mod")
 }
 
-// shows reports whether a 'go mod tidy' shows what it would change, and changes nothing.
+// shows reports whether a 'go mod tidy' only prints the changes that it would make.
 func shows(args []shellgo.Word) bool {
 	return args[0].Text == "tidy" && hasFlag(args[1:], "-diff")
 }
 
-// cleans reports whether a call is 'go clean' with one of some flags.
+// cleans reports whether a call is 'go clean' with one of the flags.
 func cleans(c shellgo.Call, flags ...string) bool {
 	return len(c.Args) > 1 && c.Args[0].Text == "clean" && hasFlag(c.Args[1:], flags...)
 }
@@ -97,8 +98,8 @@ func orWrites(kind int, writes bool) int {
 	return kind
 }
 
-// versioned reports whether an argument names a package of a version, such as x@latest. What a program puts in place of $@,
-// as xargs does, may be any package.
+// versioned reports whether an argument names a package at a version, such as x@latest. A program such as xargs may
+// replace $@ by any package.
 func versioned(a shellgo.Word) bool {
 	return strings.Contains(strings.ReplaceAll(a.Text, "$@", ""), "@") && !strings.HasPrefix(a.Text, "-")
 }
@@ -109,18 +110,18 @@ func hasFlag(args []shellgo.Word, flags ...string) bool {
 	})
 }
 
-// compiles reports whether a call compiles, tests or lists and has no business in a network.
+// compiles reports whether a call compiles, tests or lists packages, so that it needs no network.
 func compiles(c shellgo.Call) bool {
 	return len(c.Args) == 0 || slices.Contains([]string{"build", "install", "test", "vet", "list", "run", "mod", "version", "env", "doc"}, c.Args[0].Text)
 }
 
-// goEnv is the file that 'go env -w' writes, as far as it is known.
+// goEnv holds what is known of the file that 'go env -w' writes.
 type goEnv struct {
 	vars env
 	open bool // there may be more
 }
 
-// noteGoEnv notes what a RUN writes with 'go env -w'. A line of GO doesn't read that file.
+// noteGoEnv notes what a RUN writes with 'go env -w'. GO lines don't read that file.
 func (s *scope) noteGoEnv(script shellgo.Script) {
 	for _, c := range script.Calls {
 		if len(c.Args) < 2 || c.Args[0].Text != "env" || !hasFlag(c.Args[1:2], "-w", "-u") {
@@ -140,8 +141,9 @@ func (s *scope) noteGoEnv(script shellgo.Script) {
 	}
 }
 
-// value returns what a variable is for a call, and whether that is known: what the call's own shell sets counts first, and
-// what 'go env -w' wrote last. For no call it is the stage's.
+// value returns the value of a variable for a call, whether it is set, and whether that is known. The call's own shell
+// overrides the stage's environment, and that overrides what 'go env -w' wrote. Without a call it returns the stage's
+// value.
 func (s *scope) value(c *shellgo.Call, name string) (value string, set, known bool) {
 	if c != nil {
 		if c.Unknown[name] {
@@ -164,7 +166,7 @@ func (s *scope) value(c *shellgo.Call, name string) (value string, set, known bo
 	return v, v != "", true
 }
 
-// goModCache returns where a call's module cache is.
+// goModCache returns the folder of a call's module cache. The bool is false if it isn't known.
 func (s *scope) goModCache(c *shellgo.Call) (string, bool) {
 	if v, set, known := s.value(c, "GOMODCACHE"); set || !known {
 		return v, known && path.IsAbs(v)
@@ -177,7 +179,7 @@ func (s *scope) goModCache(c *shellgo.Call) (string, bool) {
 	return path.Join(home, "go/pkg/mod"), ok
 }
 
-// goCache returns where a call's compile cache is.
+// goCache returns the folder of a call's compile cache. The bool is false if it isn't known.
 func (s *scope) goCache(c *shellgo.Call) (string, bool) {
 	if v, set, known := s.value(c, "GOCACHE"); set || !known {
 		return v, known && path.IsAbs(v)

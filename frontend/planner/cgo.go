@@ -9,15 +9,15 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// A CgoCopy is a COPY that brings what GO lines built with cgo into the image: programs that may need a loader and
-// libraries, which the image has or lacks only once it is built.
+// A CgoCopy is a COPY that brings the output of GO lines with cgo into the image. The programs may need a loader and
+// libraries. Whether the image has these is only known when it is built.
 type CgoCopy struct {
 	Path     string // in the image: a file or a folder
 	Location []parser.Range
 }
 
-// noteCgo notes what a COPY brings from a stage that has programs made by cgo. A rule that is skipped for a line says that
-// its program gets its libraries elsewhere: by a volume, or from the runtime.
+// noteCgo notes a COPY from a stage that has programs made by cgo. If the lint rule is skipped for that COPY, the
+// program gets its libraries elsewhere: from a volume, or from the runtime.
 func (w *planner) noteCgo(s *scope, cmd instructions.Command) {
 	c, ok := cmd.(*instructions.CopyCommand)
 	if !ok || c.From == "" {

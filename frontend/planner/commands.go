@@ -13,14 +13,14 @@ import (
 // This file says what commands other than go may do to a Go module and to the caches of the go command. A command that
 // it doesn't know may do anything.
 
-// local are commands that have no use for a network.
+// local are commands that need no network.
 var local = wordSet(`. : [ [[ basename break cat cd chmod chown command continue cp cut date df dirname du echo env
 	exit export expr false file find gofmt grep gunzip gzip head hostname id install ldd let ln local ls md5sum mkdir mktemp
 	mv nproc od pwd printf read readelf readlink readonly realpath return rm rmdir sed seq set sha256sum sha512sum shift
 	shopt size sleep sort source stat strings strip sync tail tar tee test time touch tr trap true tty type ulimit umask
 	uname uniq unset unxz upx wait wc which whoami xargs xz yes`)
 
-// harmless are commands that read no modules, and change no module, unless an argument names a file of one.
+// harmless are commands that neither read nor change modules, unless an argument names a module's file.
 var harmless = wordSet(`: [ [[ add-apt-repository addgroup adduser apk apt apt-cache apt-get apt-key apt-mark awk
 	ar as base64 basename break bunzip2 bzip2 c++ cat cc cd chgrp chmod chown clang clang++ cmp command continue curl cut date
 	deluser df diff dirname dnf dpkg dpkg-query du echo egrep env exit export expr false fgrep file g++ gcc getcap getconf
@@ -31,14 +31,14 @@ var harmless = wordSet(`: [ [[ add-apt-repository addgroup adduser apk apt apt-c
 	update-alternatives update-ca-certificates upx useradd usermod wait wc wget which whoami xargs xx-apk xx-apt
 	xx-apt-get xx-cc xx-clang xx-go xx-info xx-verify xz yes yum zypper`)
 
-// copying are commands that take files from anywhere to anywhere, as their arguments have it.
+// copying are commands that copy files between any folders that their arguments name.
 var copying = wordSet(`bsdtar cp cpio dd find git install mv patch rsync tar unzip zip`)
 
-// generators are commands that read packages by way of the go command, and leave go.mod as it is.
+// generators are commands that read packages through the go command, and don't change go.mod.
 var generators = wordSet(`buf counterfeiter garble ginkgo gofumpt goimports golangci-lint golint gosec gotestsum govulncheck
 	mockery mockgen nilaway oapi-codegen protoc revive sqlc staticcheck stringer swag templ wire`)
 
-// mayCallGo are commands that are known to call go, or whatever they are told to.
+// mayCallGo are commands that call go, or that call other commands.
 var mayCallGo = wordSet(`air ash bash bazel buf busybox cmake counterfeiter dash dlv earthly entr garble gofumpt goimports
 	golangci-lint golint gomock gopls gore goreleaser gosec gotestsum govulncheck gox just ko mage make meson mise mockery
 	mockgen ninja nilaway oapi-codegen perl protoc python python3 reflex revive rye sh sqlc staticcheck stringer su sudo
@@ -52,8 +52,8 @@ func wordSet(words string) map[string]bool {
 	return set
 }
 
-// mayUseModules reports whether a command is one that calls go where the planner doesn't see it: a build tool, or a
-// script.
+// mayUseModules reports whether a command may call go where the planner doesn't see it, as a build tool or a script
+// does.
 func mayUseModules(name string) bool {
 	switch {
 	case strings.ContainsAny(name, "$`{"):
@@ -64,17 +64,18 @@ func mayUseModules(name string) bool {
 	return mayCallGo[name] || strings.HasSuffix(name, ".sh")
 }
 
-// showsItself reports whether a command is only asked for its version or its usage, as a program is after it was built.
+// showsItself reports whether a command only prints its version or its usage, as people test a program that they just
+// built.
 func showsItself(c shellgo.Command) bool {
 	return len(c.Args) == 1 && slices.Contains([]string{"--version", "-version", "--help", "-help"}, c.Args[0].Text)
 }
 
-// inSystem reports whether a command is named by a folder that holds the system's own.
+// inSystem reports whether a command's path is in one of the system's own folders.
 func inSystem(name string) bool {
 	return slices.Contains([]string{"/bin", "/usr/bin", "/sbin", "/usr/sbin"}, path.Dir(name))
 }
 
-// commandName returns the name of a command without a folder of the system's, or "" if it isn't literal.
+// commandName returns the name of a command without a system folder, or "" if it isn't literal.
 func commandName(c shellgo.Command) string {
 	switch {
 	case strings.ContainsAny(c.Name, "$`{"):
@@ -92,13 +93,13 @@ var (
 	readsOnly   = wordSet(`[ [[ awk cat cmp cut diff echo egrep fgrep grep head ls md5sum printf sha1sum sha256sum sha512sum sort stat tail test wc`)
 )
 
-// A pathReader knows what paths the words of a RUN name.
+// A pathReader finds the paths that the words of a RUN name.
 type pathReader struct {
 	lex   *expand.Lex
 	scope *scope // of the stage before the RUN
 }
 
-// path returns the absolute path that an argument is, if that is known.
+// path returns the absolute path that an argument names, if that is known.
 func (p pathReader) path(c shellgo.Command, a shellgo.Argument) (string, bool) {
 	text := a.Value
 	switch {
@@ -118,8 +119,8 @@ func (p pathReader) path(c shellgo.Command, a shellgo.Argument) (string, bool) {
 	return path.Join(p.scope.abs(c.Dir), text), c.DirKnown
 }
 
-// changes returns the folders of a stage in which a command may change files that say what a module is: "/" for any, and
-// none where it changes no such file.
+// changes returns the folders of a stage in which a command may change go.mod, go.sum, go.work or vendor/. It returns
+// "/" for any folder, and nothing if the command changes no such file.
 func (p pathReader) changes(c shellgo.Command) (dirs []string) {
 	name := commandName(c)
 	switch {
@@ -142,7 +143,7 @@ func (p pathReader) changes(c shellgo.Command) (dirs []string) {
 	return nil
 }
 
-// destinations returns where a command that copies, moves, unpacks or removes files puts them, or takes them from.
+// destinations returns the folders that a command copies, moves or unpacks files to, or removes them from.
 func (p pathReader) destinations(name string, c shellgo.Command) (dirs []string) {
 	var operands []shellgo.Argument
 	for _, a := range c.Args {
@@ -179,7 +180,7 @@ func (p pathReader) destinations(name string, c shellgo.Command) (dirs []string)
 	return dirs
 }
 
-// byGit is destinations for git.
+// byGit does for git what destinations does for other commands.
 func (p pathReader) byGit(c shellgo.Command, operands []shellgo.Argument) []string {
 	if len(operands) == 0 {
 		return nil
@@ -200,10 +201,10 @@ func (p pathReader) byGit(c shellgo.Command, operands []shellgo.Argument) []stri
 	return []string{p.scope.abs(c.Dir)}
 }
 
-// setsUpOnly are commands that read no file which their arguments name.
+// setsUpOnly are commands that don't read the files that their arguments name.
 var setsUpOnly = wordSet(`declare export local mkdir readonly rm set typeset unset`)
 
-// reads says how a command may read one of some folders, or "" if it doesn't.
+// reads says why a command may read one of the caches, or returns "" if it doesn't.
 func (p pathReader) reads(c shellgo.Command, caches []string) string {
 	name := commandName(c)
 	if setsUpOnly[name] {
@@ -229,7 +230,7 @@ func (p pathReader) reads(c shellgo.Command, caches []string) string {
 	return ""
 }
 
-// mayRemove reports whether a command may remove a folder, or one that it is in, or what is in it.
+// mayRemove reports whether a command may remove a folder, one of its parents, or anything in it.
 func (p pathReader) mayRemove(c shellgo.Command, dir string) bool {
 	return commandName(c) == "rm" && slices.ContainsFunc(c.Args, func(a shellgo.Argument) bool {
 		if strings.HasPrefix(a.Text, "-") {

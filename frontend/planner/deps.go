@@ -9,8 +9,9 @@ import (
 	"github.com/larder-build/larder/internal/golang/gotree"
 )
 
-// Deps are the packages that a slice imports of other modules and of the standard library, compiled in a step of their
-// own: an edit that adds no import keeps them, and unlike a cache mount they travel with the build cache.
+// Deps are the packages that a slice imports from other modules and from the standard library. A separate step compiles
+// them. An edit that adds no import doesn't run that step again. Unlike a cache mount, its layer travels with the build
+// cache.
 type Deps struct {
 	Context string `json:"context"` // the named context that holds them, laid out as GOCACHE
 	For     string `json:"for"`     // the step that they are for
@@ -32,8 +33,8 @@ type Deps struct {
 	GoMod []byte `json:"-"`
 }
 
-// addDeps plans the packages that a slice imports, as a layer that may travel. It is nil where the toolchain isn't known, or
-// there are none.
+// addDeps plans the step that compiles the packages that a slice imports. The layer may begin with an earlier build's
+// if it travels. addDeps returns nil if the toolchain isn't known, or if the slice imports nothing.
 func (p *Plan) addDeps(name string, d Deps, travels bool) *Deps {
 	imports := slices.ContainsFunc(p.Platforms, func(platform string) bool { return len(d.Slice.Of[platform].Imports) > 0 })
 	if d.Toolchain == "" || !imports {
@@ -47,9 +48,10 @@ func (p *Plan) addDeps(name string, d Deps, travels bool) *Deps {
 	return &d
 }
 
-// Part returns the Deps that compile the largest part of what d does for a target platform, in the same way, and the
-// platform that it is for there: nil if there are none. d's step adds the rest to it: side by side, both would compile
-// that part. Part's slice is a part of d's, so that no edit changes Part's imports alone, with which d's step would run anew.
+// Part returns the largest other Deps whose packages are part of d's for a target platform, and the platform that it
+// compiles them for. It returns nil if there is none. d's step then begins with part's layer and adds the rest, so that
+// the two steps don't compile the same packages side by side. Part's slice is a part of d's slice, so no edit can
+// change the imports of part alone and run d's step again.
 func (p *Plan) Part(d *Deps, target string) (part *Deps, platform string) {
 	of, imports := d.Slice.Of[target], 0
 	for _, other := range p.Deps {
@@ -66,13 +68,13 @@ func (p *Plan) Part(d *Deps, target string) (part *Deps, platform string) {
 	return part, platform
 }
 
-// compilesLike reports whether two steps, for the same platform, compile the same packages in the same way.
+// compilesLike reports whether two steps compile packages in the same way. It assumes the same platform.
 func (d *Deps) compilesLike(other *Deps) bool {
 	return !d.Standard && !other.Standard && d.Toolchain == other.Toolchain && d.Modules == other.Modules && d.Dir == other.Dir && d.Work == other.Work &&
 		d.Module == other.Module && slices.Equal(d.Flags, other.Flags) && slices.Equal(d.Env, other.Env)
 }
 
-// subset reports whether all of a list is in another, which is sorted.
+// subset reports whether all strings of a list are in a sorted list.
 func subset(list, of []string) bool {
 	return !slices.ContainsFunc(list, func(s string) bool {
 		_, found := slices.BinarySearch(of, s)
@@ -80,12 +82,13 @@ func subset(list, of []string) bool {
 	})
 }
 
-// withoutFlags returns settings but for GOFLAGS, those of which that matter are among the flags.
+// withoutFlags returns settings without GOFLAGS. The flags that matter are passed as flags.
 func withoutFlags(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool { return strings.HasPrefix(kv, "GOFLAGS=") })
 }
 
-// depsLine plans the packages that a GO line imports, where the stage has a toolchain of Larder's.
+// depsLine plans the packages that a GO line imports. It returns nil unless they can be compiled with a toolchain of
+// Larder's.
 func (w *planner) depsLine(s *scope, g *dockerfile.GoLine, mod gotree.Module, slice *SourceSlice, mods *Modules, cache lineCache) *Deps {
 	if slice == nil || mod.Vendored || w.withCgo(s, g) {
 		return nil

@@ -14,7 +14,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// An embedError says that a file which is embedded isn't there. Go would say so once all else is compiled.
+// An embedError says that an embedded file doesn't exist. The go command would say so too, but only after it has
+// compiled everything else.
 type embedError struct {
 	goslice.Embed
 	remedy string
@@ -25,7 +26,8 @@ func (e *embedError) Error() string {
 	return fmt.Sprintf("%s:%d: //go:embed %s: no file of the build context matches that pattern: %s", e.File, e.Line, e.Pattern, e.remedy)
 }
 
-// named returns what of the pattern has no wildcards, from the root of the tree: the file, or the folder that it is in.
+// named returns the pattern's path up to its first wildcard, from the root of the tree. That is the file, or the folder
+// that holds it.
 func (e *embedError) named() string {
 	dir := path.Dir(e.File)
 	for element := range strings.SplitSeq(strings.TrimPrefix(e.Pattern, "all:"), "/") {
@@ -37,7 +39,7 @@ func (e *embedError) named() string {
 	return dir
 }
 
-// missing returns the error for the first pattern of a slice, on any platform, that matches no file; or nil.
+// missing returns an error for a pattern of a slice that matches no file on one of the platforms, or nil.
 func (s *SourceSlice) missing(platforms []string, shown func(string) string, remedy string) error {
 	for _, platform := range platforms {
 		if list := s.Of[platform].Missing; len(list) > 0 {
@@ -49,8 +51,8 @@ func (s *SourceSlice) missing(platforms []string, shown func(string) string, rem
 	return nil
 }
 
-// checkEmbeds returns an error where a GO line compiles a package that embeds what isn't there, if the line is run: the
-// target needs its stage, and nothing is mounted into the sources.
+// checkEmbeds returns an error if a GO line compiles a package that embeds a missing file. It returns nil if the target
+// doesn't need the line's stage, or if a mount may bring the file.
 func (w *planner) checkEmbeds(s *scope, g *dockerfile.GoLine, slice *SourceSlice) error {
 	err := slice.missing(w.plan.Platforms, w.plan.Wide.shown, "make it before the build, or in a stage from which GO --from=STAGE takes the sources")
 	if err == nil || w.Describe || mountsSources(g) || !w.needed()[s.index] {
@@ -59,7 +61,7 @@ func (w *planner) checkEmbeds(s *scope, g *dockerfile.GoLine, slice *SourceSlice
 	return err
 }
 
-// mountsSources reports whether a mount of a line's own puts something into the sources.
+// mountsSources reports whether a mount of the line itself adds files to the sources.
 func mountsSources(g *dockerfile.GoLine) bool {
 	return slices.ContainsFunc(g.Mounts, func(value string) bool {
 		m, err := dockerfile.ParseMount(value)
@@ -68,7 +70,7 @@ func mountsSources(g *dockerfile.GoLine) bool {
 	})
 }
 
-// needed returns the stages that the target is surely made of. What names a stage by a variable isn't followed.
+// needed returns the stages that the target surely needs. It doesn't follow stages that are named by a variable.
 func (w *planner) needed() map[int]bool {
 	stages := w.File.Stages
 	last := len(stages) - 1
@@ -93,7 +95,7 @@ func (w *planner) needed() map[int]bool {
 	return needed
 }
 
-// stageIndex returns the stage before another one that has a name, or that number, or -1.
+// stageIndex returns the index of a stage before another one, by its name or number, or -1.
 func (w *planner) stageIndex(name string, before int) int {
 	for i, st := range slices.Backward(w.File.Stages[:before]) {
 		if st.Name != "" && strings.EqualFold(st.Name, name) {
@@ -106,7 +108,7 @@ func (w *planner) stageIndex(name string, before int) int {
 	return -1
 }
 
-// stagesOf returns what a stage may name another by.
+// stagesOf returns the names by which a stage may refer to others.
 func (w *planner) stagesOf(st instructions.Stage) []string {
 	names := []string{(&scope{env: w.globals}).expand(w.lex, st.BaseName)}
 	for _, cmd := range st.Commands {

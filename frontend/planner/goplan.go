@@ -19,7 +19,7 @@ import (
 	"github.com/moby/buildkit/util/suggest"
 )
 
-// Names of the contexts that a GO line's step mounts.
+// Names of the contexts and files that the step of a GO line mounts.
 const (
 	StepContext   = ContextPrefix + "step"   // holds Larder's binary, as StepFile
 	TargetContext = ContextPrefix + "target" // holds the target platform as variables of the go command, as TargetFile
@@ -27,13 +27,13 @@ const (
 	TargetFile    = "/target"
 )
 
-// maxLine bounds a rewritten line: BuildKit's parser takes no longer ones than 65535 bytes.
+// maxLine bounds a rewritten line, in bytes. BuildKit's parser accepts at most 65535.
 const maxLine = 60000
 
-// settings are variables of the go command that a GO line takes from build arguments, declared or not.
+// settings are the variables of the go command that a GO line takes from build arguments, without an ARG.
 var settings = []string{"CGO_ENABLED", "GO386", "GOAMD64", "GOARM", "GOARM64", "GODEBUG", "GOEXPERIMENT", "GOFIPS140", "GOFLAGS", "GOMIPS", "GOMIPS64", "GOPPC64", "GORISCV64"}
 
-// goLine turns a GO line into a RUN line that no shell reads.
+// goLine plans a GO line, and rewrites it to a RUN that no shell reads.
 func (w *planner) goLine(s *scope, g *dockerfile.GoLine, comments []string) error {
 	if s.virtual == baseStatic || s.base == "scratch" {
 		return w.File.ErrorAt(g.Node, g.Node.Value, fmt.Sprintf("GO %s: FROM %s has no go command: start the stage with FROM go, or from an image that has a Go toolchain", g.Words[0], s.base))
@@ -102,8 +102,8 @@ func (w *planner) goLine(s *scope, g *dockerfile.GoLine, comments []string) erro
 	return nil
 }
 
-// goModule reads the module that a GO line is for. A subcommand that asks nothing of a module needs none, nor does one
-// that names files.
+// goModule reads the module of a GO line. A line needs none if its subcommand doesn't use modules, or if it names Go
+// files.
 func (w *planner) goModule(s *scope, g *dockerfile.GoLine, src source) (gotree.Module, error) {
 	var mod gotree.Module
 	var err error
@@ -124,7 +124,7 @@ func (w *planner) goModule(s *scope, g *dockerfile.GoLine, src source) (gotree.M
 	return mod, nil
 }
 
-// workOff reports whether a stage wants no go.work to count.
+// workOff reports whether go.work doesn't count in a stage.
 func (w *planner) workOff(s *scope) bool {
 	if v, ok := w.BuildArgs["GOWORK"]; ok {
 		return v == "off"
@@ -132,7 +132,7 @@ func (w *planner) workOff(s *scope) bool {
 	return s.env["GOWORK"] == "off"
 }
 
-// noModule says which modules there are.
+// noModule returns the error for a GO line without a module, which names the modules that exist.
 func (w *planner) noModule(g *dockerfile.GoLine, src source) error {
 	where, tree := "the build context", w.Tree
 	if src.name != "" {
@@ -150,7 +150,7 @@ func (w *planner) noModule(g *dockerfile.GoLine, src source) error {
 	return parser.WithLocation(err, at)
 }
 
-// lineInputs are what a GO line's step is given beside its stage.
+// lineInputs are the inputs of a GO line's step, beside its stage.
 type lineInputs struct {
 	source   source
 	cache    lineCache
@@ -160,7 +160,7 @@ type lineInputs struct {
 	commit   *commit.Commit
 }
 
-// goRun writes the RUN that a GO line becomes: its flags, and its arguments.
+// goRun returns the RUN of a GO line: its flags, and its arguments.
 func (w *planner) goRun(s *scope, g *dockerfile.GoLine, mod gotree.Module, in lineInputs) (text [2]string, err error) {
 	src := in.source
 	if !utf8.ValidString(g.Rest) || strings.ContainsRune(g.Rest, 0) {
@@ -218,7 +218,7 @@ func (w *planner) goRun(s *scope, g *dockerfile.GoLine, mod gotree.Module, in li
 	return [2]string{runLike(g.Node.Value) + " " + strings.Join(flags, " "), string(command)}, err
 }
 
-// inSource returns a workspace file's path below the source's root.
+// inSource returns the path of the go.work file below the source's root.
 func inSource(mod gotree.Module, src source) string {
 	if src.dir == src.rel {
 		return mod.Work
@@ -241,7 +241,7 @@ func fromSource(src source) string {
 	return ",from=" + src.from
 }
 
-// runLike is RUN in the case of a GO.
+// runLike returns RUN in upper or lower case, as the word is written.
 func runLike(word string) string {
 	if word == strings.ToLower(word) {
 		return "run"
@@ -249,7 +249,7 @@ func runLike(word string) string {
 	return "RUN"
 }
 
-// quoteFlag writes a flag so that BuildKit's parser reads it as it is.
+// quoteFlag quotes a flag so that BuildKit's parser reads it unchanged.
 func (w *planner) quoteFlag(flag string) string {
 	if !strings.ContainsAny(flag, " \t'\"\\`") {
 		return flag
@@ -259,7 +259,8 @@ func (w *planner) quoteFlag(flag string) string {
 	return name + `="` + strings.NewReplacer(esc, esc+esc, `"`, esc+`"`).Replace(value) + `"`
 }
 
-// cacheMount writes a cache mount for compiled packages. Its name has the stage's user, who has to be able to write it.
+// cacheMount returns a cache mount for compiled packages. The cache's name includes the stage's user, who must be able
+// to write it.
 func cacheMount(s *scope, target, id string) string {
 	value := "type=cache,target=" + target + ",id=" + clean(id)
 	if !s.root() {
@@ -268,7 +269,8 @@ func cacheMount(s *scope, target, id string) string {
 	return value
 }
 
-// cacheName names a cache of lines that run code of the tree, by the module and the stage's toolchain or base.
+// cacheName returns the name of a cache for lines that run code of the tree. It includes the module, and the stage's
+// toolchain or base.
 func cacheName(kind, module string, s *scope) string {
 	from := s.toolchain
 	if from == "" {
@@ -277,7 +279,7 @@ func cacheName(kind, module string, s *scope) string {
 	return kind + "/" + module + "/" + from
 }
 
-// clean replaces what has a meaning of its own in a flag.
+// clean replaces characters that have a special meaning in a flag.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`,$'"\`+"`", r) || r <= ' ' {
@@ -287,7 +289,7 @@ func clean(s string) string {
 	}, s)
 }
 
-// unknownSource says what --from could have named.
+// unknownSource returns the error for an unknown --from, which says what it could have named.
 func (w *planner) unknownSource(s *scope, n *parser.Node, from string) error {
 	if strings.EqualFold(from, s.name) && s.name != "" {
 		return w.File.ErrorAt(n, from, fmt.Sprintf("--from=%s: that is this stage: --from takes the source from another one", from))

@@ -17,17 +17,17 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// askByName is what to do where a RUN could use modules, and Larder doesn't know whether that is harmless.
+// askByName is the advice for a RUN that could use modules, if Larder doesn't know whether that is harmless.
 const askByName = "ask for the modules with RUN --mount=type=gomod"
 
-// A moduleNeed is the module that a call of go in a RUN is for, and where the call's module cache is.
+// A moduleNeed is a call of go in a RUN, the module that it needs, and the folder of its module cache.
 type moduleNeed struct {
 	call   shellgo.Call
 	target string
 	module gotree.Module
 }
 
-// consider finds what a RUN could be given for calling go, or says why nothing.
+// consider decides what a RUN may get for its calls of go, or notes why it gets nothing.
 func (w *planner) consider(r *runLine) error {
 	fetches := ""
 	for _, c := range r.script.Calls {
@@ -58,15 +58,15 @@ func (w *planner) consider(r *runLine) error {
 	return nil
 }
 
-// callsForModules reports whether a RUN calls go for what needs modules, or fetches them.
+// callsForModules reports whether a RUN has a call of go that needs modules or fetches them.
 func (r *runLine) callsForModules() bool { return len(r.uses)+len(r.downloads) > 0 }
 
-// calls returns the calls of go that need modules, or fetch them.
+// calls returns the calls of go that need modules or fetch them.
 func (r *runLine) calls() []shellgo.Call { return slices.Concat(r.uses, r.downloads) }
 
 var lineDirective = regexp.MustCompile(`^\s*larder:(\S+?)\s*=\s*(\S*)\s*$`)
 
-// optsOut reports whether the file, or a comment above the RUN, says that it is to be left alone.
+// optsOut reports whether the file, or a comment above the RUN, turns automatic mounts off.
 func (w *planner) optsOut(r *runLine) (bool, error) {
 	off := !w.File.Inject
 	for _, comment := range r.cmd.Comments() {
@@ -82,7 +82,8 @@ func (w *planner) optsOut(r *runLine) (bool, error) {
 	return off, nil
 }
 
-// obstacle says why a RUN is given nothing, as far as it and what comes before it show that, or notes what it needs.
+// obstacle says why a RUN gets nothing, or notes what it needs and returns "". It looks at the RUN and what comes
+// before it.
 func (w *planner) obstacle(r *runLine) string {
 	s := r.scope
 	switch {
@@ -122,7 +123,7 @@ func (w *planner) obstacle(r *runLine) string {
 	return ""
 }
 
-// settingsObstacle says why a RUN is better left to itself, as far as its settings show that.
+// settingsObstacle says why a RUN gets nothing because of its settings, or returns "".
 func (w *planner) settingsObstacle(r *runLine) string {
 	s := r.scope
 	if s.ownSecrets == "" {
@@ -153,7 +154,7 @@ func (w *planner) settingsObstacle(r *runLine) string {
 	return ""
 }
 
-// need finds the module that a call is for, or says why that isn't known for sure.
+// need returns the module that a call needs, or says why that isn't known for sure.
 func (w *planner) need(r *runLine, c shellgo.Call) (moduleNeed, string) {
 	s := r.scope
 	target, ok := s.goModCache(&c)
@@ -184,7 +185,7 @@ func (w *planner) need(r *runLine, c shellgo.Call) (moduleNeed, string) {
 	return moduleNeed{c, target, m}, ""
 }
 
-// mounted returns the scope of a RUN with what its own mounts bring.
+// mounted returns the scope of a RUN with the folders that its own mounts bring.
 func (r *runLine) mounted() *scope {
 	here := r.scope.clone()
 	for _, m := range r.mounts {
@@ -203,7 +204,7 @@ func (r *runLine) mounted() *scope {
 	return here
 }
 
-// caches returns the folders where the calls of a RUN have their module cache and their compile cache.
+// caches returns the folders of the module caches and compile caches of a RUN's calls.
 func (r *runLine) caches() (dirs []string) {
 	for _, c := range r.calls() {
 		if dir, ok := r.scope.goModCache(&c); ok {
@@ -216,7 +217,8 @@ func (r *runLine) caches() (dirs []string) {
 	return dirs
 }
 
-// removals returns the commands of a RUN that may remove the module cache. A mount can't be removed.
+// removals returns the commands of a RUN that may remove the module cache. They would fail, because a mount can't be
+// removed.
 func (r *runLine) removals(lex *expand.Lex) (list []shellgo.Command) {
 	p := pathReader{lex, r.scope}
 	for _, c := range r.script.Commands {
@@ -232,21 +234,22 @@ func (r *runLine) removals(lex *expand.Lex) (list []shellgo.Command) {
 	return list
 }
 
-// keepsCache reports whether no command of a RUN removes a compile cache, or may.
+// keepsCache reports whether a RUN surely doesn't remove a compile cache.
 func (r *runLine) keepsCache(lex *expand.Lex, cache string) bool {
 	p := pathReader{lex, r.scope}
 	return !slices.ContainsFunc(r.script.Commands, func(c shellgo.Command) bool { return p.mayRemove(c, cache) }) &&
 		!slices.ContainsFunc(r.script.Calls, func(c shellgo.Call) bool { return cleans(c, "-cache", "-testcache", "-fuzzcache") })
 }
 
-// overlaps reports whether one folder is the other, or in it.
+// overlaps reports whether two folders are the same, or one is inside the other.
 func overlaps(a, b string) bool {
 	_, in := below(a, b)
 	_, out := below(b, a)
 	return in || out
 }
 
-// ofVersion reports whether a call installs or runs a package of a version, which it fetches whatever go.mod says.
+// ofVersion reports whether a call installs or runs a package at a version. It fetches that package whatever go.mod
+// says.
 func ofVersion(c shellgo.Call) bool {
 	return (c.Args[0].Text == "install" || c.Args[0].Text == "run") && slices.ContainsFunc(c.Args[1:], versioned)
 }
@@ -259,7 +262,7 @@ func words(c shellgo.Call) string {
 	return dockerfile.Abbreviate(strings.Join(list, " "))
 }
 
-// noteArgs notes the go command's settings among the build arguments that a RUN doesn't see, though a line of GO would.
+// noteArgs adds a note if the user sets a build argument that a RUN doesn't see. A GO line would see it.
 func (w *planner) noteArgs(r *runLine) {
 	for _, name := range append([]string{"GOWORK"}, settings...) {
 		unseen := slices.ContainsFunc(r.uses, func(c shellgo.Call) bool {
@@ -272,11 +275,11 @@ func (w *planner) noteArgs(r *runLine) {
 	}
 }
 
-// isLocal reports whether nothing that a script runs has a use for a network.
+// isLocal reports whether no command of a script needs a network.
 func isLocal(script shellgo.Script) bool {
 	return !slices.ContainsFunc(script.Calls, func(c shellgo.Call) bool { return !compiles(c) }) &&
 		!slices.ContainsFunc(script.Others, func(name string) bool { return !local[name] })
 }
 
-// sortedTargets returns the folders at which a RUN is given modules.
+// sortedTargets returns the folders where modules are mounted for a RUN, sorted.
 func (r *runLine) sortedTargets() []string { return slices.Sorted(maps.Keys(r.modules)) }

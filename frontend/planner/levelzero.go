@@ -13,12 +13,12 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// BinaryContext returns the name of the context that holds the built binary of a package, as a tree to be laid over /.
+// BinaryContext returns the name of the context that holds a package's binary, in the folder where the image has it.
 func BinaryContext(pkg Package) string { return ContextPrefix + "bin-" + pkg.Stage }
 
-// levelZeroFile writes the Dockerfile that a file without instructions stands for: a stage for each main package. The
-// user's own comments stay at its head, since they hold directives. SOURCE_DATE_EPOCH has a default here, so that the
-// same sources give the same image whenever they are built.
+// levelZeroFile writes the Dockerfile of a build without instructions: one stage for each main package. The user's own
+// comments stay at its head, since they hold directives. SOURCE_DATE_EPOCH has a default here, so that the same sources
+// always give the same image.
 func (p *Plan) levelZeroFile(req Request) string {
 	var b strings.Builder
 	if head := strings.TrimRight(string(req.File.Data), "\n"); head != "" {
@@ -37,8 +37,8 @@ func (p *Plan) levelZeroFile(req Request) string {
 	return b.String()
 }
 
-// levelZeroCommit returns what a build without instructions stamps its program with: as go build does it, what is known of
-// the commit, and nothing if GOFLAGS says so.
+// levelZeroCommit returns the commit that a build without instructions writes into its program. As with go build, that
+// is what is known of it, and nothing if GOFLAGS turns it off.
 func (r Request) levelZeroCommit(wide Wide) (*commit.Commit, error) {
 	words, err := gowords.Quoted(r.BuildArgs["GOFLAGS"])
 	if err != nil {
@@ -60,8 +60,8 @@ func (r Request) levelZeroCommit(wide Wide) (*commit.Commit, error) {
 	return c, nil
 }
 
-// stamp has a package stamped with what is known of a commit. Where layers travel, what is linked is compiled in a step of its
-// own, which the commit isn't in the key of.
+// stamp adds a commit to a package. If layers travel, a separate step compiles what is linked, so that the commit isn't
+// in its key.
 func (p *Plan) stamp(req Request, pkg *Package, c *commit.Commit) {
 	pkg.Commit, pkg.Slice = c, p.repository(req.Tree, pkg.Slice, "source-"+pkg.Stage)
 	if pkg.Deps == nil || pkg.Deps.Standard {
@@ -76,8 +76,8 @@ func (p *Plan) stamp(req Request, pkg *Package, c *commit.Commit) {
 	p.Compiled = append(p.Compiled, pkg.Compiled)
 }
 
-// levelZeroFlags returns the flags of go build that a file without instructions stands for, but for what GOFLAGS says
-// itself: flags given to go would outdo it.
+// levelZeroFlags returns the flags of go build for a build without instructions. It leaves out flags that GOFLAGS sets,
+// because they would override GOFLAGS.
 func levelZeroFlags(goflags string, stamped bool) (flags []string, err error) {
 	words, err := gowords.Quoted(goflags)
 	if err != nil {
@@ -109,7 +109,7 @@ func labels(pkg Package, vcs VCS) [][2]string {
 	return out
 }
 
-// quote writes a string as a double-quoted word of a Dockerfile, free of expansion.
+// quote quotes a string for a Dockerfile, so that nothing in it is expanded.
 func quote(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -120,5 +120,5 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`).Replace(s) + `"`
 }
 
-// wrap puts the position of a FROM line on an error.
+// wrap adds the position of the FROM line to an error.
 func (b Base) wrap(err error) error { return parser.WithLocation(err, b.stage.Location) }

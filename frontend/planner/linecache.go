@@ -10,8 +10,8 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// A lineCache says who else writes the compile cache that a GO line has. What runs code of the tree may write what it
-// likes there, and whoever reads it links that.
+// A lineCache says who else writes the compile cache of a GO line. Code of the tree that runs may write anything there, and every
+// line that reads the cache links it.
 type lineCache int
 
 const (
@@ -23,7 +23,7 @@ const (
 	imageCache
 )
 
-// DefaultMark stands in a plan for what a build puts before the names of caches: see Request.Mark.
+// DefaultMark is the mark before the names of caches in a plan that isn't built: see Request.Mark.
 const DefaultMark = "larder-caches"
 
 // lineCache chooses the compile cache of a GO line.
@@ -41,7 +41,7 @@ func (w *planner) lineCache(s *scope, g *dockerfile.GoLine) lineCache {
 	return runsCache
 }
 
-// kind is the value of the step's flag --compile.
+// kind returns the value of the step's flag --compile.
 func (c lineCache) kind() string {
 	switch c {
 	case ownCache:
@@ -52,8 +52,8 @@ func (c lineCache) kind() string {
 	return ""
 }
 
-// mount writes the mount of a compile cache. The name of one that only compiling lines have starts with the mark, which
-// no other line can have.
+// mount returns the mount of a compile cache. If only compiling lines may have the cache, its name starts with the
+// mark, which no other line can have.
 func (c lineCache) mount(mark, module string, s *scope) string {
 	switch c {
 	case ownCache:
@@ -71,7 +71,7 @@ func (s *scope) noteTools(r *runLine) {
 	s.ran = s.ran || s.adds || binds
 }
 
-// noteGoRoot notes that something may have come into the place of the toolchain.
+// noteGoRoot notes that an instruction may have replaced the toolchain.
 func (s *scope) noteGoRoot(lex *expand.Lex, dest string) {
 	dest = s.expand(lex, dest)
 	_, inside := below(step.GoRoot, s.abs(dest))
@@ -79,10 +79,10 @@ func (s *scope) noteGoRoot(lex *expand.Lex, dest string) {
 	s.goRoot = s.goRoot || inside || above || strings.Contains(dest, "$")
 }
 
-// ToolchainRoot returns the name of the context that holds a toolchain, for lines that run it and not what the stage has.
+// ToolchainRoot returns the name of the context that holds a toolchain, for lines that don't use the stage's own.
 func ToolchainRoot(version string) string { return ContextPrefix + "toolchain-" + version }
 
-// toolchainMount mounts a toolchain over the stage's own.
+// toolchainMount returns the mount that puts a toolchain over the stage's own.
 func toolchainMount(version string) string {
 	return "--mount=type=bind,from=" + ToolchainRoot(version) + ",source=" + step.GoRoot + ",target=" + step.GoRoot
 }

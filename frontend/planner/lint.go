@@ -15,7 +15,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// A Warning is what a lint rule has to say about a place in the file.
+// A Warning is what a lint rule found at a place in the file.
 type Warning struct {
 	Rule        string         `json:"rule"`        // the name of the rule
 	Description string         `json:"description"` // what the rule asks for
@@ -41,12 +41,12 @@ func (w *planner) startLint() {
 	w.lint = linter.New(&own)
 }
 
-// lintAt warns of a finding at a place, unless the comments above that say otherwise.
+// lintAt warns of a finding, unless the comments above the instruction skip its rule.
 func (w *planner) lintAt(f finding, n *parser.Node, comments []string) {
 	w.lint.WithMergedConfigFromComments(comments).Run(f.rule.linterRule(), n.Location(), f.message)
 }
 
-// lintBase checks what a stage starts from.
+// lintBase checks the base of a stage.
 func (w *planner) lintBase(s *scope, st instructions.Stage) {
 	ref, err := reference.ParseNormalizedNamed(s.base)
 	if err != nil || s.base == "scratch" || w.hasContext(s.base) {
@@ -100,7 +100,8 @@ func (w *planner) lintRun(s *scope, r *runLine) {
 	}
 }
 
-// lintCacheMounts finds mounts that stand in for modules of Larder's. A RUN that writes the module cache has a use for one.
+// lintCacheMounts warns of cache mounts that keep out Larder's modules. A RUN that writes the module cache may need
+// such a mount.
 func (w *planner) lintCacheMounts(s *scope, r *runLine) {
 	var targets []string
 	for _, c := range r.script.Calls {
@@ -136,7 +137,8 @@ func adviceFor(c shellgo.Call) string {
 	return "name what go.sum lists"
 }
 
-// cgo reports whether a call compiles with cgo: it is told to, or it is told nothing in an image that has a C compiler.
+// cgo reports whether a call compiles with cgo. That is so if cgo is turned on, or if nothing is set and the image has
+// a C compiler.
 func (w *planner) cgo(s *scope, c *shellgo.Call) bool {
 	if slices.ContainsFunc(c.Args, func(a shellgo.Word) bool { return strings.Contains(a.Text, "-static") }) {
 		return false
@@ -154,10 +156,10 @@ func (w *planner) cgo(s *scope, c *shellgo.Call) bool {
 	return isGolang(s.base) && !strings.Contains(s.base, "alpine")
 }
 
-// withoutLibC matches images that are known to have no C library, under whatever registry.
+// withoutLibC matches images without a C library, in any registry.
 var withoutLibC = regexp.MustCompile(`(^|/)distroless/static(-debian[0-9]+)?([:@]|$)`)
 
-// bringsLibraries reports whether an instruction copies what a C library may be in: its folder or its files.
+// bringsLibraries reports whether an instruction may copy a C library: its folder or its files.
 func bringsLibraries(cmd instructions.Command) bool {
 	c, ok := cmd.(*instructions.CopyCommand)
 	return ok && slices.ContainsFunc(c.SourcePaths, func(p string) bool {
@@ -167,7 +169,7 @@ func bringsLibraries(cmd instructions.Command) bool {
 	})
 }
 
-// checkFinal checks the last stage.
+// checkFinal runs the lint rules for the last stage.
 func (w *planner) checkFinal() {
 	if len(w.scopes) == 0 {
 		return

@@ -13,7 +13,7 @@ import (
 	"github.com/larder-build/larder/internal/golang/gotree"
 )
 
-// Modules is a module cache of the build, and where it comes from.
+// Modules is a module cache of the build, and the sources of its modules.
 type Modules struct {
 	Context  string   `json:"context"`            // the named context that holds it
 	Key      string   `json:"key"`                // the SHA-256 of the set: equal sets have equal keys
@@ -31,8 +31,8 @@ type Modules struct {
 	Private int         `json:"private,omitempty"` // modules that only version control has
 }
 
-// VCSSettings are variables of the go command, as 'go help environment' has them: those of the build or, where it sets
-// none, of the stage.
+// VCSSettings are variables of the go command, described in 'go help environment'. They come from the build arguments
+// or, if those don't set them, from the stage.
 type VCSSettings struct {
 	GOPRIVATE  string `json:"goprivate,omitempty"`  // as for the go command
 	GONOPROXY  string `json:"gonoproxy,omitempty"`  // as for the go command
@@ -44,7 +44,7 @@ func vcsSettings(args map[string]string) VCSSettings {
 	return VCSSettings{GOPRIVATE: args["GOPRIVATE"], GONOPROXY: args["GONOPROXY"], GOINSECURE: args["GOINSECURE"], GOVCS: args["GOVCS"]}
 }
 
-// merge returns the settings by which a module that either of two keeps from proxies is kept from them.
+// merge joins two settings. The result keeps a module from proxies if either of them does.
 func (s VCSSettings) merge(t VCSSettings) (VCSSettings, error) {
 	if s.GOVCS != "" && t.GOVCS != "" && s.GOVCS != t.GOVCS {
 		return s, fmt.Errorf("other stages need the same modules with GOVCS=%s, and this one with GOVCS=%s: set it once, with --build-arg GOVCS=…", s.GOVCS, t.GOVCS)
@@ -56,7 +56,7 @@ func (s VCSSettings) merge(t VCSSettings) (VCSSettings, error) {
 	return both, nil
 }
 
-// patterns joins lists of patterns, each of them once.
+// patterns joins lists of patterns, without duplicates.
 func patterns(lists ...string) string {
 	var all []string
 	for _, list := range lists {
@@ -88,8 +88,9 @@ func (m *Modules) in() string {
 	return " with " + modules(m.Zips)
 }
 
-// addModules adds a module cache to the plan unless it is there already. Stages that need the same modules share it: what
-// one of them keeps from proxies is kept from them for all. Those that have them from elsewhere have one of their own.
+// addModules adds a module cache to the plan unless the plan has it. Stages that need the same modules share one, and a
+// module that one of them keeps from proxies is kept from proxies for all. Stages with other sources have a cache of
+// their own.
 func (p *Plan) addModules(set gomod.Set, vendored bool, sources []Source, vcs VCSSettings, fips *FIPS) (*Modules, error) {
 	m := &Modules{Key: set.Key(), Zips: len(set.Zips()), GoMods: len(set.GoMods()), Vendored: vendored, FIPS: fips, Set: set}
 	m.Context = ContextPrefix + "modules-" + m.Key[:16] + fips.suffix()
@@ -131,11 +132,11 @@ func (p *Plan) addModules(set gomod.Set, vendored bool, sources []Source, vcs VC
 	return m, nil
 }
 
-// proxySettings are variables of the go command that say where modules come from.
+// proxySettings are the variables of the go command that decide where modules come from.
 var proxySettings = []string{"GOPROXY", "GOPRIVATE", "GONOPROXY", "GOINSECURE", "GOVCS"}
 
-// proxyArgs returns the build arguments, with those of proxySettings that hold where go is called; c is nil for a line of
-// GO. Those of the build stand before a RUN's own and a stage's, but what any of them says is private is so.
+// proxyArgs returns the build arguments, with the proxySettings that hold for a call of go. c is nil for a GO line.
+// Build arguments override those of a RUN and a stage. But a module is private if any of them says so.
 func (w *planner) proxyArgs(s *scope, c *shellgo.Call) (map[string]string, error) {
 	args := maps.Clone(w.BuildArgs)
 	if args == nil {
@@ -156,8 +157,8 @@ func (w *planner) proxyArgs(s *scope, c *shellgo.Call) (map[string]string, error
 	return args, nil
 }
 
-// needModules adds the module cache that some modules need where go is called to the plan: see proxyArgs. It is nil where
-// they need none: they are vendored, or require nothing.
+// needModules adds the module cache for some modules to the plan, with the settings of a call of go: see proxyArgs. It
+// returns nil if they need none, because they are vendored or require nothing.
 func (w *planner) needModules(mods []gotree.Module, s *scope, c *shellgo.Call) (*Modules, error) {
 	var sums []gomod.File
 	for _, m := range mods {

@@ -22,7 +22,7 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// Needs is what the builds of a tree take from elsewhere.
+// Needs lists everything that the builds of a tree fetch.
 type Needs struct {
 	Modules    []gotree.Module         // of each go.mod, in the order of their folders
 	Toolchains []gotoolchain.Toolchain // each once
@@ -30,11 +30,12 @@ type Needs struct {
 	Warnings   []string                // what was left out, and where
 }
 
-// ReadNeeds reads all go.mod, go.work and Dockerfiles of a tree: whatever of them is built for the request's platforms and
-// arguments, that is all that it takes. Folders that the go command leaves out of patterns (vendor, testdata, those whose
-// names begin with a dot or an underscore, and those of ignore lines) are left out, and so is node_modules. A module
-// without a go.sum that requires others can't be built, and is an error. So is a Dockerfile that can't be read, unless it
-// may be something else: a template such as Dockerfile.tmpl is left out, as any is where images aren't asked for.
+// ReadNeeds reads all go.mod, go.work and Dockerfiles of a tree. The result covers every build of them for the
+// request's platforms and arguments. It skips folders that the go command leaves out of patterns (vendor, testdata,
+// those whose names begin with a dot or an underscore, and those of ignore lines), and node_modules. A module that
+// requires others and has no go.sum can't be built, and is an error. A Dockerfile that can't be read is an error too,
+// with two exceptions, which are only left out: a file that may be something else, such as the template
+// Dockerfile.tmpl, and any file if images aren't asked for.
 func ReadNeeds(tree fs.FS, req Request, images bool) (Needs, error) {
 	var n Needs
 	var ignores gomod.Ignores
@@ -70,7 +71,8 @@ func ReadNeeds(tree fs.FS, req Request, images bool) (Needs, error) {
 	return n, err
 }
 
-// addIgnores notes the ignore lines of a folder that has a go.mod. One that can't be parsed is told as a module's.
+// addIgnores notes the ignore lines of a folder's go.mod, if it has one. If it can't be parsed, the error comes when
+// the module is read.
 func addIgnores(to *gomod.Ignores, tree fs.FS, dir string) error {
 	name := path.Join(dir, "go.mod")
 	data, err := fs.ReadFile(tree, name)
@@ -85,7 +87,7 @@ func addIgnores(to *gomod.Ignores, tree fs.FS, dir string) error {
 	return nil
 }
 
-// isDockerfile knows the names that people and BuildKit use.
+// isDockerfile reports whether a file has a name that people and BuildKit use for Dockerfiles.
 func isDockerfile(name string) bool {
 	if strings.HasSuffix(name, ".dockerignore") {
 		return false
@@ -155,14 +157,14 @@ func (n *Needs) addImage(name string) error {
 	return nil
 }
 
-// An imageAt is the name of an image in a file.
+// An imageAt is an image's name, and where a file has it.
 type imageAt struct {
 	name  string // as a build has it; variables without a value are empty
 	line  int
 	unset string // why it may be no name
 }
 
-// imagesIn returns the images that a file names: in FROM, COPY --from and RUN --mount=from.
+// imagesIn returns the images that a file names in FROM, COPY --from and RUN --mount=from.
 func imagesIn(f dockerfile.File, req Request) (list []imageAt) {
 	env := globalArgs(f, req)
 	lex := expand.New(shell.NewLex(f.Escape))

@@ -13,21 +13,21 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// SourceContext is the named context that holds the build context and the folders outside of it that stand for modules.
+// SourceContext is the named context that holds the build context, and the folders outside of it that replace modules.
 const SourceContext = ContextPrefix + "source"
 
-// hiddenDir is what the folder of the build context is called in a wide tree: no replace line names such a folder.
+// hiddenDir is the name of the build context's folder in a wide tree. No replace line names such a folder.
 const hiddenDir = "build-context"
 
-// An Outside is a folder outside of the build context that a replace line puts in the place of a module. A named context
-// brings it whose name is the module's path, in lower case.
+// An Outside is a folder outside of the build context that replaces a module, by a replace line. A named context brings
+// it. The context's name is the module's path, in lower case.
 type Outside struct {
 	Context string `json:"context"`
 	Dir     string `json:"dir"` // in the wide tree
 }
 
-// A Wide is a tree in which the build context lies in a folder, so that ".." of a replace line leads to something. Where
-// no line does that, it is the build context itself.
+// A Wide is a tree with the build context in one of its folders, so that ".." in a replace line leads somewhere. If no
+// line needs that, it is the build context itself.
 type Wide struct {
 	Base    string // the folder of the build context; "." if that is all
 	Outside []Outside
@@ -35,7 +35,7 @@ type Wide struct {
 	tree fs.FS
 }
 
-// whole returns the named context that holds a wide tree, or "" for the build context itself.
+// whole returns the name of the context that holds a wide tree, or "" if the tree is just the build context.
 func (w Wide) whole() string {
 	if len(w.Outside) == 0 {
 		return ""
@@ -43,8 +43,8 @@ func (w Wide) whole() string {
 	return SourceContext
 }
 
-// readModule reads a module of the build context where it lies in the wide tree. The files that its errors and versions
-// name are called as in the build context.
+// readModule reads a module of the build context at its place in the wide tree. Its errors and versions name files as
+// they are in the build context.
 func (w Wide) readModule(context fs.FS, dir string, alone bool) (gotree.Module, error) {
 	if len(w.Outside) == 0 {
 		return readModule(context, dir, alone)
@@ -59,7 +59,7 @@ func (w Wide) readModule(context fs.FS, dir string, alone bool) (gotree.Module, 
 	return m, err
 }
 
-// shown writes a text about files as users know them, who know no wide tree.
+// shown rewrites paths of the wide tree in a text to paths of the build context, which users know.
 func (w Wide) shown(text string) string {
 	if len(w.Outside) == 0 {
 		return text
@@ -67,9 +67,9 @@ func (w Wide) shown(text string) string {
 	return strings.ReplaceAll(text, w.Base+"/", "")
 }
 
-// widen makes the tree for the modules in some folders of the build context. A module that can't be read is reported
-// elsewhere. A folder outside that no named context brings is an error, unless no module requires what it stands for, or
-// another version of it.
+// widen makes the wide tree for the modules in some folders of the build context. It skips a module that it can't read,
+// since that is reported elsewhere. It fails if no named context brings a folder outside, unless no module requires
+// what the folder replaces, or they require another version.
 func widen(req Request, dirs []string, alone bool) (Wide, error) {
 	w := Wide{Base: ".", tree: req.Tree}
 	found := map[string]replacedOutside{} // by named context
@@ -117,7 +117,7 @@ func widen(req Request, dirs []string, alone bool) (Wide, error) {
 	return w, nil
 }
 
-// A replacedOutside is a replace line whose folder isn't in the tree.
+// A replacedOutside is a replace line whose folder is outside of the tree.
 type replacedOutside struct {
 	at      string // FILE:LINE
 	module  string
@@ -126,9 +126,9 @@ type replacedOutside struct {
 	applies bool   // to a version that is required
 }
 
-// outside returns the replace lines that lead out of the tree, of modules that are required: first those that apply. One
-// of another version than those that are required is read by the go command if a module from elsewhere requires that, as
-// only the go.mod files of these show.
+// outside returns the replace lines of required modules that lead out of the tree. Those that apply to a required
+// version come first. The others may apply too: a module from elsewhere may require that version, which only its go.mod
+// shows.
 func outside(m gotree.Module) (list []replacedOutside) {
 	required, applies, lines := map[string]bool{}, map[*modfile.Replace]bool{}, m.Replaces()
 	for _, member := range m.Members {
@@ -162,7 +162,8 @@ func rank(r replacedOutside) int {
 	return 1
 }
 
-// A joinedFS has trees at places of one tree. The later and deeper one counts.
+// A joinedFS is one tree that is put together from others. Of two trees at a name, the deeper one counts, or else the
+// later one.
 type joinedFS []placed
 
 type placed struct {
@@ -170,7 +171,7 @@ type placed struct {
 	tree fs.FS
 }
 
-// find returns the tree that a name is in, and the name there.
+// find returns the tree that holds a name, and the name inside that tree.
 func (j joinedFS) find(name string) (fs.FS, string) {
 	var best placed
 	for _, p := range j {
@@ -217,7 +218,7 @@ func (j joinedFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	return list, nil
 }
 
-// between returns the names in a folder that is above the trees.
+// between returns the names in a folder above the trees.
 func (j joinedFS) between(name string) (children []string) {
 	for _, p := range j {
 		rel, ok := below(name, p.dir)
@@ -232,7 +233,7 @@ func (j joinedFS) between(name string) (children []string) {
 	return children
 }
 
-// A betweenDir is a folder above the trees. It has nothing but a name.
+// A betweenDir is a folder above the trees. It has only a name. It has nothing but a name.
 type betweenDir struct {
 	fs.FileInfo
 	name string

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A Package is a main package that an image is made of.
+// A Package is a main package, which gets an image of its own.
 type Package struct {
 	Name  string `json:"name"`  // the binary's name, as the go command would call it
 	Dir   string `json:"dir"`   // as an argument of go build: . or ./cmd/api
@@ -34,10 +34,10 @@ type Package struct {
 	target string // what --target takes for it
 }
 
-// maxDirs bounds the folders that are looked at for main packages.
+// maxDirs bounds the folders that are searched for main packages.
 const maxDirs = 10000
 
-// programs finds the main packages of a module, or of the workspace that it is in.
+// programs finds the main packages of a module, or of its workspace.
 type programs struct {
 	tree fs.FS
 	ctxt *build.Context // of the target platform, without cgo
@@ -50,12 +50,12 @@ func newPrograms(req Request, mod gotree.Module, goos, goarch string) programs {
 	return programs{req.Tree, goslice.WithoutTests(goslice.Context(req.Tree, goos, goarch)), mod, req.Again}
 }
 
-// root returns the main packages of the module in the root of the tree: the one in its root and those in cmd/NAME; where
-// there are none, any in the module. A workspace may have no module there.
+// root returns the main packages of the module at the root of the tree. They are the one at its root and those in
+// cmd/NAME. If there are none, it searches the whole module. A workspace may have no module at the root.
 func (p programs) root() ([]Package, error) { return p.of(p.isRoot, true) }
 
-// others returns those of the other modules of the workspace, found in the same way or, to read less, without looking
-// anywhere in a module.
+// others returns the main packages of the workspace's other modules. If anywhere is false, it doesn't search whole
+// modules, which reads less.
 func (p programs) others(anywhere bool) ([]Package, error) {
 	return p.of(func(m gotree.Member) bool { return !p.isRoot(m) }, anywhere)
 }
@@ -116,7 +116,7 @@ func (p programs) in(m gotree.Member, dirs []string) []Package {
 	return mains
 }
 
-// argument writes a folder of the tree as go build takes it in the module's folder.
+// argument returns a folder of the tree as an argument of go build in the module's folder.
 func (p programs) argument(dir string) string {
 	if dir == p.mod.Dir {
 		return "."
@@ -124,7 +124,7 @@ func (p programs) argument(dir string) string {
 	return "./" + strings.TrimPrefix(dir, p.mod.Dir+"/")
 }
 
-// at returns the main package in a folder, which is named from the module's.
+// at returns the main package in a folder. The folder is relative to the module's.
 func (p programs) at(folder string) (Package, error) {
 	dir := path.Join(p.mod.Dir, folder)
 	if path.IsAbs(folder) || !fs.ValidPath(dir) {
@@ -150,7 +150,8 @@ func (p programs) at(folder string) (Package, error) {
 	return Package{}, fmt.Errorf("--target %s: there is no program in that folder: no Go files of package main with a func main for %s/%s", folder, p.ctxt.GOOS, p.ctxt.GOARCH)
 }
 
-// notHere says that a folder is of another module, which is in a folder of the tree if that is known.
+// notHere returns the error for a folder of another module. module is that module's folder in the tree, or "" if it
+// isn't known.
 func (p programs) notHere(folder, module string) error {
 	as := "name the folder that has its go.mod as the context"
 	if module != "" && p.again != nil {
@@ -180,7 +181,7 @@ func allDirs(tree fs.FS, root string) ([]string, error) {
 	return dirs, err
 }
 
-// ignoredDir reports whether "./..." would pass a folder over: see 'go help packages'.
+// ignoredDir reports whether the go command leaves a folder out of "./...": see 'go help packages'.
 func ignoredDir(tree fs.FS, dir string) bool {
 	base := path.Base(dir)
 	if gomod.PassedOver(base) {
@@ -190,7 +191,7 @@ func ignoredDir(tree fs.FS, dir string) bool {
 	return err == nil
 }
 
-// binaryName is the name the go command gives to the command in the root of a module.
+// binaryName returns the name that the go command gives to the program at the root of a module.
 func binaryName(modulePath string) string {
 	if prefix, _, ok := module.SplitPathVersion(modulePath); ok {
 		modulePath = prefix

@@ -1,6 +1,6 @@
-// Package planner decides what Larder does for one build. It takes a Go Dockerfile, a read-only view of the build context and
-// what was asked for, and returns a Plan: what Larder has to supply, the plain Dockerfile that BuildKit's own converter takes
-// in the place of the user's, and what its lint rules found. It is pure: it asks no builder and no network.
+// Package planner decides what Larder does for one build. It takes a Go Dockerfile, a read-only view of the build
+// context and the options of the build. It returns a Plan: what Larder has to supply, the plain Dockerfile for
+// BuildKit's own converter, and the findings of lint rules. It is pure: it asks no builder and no network.
 package planner
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 )
 
-// A Request is all that a plan is made from.
+// A Request holds everything that a plan is made from.
 type Request struct {
 	File          dockerfile.File
 	Tree          fs.FS                              // the build context; read only where the file asks for something of Go's
@@ -66,7 +66,7 @@ type Request struct {
 	Again func(folder string) string
 }
 
-// VCS is what is known of the revision that is built. Empty fields are unknown.
+// VCS describes the revision that is built. Empty fields are unknown.
 type VCS struct {
 	Source, Revision, Version string
 }
@@ -83,7 +83,7 @@ func (r Request) holdsToolchain(context, version string) bool {
 	return r.Toolchains != nil && r.Toolchains(context, version)
 }
 
-// A Plan says what will be built, of what, and why.
+// A Plan says what is built, from what, and why.
 type Plan struct {
 	Level         int            `json:"level"`                // 0: the file has no instructions; 1: it has GO; 2: it is a Dockerfile
 	Filename      string         `json:"filename"`             // the name of the Dockerfile
@@ -134,25 +134,26 @@ type Toolchain struct {
 	Pinned  bool   `json:"pinned"`  // its sum is known beforehand; if not, the checksum database is asked
 }
 
-// A Note says why a RUN that calls go is left as it is.
+// A Note says why a RUN that calls go isn't changed.
 type Note struct {
 	Line int    `json:"line"` // the line in the Dockerfile
 	Text string `json:"text"` // the reason
 }
 
-// Injects reports whether a RUN is given something that it doesn't ask for by name.
+// Injects reports whether a RUN gets something that it doesn't ask for.
 func (p *Plan) Injects() bool {
 	return slices.ContainsFunc(p.Rewrites, func(r Rewrite) bool { return r.Injected })
 }
 
-// A Step is one thing that the builder does, and whether it may use a network for it.
+// A Step is one step of the builder, and whether it has a network.
 type Step struct {
 	Name     string `json:"name"`               // as the progress display has it
 	Network  bool   `json:"network"`            // the step has a network
 	Platform string `json:"platform,omitempty"` // the target platform, for steps done once for each
 }
 
-// New makes a plan. Errors that belong to a line of the file carry its position, as BuildKit's do.
+// New makes a plan. An error about a line of the file carries its position, as BuildKit's errors do. Errors that belong
+// to a line of the file carry its position, as BuildKit's do.
 func New(req Request) (*Plan, error) {
 	p := &Plan{Level: 2, Filename: req.File.Name, Platforms: req.Platforms, BuildPlatform: req.BuildPlatform, Dockerfile: string(req.File.Data), user: string(req.File.Data)}
 	if req.File.HeaderOnly() {
@@ -180,12 +181,12 @@ func New(req Request) (*Plan, error) {
 	return p, req.explain(p.dockerfile(req))
 }
 
-// Untouched is the plan of a file that names docker/dockerfile as its frontend.
+// Untouched returns the plan for a file that names docker/dockerfile as its frontend.
 func Untouched(filename string, data []byte, syntax string, platforms []string, buildPlatform string) *Plan {
 	return &Plan{Level: 2, Filename: filename, Platforms: platforms, BuildPlatform: buildPlatform, Dockerfile: string(data), Syntax: syntax}
 }
 
-// explain adds to an error about a file that isn't there that .dockerignore hides it.
+// explain adds to an error about a missing file that .dockerignore hides that file, if it does.
 func (r Request) explain(err error) error {
 	var (
 		sum   *gotree.MissingSumError
@@ -209,7 +210,7 @@ func (r Request) explain(err error) error {
 	return fmt.Errorf("%w (.dockerignore leaves %s out of the build context: take that out of it)", err, file)
 }
 
-// levelZero plans an image of a main package of the module in the context.
+// levelZero plans a build without instructions: images of the main packages of the context's module.
 func (p *Plan) levelZero(req Request) error {
 	if err := checkArgs(req.BuildArgs); err != nil {
 		return err
@@ -283,7 +284,7 @@ func (p *Plan) levelZero(req Request) error {
 	return nil
 }
 
-// addToolchain chooses a toolchain, adds it to the plan unless it is there already, and returns its version.
+// addToolchain chooses a toolchain, adds it to the plan unless the plan has it, and returns its version.
 func (p *Plan) addToolchain(req Request, sources []Source, from string, files []gotoolchain.VersionFile) (version string, err error) {
 	chosen, err := gotoolchain.Choose(gotoolchain.Request{From: from, Env: req.BuildArgs["GOTOOLCHAIN"], Files: files})
 	if err != nil {
@@ -304,7 +305,7 @@ func (p *Plan) addToolchain(req Request, sources []Source, from string, files []
 	return chosen.Version, nil
 }
 
-// ToolchainPaths returns where in a GOPROXY folder, or a module cache, the zip of a toolchain may be.
+// ToolchainPaths returns the paths where a GOPROXY folder, or a module cache, may have the zip of a toolchain.
 func ToolchainPaths(version, platform string) []string {
 	file := gomod.ToolchainPath + "/@v/" + gotoolchain.Toolchain{Version: version}.ModuleVersion(splitPlatform(platform)) + ".zip"
 	return []string{file, path.Join("cache/download", file)}

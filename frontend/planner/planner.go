@@ -21,7 +21,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
-// A planner goes once through a file that has instructions and notes what Larder supplies and what is rewritten.
+// A planner goes through a file with instructions once. It notes what Larder has to supply and what is rewritten.
 type planner struct {
 	Request
 	plan        *Plan
@@ -41,7 +41,7 @@ type planner struct {
 	reached     []bool // the stages that the target may need
 }
 
-// dockerfile plans a file that has instructions of its own.
+// dockerfile plans a file that has instructions.
 func (p *Plan) dockerfile(req Request) error {
 	args, err := expandArgs(req.File, req)
 	if err != nil {
@@ -93,8 +93,8 @@ func (p *Plan) dockerfile(req Request) error {
 	return nil
 }
 
-// checkContext checks the platforms and the build arguments, and finds what lies outside of the build context, where a file has GO
-// lines.
+// checkContext does three things if a file has GO lines. It checks the platforms and the build arguments, and finds
+// folders outside of the build context that replace modules.
 func (w *planner) checkContext() error {
 	w.plan.Wide = Wide{Base: ".", tree: w.Tree}
 	if len(w.File.GoLines) > 0 {
@@ -162,7 +162,8 @@ func (w *planner) prepare(bases []Base) error {
 	return nil
 }
 
-// versions returns what the module at the root, and each that a GO line names, say of the toolchain.
+// versions returns the files that say which toolchain is needed: of the module at the root, and of each module that a
+// GO line names.
 func (w *planner) versions() ([]gotoolchain.VersionFile, error) {
 	dirs := map[string]bool{".": true}
 	for _, g := range w.File.GoLines {
@@ -216,7 +217,7 @@ func (w *planner) stage(i int, st instructions.Stage) error {
 	return nil
 }
 
-// enter makes the scope that a stage starts with.
+// enter makes the scope at the start of a stage.
 func (w *planner) enter(i int, st instructions.Stage) (*scope, error) {
 	base := (&scope{env: w.globals}).expand(w.lex, st.BaseName)
 	s := &scope{env: env{}, set: map[string][]parser.Range{}, dir: "/"}
@@ -256,7 +257,7 @@ func (w *planner) enter(i int, st instructions.Stage) (*scope, error) {
 	return s, nil
 }
 
-// noteOrdinary tells that a base is not the virtual one of its name.
+// noteOrdinary adds a note if a base looks like a virtual one and isn't.
 func (w *planner) noteOrdinary(base string, st instructions.Stage) {
 	n := w.File.Nodes[st.Location[0].Start.Line]
 	name, ok := strings.CutPrefix(base, "docker.io/library/")
@@ -268,7 +269,7 @@ func (w *planner) noteOrdinary(base string, st instructions.Stage) {
 	}
 }
 
-// image takes over what is known of the base image of a stage, or of the named context that takes the place of the stage.
+// image reads the config of a stage's base image, or of the named context that replaces the stage.
 func (w *planner) image(i int, s *scope, base string, st instructions.Stage) {
 	if st.Name != "" && w.hasContext(st.Name) {
 		base = st.Name
@@ -306,7 +307,7 @@ func (w *planner) image(i int, s *scope, base string, st instructions.Stage) {
 	}
 }
 
-// isGolang reports whether a base is an image of Go's makers, under whatever registry.
+// isGolang reports whether a base is a golang image, in any registry.
 func isGolang(base string) bool {
 	name, _, _ := strings.Cut(base, "@")
 	name = name[strings.LastIndexByte(name, '/')+1:]
@@ -314,10 +315,11 @@ func isGolang(base string) bool {
 	return name == "golang"
 }
 
-// goStageEnv is what a plan needs of the environment of a go stage: see package llb, which makes all of it.
+// goStageEnv are the variables of a go stage that a plan needs. Package llb sets all of them.
 var goStageEnv = [][2]string{{"HOME", "/root"}, {"GOPATH", "/go"}, {"GOMODCACHE", step.ModCache}, {"GOCACHE", step.GoCache}, {"CGO_ENABLED", "0"}}
 
-// stageNamed returns the scope of an earlier stage by its name or, where that is allowed, its number.
+// stageNamed returns the scope of an earlier stage by its name or, if byIndex is set, its number. It returns nil if
+// there is none.
 func (w *planner) stageNamed(name string, byIndex bool) *scope {
 	for i := len(w.scopes) - 1; i >= 0; i-- {
 		if s := w.scopes[i]; s.name != "" && strings.EqualFold(s.name, name) {
@@ -339,7 +341,7 @@ func (w *planner) modules() []string {
 	return w.moduleDirs
 }
 
-// rewrote notes edits of an instruction and what they are for.
+// rewrote notes edits of an instruction, and what they are for.
 func (w *planner) rewrote(n *parser.Node, what string, edits ...dockerfile.Edit) *Rewrite {
 	r := Rewrite{Line: n.StartLine, EndLine: n.EndLine, Text: n.Original, What: what, escape: w.File.Escape}
 	if w.File.GoLines[n.StartLine] == nil {
@@ -352,7 +354,7 @@ func (w *planner) rewrote(n *parser.Node, what string, edits ...dockerfile.Edit)
 	return &w.plan.Rewrites[len(w.plan.Rewrites)-1]
 }
 
-// note tells what was left as it is.
+// note adds a note about an instruction that isn't changed.
 func (w *planner) note(n *parser.Node, format string, args ...any) {
 	w.plan.Notes = append(w.plan.Notes, Note{Line: n.StartLine, Text: fmt.Sprintf(format, args...)})
 }
@@ -367,7 +369,7 @@ type source struct {
 	rel  string // the module's folder below root
 }
 
-// source finds the source that --from and --module name.
+// source returns the source that --from and --module name.
 func (w *planner) source(s *scope, n *parser.Node, from, module string) (source, error) {
 	src := source{name: from, tree: w.Tree, dir: module, rel: module, from: from}
 	if from == "" {
@@ -394,7 +396,8 @@ func (w *planner) source(s *scope, n *parser.Node, from, module string) (source,
 	return src, w.unknownSource(s, n, from)
 }
 
-// sourceRoot returns the folder of a stage that a module of the build context was copied to, else its working folder.
+// sourceRoot returns the folder of a stage that a module of the build context was copied to, or else its working
+// folder.
 func (s *scope) sourceRoot(tree fs.FS) string {
 	if _, ok := s.contextDir(tree, s.dir); ok {
 		return s.dir

@@ -8,7 +8,7 @@ import (
 	"github.com/containerd/platforms"
 )
 
-// ports are what the go command compiles for: see 'go tool dist list'.
+// ports are the platforms that the go command compiles for: see 'go tool dist list'.
 var ports = map[string]string{
 	"aix":       "ppc64",
 	"android":   "386 amd64 arm arm64",
@@ -27,7 +27,7 @@ var ports = map[string]string{
 	"windows":   "386 amd64 arm64",
 }
 
-// otherPorts are those that older releases compile for, and those that lie dormant in the go command.
+// otherPorts are platforms that older releases compile for, and those that the go command knows but can't compile for.
 var otherPorts = map[string]string{
 	"darwin":    "386 arm",
 	"dragonfly": "386",
@@ -38,17 +38,17 @@ var otherPorts = map[string]string{
 	"windows":   "arm",
 }
 
-// programsFor are the systems, besides Linux, for which a file without instructions gives a program, and no image.
+// programsFor are the systems, besides Linux, for which a build without instructions makes a program, but no image.
 var programsFor = []string{"darwin", "freebsd", "netbsd", "openbsd", "windows"}
 
-// variants are those of an architecture that the go command knows; of arm64, what they begin with.
+// variants are the variants of an architecture that the go command knows. For arm64, they are prefixes.
 var variants = map[string][]string{
 	"amd64": {"v1", "v2", "v3", "v4"},
 	"arm":   {"v5", "v6", "v7"},
 	"arm64": {"v8", "v9"},
 }
 
-// checkPort refuses a platform that the go command doesn't compile for, before anything is fetched for it.
+// checkPort refuses a platform that the go command doesn't compile for. That way nothing is fetched for it.
 func checkPort(platform string) error {
 	p, err := platforms.Parse(platform)
 	if err != nil {
@@ -70,7 +70,7 @@ func checkPort(platform string) error {
 	return nil
 }
 
-// noPort says that the go command doesn't compile for a platform, or "".
+// noPort says why the go command doesn't compile for a platform, or returns "".
 func noPort(goos, goarch string) string {
 	known := strings.Fields(ports[goos])
 	switch {
@@ -82,7 +82,7 @@ func noPort(goos, goarch string) string {
 	return fmt.Sprintf("the go command compiles for no such platform: of %s it knows %s/%s", goos, goos, strings.Join(known, ", "+goos+"/"))
 }
 
-// orSetting tells of the variable that says for which processors of an architecture the go command compiles, if it has one.
+// orSetting returns advice to set the variable that selects processors of an architecture, if the go command has one.
 func orSetting(arch string) string {
 	name := "GO" + strings.ToUpper(strings.TrimSuffix(arch, "le"))
 	if !slices.Contains(settings, name) {
@@ -101,8 +101,8 @@ func checkPorts(targets []string) error {
 	return nil
 }
 
-// checkTargets refuses platforms for which a file without instructions gives nothing. images says that an image is
-// wanted: those are for Linux alone.
+// checkTargets refuses platforms that a build without instructions can't build for. images is set if the result is an
+// image: images are for Linux only.
 func checkTargets(targets []string, images bool) error {
 	for _, target := range targets {
 		goos, _ := splitPlatform(target)

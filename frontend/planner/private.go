@@ -12,10 +12,10 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// fetchSecrets are the secrets that Larder's own fetch steps are given, so that a RUN that has them brings nothing else.
+// fetchSecrets are the secrets that Larder's own fetch steps get.
 var fetchSecrets = []string{"netrc", "goauth", "gitconfig", "known_hosts", "ca"}
 
-// bringsOwn says which credentials a RUN has that Larder's steps don't.
+// bringsOwn says which credentials a RUN has that Larder's fetch steps don't get, or returns "".
 func (r *runLine) bringsOwn() string {
 	for _, m := range r.mounts {
 		switch {
@@ -28,12 +28,12 @@ func (r *runLine) bringsOwn() string {
 	return ""
 }
 
-// setsUp matches what a Dockerfile writes to give the go command credentials by itself.
+// setsUp matches text of a Dockerfile that sets up credentials for the go command.
 var setsUp = regexp.MustCompile(`git config|\.netrc|\.gitconfig|\.git-credentials|\.ssh\b|ssh-keyscan|GIT_CONFIG|GIT_ASKPASS|GIT_SSH|GOAUTH|NETRC`)
 
 var mountFlag = regexp.MustCompile(`--mount=\S+`)
 
-// noteCredentials notes that a stage has credentials of its own from an instruction on.
+// noteCredentials notes the first instruction of a stage that sets up credentials.
 func (w *planner) noteCredentials(s *scope, cmd instructions.Command) {
 	n := w.File.Nodes[cmd.Location()[0].Start.Line]
 	texts := []string{mountFlag.ReplaceAllString(n.Original, "")}
@@ -45,7 +45,7 @@ func (w *planner) noteCredentials(s *scope, cmd instructions.Command) {
 	}
 }
 
-// publicProxies tell what they are asked for to nobody, but are asked by everybody: a private path is out of hand there.
+// publicProxies are module proxies that anybody may use. The path of a private module must not be sent there.
 var publicProxies = []string{"proxy.golang.org", "goproxy.io", "goproxy.cn", "proxy.golang.com.cn", "mirrors.aliyun.com", "athens.azurefd.net"}
 
 // Public reports whether the source is a proxy that needs no credentials.
@@ -54,8 +54,8 @@ func (s Source) Public() bool {
 	return err == nil && slices.Contains(publicProxies, u.Hostname())
 }
 
-// lintPrivate warns of modules that look private and that a public proxy will be asked for. It has to be known before
-// the first is.
+// lintPrivate warns of modules that look private and that a public proxy will be asked for. Users should know that
+// before the proxy is asked.
 func (w *planner) lintPrivate() {
 	for _, m := range w.plan.Modules {
 		i := slices.IndexFunc(m.Sources, Source.Public)

@@ -7,8 +7,9 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
-// reachable returns for each stage whether the target may need it: BuildKit's frontend asks no registry about the base of
-// one that it doesn't. All count where a trigger, or a variable, may name any stage, or the target is Larder's own.
+// reachable returns for each stage whether the target may need it. BuildKit's frontend doesn't look up the base images
+// of other stages. All stages count as needed if a trigger or a variable may name any stage, or if the target is
+// Larder's own.
 func (w *planner) reachable() []bool {
 	reached := make([]bool, len(w.File.Stages))
 	all := slices.Repeat([]bool{true}, len(reached))

@@ -13,14 +13,13 @@ type rule struct {
 	Description string // what it asks for, in a sentence without an end
 }
 
-// A finding is what a rule has to say about one place.
+// A finding is a rule's message about one place.
 type finding struct {
 	rule    rule
 	message string
 }
 
-// The rules, in the order in which the reference of the dialect documents them. Behind each is the function that makes its
-// findings.
+// The rules, in the order of the dialect's reference. The functions below make their findings.
 var (
 	ruleNetwork  = rule{"GoCompileNetwork", "A step that compiles needs no network"}
 	ruleDownload = rule{"GoModDownloadLayer", "Modules downloaded into a layer are downloaded again for each change of go.sum"}
@@ -35,7 +34,7 @@ var (
 	ruleWrites   = rule{"GoModCacheWrite", "A command that resolves modules at build time needs a network and isn't checked by go.sum"}
 )
 
-// rules are all of them.
+// rules lists all rules.
 var rules = []rule{ruleNetwork, ruleDownload, ruleLatest, ruleCgo, ruleRoot, ruleUnpinned, ruleGoSum, ruleUseless, ruleLeak, rulePort, ruleWrites}
 
 func hasNetwork(command, mode string) finding {
@@ -86,7 +85,7 @@ func (r rule) says(format string, args ...any) finding {
 	return finding{r, fmt.Sprintf(format, args...)}
 }
 
-// linterRule is the rule as BuildKit's linter takes one.
+// linterRule returns the rule in the form that BuildKit's linter takes.
 func (r rule) linterRule() linter.LinterRuleI {
 	return &linter.LinterRule[func() string]{Name: r.Name, Description: r.Description,
 		URL: "https://github.com/larder-build/larder/blob/main/docs/reference/dialect.md#" + strings.ToLower(r.Name)}

@@ -14,7 +14,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// A runLine is a RUN instruction under planning.
+// A runLine is a RUN instruction while it is planned.
 type runLine struct {
 	node   *parser.Node
 	cmd    *instructions.RunCommand
@@ -43,8 +43,8 @@ type runLine struct {
 	elsewhere       bool                // it is for a module that isn't known to be the build context's
 }
 
-// run plans a RUN instruction as far as it can be without those that follow: the mounts that it asks for, and whether it
-// could be given any.
+// run plans a RUN instruction without those that follow. It plans the mounts that the RUN asks for, and considers
+// whether it could get any.
 func (w *planner) run(s *scope, cmd *instructions.RunCommand) error {
 	n := w.File.Nodes[cmd.Location()[0].Start.Line]
 	j, ok := w.File.Join(n)
@@ -69,7 +69,7 @@ func (w *planner) run(s *scope, cmd *instructions.RunCommand) error {
 	return nil
 }
 
-// finish notes what becomes of a RUN.
+// finish adds the edits of a RUN to the plan.
 func (w *planner) finish(r *runLine) {
 	if len(r.added) > 0 {
 		end := r.joined.KeywordEnd()
@@ -82,13 +82,13 @@ func (w *planner) finish(r *runLine) {
 	}
 }
 
-// change notes an edit and what it is for.
+// change adds an edit, and what it is for.
 func (r *runLine) change(what string, edits ...dockerfile.Edit) {
 	r.edits = append(r.edits, edits...)
 	r.what = append(r.what, what)
 }
 
-// text returns all that the instruction says, here-documents included.
+// text returns the instruction's text with its here-documents.
 func (r *runLine) text() string {
 	var b strings.Builder
 	b.WriteString(r.node.Original)
@@ -98,7 +98,7 @@ func (r *runLine) text() string {
 	return b.String()
 }
 
-// noteRun notes where a RUN may have changed the modules that lie in a stage.
+// noteRun notes the folders of a stage in which a RUN may have changed modules.
 func (s *scope) noteRun(lex *expand.Lex, r *runLine) {
 	s.noteTools(r)
 	line := r.node.StartLine
@@ -126,7 +126,7 @@ func (s *scope) noteRun(lex *expand.Lex, r *runLine) {
 	}
 }
 
-// readFlags reads a RUN's flags and rewrites the mounts that are Larder's own.
+// readFlags reads a RUN's flags, and rewrites Larder's own mounts.
 func (w *planner) readFlags(s *scope, r *runLine) error {
 	spans := r.joined.Flags(w.File.Escape)
 	for i, flag := range r.flags {
@@ -168,7 +168,7 @@ func (w *planner) readFlags(s *scope, r *runLine) error {
 	return nil
 }
 
-// ownMount writes a mount of Larder's as one that BuildKit knows.
+// ownMount returns a mount of Larder's as one that BuildKit knows.
 func (w *planner) ownMount(s *scope, r *runLine, m dockerfile.Mount) (string, error) {
 	module := "."
 	if m.Module != "" {
@@ -217,7 +217,8 @@ func (w *planner) ownMount(s *scope, r *runLine, m dockerfile.Mount) (string, er
 	return w.quoteFlag("--mount=type=bind,from=" + mods.Context + ",target=" + target), nil
 }
 
-// scriptOf reads what a RUN instruction runs. It is not known for a shell that isn't like sh, or what sh can't read.
+// scriptOf reads the script of a RUN instruction. The bool is false if the shell isn't like sh, or if sh can't read the
+// script.
 func scriptOf(r *runLine, shell []string) (shellgo.Script, bool) {
 	cmd := r.cmd
 	if !cmd.PrependShell {
@@ -252,8 +253,8 @@ func scriptOf(r *runLine, shell []string) (shellgo.Script, bool) {
 	return script, err == nil
 }
 
-// shellKind reports whether a SHELL is one that reads sh's language, and whether it is sh itself. None is BuildKit's
-// default, /bin/sh.
+// shellKind reports whether a SHELL reads the language of sh (ok), and whether it is sh itself and not bash (posix). No
+// SHELL stands for BuildKit's default, /bin/sh.
 func shellKind(shell []string) (posix, ok bool) {
 	if len(shell) == 0 {
 		return true, true
@@ -271,7 +272,7 @@ func shellKind(shell []string) (posix, ok bool) {
 	return false, false
 }
 
-// sourceAt returns the place in the file of a part of what the shell reads, if it is on one line there.
+// sourceAt returns the offsets in the file of a part of the script, if the part is on one line there.
 func sourceAt(f dockerfile.File, r *runLine, start, end int) (from, to int, ok bool) {
 	text := r.cmd.CmdLine[0]
 	if len(r.cmd.Files) > 0 && parser.MustParseHeredoc(text) != nil {

@@ -7,8 +7,9 @@ import (
 	"github.com/larder-build/larder/frontend/planner/shellgo"
 )
 
-// lintPort checks the platforms that a RUN's call of go compiles for, as far as they are known: what the line and its
-// stage set, for each target platform. It is a warning, since a release of Go that Larder doesn't know may know more.
+// lintPort warns if a RUN's call of go compiles for a platform that the go command doesn't know. The platform comes
+// from the line and its stage, for each target platform, as far as that is known. It is a warning and no error, since a
+// release of Go that Larder doesn't know may know more platforms.
 func (w *planner) lintPort(s *scope, r *runLine, c *shellgo.Call) {
 	if len(c.Args) == 0 || !slices.Contains([]string{"build", "install", "run", "test", "vet"}, c.Args[0].Text) {
 		return
@@ -31,8 +32,8 @@ func (w *planner) lintPort(s *scope, r *runLine, c *shellgo.Call) {
 	}
 }
 
-// portPart returns what GOOS or GOARCH is for a call, "" for the platform that it runs on, or false where that can't be
-// known.
+// portPart returns the value of GOOS or GOARCH for a call. It is "" for the platform that the call runs on. The bool is
+// false if the value isn't known.
 func (w *planner) portPart(s *scope, c *shellgo.Call, name, platform string) (string, bool) {
 	target := func(name, platform string) string {
 		goos, goarch := splitPlatform(platform)
