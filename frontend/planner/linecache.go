@@ -10,8 +10,8 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// A lineCache says who else writes the compile cache of a GO line. Code of the tree that runs may write anything there, and every
-// line that reads the cache links it.
+// A lineCache says who else writes the compile cache of a GO line. Code of the tree that runs may write anything there,
+// and every line that reads the cache links it.
 type lineCache int
 
 const (

@@ -1,5 +1,5 @@
 package planner
 
-// PlanSchema is the version of a Plan's form in JSON, which docs/reference/plan.md describes. It is counted up when a field is
-// taken away, or means something else.
+// PlanSchema is the version of a Plan's form in JSON, which docs/reference/plan.md describes. It goes up by one when a
+// field is removed, or when its meaning changes.
 const PlanSchema = 1

@@ -15,7 +15,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// An ImageConfig is what a plan needs to know of a base image.
+// An ImageConfig is the part of a base image's config that a plan needs.
 type ImageConfig struct {
 	Env        []string // NAME=VALUE
 	User       string
@@ -23,7 +23,7 @@ type ImageConfig struct {
 	Shell      []string
 }
 
-// A scope is what is known of a stage at one of its instructions, without building it.
+// A scope holds what is known about a stage at one of its instructions, before it is built.
 type scope struct {
 	index   int
 	name    string
@@ -55,7 +55,7 @@ type scope struct {
 	credentials int    // the line that sets up credentials in the stage itself, or 0
 }
 
-// env implements shell.EnvGetter.
+// env holds variables. It implements shell.EnvGetter.
 type env map[string]string
 
 // Get implements shell.EnvGetter.
@@ -67,8 +67,8 @@ func (e env) Get(name string) (string, bool) {
 // Keys implements shell.EnvGetter.
 func (e env) Keys() []string { return slices.Sorted(maps.Keys(e)) }
 
-// A folderCopy is a folder of a stage that holds what a folder of the build context holds. If why is set, something else
-// may have come into it, or may have changed in it.
+// A folderCopy is a folder of a stage with the contents of a folder of the build context. If why is set, something else
+// may have been added to it, or may have changed in it.
 type folderCopy struct{ dest, src, why string }
 
 func (s *scope) clone() *scope {
@@ -78,7 +78,7 @@ func (s *scope) clone() *scope {
 	return &c
 }
 
-// expand expands the variables of a word as BuildKit's converter will. What can't be expanded stays as it is.
+// expand expands the variables of a word as BuildKit's converter does. It leaves a word that it can't expand unchanged.
 func (s *scope) expand(lex *expand.Lex, word string) string {
 	if !strings.ContainsAny(word, `$\'"`) && !strings.ContainsRune(word, '`') {
 		return word
@@ -90,7 +90,7 @@ func (s *scope) expand(lex *expand.Lex, word string) string {
 	return out.Result
 }
 
-// step takes an instruction into account that neither GO nor RUN is.
+// step updates the scope for an instruction that is neither GO nor RUN.
 func (s *scope) step(lex *expand.Lex, cmd instructions.Command, globals env, buildArgs map[string]string, tree fs.FS) {
 	switch c := cmd.(type) {
 	case *instructions.EnvCommand:
@@ -126,7 +126,7 @@ func (s *scope) step(lex *expand.Lex, cmd instructions.Command, globals env, bui
 	}
 }
 
-// copyCommand notes what COPY brings.
+// copyCommand notes the folders that a COPY brings.
 func (s *scope) copyCommand(lex *expand.Lex, tree fs.FS, c *instructions.CopyCommand) {
 	at := fmt.Sprintf("COPY in line %d", c.Location()[0].Start.Line)
 	for _, doc := range c.SourceContents {
@@ -142,10 +142,10 @@ func (s *scope) copyCommand(lex *expand.Lex, tree fs.FS, c *instructions.CopyCom
 	s.exclude(lex, c.ExcludePatterns, c.DestPath, at)
 }
 
-// notPlain matches what ADD may fetch or unpack, and what isn't known.
+// notPlain matches sources that ADD may fetch or unpack, and those that aren't known.
 var notPlain = regexp.MustCompile(`\.(tar|tgz|txz|tbz2?|zip|gz|xz|bz2|zst)$|://|^[\w.-]+@[\w.-]+:|\$`)
 
-// addCommand notes what ADD brings.
+// addCommand notes the folders that an ADD brings.
 func (s *scope) addCommand(lex *expand.Lex, tree fs.FS, c *instructions.AddCommand) {
 	at := fmt.Sprintf("ADD in line %d", c.Location()[0].Start.Line)
 	for _, doc := range c.SourceContents {
@@ -163,8 +163,8 @@ func (s *scope) addCommand(lex *expand.Lex, tree fs.FS, c *instructions.AddComma
 	s.exclude(lex, c.ExcludePatterns, c.DestPath, at)
 }
 
-// other notes that a file or folder, which isn't one of the build context, was copied into the stage. What has an
-// extension is taken for a file.
+// other notes that a file or folder from outside of the build context was copied into the stage. A name with an
+// extension counts as a file.
 func (s *scope) other(lex *expand.Lex, source, dest, at string) {
 	source, dest = s.expand(lex, source), s.expand(lex, dest)
 	name := path.Base(source)
@@ -179,7 +179,7 @@ func (s *scope) other(lex *expand.Lex, source, dest, at string) {
 	s.copies = append(s.copies, folderCopy{dest: dest, why: at})
 }
 
-// exclude notes that not all of a folder was copied, where that may have left out what says what a module is.
+// exclude notes that a copy may have left out files that define a module, such as go.mod or vendor.
 func (s *scope) exclude(lex *expand.Lex, patterns []string, dest, at string) {
 	for _, p := range patterns {
 		if base := path.Base(s.expand(lex, p)); strings.Contains(base, "go.") || strings.HasPrefix(base, "*") || base == "vendor" {
@@ -189,7 +189,7 @@ func (s *scope) exclude(lex *expand.Lex, patterns []string, dest, at string) {
 	}
 }
 
-// isModuleFile reports whether a name is that of a file which says what a module or a workspace is.
+// isModuleFile reports whether a file of that name defines a module or a workspace.
 func isModuleFile(name string) bool {
 	return slices.Contains([]string{"go.mod", "go.sum", "go.work", "go.work.sum"}, name)
 }
@@ -204,7 +204,7 @@ func (s *scope) arg(lex *expand.Lex, kv instructions.KeyValuePairOptional, globa
 	}
 }
 
-// copy notes where the folders that hold go.mod files go. Those of the tree are all that counts.
+// copy notes where folders with a go.mod file are copied to. Other folders don't matter.
 func (s *scope) copy(lex *expand.Lex, tree fs.FS, sources []string, dest string, parents bool) {
 	dest = s.expand(lex, dest)
 	into := strings.HasSuffix(dest, "/") || dest == "." || len(sources) > 1
@@ -257,8 +257,9 @@ func (s *scope) abs(p string) string {
 	return path.Join("/", s.dir, p)
 }
 
-// contextDir returns the folder of the build context whose module a folder of the stage belongs to, or false if no
-// instruction shows that. More than one COPY may have filled the folder: the last that brought a go.mod counts.
+// contextDir returns the folder of a module in the build context, for a folder of the stage inside that module. The
+// bool is false if no instruction shows that. If several COPY lines filled the folder, the last one that brought a
+// go.mod counts.
 func (s *scope) contextDir(tree fs.FS, dir string) (string, bool) {
 	for {
 		for _, c := range slices.Backward(s.copies) {
@@ -278,8 +279,8 @@ func (s *scope) contextDir(tree fs.FS, dir string) (string, bool) {
 	}
 }
 
-// moduleDir is contextDir for where a wrong answer is worse than none: why says what makes the module uncertain, or that
-// there is none.
+// moduleDir is like contextDir, but answers only if it is sure. Otherwise why says what makes the module uncertain, or
+// that there is none.
 func (s *scope) moduleDir(tree fs.FS, start string) (dir, why string) {
 	root, by := "", -1 // the module's folder in the stage, and the copy that brought its go.mod
 	for at := start; by < 0; at = path.Dir(at) {
@@ -309,7 +310,7 @@ func (s *scope) moduleDir(tree fs.FS, start string) (dir, why string) {
 	return dir, ""
 }
 
-// below returns dir relative to root, if it is root or in it.
+// below returns dir relative to root. The bool is false if dir isn't root or inside it.
 func below(root, dir string) (string, bool) {
 	if root == dir {
 		return ".", true
@@ -317,7 +318,7 @@ func below(root, dir string) (string, bool) {
 	return strings.CutPrefix(dir, strings.TrimSuffix(root, "/")+"/")
 }
 
-// home returns the home folder of the stage's user, if that can be known.
+// home returns the home folder of the stage's user. The bool is false if it isn't known.
 func (s *scope) home() (string, bool) {
 	if h, ok := s.env["HOME"]; ok {
 		return h, path.IsAbs(h)

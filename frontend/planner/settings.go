@@ -11,8 +11,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// settingRules are what variables of the go command may be, as far as that is sure of any release: each rule returns what
-// is wrong with a value, or "".
+// settingRules check the values of the go command's variables, as far as the rules are the same in all releases. Each
+// returns what is wrong with a value, or "".
 var settingRules = map[string]func(value string) string{
 	"GO386":     matches(`sse2|softfloat|387`, "sse2 or softfloat"),
 	"GOAMD64":   matches(`v[1-4]`, "v1, v2, v3 or v4"),
@@ -44,7 +44,7 @@ func matches(expr, expected string) func(string) string {
 	}
 }
 
-// checkArgs refuses build arguments that no go command takes, before anything is fetched for it.
+// checkArgs refuses build arguments that no go command accepts. That way nothing is fetched for them.
 func checkArgs(args map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(settingRules)) {
 		if value := args[name]; value != "" {
@@ -56,7 +56,8 @@ func checkArgs(args map[string]string) error {
 	return nil
 }
 
-// checkStage refuses settings of a stage that the go command of a GO line doesn't take, at the line that has them.
+// checkStage refuses settings of a stage that the go command of a GO line doesn't accept. The error points at the
+// instruction that has them.
 func (w *planner) checkStage(s *scope, g *dockerfile.GoLine) error {
 	for _, name := range slices.Sorted(maps.Keys(settingRules)) {
 		value := s.env[name]

@@ -11,9 +11,9 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
-// settle decides for each RUN whether it is given what it could be, and does so. What go would leave in the caches of a
-// stage is missing where modules are mounted, since what is written to a mount is dropped. So a RUN is left alone if
-// anything that comes later may have a use for that; a RUN that is left alone has such a use itself.
+// settle decides for each RUN whether it gets the mounts that it could get, and adds them. What go writes to a mount is
+// dropped, so it is missing in the stage's caches later. Therefore a RUN isn't changed if anything after it may need
+// what it leaves there. A RUN that isn't changed needs that itself.
 func (w *planner) settle() {
 	lines := sortedLines(w.runs)
 	w.findCaches(lines)
@@ -42,8 +42,8 @@ func (w *planner) settle() {
 	slices.SortStableFunc(w.plan.Rewrites, func(a, b Rewrite) int { return a.Line - b.Line })
 }
 
-// noteFilled finds the RUNs in whose stage go has a module cache of its own, since an earlier RUN was left alone. Modules
-// are there already, or what is there has to stay in sight.
+// noteFilled finds the RUNs in stages where go has a module cache of its own, because an earlier RUN wasn't changed.
+// The modules are there already, or a mount would hide what is there.
 func (w *planner) noteFilled(lines []int) {
 	filled := make([]bool, len(w.scopes))
 	for _, line := range lines {
@@ -63,9 +63,9 @@ func (w *planner) noteFilled(lines []int) {
 	}
 }
 
-// leaveExposed notes the RUNs that are to be left alone for what comes after them. Stages are gone through from the last to
-// the first, so that a stage is told what those that are made of it need. Offline a guess can do no harm: what is left
-// alone there fails.
+// leaveExposed notes the RUNs that aren't changed because of what comes after them. It goes from the last stage to the
+// first, so that a stage knows what the stages made from it need. In an offline build it notes nothing: a RUN that
+// isn't changed would fail there, so a guess can do no harm.
 func (w *planner) leaveExposed() {
 	if w.offline() {
 		return
@@ -91,7 +91,7 @@ func (w *planner) leaveExposed() {
 	}
 }
 
-// exposed says for each stage what takes the caches of the go command out of it, if anything does.
+// exposed says for each stage what copies the go command's caches out of it, or returns "".
 func (w *planner) exposed() []string {
 	why := make([]string, len(w.scopes))
 	for _, t := range w.taken {
@@ -103,7 +103,7 @@ func (w *planner) exposed() []string {
 	return why
 }
 
-// leansOn says how a RUN may need what earlier ones leave in the module cache, or "" if it doesn't.
+// leansOn says why a RUN may need what earlier ones leave in the module cache, or returns "".
 func (w *planner) leansOn(r *runLine) string {
 	line := r.node.StartLine
 	switch {
@@ -130,7 +130,7 @@ func (w *planner) leansOn(r *runLine) string {
 	return ""
 }
 
-// findCaches finds the folders that calls of go in each stage, and in those that it is made of, have as caches.
+// findCaches finds the cache folders of the calls of go in each stage, and in the stages that it is made from.
 func (w *planner) findCaches(lines []int) {
 	w.caches = make([][]string, len(w.scopes))
 	for _, line := range lines {
@@ -146,7 +146,7 @@ func (w *planner) findCaches(lines []int) {
 	}
 }
 
-// takeModules adds the modules that a RUN needs to the plan, or says why it gets none.
+// takeModules adds the modules that a RUN needs to the plan. It returns the reason if the RUN can't get them, or "".
 func (w *planner) takeModules(r *runLine) string {
 	r.modules = map[string]*Modules{}
 	for _, n := range r.needs {
@@ -178,8 +178,9 @@ func (w *planner) takeModules(r *runLine) string {
 	return ""
 }
 
-// fetchedBy returns the call whose settings say where modules come from, and its scope: a go mod download that is taken out
-// had fetched them by its own, and the calls after it asked nobody.
+// fetchedBy returns the call whose settings decide where modules come from, and its scope. That is an earlier go mod
+// download which the plan removes, or else the call itself. The download would have fetched the modules with its own
+// settings, and the later calls would have fetched nothing.
 func (w *planner) fetchedBy(r *runLine, n moduleNeed) (*scope, *shellgo.Call) {
 	for _, line := range sortedLines(w.runs) {
 		before := w.runs[line]
@@ -195,7 +196,7 @@ func (w *planner) fetchedBy(r *runLine, n moduleNeed) (*scope, *shellgo.Call) {
 	return r.scope, &n.call
 }
 
-// madeOf reports whether a stage is another, or comes FROM it.
+// madeOf reports whether a stage is the same as another, or comes FROM it.
 func (w *planner) madeOf(stage, other int) bool {
 	for stage > other {
 		stage = w.scopes[stage].parent
@@ -203,7 +204,7 @@ func (w *planner) madeOf(stage, other int) bool {
 	return stage == other
 }
 
-// leave notes why a RUN is left as it is.
+// leave notes why a RUN isn't changed.
 func (w *planner) leave(r *runLine) {
 	if r.left == "" {
 		return
@@ -214,7 +215,7 @@ func (w *planner) leave(r *runLine) {
 	}
 }
 
-// inject gives a RUN what it needs. In a stage with a module cache of its own that is a compile cache alone.
+// inject adds the mounts that a RUN needs. In a stage with a module cache of its own, that is only a compile cache.
 func (w *planner) inject(r *runLine) {
 	if !r.filled {
 		if len(r.downloads) > 0 {
@@ -239,8 +240,8 @@ func (w *planner) inject(r *runLine) {
 	}
 }
 
-// mountModules adds the mounts of modules. They take writes, which are dropped: what go finds missing it fetches. What
-// removes the module cache would fail at the mount, and may.
+// mountModules adds the mounts of modules. go can write to them, so that it can fetch what is missing, but what it
+// writes is dropped. A command that removes the module cache fails at a mount, so mountModules lets it fail.
 func (w *planner) mountModules(r *runLine) {
 	for _, target := range r.sortedTargets() {
 		m := r.modules[target]
@@ -257,7 +258,7 @@ func (w *planner) mountModules(r *runLine) {
 	}
 }
 
-// mountCaches adds the compile caches that calls need.
+// mountCaches adds the mounts of compile caches that calls need.
 func (w *planner) mountCaches(r *runLine) {
 	done := map[string]bool{}
 	for _, c := range r.uses {
@@ -272,8 +273,8 @@ func (w *planner) mountCaches(r *runLine) {
 	}
 }
 
-// answerDownloads returns the edits that make each 'go mod download' succeed at once, as arguments of the command true, or
-// none if nothing else is run. It fails where that can't be written.
+// answerDownloads returns edits that turn each 'go mod download' into arguments of the command true, so that it
+// succeeds at once. It returns none if the RUN does nothing else. The bool is false if a download can't be edited.
 func (w *planner) answerDownloads(r *runLine) ([]dockerfile.Edit, bool) {
 	rest := slices.ContainsFunc(r.script.Others, func(name string) bool { return !slices.Contains([]string{"set", "cd", "true", ":"}, name) })
 	if !rest && len(r.downloads) == len(r.script.Calls) && !slices.ContainsFunc(r.downloads, func(c shellgo.Call) bool { return !c.Bare }) && !slices.ContainsFunc(r.mounts, dockerfile.Mount.Keeps) {
@@ -290,13 +291,13 @@ func (w *planner) answerDownloads(r *runLine) ([]dockerfile.Edit, bool) {
 	return edits, true
 }
 
-// dropRun takes out a RUN that does nothing but download.
+// dropRun removes a RUN that only downloads modules.
 func (w *planner) dropRun(r *runLine) {
 	w.rewrote(r.node, "go mod download is left out: the modules are mounted where they are needed",
 		w.File.ReplaceLines(r.node, func(int, int) string { return "#" })...)
 }
 
-// offline reports whether the build may use no network.
+// offline reports whether the build must not use a network.
 func (w *planner) offline() bool {
 	v := strings.ToLower(w.BuildArgs["LARDER_OFFLINE"])
 	return v == "1" || v == "t" || v == "true"

@@ -8,7 +8,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
-// A Rewrite is an instruction that isn't given to BuildKit's converter as it is.
+// A Rewrite is an instruction that BuildKit's converter gets in a changed form.
 type Rewrite struct {
 	Line    int    `json:"line"`    // the first line in the Dockerfile
 	EndLine int    `json:"endLine"` // the last one
@@ -24,8 +24,8 @@ type Rewrite struct {
 	escape rune
 }
 
-// Shown returns the name of the instruction's step as the user knows it, out of the one that BuildKit's converter gave
-// it. Variables are expanded as the converter expands them in a name.
+// Shown returns the name of an instruction's step for the user. given is the name that BuildKit's converter gave it.
+// Variables are expanded as the converter expands them.
 func (r Rewrite) Shown(given string, env func() shell.EnvGetter) string {
 	if len(r.swaps) > 0 {
 		for _, s := range r.swaps {
@@ -43,10 +43,10 @@ func (r Rewrite) Shown(given string, env func() shell.EnvGetter) string {
 	return strings.ToUpper(word) + " " + rest
 }
 
-// StepCommand is how the command of a GO line's step starts.
+// StepCommand is the text that the command of a GO line's step starts with.
 const StepCommand = step.Go + " "
 
-// ShownHistory returns an entry of an image's history with the command of a GO line as the user wrote it.
+// ShownHistory returns an entry of an image's history, with a GO line as the user wrote it.
 func ShownHistory(createdBy string) string {
 	before, after, ok := strings.Cut(createdBy, StepCommand)
 	if !ok {

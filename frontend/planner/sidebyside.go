@@ -14,7 +14,8 @@ const (
 	givenWidth = 84
 )
 
-// writeSideBySide writes the user's file and, next to each line that differs, what BuildKit's converter is given.
+// writeSideBySide writes the user's file. Beside each line that differs, it writes the line that BuildKit's converter
+// gets.
 func (p *Plan) writeSideBySide(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "\nThe file, and what BuildKit's converter is given where that differs:\n\n")
@@ -54,7 +55,7 @@ func pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
 }
 
-// wrap breaks a line at spaces and behind commas or, where there are none, anywhere.
+// wrap breaks a line at spaces and after commas. If there are none, it breaks it anywhere.
 func wrap(line string, width int) []string {
 	runes := []rune(strings.TrimRight(strings.ReplaceAll(line, "\t", "    "), "\r"))
 	var out []string

@@ -11,7 +11,7 @@ import (
 	"github.com/larder-build/larder/internal/golang/gotree"
 )
 
-// A SourceSlice is the part of the build context that a step compiles, which is all that the step is given.
+// A SourceSlice is the part of the build context that a step compiles.
 type SourceSlice struct {
 	Context string `json:"context"` // the named context that holds it
 	Files   int    `json:"files"`   // how many, for the first platform
@@ -40,10 +40,11 @@ func (s *SourceSlice) in() string {
 	return text
 }
 
-// sliceable are the subcommands that are given a slice: those that read no files but what they compile.
+// sliceable are the subcommands that get a slice: they read only files that they compile.
 var sliceable = []string{"build", "install", "test", "vet"}
 
-// sliceLine plans the slice of a GO line that compiles the build context. It is nil where the line needs all of it.
+// sliceLine plans the slice of a GO line that compiles the build context. It returns nil if the line needs the whole
+// context.
 func (w *planner) sliceLine(s *scope, g *dockerfile.GoLine, mod gotree.Module) (*SourceSlice, error) {
 	if g.From != "" || mod.Path == "" || !w.File.Slice || !slices.Contains(sliceable, g.Words[0]) {
 		return nil, nil
@@ -74,7 +75,8 @@ func (w *planner) sliceLine(s *scope, g *dockerfile.GoLine, mod gotree.Module) (
 	return slice, w.checkEmbeds(s, g, slice)
 }
 
-// expandKnown expands the variables that the step will see as they are here: none that differs by platform.
+// expandKnown expands variables to the values that the step will see. It leaves words whose variables differ by
+// platform.
 func (w *planner) expandKnown(s *scope, words []string) []string {
 	out := slices.Clone(words)
 	for i, word := range words {
@@ -96,7 +98,7 @@ func (w *planner) expandKnown(s *scope, words []string) []string {
 	return out
 }
 
-// slice adds a slice to the plan. What is run, is compiled for the builder.
+// slice adds a slice to the plan. If runs is set, the program is compiled for the builder's platform.
 func (p *Plan) slice(name string, req goslice.Request, runs bool) (*SourceSlice, error) {
 	s := &SourceSlice{Context: ContextPrefix + name, Runs: runs, Of: map[string]goslice.Slice{}}
 	req.Cache = &p.read
@@ -119,7 +121,7 @@ func (p *Plan) slice(name string, req goslice.Request, runs bool) (*SourceSlice,
 	return s, nil
 }
 
-// flagsOf adds what the environment says to the arguments of a go command.
+// flagsOf adds the environment's flags to the arguments of a go command. If they can't be known, why is the reason.
 func (w *planner) flagsOf(s *scope, a *dockerfile.GoArgs) (why string) {
 	if !s.known {
 		return "what the base image's environment says isn't known"
@@ -150,7 +152,7 @@ func (w *planner) withCgo(s *scope, g *dockerfile.GoLine) bool {
 	return s.env["CGO_ENABLED"] == "1"
 }
 
-// goVersion returns the version of the stage's toolchain, if it is known: golang images say it in their environment.
+// goVersion returns the Go release of the stage's toolchain, or "". golang images have it in their environment.
 func (s *scope) goVersion() string {
 	if s.toolchain != "" {
 		return s.toolchain
@@ -161,7 +163,8 @@ func (s *scope) goVersion() string {
 	return ""
 }
 
-// slicePackages plans the slice of each main package of a build without instructions, and whether all of them are built.
+// slicePackages plans the slice of each main package of a build without instructions. If built is set, a missing
+// embedded file is an error.
 func (p *Plan) slicePackages(req Request, mod gotree.Module, built bool) error {
 	args, why := dockerfile.ReadGoFlags(req.BuildArgs["GOFLAGS"])
 	if why != "" {
@@ -196,7 +199,7 @@ func (p *Plan) slicePackages(req Request, mod gotree.Module, built bool) error {
 	return nil
 }
 
-// ReadsSources reports whether a plan of the file needs more of the build context than its module files.
+// ReadsSources reports whether a plan of the file reads more of the build context than its module files.
 func ReadsSources(f dockerfile.File) bool {
 	if f.HeaderOnly() {
 		return true

@@ -11,17 +11,17 @@ import (
 	"github.com/larder-build/larder/internal/redact"
 )
 
-// Named contexts that stand in the place of what would be fetched.
+// Named contexts that replace what would be fetched.
 const (
 	ModulesContext   = "larder-modules"   // a GOPROXY folder: modules, and toolchains if it holds any
 	ToolchainContext = "larder-toolchain" // a GOPROXY folder with golang.org/toolchain
 )
 
-// ModulesArg is the build argument that names a repository of images of modules and toolchains, which 'larder bundle push'
-// fills: they are tagged by gomod.SetTag and gotoolchain.Toolchain.Tag.
+// ModulesArg is the build argument that names a repository of images with modules and toolchains. 'larder bundle push'
+// fills the repository. The tags are those of gomod.SetTag and gotoolchain.Toolchain.Tag.
 const ModulesArg = "LARDER_MODULES"
 
-// storedImage returns the image of a tag in that repository, if it is there.
+// storedImage returns the repository's image of a tag. The bool is false if there is none.
 func (r Request) storedImage(tag string) (Source, bool, error) {
 	repo := strings.TrimSuffix(r.BuildArgs[ModulesArg], "/")
 	if repo == "" || r.ModuleImage == nil {
@@ -34,8 +34,9 @@ func (r Request) storedImage(tag string) (Source, bool, error) {
 	return Source{Image: repo + ":" + tag}, ok, err
 }
 
-// setSources returns where the modules of a set come from: an image in the repository of pre-resolved modules if there is
-// one of just that set, unless the named context larder-modules stands before it, else ModuleSources.
+// setSources returns where the modules of a set come from. It is an image in the repository of ModulesArg, if that has
+// one of exactly this set and the build has no named context larder-modules. Otherwise it is what ModuleSources
+// returns.
 func setSources(req Request, set gomod.Set) ([]Source, error) {
 	if !set.Empty() && !req.hasContext(ModulesContext) {
 		if image, ok, err := req.storedImage(gomod.SetTag(set.Key())); ok || err != nil {
@@ -45,11 +46,11 @@ func setSources(req Request, set gomod.Set) ([]Source, error) {
 	return ModuleSources(req)
 }
 
-// ProxyContext returns the name of the named context that holds the folder of the i-th entry of GOPROXY, counted from
-// 0, where that is a file URL.
+// ProxyContext returns the name of the named context for the i-th entry of GOPROXY, from 0, if that entry is a file
+// URL.
 func ProxyContext(i int) string { return "larder-goproxy-" + strconv.Itoa(i) }
 
-// DefaultProxy is GOPROXY where a build doesn't set it: the go command's own default.
+// DefaultProxy is the GOPROXY of a build that doesn't set it. It is the go command's own default.
 const DefaultProxy = "https://proxy.golang.org,direct"
 
 // A Source is a place that modules and toolchains come from: a named context, or an entry of GOPROXY.
@@ -61,13 +62,13 @@ type Source struct {
 	AnyErr  bool   `json:"anyErr,omitempty"`  // the next entry is tried after any error: it stands behind a '|'
 }
 
-// Network reports whether the source is asked over a network.
+// Network reports whether the source needs a network.
 func (s Source) Network() bool { return !s.atHand() && s.Keyword != "off" }
 
-// atHand reports whether the source is a folder that BuildKit itself brings.
+// atHand reports whether the source is a folder that BuildKit mounts.
 func (s Source) atHand() bool { return s.Context != "" || s.Image != "" }
 
-// String names the source without a user's name or password.
+// String returns the source's name, without a user's name or password.
 func (s Source) String() string {
 	switch {
 	case s.Context != "":
@@ -80,9 +81,9 @@ func (s Source) String() string {
 	return s.Keyword
 }
 
-// ModuleSources returns where modules come from: the named context larder-modules alone if the build has it, else the
-// entries of GOPROXY in the go command's syntax (see 'go help goproxy'). A file URL names a folder of the client's,
-// which only a named context can carry into a build.
+// ModuleSources returns where modules come from. If the build has the named context larder-modules, it is the only
+// source. Otherwise the sources are the entries of GOPROXY, in the go command's syntax (see 'go help goproxy'). A file
+// URL names a folder of the client's, which only a named context can bring into a build.
 func ModuleSources(req Request) ([]Source, error) {
 	if req.hasContext(ModulesContext) {
 		return []Source{{Context: ModulesContext}}, nil
@@ -131,8 +132,8 @@ func proxySource(proxy gomod.Proxy, req Request) (Source, error) {
 	return Source{}, fmt.Errorf("GOPROXY: %q is not a proxy that Larder knows: expected https://HOST, file:///FOLDER, direct or off", redact.URL(proxy.Text))
 }
 
-// toolchainSource picks where a toolchain comes from: the named context for it, if that has it, else an image in the
-// repository of pre-resolved modules, else the first other named context that has it, else the first proxy.
+// toolchainSource chooses where a toolchain comes from. It takes the first that has it of these: the named context for
+// toolchains, an image in the repository of ModulesArg, the other named contexts, and the first proxy.
 func toolchainSource(req Request, sources []Source, version string) (Source, error) {
 	var asked []string
 	switch named := req.hasContext(ToolchainContext); {

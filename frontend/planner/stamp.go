@@ -12,10 +12,10 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// linking are the subcommands whose binaries may be stamped.
+// linking are the subcommands whose binaries may hold a commit.
 var linking = []string{"build", "install"}
 
-// stampLine returns what a GO line stamps of the commit that is built: nothing, unless -buildvcs asks for it.
+// stampLine returns the commit that a GO line writes into its binary, or nil if no -buildvcs asks for it.
 func (w *planner) stampLine(s *scope, g *dockerfile.GoLine) (*commit.Commit, error) {
 	if !slices.Contains(linking, g.Words[0]) || !w.wantsVCS(s, g) {
 		return nil, nil
@@ -38,7 +38,7 @@ func (w *planner) stampLine(s *scope, g *dockerfile.GoLine) (*commit.Commit, err
 
 const unknownCommit = "which commit is built isn't known: build a folder of a git working tree that has a commit, with git on PATH (and BUILDX_GIT_INFO not false), or a git URL"
 
-// commit returns what is known of the commit that is built, or nil.
+// commit returns what is known of the built commit, or nil.
 func (r Request) commit() (*commit.Commit, error) {
 	if r.Commit == nil {
 		return nil, nil
@@ -53,8 +53,9 @@ func (r Request) commit() (*commit.Commit, error) {
 	return &c, nil
 }
 
-// wantsVCS reports whether a GO line, or GOFLAGS, has -buildvcs or -buildvcs=true. The go command's own default, auto,
-// stamps where it finds a repository: Larder hides that, so that a commit that changes no file of a slice runs nothing.
+// wantsVCS reports whether a GO line, or GOFLAGS, has -buildvcs or -buildvcs=true. The go command's default is auto: it
+// writes the commit if it finds a repository. Larder hides the repository, so that a commit which changes no file of a
+// slice runs no step.
 func (w *planner) wantsVCS(s *scope, g *dockerfile.GoLine) bool {
 	return asksVCS(slices.Concat(strings.Fields(s.env["GOFLAGS"]), strings.Fields(w.BuildArgs["GOFLAGS"]), w.expandKnown(s, g.Words[1:])))
 }
@@ -62,8 +63,8 @@ func (w *planner) wantsVCS(s *scope, g *dockerfile.GoLine) bool {
 // asksVCS reports whether flags of the go command have -buildvcs or -buildvcs=true.
 func asksVCS(words []string) bool { return vcsFlag(words) == "true" }
 
-// vcsFlag returns what flags of the go command say of -buildvcs: true, false or auto, which is go's own default. The last
-// of them counts.
+// vcsFlag returns the value of -buildvcs in flags of the go command: true, false or auto, which is go's default. The
+// last flag counts.
 func vcsFlag(words []string) string {
 	flag := "auto"
 	for _, word := range words {
@@ -82,8 +83,8 @@ func vcsFlag(words []string) string {
 	return flag
 }
 
-// repository makes of a slice, or of the whole context if that is nil, one that the go command takes for the root of a
-// working tree. The root's go.mod says what the repository's modules are called.
+// repository marks a slice as the root of a repository, so that the go command takes it for one. A nil slice stands for
+// the whole context. The slice gets the root's go.mod, which has the module path of the repository.
 func (p *Plan) repository(tree fs.FS, slice *SourceSlice, name string) *SourceSlice {
 	if slice == nil {
 		slice = &SourceSlice{Context: ContextPrefix + name, Whole: true}
@@ -99,7 +100,8 @@ func (p *Plan) repository(tree fs.FS, slice *SourceSlice, name string) *SourceSl
 	return slice
 }
 
-// A Compile is a step that compiles what a GO line links, without what it stamps: that is in the key of the line alone.
+// A Compile is a step that compiles what a GO line links, without the commit or the variables that it writes into the
+// binary. Only the line's own key includes these.
 type Compile struct {
 	Context string `json:"context"` // the named context that holds what was compiled, laid out as GOCACHE
 	For     string `json:"for"`     // the step that it is for
@@ -109,7 +111,7 @@ type Compile struct {
 	Env  []string `json:"-"` // NAME=VALUE, beside those of Deps
 }
 
-// compileLine plans such a step for a line that stamps, by -buildvcs or by a variable in -ldflags.
+// compileLine plans such a step, if a line writes something into its binary by -buildvcs or by a variable in -ldflags.
 func (w *planner) compileLine(s *scope, g *dockerfile.GoLine, deps *Deps, stamp bool) *Compile {
 	if deps == nil || deps.Standard || !slices.Contains(linking, g.Words[0]) {
 		return nil

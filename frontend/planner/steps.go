@@ -8,7 +8,7 @@ import (
 	"github.com/larder-build/larder/frontend/dockerfile"
 )
 
-// addSteps lists what the builder will do, in the order in which one step needs another.
+// addSteps lists the builder's steps in an order in which they can run.
 func (p *Plan) addSteps() {
 	for _, t := range p.Toolchains {
 		p.Steps = append(p.Steps,
@@ -60,17 +60,17 @@ func (p *Plan) addSteps() {
 	}
 }
 
-// FetchNeeded reports whether modules have to be fetched: one folder can be used as it is.
+// FetchNeeded reports whether modules have to be fetched. A single folder can be used as it is.
 func FetchNeeded(sources []Source) bool {
 	return len(sources) != 1 || !sources[0].atHand()
 }
 
-// Network reports whether fetching the modules takes a network.
+// Network reports whether a network is needed to fetch the modules.
 func (m *Modules) Network() bool {
 	return m.Private > 0 || slices.ContainsFunc(m.Sources, Source.Network)
 }
 
-// from says where modules come from.
+// from says in words where modules come from.
 func (m *Modules) from() string {
 	switch m.Private {
 	case 0:

@@ -8,14 +8,14 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
-// A stagePath is one that an instruction takes from a stage.
+// A stagePath is a path that an instruction copies or mounts from a stage.
 type stagePath struct {
 	stage int
 	path  string // "" if it isn't known
 	by    string // the instruction
 }
 
-// noteTaken notes what COPY takes from an earlier stage.
+// noteTaken notes the paths that a COPY takes from an earlier stage.
 func (w *planner) noteTaken(s *scope, cmd instructions.Command) {
 	c, ok := cmd.(*instructions.CopyCommand)
 	if !ok || c.From == "" {
@@ -30,8 +30,8 @@ func (w *planner) noteTaken(s *scope, cmd instructions.Command) {
 	}
 }
 
-// takenPath returns the folder, or file, that a path of COPY --from or of a mount names in its stage: of a pattern, the
-// folder that the pattern is in; "" if that isn't known.
+// takenPath returns the folder or file that a path of COPY --from or of a mount names in its stage. For a pattern, it
+// is the folder above the pattern. It is "" if that isn't known.
 func takenPath(p string) string {
 	if strings.Contains(p, "$") {
 		return ""

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// pick returns the packages that a build without instructions makes images of, the one asked for last, since a
-// Dockerfile's last stage is the one that is built when none is named. A request that only asks what there is gets all.
-// A target is the name of a program, or its folder.
+// pick returns the packages that a build without instructions makes images of. The target is a program's name or
+// folder, and its package comes last, since BuildKit builds a Dockerfile's last stage by default. A request that only
+// describes the file gets all packages.
 func (p programs) pick(target string, describe bool) ([]Package, error) {
 	folder := target == "." || strings.Contains(target, "/")
 	mains, err := p.candidates(target, folder, describe)
@@ -45,8 +45,8 @@ func (p programs) pick(target string, describe bool) ([]Package, error) {
 	return mains[picked : picked+1], nil
 }
 
-// candidates returns the packages among which there is to pick, with those of other modules than the root's only where they
-// may be meant: to look for them takes a while.
+// candidates returns the packages that pick chooses from. It looks in modules other than the root's only if the target
+// may be there, because that takes a while.
 func (p programs) candidates(target string, folder, describe bool) ([]Package, error) {
 	mains, err := p.root()
 	called := func(q Package) bool { return strings.EqualFold(q.Name, target) }
@@ -65,7 +65,7 @@ func (p programs) candidates(target string, folder, describe bool) ([]Package, e
 	return append(mains, others...), err
 }
 
-// noProgram says that a module has none, and which other modules there are below it.
+// noProgram returns the error for a module without a main package. It names the other modules below it.
 func (p programs) noProgram() error {
 	err := errors.New("there is no main package in the module: Larder makes an image of the package main in the module's root, or of cmd/NAME; for a library, write a Dockerfile that says what to build")
 	if others := OtherContexts(p.tree, p.again); others != "" && p.mod.Dir == "." {
@@ -74,7 +74,7 @@ func (p programs) noProgram() error {
 	return err
 }
 
-// pickFolder finds the package in a folder, and adds it if it isn't among those that are known.
+// pickFolder returns the index of the package in a folder. It adds the package if mains doesn't have it.
 func (p programs) pickFolder(mains []Package, folder string) ([]Package, int, error) {
 	pkg, err := p.at(folder)
 	if err != nil {
@@ -87,7 +87,7 @@ func (p programs) pickFolder(mains []Package, folder string) ([]Package, int, er
 	return append(mains, pkg), len(mains), nil
 }
 
-// pickName finds the package of a name. That two others have one name is no matter.
+// pickName returns the index of the package with a name. Other packages may share a name.
 func (p programs) pickName(mains []Package, name string) (int, error) {
 	var called []Package
 	for i, pkg := range mains {
@@ -111,8 +111,9 @@ func (p programs) pickName(mains []Package, name string) (int, error) {
 	return 0, fmt.Errorf("several main packages are called %s: name the folder: --target %s", name, strings.Join(dirs, ", or --target "))
 }
 
-// nameStages gives each package a stage of its own, by its name. Of those that have one name it is one's that beats the
-// others; these have stages named after their folders, and so has one whose name no stage may have.
+// nameStages gives each package a stage, named like the package. If several packages share a name, the one that beats
+// the others gets it. The stages of the others are named after their folders. So is the stage of a package whose name
+// isn't allowed for a stage.
 func (p programs) nameStages(mains []Package) {
 	used := map[string]bool{}
 	for i := range mains {
@@ -143,8 +144,8 @@ func (p programs) nameStages(mains []Package) {
 	}
 }
 
-// beats reports whether a package is meant, and not another of its name: that of the module in the root of the tree, and
-// cmd/NAME rather than another of its module.
+// beats reports whether a package wins over another of the same name. The module at the root of the tree wins over
+// other modules, and cmd/NAME wins over other folders of its module.
 func (p programs) beats(pkg, other Package) bool {
 	root := func(q Package) bool { return q.module == p.mod.Dir }
 	if root(pkg) != root(other) {
@@ -159,7 +160,7 @@ var (
 	noStageRunes = regexp.MustCompile(`[^a-z0-9_.]+`)
 )
 
-// folderStage makes the name of a stage of a package's folder.
+// folderStage returns a stage name that is made from a package's folder.
 func folderStage(pkg Package) string {
 	dir := strings.TrimPrefix(pkg.Dir, "./")
 	if dir == "." {
@@ -172,7 +173,7 @@ func folderStage(pkg Package) string {
 	return stage
 }
 
-// names lists what --target may name.
+// names lists the allowed values of --target.
 func (p programs) names(mains []Package) string {
 	var list []string
 	for _, pkg := range mains {

@@ -14,29 +14,30 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// Targets that run the tests of a file, if no stage of it has that name, and export what they said. BuildKit exports
-// nothing of a build that fails. So a GO test line of such a target keeps its results and goes on if tests fail, and a
-// step of its own, which TestTarget has and TestResultsTarget hasn't, fails.
+// Targets that run the tests of a file and export the results, unless a stage of the file has that name. BuildKit
+// exports nothing if a build fails. So a GO test line of such a target keeps its results, and succeeds even if tests
+// fail. TestTarget has one more step, which fails then. TestResultsTarget doesn't have it.
 const (
 	TestTarget        = "larder-test"         // fails if tests do
 	TestResultsTarget = "larder-test-results" // shares its steps, and doesn't fail
 )
 
-// Names of stages that are added for these targets.
+// Names of the stages that these targets add.
 const (
 	testRunStage  = TestTarget + "-run"  // runs the module's tests, in a file without a GO test line
 	testJoinStage = TestTarget + "-join" // joins the results of all lines
 	testFailStage = TestTarget + "-fail" // fails
 )
 
-// Where a GO test line keeps its results in its stage, in a folder named by its line. Only root can write into /.
+// Folders where the GO test lines of a stage keep their results. Each line has a folder in it, named by its number.
+// Only root can write into /.
 const (
 	testRecords     = "/.larder-test"
 	testRecordsUser = "/tmp/.larder-test"
 )
 
-// ForTarget returns the file that a target is built of: the file itself, with a stage that runs the tests of the module
-// behind it where these are the target and no GO line of the file runs tests.
+// ForTarget returns the file that is built for a target. If the target runs tests, and no GO line of the file does, it
+// adds a stage that runs the module's tests. Otherwise it is the file itself.
 func ForTarget(f dockerfile.File, target string) dockerfile.File {
 	if f.Err != nil || f.Broken || !testsAre(f, target) {
 		return f
@@ -53,13 +54,13 @@ func ForTarget(f dockerfile.File, target string) dockerfile.File {
 	return dockerfile.Parse(f.Name, append(data, "FROM go AS "+testRunStage+"\nGO test ./...\n"...))
 }
 
-// testsAre reports whether a target is one of those that run tests.
+// testsAre reports whether a target is one that runs tests.
 func testsAre(f dockerfile.File, target string) bool {
 	return (target == TestTarget || target == TestResultsTarget) &&
 		!slices.ContainsFunc(f.Stages, func(st instructions.Stage) bool { return strings.EqualFold(st.Name, target) })
 }
 
-// checkSanitizer refuses flags that need cgo on a line that is known to be without.
+// checkSanitizer refuses flags that need cgo on a line without cgo.
 func (w *planner) checkSanitizer(s *scope, g *dockerfile.GoLine) error {
 	if !slices.Contains([]string{"build", "install", "run", "test"}, g.Words[0]) || !s.known || w.withCgo(s, g) {
 		return nil
@@ -72,7 +73,7 @@ func (w *planner) checkSanitizer(s *scope, g *dockerfile.GoLine) error {
 	return nil
 }
 
-// tests says what a build of the tests takes of a file. Its zero value is for a build of something else.
+// tests holds what a build of the tests needs from a file. It is the zero value in other builds.
 type tests struct {
 	asked  bool
 	last   map[int]int // by stage: the last GO test line
@@ -80,20 +81,20 @@ type tests struct {
 	places []testPlace
 }
 
-// A testPlace is a folder of records.
+// A testPlace is a folder with results of tests.
 type testPlace struct {
 	stage int
 	name  string // of the stage, or its number
 	dir   string
 }
 
-// drops reports whether an instruction is left out: what comes after the tests of a stage isn't built for them.
+// drops reports whether an instruction is left out. Instructions after the last tests of a stage aren't needed.
 func (t tests) drops(stage, line int) bool {
 	last, ok := t.last[stage]
 	return ok && !t.whole[stage] && line > last
 }
 
-// findTests finds the stages that run tests. Of a stage that no later one refers to, nothing is needed after its tests.
+// findTests finds the stages that run tests. If no later stage refers to a stage, nothing after its tests is needed.
 func (w *planner) findTests() {
 	if w.tests.asked = testsAre(w.File, w.Target); !w.tests.asked {
 		return
@@ -113,7 +114,7 @@ func (w *planner) findTests() {
 	}
 }
 
-// refers reports whether a stage may need what an earlier one leaves.
+// refers reports whether a stage may need the files of an earlier one.
 func (w *planner) refers(st instructions.Stage, earlier int) bool {
 	names := []string{strconv.Itoa(earlier), w.File.Stages[earlier].Name}
 	named := func(from string) bool {
@@ -135,12 +136,12 @@ func (w *planner) refers(st instructions.Stage, earlier int) bool {
 	})
 }
 
-// drop takes an instruction out.
+// drop removes an instruction.
 func (w *planner) drop(line int) {
 	w.edits = append(w.edits, w.File.ReplaceLines(w.File.Nodes[line], func(int, int) string { return "" })...)
 }
 
-// record returns where a line keeps its results, or "" for one that doesn't.
+// record returns the folder where a line keeps its results, or "".
 func (w *planner) record(s *scope, g *dockerfile.GoLine) string {
 	if !w.tests.asked || !g.RunsTests() {
 		return ""
@@ -159,7 +160,7 @@ func (w *planner) record(s *scope, g *dockerfile.GoLine) string {
 	return dir + "/" + strconv.Itoa(g.Node.StartLine)
 }
 
-// addTestStages adds the stages that the tests' results are taken from, behind the user's.
+// addTestStages adds the stages that export the tests' results, after the user's stages.
 func (w *planner) addTestStages() {
 	if !w.tests.asked || len(w.tests.places) == 0 {
 		return

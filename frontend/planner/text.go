@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// WriteText writes the plan for people to read.
+// WriteText writes the plan as text for people.
 func (p *Plan) WriteText(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
@@ -58,7 +58,7 @@ func (p *Plan) WriteText(w io.Writer) error {
 	return err
 }
 
-// first returns a row's name for the first of several rows.
+// first returns the name for the first of several rows, and "" for the others.
 func first(i int, name string) string {
 	if i > 0 {
 		return ""
@@ -78,7 +78,7 @@ func (m *Modules) text(row func(name, format string, args ...any)) {
 	}
 }
 
-// String describes the step, its platform and its network.
+// String returns the step's name, platform and network.
 func (s Step) String() string {
 	network := "no network"
 	if s.Network {

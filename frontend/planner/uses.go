@@ -12,7 +12,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
-// seen reads a RUN that is read by sh.
+// seen reads the script of a RUN, if the default shell reads it.
 func (w *planner) seen(cmd instructions.Command) (shellgo.Script, bool) {
 	run, ok := cmd.(*instructions.RunCommand)
 	if !ok || w.File.GoLines[cmd.Location()[0].Start.Line] != nil {
@@ -21,7 +21,8 @@ func (w *planner) seen(cmd instructions.Command) (shellgo.Script, bool) {
 	return scriptOf(&runLine{cmd: run}, nil)
 }
 
-// unseen returns the name of a command that may call go where that isn't seen, of a RUN that doesn't ask for modules; or "".
+// unseen returns the name of a command that may call go where the planner doesn't see it, or "". It is "" too if the
+// RUN asks for modules.
 func (w *planner) unseen(cmd instructions.Command) string {
 	script, ok := w.seen(cmd)
 	if !ok || w.asksModules(cmd) {
@@ -34,8 +35,9 @@ func (w *planner) unseen(cmd instructions.Command) string {
 	return script.Commands[i].Name
 }
 
-// noteUnseen notes the RUNs of stages of the golang image that may call go where it isn't seen: they get no modules. There
-// has to be a module at the root of the context that needs any; it is read only if there is such a RUN.
+// noteUnseen adds a note to RUNs in stages of the golang image that may call go where the planner doesn't see it: they
+// get no modules. It does so only if the module at the root of the context needs modules. It reads that module only if
+// there is such a RUN.
 func (w *planner) noteUnseen() {
 	needed := sync.OnceValue(func() bool {
 		if w.Tree == nil {
@@ -64,7 +66,7 @@ func (w *planner) noteUnseen() {
 	}
 }
 
-// asksModules reports whether a RUN has a module mount by name.
+// asksModules reports whether a RUN has a mount of type gomod.
 func (w *planner) asksModules(cmd instructions.Command) bool {
 	n := w.File.Nodes[cmd.Location()[0].Start.Line]
 	return slices.ContainsFunc(n.Flags, func(flag string) bool {
@@ -74,9 +76,8 @@ func (w *planner) asksModules(cmd instructions.Command) bool {
 	})
 }
 
-// Uses reports whether the file may use something of Larder's: it asks for it, or has a RUN that calls go. Where it
-// doesn't, the build context need not be read, and the file is BuildKit's alone. An error is one of a line that is
-// Larder's.
+// Uses reports whether the file may use something of Larder's: it asks for it, or a RUN calls go. If not, the build
+// context needn't be read, and BuildKit builds the file alone. An error is about a line that is Larder's.
 func Uses(f dockerfile.File, req Request) (bool, error) {
 	asks, err := Asks(f, req)
 	if asks || err != nil || f.Broken {
@@ -86,8 +87,9 @@ func Uses(f dockerfile.File, req Request) (bool, error) {
 	return f.AnyRun(w.callsGo), nil
 }
 
-// Asks reports whether the file asks for something that BuildKit's frontend doesn't have: a virtual base, GO, or a mount
-// of Larder's, or has no instruction at all. Such a file can't be built without Larder. An error is one of a line that is Larder's.
+// Asks reports whether the file asks for something that BuildKit's frontend doesn't have: a virtual base, GO, or a
+// mount of Larder's. A file without instructions does so, too. Such a file can't be built without Larder. An error is
+// about a line that is Larder's.
 func Asks(f dockerfile.File, req Request) (bool, error) {
 	if f.Err != nil || f.HeaderOnly() {
 		return true, f.Err

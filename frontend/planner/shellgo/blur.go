@@ -6,15 +6,15 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// changes is what statements may change in the shell that runs them.
+// changes lists what statements may change in the shell that runs them.
 type changes struct {
 	names []string // variables
 	all   bool     // any variable
 	dir   bool
 }
 
-// changesOf looks through statements, not in the order in which they run: a loop's body comes after itself. What subshells
-// in them change doesn't count.
+// changesOf lists the changes of statements, whatever their order: in a loop, the body also runs before itself. Changes
+// inside a subshell don't count.
 func (w *walker) changesOf(stmts ...*syntax.Stmt) changes {
 	var c changes
 	for _, s := range stmts {
@@ -74,7 +74,7 @@ var setsVariables = map[string]bool{
 	"readarray": true, "readonly": true, "typeset": true, "unset": true,
 }
 
-// appendDefault adds the variable that ${NAME:=value} sets.
+// appendDefault adds the variable that an expansion such as ${NAME:=value} sets.
 func appendDefault(names []string, p *syntax.ParamExp) []string {
 	if p.Param == nil || p.Exp == nil || p.Exp.Op != syntax.AssignUnset && p.Exp.Op != syntax.AssignUnsetOrNull {
 		return names
@@ -82,7 +82,7 @@ func appendDefault(names []string, p *syntax.ParamExp) []string {
 	return append(names, p.Param.Value)
 }
 
-// defaults lists the variables that words or assignments set by being expanded.
+// defaults lists the variables that expansions in words or assignments set.
 func defaults[N syntax.Node](nodes []N) []string {
 	var names []string
 	for _, node := range nodes {
@@ -99,7 +99,7 @@ func defaults[N syntax.Node](nodes []N) []string {
 	return names
 }
 
-// blur is the state when changes may have happened, or not.
+// blur returns the state if changes may have happened or not.
 func (st state) blur(c changes) state {
 	if c.all {
 		st = st.forgetAll()
@@ -110,7 +110,7 @@ func (st state) blur(c changes) state {
 	return st.forget(c.names...)
 }
 
-// mayHaveRun is the state when statements have run any number of times.
+// mayHaveRun returns the state after statements have run any number of times, or never.
 func (w *walker) mayHaveRun(st state, stmts ...*syntax.Stmt) state {
 	return st.blur(w.changesOf(stmts...))
 }

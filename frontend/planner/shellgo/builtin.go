@@ -4,7 +4,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// builtin is the outcome of a builtin, or of another command that the shell runs.
+// builtin returns the outcome of a builtin, or of another command that the shell runs.
 func builtin(c command, st state) outcome {
 	args := c.words[1:]
 	switch name := c.words[0].Text; name {
@@ -36,7 +36,7 @@ func builtin(c command, st state) outcome {
 	}
 }
 
-// changeDir is the state after cd.
+// changeDir returns the state after cd.
 func changeDir(args []word, st state) state {
 	for len(args) > 0 && args[0].Literal && len(args[0].Text) > 1 && args[0].Text[0] == '-' {
 		args = args[1:]
@@ -47,7 +47,7 @@ func changeDir(args []word, st state) state {
 	return st.chdirTo(args[0].value, args[0].known)
 }
 
-// forgetArgs is the state after a builtin whose arguments are names.
+// forgetArgs returns the state after a builtin that sets or removes the variables its arguments name.
 func forgetArgs(args []word, st state) state {
 	for _, a := range args {
 		if !a.Literal {
@@ -59,7 +59,7 @@ func forgetArgs(args []word, st state) state {
 	return st
 }
 
-// declare is the state after export and its like, whose arguments are names and assignments.
+// declare returns the state after export or a similar builtin. Its arguments are names and assignments.
 func declare(name string, args []word, st state) state {
 	exports, withdraws := exporting(name, args)
 	for _, a := range args {
@@ -82,14 +82,14 @@ func declare(name string, args []word, st state) state {
 	return st
 }
 
-// exporting reports whether export or its like exports what it names, or ends that.
+// exporting reports whether export or a similar builtin exports the named variables, or withdraws that.
 func exporting(name string, args []word) (exports, withdraws bool) {
 	n := wrapper{}.flags(args)
 	withdraws = name == "export" && hasFlag(args[:n], 'n')
 	return name == "export" && !withdraws || hasFlag(args[:n], 'x'), withdraws
 }
 
-// declClause walks export and its like in bash, where the parser reads assignments in their arguments.
+// declClause walks export and similar builtins in bash. There the parser reads assignments in their arguments.
 func (w *walker) declClause(c *syntax.DeclClause, st state) outcome {
 	name := c.Variant.Value
 	w.other(name)
@@ -101,7 +101,7 @@ func (w *walker) declClause(c *syntax.DeclClause, st state) outcome {
 	return surely(declare(name, args, st))
 }
 
-// declared is the word for an argument of export and its like in bash.
+// declared returns the word for an argument of export and similar builtins in bash.
 func (w *walker) declared(a *syntax.Assign, vars map[string]variable) word {
 	if a.Name == nil {
 		return w.readWord(a.Value, vars, true)

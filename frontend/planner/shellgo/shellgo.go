@@ -1,5 +1,5 @@
 // Package shellgo finds the calls of the go command in shell source, and says what is known of each: its arguments, its
-// environment and its folder. It runs nothing and reads no files. What it can't know for sure it calls unknown.
+// environment and its folder. It runs nothing and reads no files. It calls unknown what it can't know for sure.
 package shellgo
 
 import (
@@ -10,7 +10,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// A Call is one call of the go command, or of xx-go, which is the go command for the platform of a Docker build:
+// A Call is one call of the go command or of xx-go. xx-go runs go for the target platform of a Docker build:
 // https://github.com/tonistiigi/xx.
 type Call struct {
 	// Start and End are byte offsets in the source: from the first word of the simple command after its assignments,
@@ -44,7 +44,7 @@ type Word struct {
 	Literal bool
 }
 
-// A Script is what a piece of shell source runs.
+// A Script lists the commands that a piece of shell source runs.
 type Script struct {
 	// Calls are the calls of go in the order of the source.
 	Calls []Call
@@ -68,7 +68,7 @@ type Command struct {
 	Bare bool
 }
 
-// An Argument is a word of a command, and what it expands to.
+// An Argument is a word of a command, and its value after expansion.
 type Argument struct {
 	Word
 	Value string // if it is known
@@ -77,7 +77,7 @@ type Argument struct {
 	Outer bool
 }
 
-// Limits keep what any input costs small. Nesting that a source of that size can have fits a goroutine's stack.
+// Limits that bound the cost of any input. The nesting that they allow fits a goroutine's stack.
 const (
 	maxSource   = 32 << 10
 	maxDepth    = 200
@@ -89,12 +89,12 @@ const (
 
 var errTooBig = errors.New("the script is too big or too deeply nested to be read")
 
-// errNotFollowed is for what the RUN lines of Go projects hardly have. To follow it would take much, and to leave such a line
-// alone is safe.
+// errNotFollowed is the error for shell features that RUN lines of Go projects rarely use. To follow them would take
+// much code, and not to change such a line is safe.
 var errNotFollowed = errors.New("a script with functions, eval, coproc or select isn't followed")
 
-// Parse reads shell source. posix true means sh, else bash. The caller leaves a command alone that has an error: the parser
-// can't read it, or it isn't followed.
+// Parse reads shell source. If posix is set, the shell is sh, else bash. It returns an error if the parser can't read
+// the source, or if the source isn't followed. The caller must not change such a command.
 func Parse(src string, posix bool) (Script, error) {
 	file, err := parse(src, posix)
 	if err != nil {
@@ -108,8 +108,8 @@ func Parse(src string, posix bool) (Script, error) {
 	return w.callCollector.Script, nil
 }
 
-// Exec reads the words of a command that no shell runs (the JSON form of RUN). It sees through what Parse sees through,
-// and through sh -c SCRIPT. Start and End are 0, and Bare is true only if the call is all that is run.
+// Exec reads the words of a command that no shell runs (the JSON form of RUN). It follows all that Parse follows, and
+// sh -c SCRIPT. Start and End are 0, and Bare is true only if the command runs nothing but the call.
 func Exec(words []string) Script {
 	w := &walker{callCollector: &callCollector{}, exec: true}
 	c := command{bare: true, external: true}
@@ -135,7 +135,8 @@ func Exec(words []string) Script {
 	return script
 }
 
-// parse takes a panic of the parser for an error: what people write isn't to end the build of all else.
+// parse parses shell source. It returns an error if the parser panics, because a user's text must not end the builds of
+// others.
 func parse(src string, posix bool) (file *syntax.File, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -156,8 +157,7 @@ func parse(src string, posix bool) (file *syntax.File, err error) {
 	return file, err
 }
 
-// isFollowed reports whether a script has nothing by which its commands run in another order than they stand there, but for
-// loops.
+// isFollowed reports whether a script runs its commands in the order of the source, except for loops.
 func isFollowed(file *syntax.File) bool {
 	followed := true
 	syntax.Walk(file, func(n syntax.Node) bool {
@@ -172,7 +172,7 @@ func isFollowed(file *syntax.File) bool {
 	return followed
 }
 
-// A callCollector collects what a script and the scripts in its words run.
+// A callCollector collects the commands of a script, and of the scripts in its words.
 type callCollector struct {
 	Script
 	seen map[string]bool

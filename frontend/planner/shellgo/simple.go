@@ -7,7 +7,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// A command is the words of a simple command, and what is around them.
+// A command is a simple command: its words, and what surrounds it.
 type command struct {
 	words      []word
 	start, end int
@@ -17,7 +17,7 @@ type command struct {
 	replaces   bool // exec runs it: nothing follows
 }
 
-// simple walks a simple command, and what is in its words.
+// simple walks a simple command, and the substitutions in its words.
 func (w *walker) simple(c *syntax.CallExpr, redirs []*syntax.Redirect, st state, bare bool) outcome {
 	env := st
 	for _, a := range c.Assigns {
@@ -45,7 +45,7 @@ func (w *walker) simple(c *syntax.CallExpr, redirs []*syntax.Redirect, st state,
 	return out.forget(defaults(c.Args))
 }
 
-// assign reads an assignment of the source.
+// assign reads an assignment.
 func (w *walker) assign(a *syntax.Assign, vars map[string]variable) (assignment, bool) {
 	if a.Name == nil {
 		return assignment{}, false
@@ -65,7 +65,8 @@ func (w *walker) assign(a *syntax.Assign, vars map[string]variable) (assignment,
 	return set, true
 }
 
-// run looks at what a command runs. env is the state with what is for the command only.
+// run finds out what a command runs. st is the state of the shell, and env the state with assignments for this command
+// only.
 func (w *walker) run(c command, st, env state) outcome {
 	c, env = unwrap(c, env)
 	name := c.words[0]
@@ -90,7 +91,7 @@ func (w *walker) run(c command, st, env state) outcome {
 	return either(st)
 }
 
-// isGo reports whether the words of a command call go. xx-go does so, but for its own flags, which set it up.
+// isGo reports whether the words of a command call go. xx-go does, unless it is called with its own flags to set it up.
 func isGo(words []word) bool {
 	name := words[0]
 	if name.Literal && path.Base(name.Text) == "xx-go" {
@@ -99,7 +100,7 @@ func isGo(words []word) bool {
 	return name.Literal && name.Text == "go" || strings.HasSuffix(name.tail, "/go")
 }
 
-// addCommand adds the call of another command.
+// addCommand records a command other than go.
 func (w *walker) addCommand(c command, env state) {
 	w.other(c.words[0].Text)
 	cmd := Command{Name: c.words[0].Text, Start: c.start, End: c.end, Bare: c.bare && !c.assigns && w.within == nil, Dir: env.dir, DirKnown: !env.lostDir}
@@ -109,7 +110,7 @@ func (w *walker) addCommand(c command, env state) {
 	w.command(cmd)
 }
 
-// addCall adds a call of go.
+// addCall records a call of go.
 func (w *walker) addCall(c command, env state) {
 	args := c.words[1:]
 	call := Call{Start: c.start, End: c.end, Bare: c.bare}
@@ -128,8 +129,8 @@ func (w *walker) addCall(c command, env state) {
 	w.call(call)
 }
 
-// chdirFlag finds go's flag -C in arguments: where, how many words it is, and the folder. It comes first, or first after
-// the names of the subcommand.
+// chdirFlag finds go's flag -C: its index, the number of its words, and its folder. The flag comes first, or first
+// after the names of the subcommand.
 func chdirFlag(args []word) (i, n int, dir word) {
 	for i < len(args) && i < 2 && !strings.HasPrefix(args[i].head, "-") {
 		i++
@@ -154,10 +155,11 @@ func chdirFlag(args []word) (i, n int, dir word) {
 	return 0, 0, word{}
 }
 
-// shells are the programs whose -c is read, and whether each is sh.
+// shells are the shells whose -c script is read. The value says whether the script is in the language of sh, and not of
+// bash.
 var shells = map[string]bool{"ash": true, "bash": false, "dash": true, "sh": true}
 
-// script walks the script in the words of sh -c, and reports whether there is one that can be read.
+// script walks the script of a command such as sh -c SCRIPT. It reports whether there is one that it can read.
 func (w *walker) script(c command, env state) bool {
 	posix, ok := shells[path.Base(c.words[0].Text)]
 	if !ok || !c.words[0].Literal {
@@ -171,7 +173,7 @@ func (w *walker) script(c command, env state) bool {
 	return ok
 }
 
-// shellScript finds the operand of -c in the arguments of a shell.
+// shellScript returns the script after -c in the arguments of a shell.
 func shellScript(args []word) (string, bool) {
 	isScript := false
 	for i := 0; i < len(args); i++ {
@@ -195,7 +197,7 @@ func shellScript(args []word) (string, bool) {
 	return "", false
 }
 
-// nested walks a script that is in a word of a command.
+// nested walks a script that is a word of a command.
 func (w *walker) nested(src string, posix bool, c command, st state) (outcome, bool) {
 	file, err := parse(src, posix)
 	if err != nil {
@@ -236,7 +238,7 @@ func (w *walker) find(c command, env state) {
 	}
 }
 
-// replaced is a word in which a program puts something in place of a mark.
+// replaced returns the word after a program has replaced a mark in it, such as {}.
 func (w word) replaced(mark string) word {
 	if before, after, ok := strings.Cut(w.Text, mark); ok && w.Literal {
 		w.Literal, w.known, w.head, w.tail = false, false, before, after

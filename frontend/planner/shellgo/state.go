@@ -5,7 +5,7 @@ import (
 	"path"
 )
 
-// A state is what is known of a shell at some point of its script. Its methods return the state after a change.
+// A state is what is known of a shell at one point of its script. Its methods return the state after a change.
 type state struct {
 	vars    map[string]variable // those that the script sets; never changed in place
 	dir     string
@@ -20,21 +20,21 @@ type variable struct {
 	from     string // see assignment
 }
 
-// An outcome is the state after a command that succeeded and after one that failed. One that can't be is dead.
+// An outcome has the state after a command that succeeded, and after one that failed. A state that can't occur is dead.
 type outcome struct{ yes, no state }
 
 func either(st state) outcome { return outcome{st, st} }
 
 func surely(st state) outcome { return outcome{st, state{dead: true}} }
 
-// after is the state for what follows in any case.
+// after returns the state for what follows, whether the command succeeded or failed.
 func (o outcome) after() state { return merge(o.yes, o.no) }
 
 func (o outcome) forget(names []string) outcome {
 	return outcome{o.yes.forget(names...), o.no.forget(names...)}
 }
 
-// merge keeps what is the same in both states.
+// merge returns what is the same in both states.
 func merge(a, b state) state {
 	if a.dead {
 		return b
@@ -90,7 +90,7 @@ func (st state) forget(names ...string) state {
 	return st
 }
 
-// export changes a variable of the script only: one of the environment is exported as it is.
+// export changes only a variable that the script sets. A variable of the environment is exported already.
 func (st state) export(name string, exported bool) state {
 	v, ok := st.vars[name]
 	if !ok && exported {
@@ -101,13 +101,13 @@ func (st state) export(name string, exported bool) state {
 	return st.set(name, v)
 }
 
-// goVars are the variables of any environment that count most for go, whether the script sets them or not.
+// goVars are the variables that matter most to go. They may be in the environment even if the script doesn't set them.
 var goVars = []string{
 	"CGO_ENABLED", "GO111MODULE", "GOARCH", "GOCACHE", "GOENV", "GOFLAGS", "GOMODCACHE", "GONOPROXY", "GONOSUMDB",
 	"GOOS", "GOPATH", "GOPRIVATE", "GOPROXY", "GOROOT", "GOSUMDB", "GOTOOLCHAIN", "GOWORK", "HOME", "XDG_CACHE_HOME",
 }
 
-// forgetAll is the state after what may set, or take away, any variable.
+// forgetAll returns the state after any variable may have been set or removed.
 func (st state) forgetAll() state {
 	vars := map[string]variable{}
 	for _, name := range goVars {
@@ -120,7 +120,7 @@ func (st state) forgetAll() state {
 	return st
 }
 
-// child is the state that a program sees which the shell runs.
+// child returns the state that a program sees when the shell runs it.
 func (st state) child() state {
 	vars := map[string]variable{}
 	for name, v := range st.vars {
@@ -151,7 +151,7 @@ func (st state) chdir(dir string) state {
 	return st
 }
 
-// chdirTo changes to a folder that may not be known.
+// chdirTo returns the state after a change to a folder, which may not be known.
 func (st state) chdirTo(dir string, known bool) state {
 	if !known {
 		return st.loseDir()
@@ -159,7 +159,7 @@ func (st state) chdirTo(dir string, known bool) state {
 	return st.chdir(dir)
 }
 
-// env returns what is known of the variables for a call of go.
+// env returns what is known of the variables when go is called.
 func (st state) env() (known map[string]string, unknown map[string]bool, from map[string]string) {
 	for name, v := range st.vars {
 		if v.from != "" && v.exported {

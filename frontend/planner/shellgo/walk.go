@@ -4,7 +4,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// A walker goes through one script in the order in which it runs, with what is known at each point.
+// A walker goes through one script in the order in which it runs. It keeps what is known at each point.
 type walker struct {
 	*callCollector
 	src    string
@@ -53,7 +53,7 @@ func (w *walker) stmt(s *syntax.Stmt, st state, bare bool) outcome {
 	return out
 }
 
-// enter reports whether what is one level deeper is to be walked.
+// enter goes one level deeper, and reports whether to walk that level.
 func (w *walker) enter(st state) bool {
 	if w.depth++; w.depth > maxDepth || len(st.vars) > maxVars {
 		w.err = errTooBig
@@ -63,7 +63,7 @@ func (w *walker) enter(st state) bool {
 
 func (w *walker) leave() { w.depth-- }
 
-// isQuiet reports whether redirections lead to /dev/null at most, or one output to the other.
+// isQuiet reports whether redirections lead only to /dev/null, or from one output to the other.
 func isQuiet(redirs []*syntax.Redirect) bool {
 	for _, r := range redirs {
 		if r.N != nil && r.N.Value != "0" && r.N.Value != "1" && r.N.Value != "2" {
@@ -86,7 +86,7 @@ func isQuiet(redirs []*syntax.Redirect) bool {
 	return true
 }
 
-// compound walks a command that isn't a simple one.
+// compound walks a command that isn't simple.
 func (w *walker) compound(cmd syntax.Command, st state, bare bool) outcome {
 	switch c := cmd.(type) {
 	case *syntax.BinaryCmd:
@@ -121,7 +121,7 @@ func (w *walker) compound(cmd syntax.Command, st state, bare bool) outcome {
 	return either(st)
 }
 
-// binary walks a pipe, or the commands of a list with && and ||, which the parser nests to the left.
+// binary walks a pipe, or a list of commands with && and ||. The parser nests lists to the left.
 func (w *walker) binary(b *syntax.BinaryCmd, st state, bare bool) outcome {
 	if !isAndOr(b) {
 		w.stmt(b.X, st, false)
@@ -152,7 +152,8 @@ func (w *walker) binary(b *syntax.BinaryCmd, st state, bare bool) outcome {
 
 func isAndOr(b *syntax.BinaryCmd) bool { return b.Op == syntax.AndStmt || b.Op == syntax.OrStmt }
 
-// alive takes the second state for a way that is thought never to be gone, such as what is to be done if cd fails.
+// alive returns the first state or, if it is dead, the second. It is for commands that seem never to run, such as those
+// after || if cd fails.
 func alive(st, instead state) state {
 	if st.dead {
 		return instead
@@ -177,7 +178,8 @@ func (w *walker) ifClause(c *syntax.IfClause, st state, bare bool) outcome {
 	return outcome{merge(then.yes, rest.yes), merge(then.no, rest.no)}
 }
 
-// while walks a loop. What the loop changes isn't known from the start: each turn is after another.
+// while walks a loop. Variables that the loop changes aren't known even at its start, since each turn comes after
+// another.
 func (w *walker) while(c *syntax.WhileClause, st state, bare bool) outcome {
 	st = w.mayHaveRun(w.mayHaveRun(st, c.Cond...), c.Do...)
 	cond := w.list(c.Cond, st, false)
@@ -212,7 +214,7 @@ func (w *walker) caseClause(c *syntax.CaseClause, st state, bare bool) outcome {
 	return out
 }
 
-// substitutions walks the commands in $(), backquotes and <() of a part of the source.
+// substitutions walks the commands in $(), backquotes and <() inside a node.
 func (w *walker) substitutions(n syntax.Node, st state) {
 	syntax.Walk(n, func(n syntax.Node) bool {
 		switch s := n.(type) {

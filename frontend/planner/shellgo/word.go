@@ -6,7 +6,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// A word is a word of a command with what is known of it.
+// A word is a word of a command, and what is known of it.
 type word struct {
 	Word
 	head, tail string // the literal text before its first expansion, and after its last one
@@ -43,7 +43,7 @@ func (w word) assignment() (assignment, bool) {
 	return a, true
 }
 
-// A wordReader puts a word together from its parts.
+// A wordReader builds a word from its parts.
 type wordReader struct {
 	vars       map[string]variable
 	value      strings.Builder
@@ -55,7 +55,7 @@ type wordReader struct {
 	from       string // the last variable that the script doesn't set
 }
 
-// readWord reads a word of the source. In an assignment, a pattern or braces are plain text.
+// readWord reads a word of the source. In an assignment, patterns and braces are plain text.
 func (w *walker) readWord(sw *syntax.Word, vars map[string]variable, assigns bool) word {
 	r := wordReader{vars: vars}
 	r.parts(sw.Parts, false)
@@ -125,7 +125,7 @@ func (r *wordReader) expansion(value string, known bool) {
 	r.tail.Reset()
 }
 
-// lit reads a literal part, whose backslashes are still in it.
+// lit reads a literal part, which still has its backslashes.
 func (r *wordReader) lit(s string, quoted bool) {
 	var text strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -140,7 +140,7 @@ func (r *wordReader) lit(s string, quoted bool) {
 	r.text(text.String())
 }
 
-// plainName returns the variable of $NAME and ${NAME}, or "".
+// plainName returns NAME for $NAME and ${NAME}, or "" for other expansions.
 func plainName(p *syntax.ParamExp) string {
 	if p.Param == nil || p.Excl || p.Length || p.Width || p.Index != nil || p.Slice != nil || p.Repl != nil ||
 		p.Names != 0 || p.Exp != nil {
@@ -149,7 +149,7 @@ func plainName(p *syntax.ParamExp) string {
 	return p.Param.Value
 }
 
-// isPlain reports whether a value stays one word, as it is, outside of quotes.
+// isPlain reports whether a value stays one unchanged word without quotes.
 func isPlain(s string) bool { return s != "" && !strings.ContainsAny(s, " \t\n*?[]\\~") }
 
 func isPattern(s string) bool {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A wrapper is a command that does nothing but run the command in its arguments.
+// A wrapper is a command that only runs the command in its arguments.
 type wrapper struct {
 	values   string // the one-letter flags that have a value
 	long     string // the long flags whose value is the next word
@@ -26,7 +26,7 @@ var wrappers = map[string]wrapper{
 		long: " --arg-file --delimiter --max-args --max-chars --max-lines --max-procs --process-slot-var "},
 }
 
-// unwrap returns the command that a command is there to run, and the state for it.
+// unwrap returns the command that a wrapper runs in the end, and the state for it.
 func unwrap(c command, env state) (command, state) {
 	for range maxWrappers {
 		next, nextEnv, ok := unwrapOne(c, env)
@@ -77,7 +77,7 @@ func unwrapOne(c command, env state) (command, state, bool) {
 	return c, env, true
 }
 
-// flags counts the words in front of the operands.
+// flags counts the words before the operands.
 func (wrap wrapper) flags(args []word) int {
 	for i := 0; i < len(args); i++ {
 		text := args[i].Text
@@ -97,14 +97,14 @@ func (wrap wrapper) flags(args []word) int {
 	return len(args)
 }
 
-// hasFlag looks for a flag of one letter.
+// hasFlag reports whether flags have a flag of one letter.
 func hasFlag(flags []word, letter rune) bool {
 	return slices.ContainsFunc(flags, func(f word) bool {
 		return strings.HasPrefix(f.Text, "-") && !strings.HasPrefix(f.Text, "--") && strings.ContainsRune(f.Text, letter)
 	})
 }
 
-// assignments takes words such as A=b from the front of a command.
+// assignments removes words such as A=b from the front of a command, and applies them to env.
 func assignments(words []word, env state) ([]word, state) {
 	for len(words) > 0 {
 		a, ok := words[0].assignment()
@@ -117,7 +117,7 @@ func assignments(words []word, env state) ([]word, state) {
 	return words, env
 }
 
-// appendInput is the command that xargs runs, with something for what it reads.
+// appendInput returns the command that xargs runs. A placeholder stands for what xargs reads.
 func appendInput(flags, words []word) []word {
 	if len(words) == 0 {
 		return nil
