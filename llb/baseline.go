@@ -8,25 +8,25 @@ import (
 	"github.com/moby/buildkit/client/llb"
 )
 
-// A Baseline says what to compile in the place of what a slice imports, so that a build can have the very layer that
-// another one made.
+// A Baseline replaces the imports of a slice by the needs of an earlier build, so that two builds can have exactly the
+// same layer.
 type Baseline struct {
 	Needs gomod.Needs
 	List  llb.State // from Builder.Baseline
 }
 
-// BaselineFile is the file that Baseline makes.
+// BaselineFile is the name of the file that Builder.Baseline makes.
 const BaselineFile = "needs"
 
-// Baseline returns a file, BaselineFile, of what the first build with a key needed, where its cache is at hand, or else of
-// what this one needs. What this one needs is not in the key of the step: BuildKit leaves proxy settings out of that, and so
-// they are what tells the step.
+// Baseline returns a state with one file, BaselineFile. It lists the needs of the first build with the key if the cache
+// has that, and else this build's needs. This build's needs must not be in the step's key. So the step gets them as a
+// proxy setting, which BuildKit leaves out of the key.
 func (b Builder) Baseline(key string, needs gomod.Needs) llb.State {
 	return b.step("[deps] list what is compiled first", &step.Baseline{Key: key, Out: path.Join(step.Out, BaselineFile)},
 		llb.WithProxy(llb.ProxyEnv{FTPProxy: needs.Text()}))
 }
 
-// needs returns a tree of the module files of needs.
+// needs returns a tree with the go.mod and go.sum of some needs.
 func (b Builder) needs(n gomod.Needs, dir string) llb.State {
 	dir = path.Join("/", dir)
 	st := llb.Scratch().Platform(b.Platform)

@@ -8,10 +8,10 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A Platform is a target platform, normalized.
+// A Platform is a target platform in normalized form.
 type Platform = ocispecs.Platform
 
-// A BinaryRequest says what to compile.
+// A BinaryRequest says which main package to compile, and how.
 type BinaryRequest struct {
 	Name      string     // of the binary, in /usr/local/bin
 	Package   string     // as the go command takes it: . or ./cmd/api
@@ -32,8 +32,8 @@ type BinaryRequest struct {
 	Label     string
 }
 
-// Binary returns a tree with one static binary, at BinaryPath, every time stamp of which is the same fixed one. The
-// sources and the module cache are read-only there, and there is no network.
+// Binary returns a tree with one static binary, at BinaryPath. All its time stamps have the same fixed value. The step
+// that compiles it sees the sources and the module cache read-only, and has no network.
 func (b Builder) Binary(req BinaryRequest) llb.State {
 	parts, modules := b.mountModules(req.Modules)
 	s := &step.GoCommand{Stamp: step.Out, Deps: []string{step.DepsDir}, Modules: parts, Args: append([]string{"build"}, req.Flags...)}
@@ -63,8 +63,8 @@ func (b Builder) Binary(req BinaryRequest) llb.State {
 	return b.run(req.Toolchain, req.Label, s, opts...)
 }
 
-// BinaryPath returns where a binary is in the tree that holds it: where programs are in an image for Linux, and at its
-// root for another system, as it is to be found in a folder.
+// BinaryPath returns the path of a binary in its tree. For Linux it is where an image has its programs. For another
+// system it is the root of the tree, since users export that into a folder.
 func BinaryPath(name string, target Platform) string {
 	switch target.OS {
 	case "linux":
@@ -75,7 +75,7 @@ func BinaryPath(name string, target Platform) string {
 	return "/" + name
 }
 
-// workFile returns GOWORK for a go.work in the source, or none.
+// workFile returns the value of GOWORK for a go.work in the source. It is off for none.
 func workFile(work string) string {
 	if work == "" {
 		return "off"

@@ -13,7 +13,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 )
 
-// A DepsRequest says which packages to compile before a module.
+// A DepsRequest says which packages to compile for a slice: those that it imports.
 type DepsRequest struct {
 	Toolchain llb.State // from Builder.Toolchain
 	Version   string    // of the toolchain
@@ -29,9 +29,10 @@ type DepsRequest struct {
 	Target    Platform   // that they are compiled for
 }
 
-// Deps returns packages of other modules and of the standard library, those that a slice imports and what these import,
-// compiled, as GOCACHE is laid out. Their sources are not in its key, nor are those of the module: the list of imports is.
-// The lower layer is that of Std or, where there is one, of a part of the packages.
+// Deps returns the compiled packages that a slice imports, directly or not, from other modules and the standard
+// library. They are laid out as GOCACHE. The step's key has the list of imports, but neither the sources of the
+// packages nor those of the module. The lower layer is that of Std or, if part of the packages is compiled already, of
+// that part.
 func (b Builder) Deps(req DepsRequest) llb.State {
 	files, flags := req.Slice.ModFiles(), req.Flags
 	if req.Slice.Profile != "" {
@@ -52,10 +53,10 @@ func (b Builder) Deps(req DepsRequest) llb.State {
 		llb.AddMount(step.Src, modFiles, llb.Readonly), b.imports(imports), list)
 }
 
-// Std returns what a slice imports of the standard library and what that imports, compiled outside of any module: its key
-// has nothing of a module, and all modules share what it keeps in a cache mount of its own, since nothing but the
-// toolchain and a list of packages of the standard library goes into that. It is empty where the module has a say in how
-// these are compiled, by a profile or as GOFIPS140.
+// Std returns the compiled packages that a slice imports, directly or not, from the standard library. They are compiled
+// outside of any module, so that the key has nothing of a module. All modules share the step's cache mount, which is
+// safe since only a toolchain and a list of standard packages decide what is in it. The state is empty if the module
+// changes how these packages are compiled, by a profile or by GOFIPS140.
 func (b Builder) Std(req DepsRequest) llb.State {
 	empty := llb.Scratch().Platform(b.Platform)
 	elsewhere := func(importPath string) bool { return !gomod.IsStandard(importPath) }
@@ -69,7 +70,7 @@ func (b Builder) Std(req DepsRequest) llb.State {
 	return b.compile(empty, b.cacheID("std/"+req.Version), label, req, &step.Deps{Imports: importsFile, Dir: "/", Args: req.Flags}, b.imports(list))
 }
 
-// importsFile is where imports mounts a list of import paths.
+// importsFile is the path where Builder.imports mounts a list of import paths.
 const importsFile = step.In + "/imports"
 
 func (b Builder) imports(list []string) llb.RunOption {
@@ -77,8 +78,8 @@ func (b Builder) imports(list []string) llb.RunOption {
 	return llb.AddMount(step.In, b.file("/imports", "[deps] list what is imported", []byte(text)), llb.Readonly)
 }
 
-// compile runs the step deps, to which it gives the modules of the request. The step compiles in a cache mount. What it
-// compiles comes above what is compiled already.
+// compile runs a step deps with the modules of the request. The step compiles in a cache mount. It puts what it
+// compiles into a layer above what is compiled already.
 func (b Builder) compile(already llb.State, cache, label string, req DepsRequest, s *step.Deps, mounts ...llb.RunOption) llb.State {
 	var modules llb.RunOption
 	s.Modules, modules = b.mountModules(req.Modules)
@@ -91,14 +92,15 @@ func (b Builder) compile(already llb.State, cache, label string, req DepsRequest
 	return b.runOnto(already, req.Toolchain, label, s, opts...)
 }
 
-// CompileCache names the cache mount of steps that compile a main module and run none of its code: such steps alone write
-// it. It has what a toolchain compiles for all platforms.
+// CompileCache returns the name of the cache mount for steps that compile a main module and run none of its code. Only
+// such steps write to it. It holds what a toolchain compiled, for all platforms.
 func (b Builder) CompileCache(main, version string) string {
 	return b.cacheID("compile/" + main + "/" + version)
 }
 
-// LineCache returns the name of the cache mount that stands in a Dockerfile's text with a mark, which tells it from names
-// of the user's: a name that no Dockerfile can have. It is "" where the mark isn't there.
+// LineCache returns the name of a cache mount of Larder's for the id of a mount in a definition. The id has a mark if a
+// plan made it, which a user can't know. LineCache returns "" if the mark isn't there. No Dockerfile can have the name
+// that it returns.
 func (b Builder) LineCache(id, mark string) string {
 	prefix := b.Namespace + "/" + mark + "/" // as BuildKit's converter has it
 	name, ok := strings.CutPrefix(id, prefix)
@@ -108,7 +110,7 @@ func (b Builder) LineCache(id, mark string) string {
 	return b.cacheID(name)
 }
 
-// goEnvironment sets the environment of a go command for a target platform.
+// goEnvironment sets the environment of the go command for a target platform.
 func goEnvironment(target Platform, more []string) llb.RunOption {
 	var opts runOptions
 	for _, kv := range append(GoEnv(target), more...) {

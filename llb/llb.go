@@ -1,5 +1,5 @@
-// Package larder holds the states that Larder adds to a build: toolchains, module caches, binaries and the static base.
-// Each is made by a pure function from values; nothing here talks to a builder.
+// Package larder makes the states that Larder adds to a build: toolchains, module caches, binaries and the static base.
+// A pure function makes each state from values; nothing here talks to a builder.
 //
 // Steps run Larder's own static binary (package internal/inbuild), never a shell, on the builder's platform, and without
 // a network but for those that fetch.
@@ -14,7 +14,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A Builder is what all steps of a build share.
+// A Builder has what all of Larder's steps of a build share.
 type Builder struct {
 	Helper     llb.State         // holds Larder's static binary for the builder's platform
 	HelperPath string            // the binary's path in Helper
@@ -27,7 +27,7 @@ type Builder struct {
 }
 
 // cacheID returns the id of a cache mount of Larder's own. No Dockerfile can name it: the id of a mount in a Dockerfile
-// is made of the namespace, a slash and the name, and this one has something before the namespace.
+// begins with the namespace and a slash, and this one has more before the namespace.
 func (b Builder) cacheID(name string) string { return "larder:" + b.Namespace + "/" + name }
 
 // At returns a state that holds Larder's binary at a path.
@@ -38,29 +38,29 @@ func (b Builder) At(name string) llb.State {
 	return llb.Scratch().Platform(b.Platform).File(llb.Copy(b.Helper, b.HelperPath, name), llb.WithCustomName("[internal] copy Larder's own steps"))
 }
 
-// step runs one in-build step in an otherwise empty root and returns what it leaves in step.Out.
+// step runs one in-build step in an otherwise empty root, and returns what it writes to step.Out.
 func (b Builder) step(name string, s step.Step, opts ...llb.RunOption) llb.State {
 	return b.run(llb.Scratch(), name, s, opts...)
 }
 
-// trustBundle is where most images keep the certificate authorities that they trust.
+// trustBundle is the path where most images keep the certificate authorities that they trust.
 const trustBundle = "/etc/ssl/certs/ca-certificates.crt"
 
-// fetch runs an in-build step that has a network. BuildKit's proxy network (its docs/proxy.md) answers such a step by an
-// authority of its own, and adds that to a trust bundle that is there: this root has an empty one.
+// fetch runs an in-build step with a network. BuildKit's proxy network (its docs/proxy.md) answers such a step with
+// certificates of its own authority. It adds that authority only to an existing trust bundle, so the root has an empty
+// one.
 func (b Builder) fetch(name string, s step.Step, opts ...llb.RunOption) llb.State {
 	root := llb.Scratch().Platform(b.Platform).File(llb.Mkdir(path.Dir(trustBundle), 0o755, llb.WithParents(true)).Mkfile(trustBundle, 0o644, nil),
 		llb.WithCustomName("[internal] make a place for certificate authorities"))
 	return b.run(root, name, s, append([]llb.RunOption{b.network()}, opts...)...)
 }
 
-// run runs an in-build step in a root file system and returns what it leaves in step.Out.
+// run runs an in-build step in a root file system, and returns what it writes to step.Out.
 func (b Builder) run(root llb.State, name string, s step.Step, opts ...llb.RunOption) llb.State {
 	return b.runOnto(llb.Scratch().Platform(b.Platform), root, name, s, opts...)
 }
 
-// runOnto is run with an output folder that has something in it: the output is that and, in a layer above, what the step
-// adds.
+// runOnto is like run, but its output begins with a state. What the step writes comes in a layer above that.
 func (b Builder) runOnto(out, root llb.State, name string, s step.Step, opts ...llb.RunOption) llb.State {
 	opts = append([]llb.RunOption{
 		llb.Args(append([]string{path.Join(step.Dir, path.Base(b.HelperPath))}, step.Args(s)...)),
@@ -78,8 +78,8 @@ func (b Builder) runOnto(out, root llb.State, name string, s step.Step, opts ...
 	return root.Platform(b.Platform).Run(opts...).AddMount(step.Out, out, below...)
 }
 
-// made mounts what other steps made, modules or compiled packages. Those steps key the one that mounts it, where the builder
-// can leave it at that, not the content: all of it would be read for that, which takes seconds.
+// made mounts the output of other steps: modules or compiled packages. If the builder allows that, the step's key has
+// the vertices of those steps instead of the content. To read all of the content for a key would take seconds.
 func (b Builder) made(dir string, st llb.State) llb.RunOption {
 	return llb.AddMount(dir, st, append(b.byVertex(), llb.Readonly)...)
 }
@@ -91,8 +91,8 @@ func (b Builder) byVertex() []llb.MountOption {
 	return []llb.MountOption{llb.ContentCache(llb.MountContentCacheOff)}
 }
 
-// network lets a step fetch: with the builder's network, its HTTP proxy and, if the build has a secret of the name ca,
-// the roots in that.
+// network gives a step a network: the builder's network and its HTTP proxy. If the build has a secret called ca, the
+// step also trusts the roots in that.
 func (b Builder) network() llb.RunOption {
 	opts := []llb.RunOption{
 		llb.Network(pb.NetMode_UNSET),
@@ -104,13 +104,13 @@ func (b Builder) network() llb.RunOption {
 	return runOptions(opts)
 }
 
-// Secrets of the build for steps that fetch: see internal/inbuild.
+// Names of the build's secrets that fetch steps get: see internal/inbuild.
 var (
 	proxySecrets = []string{"netrc", "goauth"}          // for module proxies
 	gitSecrets   = []string{"gitconfig", "known_hosts"} // for version control, which takes those of proxies, too
 )
 
-// secrets gives a step the build's secrets of these names, those that it has, as /run/secrets/ID.
+// secrets mounts the build's secrets of these names at /run/secrets/ID, if the build has them.
 func secrets(ids []string) llb.RunOption {
 	var opts runOptions
 	for _, id := range ids {
@@ -119,7 +119,7 @@ func secrets(ids []string) llb.RunOption {
 	return opts
 }
 
-// goSettings passes settings of the go command, as names and values in turn, to a step. They go through its
+// goSettings passes settings of the go command to a step. pairs are names and values in turn. They are passed in the
 // environment, since BuildKit prints the arguments of a step that fails, and a proxy's URL may hold a password.
 func goSettings(pairs ...string) llb.RunOption {
 	var opts runOptions
@@ -131,7 +131,7 @@ func goSettings(pairs ...string) llb.RunOption {
 	return opts
 }
 
-// runOptions makes one option of several.
+// runOptions combines several options into one.
 type runOptions []llb.RunOption
 
 // SetRunOption implements llb.RunOption.

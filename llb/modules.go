@@ -11,7 +11,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 )
 
-// A ModuleSource is where the zips of a module set come from.
+// A ModuleSource says where the zips of a module set come from.
 type ModuleSource struct {
 	Folders []llb.State // GOPROXY folders: those that GOPROXY names as ProxyFolder(i), or the only source if GOPROXY is empty
 	GOPROXY string      // the list to fetch from; empty if the first folder is all there is
@@ -22,21 +22,22 @@ type ModuleSource struct {
 	GOPRIVATE, GONOPROXY, GOINSECURE, GOVCS string
 }
 
-// ProxyFolder returns the file URL at which a fetch step sees folder i of its source.
+// ProxyFolder returns the file URL of folder i of the source, as a fetch step sees it.
 func ProxyFolder(i int) string { return "file://" + path.Join(step.In, strconv.Itoa(i)) }
 
-// Modules are the modules of a set, in parts that are each fetched, checked and unpacked by a step of its own.
+// Modules are the modules of a set, in parts. Each part is fetched, checked and unpacked by its own step.
 type Modules struct {
 	parts []llb.State // each laid out as GOMODCACHE is
 }
 
-// Merged returns one module cache, for what Larder's own steps don't run: it takes as long as to unpack them.
+// Merged returns one module cache of all parts. It is for steps that aren't Larder's own, since a merge takes as long
+// as to unpack the modules.
 func (m Modules) Merged() llb.State {
 	return llb.Merge(m.parts, llb.WithCustomName("[modules] merge"))
 }
 
-// mountModules mounts modules, if there are any, at step.ModCache, as they are if there is one part. Of more the step makes a
-// folder of links to the parts that are returned.
+// mountModules mounts modules at step.ModCache, if there are any. A single part is mounted directly. For several, it
+// returns the parts, and the step makes a folder of links to them.
 func (b Builder) mountModules(m *Modules) (parts step.Folders, opt llb.RunOption) {
 	if m == nil {
 		return parts, runOptions{}
@@ -52,9 +53,9 @@ func (b Builder) mountModules(m *Modules) (parts step.Folders, opt llb.RunOption
 	return parts, opts
 }
 
-// Modules returns the modules of a set, as GOMODCACHE has them, without zips: what a read-only build needs. There is a part
-// for each shard of the set where the builder can merge, else one. source says where a part of
-// the set comes from.
+// Modules returns the unpacked modules of a set, laid out as GOMODCACHE without zips, which is what a read-only build
+// needs. There is a part for each shard of the set if the builder can merge, and else one. The function source returns
+// where a part of the set comes from.
 func (b Builder) Modules(set gomod.Set, source func(gomod.Set) (ModuleSource, error)) (Modules, error) {
 	shards := []gomod.Set{set}
 	if b.Merge {
@@ -75,9 +76,9 @@ func (b Builder) Modules(set gomod.Set, source func(gomod.Set) (ModuleSource, er
 	return modules, nil
 }
 
-// moduleLayer returns a module cache of one layer, made by one step, which checks every file against the set while it unpacks
-// it. The step has a network only if something is fetched. The set is given in canonical form, so that go.sum's order and
-// unrelated files don't change the key.
+// moduleLayer returns a module cache of one layer. One step makes it, and checks every file against the set while it
+// unpacks it. The step has a network only if something is fetched. It gets the set in canonical form, so that go.sum's
+// order and unrelated files don't change the key.
 func (b Builder) moduleLayer(set gomod.Set, from ModuleSource, part string) llb.State {
 	what := fmt.Sprintf("unpack %d modules", len(set.Zips()))
 	if len(set.Zips()) == 0 {
@@ -104,7 +105,8 @@ func (b Builder) moduleLayer(set gomod.Set, from ModuleSource, part string) llb.
 	return run("[modules"+part+"] fetch and "+what+" from "+from.Label, s, opts...)
 }
 
-// ModuleFiles returns the paths, in a GOPROXY folder or a module cache, of all files that a set needs, sorted.
+// ModuleFiles returns the paths of all files that a set needs, sorted. Each file has two: in a GOPROXY folder, and in a
+// module cache.
 func ModuleFiles(set gomod.Set) ([]string, error) {
 	var files []string
 	for ext, sums := range map[string][]gomod.Sum{".zip": set.Zips(), ".mod": set.GoMods()} {
@@ -120,10 +122,10 @@ func ModuleFiles(set gomod.Set) ([]string, error) {
 	return files, nil
 }
 
-// ProxyRoot is the file URL at which a step sees the one folder that it is given.
+// ProxyRoot is the file URL of a step's only folder, as the step sees it.
 const ProxyRoot = "file://" + step.In
 
-// WithFIPS adds a frozen version of Go's cryptography, out of a toolchain, to a module cache: see GOFIPS140 in
+// WithFIPS adds a frozen version of Go's cryptography to a module cache. It takes it from a toolchain. See GOFIPS140 in
 // https://go.dev/doc/security/fips140. The go command itself checks and unpacks it.
 func (b Builder) WithFIPS(modules Modules, toolchain llb.State, version string) Modules {
 	frozen := b.run(toolchain, "[go] unpack GOFIPS140="+version, &step.GoCommand{Stamp: step.Out, Args: []string{"list", "crypto/internal/fips140"}},

@@ -10,15 +10,15 @@ import (
 	"github.com/moby/buildkit/client/llb"
 )
 
-// A CompileRequest says which packages of a module to compile.
+// A CompileRequest says which packages of a module to compile before they are linked.
 type CompileRequest struct {
 	DepsRequest            // Source is all that is compiled, but what is imported from elsewhere
 	Deps        *llb.State // from Builder.Deps
 	Args        []string   // flags and packages of the go command
 }
 
-// Compile returns compiled packages that Deps has not, as GOCACHE is laid out: for a step that then only links, so that
-// nothing which is stamped by the linker is in the key of what is compiled.
+// Compile returns the compiled packages that Deps doesn't have, laid out as GOCACHE. A later step only links them. What
+// the linker writes into the binary is in the key of that step alone.
 func (b Builder) Compile(req CompileRequest) llb.State {
 	s := &step.Deps{Deps: []string{step.DepsDir}, Dir: path.Join(step.Src, req.Dir), Args: append([]string{"-buildvcs=false"}, req.Args...)}
 	label := fmt.Sprintf("[deps %s] compile what is linked", platforms.Format(req.Target))
@@ -27,13 +27,13 @@ func (b Builder) Compile(req CompileRequest) llb.State {
 		b.made(step.DepsDir, *req.Deps))
 }
 
-// Repository returns a tree that the go command takes for the root of a git working tree: all that it looks for is a
-// folder .git.
+// Repository returns a tree that the go command takes for the root of a git working tree. The go command only looks for
+// a folder .git.
 func (b Builder) Repository(tree llb.State) llb.State {
 	return tree.File(llb.Mkdir("/.git", 0o755, llb.WithCreatedTime(time.Unix(0, 0))), llb.WithCustomName("[internal] mark the root of the working tree"))
 }
 
-// WithoutGit returns a tree without what git keeps in its root.
+// WithoutGit returns a tree without the .git in its root.
 func (b Builder) WithoutGit(tree llb.State) llb.State {
 	return llb.Scratch().Platform(b.Platform).File(llb.Copy(tree, "/", "/", &llb.CopyInfo{ExcludePatterns: []string{".git"}, CopyDirContentsOnly: true}),
 		llb.WithCustomName("[internal] take the build context without .git"))

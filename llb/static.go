@@ -13,8 +13,8 @@ import (
 // NonRoot is the user and group that the static base runs as.
 const NonRoot = "65532:65532"
 
-// Static returns what a static binary needs at run time and nothing else: CA roots, time zones, users and /tmp. Time
-// zones are taken from a toolchain.
+// Static returns a tree with exactly what a static binary needs at run time: CA roots, time zones, users and /tmp. The
+// time zones come from a toolchain.
 func (b Builder) Static(toolchain llb.State) llb.State {
 	return b.step("[static] make the static base",
 		&step.Static{ZoneInfo: step.In + "/zoneinfo.zip", Out: step.Out},
@@ -32,7 +32,8 @@ func StaticImage(target Platform) dockerspec.DockerOCIImage {
 	return img
 }
 
-// GoImage returns the image config of a go stage on the builder's platform that compiles for a target platform.
+// GoImage returns the image config of a go stage. The stage runs on the builder's platform, and compiles for a target
+// platform.
 func GoImage(build, target Platform) dockerspec.DockerOCIImage {
 	img := image(build)
 	img.Config.WorkingDir = "/go"

@@ -14,7 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A ToolchainSource is where a toolchain's zip comes from: one of its fields is set.
+// A ToolchainSource says where a toolchain's zip comes from. One of its fields is set.
 type ToolchainSource struct {
 	Folder *llb.State // holds the zip, at Path
 	Path   string
@@ -24,9 +24,9 @@ type ToolchainSource struct {
 	GOPROXY, GOSUMDB string // else: a step fetches it, and checks one without a pin with the checksum database
 }
 
-// Toolchain returns a root file system with a Go toolchain in step.GoRoot and nothing else but the folders that the go
-// command needs: no libc, no shell. Its zip is checked against the pinned sum, or against the checksum database for a
-// toolchain that has no pin.
+// Toolchain returns a root file system with a Go toolchain in step.GoRoot and the folders that the go command needs. It
+// has no libc and no shell. The zip is checked against the pinned sum. If the toolchain has no pin, it is checked
+// against the checksum database.
 func (b Builder) Toolchain(t gotoolchain.Toolchain, from ToolchainSource) llb.State {
 	pin, pinned := t.Pin(b.Platform.OS + "/" + b.Platform.Architecture)
 	unpack := &step.UnpackToolchain{Zip: step.In + "/toolchain.zip", H1: pin.H1, Out: step.Out, Root: step.GoRoot[1:]}
@@ -46,7 +46,8 @@ func (b Builder) Toolchain(t gotoolchain.Toolchain, from ToolchainSource) llb.St
 	return b.step("[go] check and unpack "+t.Version, unpack, llb.AddMount(step.In, zip, llb.Readonly))
 }
 
-// Download returns the zip of a pinned toolchain, as toolchain.zip, taken from a module proxy by its checksum.
+// Download returns the zip of a pinned toolchain as toolchain.zip. BuildKit downloads it from a module proxy and checks
+// its checksum.
 func (b Builder) Download(t gotoolchain.Toolchain, proxy string) llb.State {
 	platform := b.Platform.OS + "/" + b.Platform.Architecture
 	pin, _ := t.Pin(platform)
@@ -55,8 +56,8 @@ func (b Builder) Download(t gotoolchain.Toolchain, proxy string) llb.State {
 		llb.WithCustomName("[go] download "+t.Version+" for "+platform+" from "+redact.URL(proxy)))
 }
 
-// fetchToolchain downloads a toolchain, with the build's credentials, and asks the checksum database for the sum of one
-// that has no pin.
+// fetchToolchain downloads a toolchain with the build's credentials. If the toolchain has no pin, it asks the checksum
+// database for its sum.
 func (b Builder) fetchToolchain(t gotoolchain.Toolchain, from ToolchainSource) llb.State {
 	platform := b.Platform.OS + "/" + b.Platform.Architecture
 	pin, _ := t.Pin(platform)
@@ -68,8 +69,8 @@ func (b Builder) fetchToolchain(t gotoolchain.Toolchain, from ToolchainSource) l
 	return b.fetch("[go] fetch "+t.Version, fetch, opts...)
 }
 
-// GoEnv returns the environment of a go stage that compiles for a target platform: that of gomod.OfflineEnv, and where
-// things are.
+// GoEnv returns the environment of a go stage that compiles for a target platform: gomod.OfflineEnv, and the paths of
+// go's folders.
 func GoEnv(target Platform) []string {
 	env := slices.Concat([]string{
 		"PATH=" + step.GoRoot + "/bin:/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -81,7 +82,8 @@ func GoEnv(target Platform) []string {
 	return append(env, targetEnv(target)...)
 }
 
-// TargetFile returns a file that holds the variables of the go command for a target platform, a line for each.
+// TargetFile returns a state with one file, which has the go command's variables for a target platform, one on each
+// line.
 func TargetFile(name string, target Platform) llb.State {
 	return llb.Scratch().File(llb.Mkfile(name, 0o444, []byte(strings.Join(targetEnv(target), "\n")+"\n"), llb.WithCreatedTime(time.Unix(0, 0))),
 		llb.WithCustomName("[go] set the target platform"))

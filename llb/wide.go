@@ -6,13 +6,13 @@ import (
 	"github.com/moby/buildkit/client/llb"
 )
 
-// A Part is a tree and the folder of another tree that it is to be in.
+// A Part is a tree, and its folder in a larger tree.
 type Part struct {
 	Dir  string
 	Tree llb.State
 }
 
-// Wide returns a tree that is made of others: the build context, and folders beside it.
+// Wide returns a tree that is put together from others: the build context, and folders beside it.
 func (b Builder) Wide(parts []Part) llb.State {
 	st := llb.Scratch().Platform(b.Platform)
 	for _, p := range parts {

@@ -5,12 +5,12 @@ import (
 	"regexp"
 )
 
-// A stock is what is in a bundle.
+// A stock holds the numbers of a bundle that the picture shows.
 type stock struct{ modules, toolchains, hashes, size string }
 
 var verified = regexp.MustCompile(`^\S+ is whole: \d+ blobs \((\S+)\), (\d+) modules, .* (\d+) toolchains, .* vouches for (\d+) hashes`)
 
-// readStock reads what "larder bundle verify" prints.
+// readStock reads the output of "larder bundle verify".
 func readStock(line []byte) (stock, error) {
 	m := verified.FindStringSubmatch(string(line))
 	if m == nil {
@@ -19,7 +19,7 @@ func readStock(line []byte) (stock, error) {
 	return stock{size: m[1], modules: m[2], toolchains: m[3], hashes: m[4]}, nil
 }
 
-// airGap draws the way of a bundle over an air gap.
+// airGap draws how a bundle crosses an air gap.
 func airGap(k stock) string {
 	const width, height, small = 960.0, 330.0, 150.0
 	s := newSVG("The way of a bundle over an air gap", width, height)

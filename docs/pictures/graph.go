@@ -21,14 +21,14 @@ type node struct {
 	row     float64 // the middle of the box, counted in boxes from the top
 }
 
-// A graph is what a build does, without what every build of Larder does for itself.
+// A graph is the steps of a build, without those that every build of Larder has.
 type graph []*node
 
-// unseen matches the steps that are left out: those that bring Larder's own binary and lists into the build, and one of
-// two steps that copy the program into the image.
+// unseen matches the names of steps that aren't drawn: those that bring Larder's own binary and lists into the build,
+// and one of two steps that copy the program into the image.
 var unseen = regexp.MustCompile(`^$|^\[internal\] (load|copy)|\] list |\] COPY `)
 
-// readGraph reads what "larder plan --llb json" prints.
+// readGraph reads the output of "larder plan --llb json".
 func readGraph(data []byte) (graph, error) {
 	var llb struct {
 		Def map[string]struct {
@@ -70,7 +70,8 @@ func readGraph(data []byte) (graph, error) {
 	return g, nil
 }
 
-// connect has each node come from the seen nodes before it, without those that another of these comes from.
+// connect links each node to the nearest seen nodes before it. It leaves out a link if there is a longer way between
+// the two.
 func (g graph) connect() {
 	direct := map[*node][]*node{}
 	for _, n := range g {
@@ -103,8 +104,8 @@ func reaches(direct map[*node][]*node, from, to *node) bool {
 	return slices.ContainsFunc(direct[from], func(n *node) bool { return n == to || reaches(direct, n, to) })
 }
 
-// place gives each node a column, one behind the last of those that it comes from, and for a node that comes from none
-// one before the first that it leads to; and within the column a row.
+// place gives each node a column and a row. A node's column comes after the columns of all nodes that lead to it. If
+// none does, it comes just before the first node that it leads to.
 func (g graph) place() {
 	var depth func(n *node) int
 	depth = func(n *node) int {
@@ -138,7 +139,7 @@ func (g graph) place() {
 	}
 }
 
-// far returns how many columns the nearest node that n leads to is away.
+// far returns the distance in columns to the nearest node that n leads to.
 func far(n *node) int {
 	least := 1 << 10
 	for _, to := range n.to {
@@ -147,8 +148,8 @@ func far(n *node) int {
 	return least
 }
 
-// readRan reads what "larder build --progress rawjson" printed, and returns the names of the steps that ran: not those
-// whose results were in the cache.
+// readRan reads the output of "larder build --progress rawjson". It returns which steps ran, by name. Steps from the
+// cache didn't run.
 func readRan(log []byte) (map[string]bool, error) {
 	type vertex struct {
 		Name      string
@@ -171,7 +172,7 @@ func readRan(log []byte) (map[string]bool, error) {
 	}
 }
 
-// byNetwork paints steps by whether they have a network.
+// byNetwork chooses a step's colour by whether it has a network.
 func byNetwork(n *node) (paint, string) {
 	switch {
 	case n.network:
@@ -182,7 +183,8 @@ func byNetwork(n *node) (paint, string) {
 	return blue, "has no network"
 }
 
-// byState paints steps by whether they ran. A source is only looked up where no step that ran takes it.
+// byState chooses a step's colour by whether it ran. A source counts only if a step that ran uses it: otherwise it is
+// just looked up.
 func byState(ran map[string]bool) func(*node) (paint, string) {
 	return func(n *node) (paint, string) {
 		needed := len(n.from) > 0 || slices.ContainsFunc(n.to, func(to *node) bool { return ran[to.name] })
@@ -193,7 +195,7 @@ func byState(ran map[string]bool) func(*node) (paint, string) {
 	}
 }
 
-// label returns a step's name in a few short lines, without what it is a step of, and without addresses.
+// label returns a step's name in a few short lines, without the text in brackets before it and without addresses.
 func label(name string) []string {
 	if strings.Contains(name, " COPY ") {
 		return []string{"copy the program", "onto the static base"}

@@ -20,7 +20,7 @@ func main() {
 	}
 }
 
-// run draws the pictures of a folder from the data in it.
+// run reads the data in a folder, and writes its pictures.
 func run(dir string) error {
 	all, err := draw(dir)
 	if err != nil {
@@ -55,7 +55,7 @@ func draw(dir string) (map[string]string, error) {
 	}, nil
 }
 
-// read returns what parse makes of a file.
+// read reads a file with a parse function.
 func read[T any](dir, name string, parse func([]byte) (T, error)) (v T, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// A paint is the colour of a box; text on it is dark, so that it reads the same on light and dark pages.
+// A paint is the colour of a box. Text on it is dark, so that it can be read on light and dark pages.
 type paint string
 
 const (
@@ -24,7 +24,8 @@ const (
 	top, side           = 64, 10
 )
 
-// An svg is a picture under way. What isn't in a box is of a grey that reads on white and on black.
+// An svg is a picture that is being drawn. Lines and text outside of boxes have a grey that can be read on white and on
+// black. What isn't in a box is of a grey that reads on white and on black.
 type svg struct{ strings.Builder }
 
 func newSVG(title string, width, height float64) *svg {
@@ -40,7 +41,7 @@ func (s *svg) end() string {
 	return s.String()
 }
 
-// box draws lines of text in a box whose middle is at x and y.
+// box draws a box around lines of text. Its middle is at x and y.
 func (s *svg) box(p paint, x, y, width, height float64, lines ...string) {
 	fmt.Fprintf(s, `<rect x="%g" y="%g" width="%g" height="%g" rx="6" fill="%s" stroke="#808890"/>`+"\n", x-width/2, y-height/2, width, height, p)
 	for i, line := range lines {
@@ -48,19 +49,20 @@ func (s *svg) box(p paint, x, y, width, height float64, lines ...string) {
 	}
 }
 
-// text writes a line outside of boxes.
+// text draws a line of text outside of boxes.
 func (s *svg) text(x, y float64, anchor, weight, line string) {
 	fmt.Fprintf(s, `<text x="%g" y="%g" text-anchor="%s" font-weight="%s" fill="#808890">%s</text>`+"\n", x, y, anchor, weight, html.EscapeString(line))
 }
 
-// arrow draws a curve that leaves and arrives level. Over a longer way it bends at the end, where there are no boxes.
+// arrow draws a curve that starts and ends horizontally. Over a longer way it bends at the end, where there are no
+// boxes.
 func (s *svg) arrow(x1, y1, x2, y2 float64) {
 	bend := max(x1, x2-gapX)
 	mid := (bend + x2) / 2
 	fmt.Fprintf(s, `<path d="M%g %gH%gC%g %g %g %g %g %g" fill="none" stroke="#808890" stroke-width="1.5" marker-end="url(#head)"/>`+"\n", x1, y1, bend, mid, y1, mid, y2, x2, y2)
 }
 
-// picture draws a graph from left to right, with a legend of what the paints say.
+// picture draws a graph from left to right, with a legend of the colours.
 func (g graph) picture(title string, by func(*node) (paint, string)) string {
 	columns, rows := 0, 0.0
 	for _, n := range g {
