@@ -9,7 +9,7 @@ import (
 // An Age is a span of calendar time. The zero Age is none.
 type Age struct{ years, days int }
 
-// ParseAge reads 2y or 90d; 0 is the zero Age.
+// ParseAge reads an age such as 2y or 90d.
 func ParseAge(text string) (Age, error) {
 	if text == "0" {
 		return Age{}, nil
@@ -27,7 +27,7 @@ func ParseAge(text string) (Age, error) {
 	return Age{}, fmt.Errorf("age %q: give years or days, as 2y or 90d, or 0 for no limit", text)
 }
 
-// String is the reverse of ParseAge.
+// String returns the text that ParseAge reads.
 func (a Age) String() string {
 	switch {
 	case a.years > 0:
@@ -38,13 +38,13 @@ func (a Age) String() string {
 	return "0"
 }
 
-// Set and Type make it the value of a flag.
+// Set and Type make an Age the value of a flag.
 func (a *Age) Set(text string) (err error) { *a, err = ParseAge(text); return err }
 
 func (a *Age) Type() string { return "age" }
 
-// IsZero says whether it is no age.
+// IsZero reports whether the age is zero, which means no limit.
 func (a Age) IsZero() bool { return a == Age{} }
 
-// Before returns the time that is so long before t.
+// Before returns the time that is this age before t.
 func (a Age) Before(t time.Time) time.Time { return t.AddDate(-a.years, 0, -a.days) }

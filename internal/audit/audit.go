@@ -1,7 +1,7 @@
-// Package audit looks for what is wrong with the modules of one or many source trees without asking a network:
-// versions that differ between services, that were retracted, deprecated or are old, checksums that are missing,
-// replacements that leave the tree, licences and known vulnerabilities. It exists because a machine behind an air gap
-// can ask none of the services that usually tell.
+// Package audit finds problems of the modules of source trees, without a network: versions that differ between
+// services, that were retracted, deprecated or are old, missing checksums, replacements that leave the tree, licences
+// and known vulnerabilities. It exists because a machine behind an air gap can't ask the services that usually report
+// these.
 //
 // The facts come from files: the trees themselves, a folder of modules in the layout of a module proxy
 // (https://go.dev/ref/mod#goproxy-protocol) and a Go vulnerability database (https://go.dev/doc/security/vuln/database).
@@ -47,13 +47,13 @@ const (
 	Error
 )
 
-// String returns the word that SARIF has for it: note, warning or error.
+// String returns SARIF's word for the severity: note, warning or error.
 func (s Severity) String() string { return [...]string{"", "note", "warning", "error"}[s] }
 
-// MarshalText makes it that word in JSON too.
+// MarshalText returns the same word as String, for JSON.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// ParseSeverity is the reverse of String. "none" is above all severities, so that no finding reaches it.
+// ParseSeverity returns the severity of a word. "none" is above all severities, so that no finding reaches it.
 func ParseSeverity(word string) (Severity, error) {
 	switch i := slices.Index([]string{"note", "warning", "error", "none"}, word); i {
 	case -1:
@@ -63,7 +63,7 @@ func ParseSeverity(word string) (Severity, error) {
 	}
 }
 
-// A Finding is one thing that is wrong, or that could not be looked at.
+// A Finding is one problem, or one thing that could not be checked.
 type Finding struct {
 	Rule     string   `json:"rule"`
 	Severity Severity `json:"severity"`
@@ -76,7 +76,7 @@ type Finding struct {
 	Do       string   `json:"do,omitempty"` // what the reader may do about it
 }
 
-// A Module is a module version that some tree uses, and what is known of it.
+// A Module is a module version that a tree uses, and the facts that are known of it.
 type Module struct {
 	Path     string     `json:"path"`
 	Version  string     `json:"version"`
@@ -85,7 +85,7 @@ type Module struct {
 	UsedBy   []string   `json:"usedBy"`         // FILE:LINE of each go.mod that requires it, sorted
 }
 
-// Options say what to audit, and with which facts.
+// Options say what to audit, and where the facts come from.
 type Options struct {
 	Trees []Tree
 	// Modules is laid out as a module proxy is; its folders are listed, and its zip files have to be io.ReaderAt. nil if
@@ -110,7 +110,7 @@ type Options struct {
 	DenyLicenses []string
 }
 
-// A Report is what an audit found, in an order that depends on nothing but the input.
+// A Report lists what an audit found. The same input gives the same order.
 type Report struct {
 	Time     time.Time `json:"time"`
 	Trees    []string  `json:"trees"`
@@ -118,8 +118,9 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Run audits the trees. A go.mod, go.work or go.sum that can't be read is an error that names the file and the line; so
-// is a vulnerability database that can't be read. What else can't be looked at becomes a finding.
+// Run audits the trees. If a go.mod, go.work or go.sum can't be read, it returns an error with the file and the line.
+// If the vulnerability database can't be read, it returns an error, too. Other things that it can't check become
+// findings.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	for _, p := range o.DenyLicenses {
 		if _, err := path.Match(p, ""); err != nil {
@@ -151,7 +152,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return r, nil
 }
 
-// Reaches says whether a finding is of a severity or a higher one.
+// Reaches reports whether a finding has this severity or a higher one.
 func (r *Report) Reaches(s Severity) bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity >= s })
 }
@@ -163,7 +164,7 @@ func compareFindings(a, b Finding) int {
 		strings.Compare(a.ID, b.ID), strings.Compare(a.Message, b.Message))
 }
 
-// modules lists each module version once, with where it is used.
+// modules lists each module version once, with the places that use it.
 func modules(deps []dep, known map[module.Version]facts) []Module {
 	usedBy := map[module.Version][]string{}
 	for _, d := range deps {
@@ -186,7 +187,7 @@ func modules(deps []dep, known map[module.Version]facts) []Module {
 	return out
 }
 
-// plain makes one line of an untrusted text, without control characters and not too long, for a message.
+// plain makes an untrusted text fit for a message: one line without control characters, not too long.
 func plain(text string) string {
 	const limit = 300
 	text = strings.Map(func(r rune) rune {
@@ -202,5 +203,5 @@ func plain(text string) string {
 	return text
 }
 
-// notThere says whether an error means that a file isn't there, rather than that it can't be read.
+// notThere reports whether an error means that a file doesn't exist.
 func notThere(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// facts are what the modules given tell of one module version.
+// facts are what the folder of modules says about one module version.
 type facts struct {
 	time       time.Time // of the release; zero if it isn't known
 	newest     string    // the newest version whose go.mod is there; empty if there is none
@@ -94,7 +94,7 @@ func (s source) facts(m module.Version) facts {
 	return f
 }
 
-// time returns when a version was released: by its .info, or by its name if that is a pseudo-version.
+// time returns when a version was released. It is in the version's .info, or in its name if that is a pseudo-version.
 func (s source) time(m module.Version) (time.Time, error) {
 	if module.IsPseudoVersion(m.Version) {
 		return module.PseudoVersionTime(m.Version)
@@ -114,8 +114,8 @@ func (s source) time(m module.Version) (time.Time, error) {
 	return info.Time.UTC(), nil
 }
 
-// newest parses the go.mod of a module's newest version, which the go command too takes retractions and the deprecation
-// from. Releases go before pre-releases, whatever their order. The version is in Module.Mod.
+// newest parses the go.mod of a module's newest version. The go command takes retractions and the deprecation from
+// there, too. Any release counts as newer than any pre-release. The version is in Module.Mod.
 func (s source) newest(path string) (*modfile.File, error) {
 	escaped, err := module.EscapePath(path)
 	if err != nil {
@@ -191,12 +191,12 @@ func (s source) openZip(m module.Version) (*zip.Reader, io.Closer, error) {
 	return z, f, nil
 }
 
-// file returns the path of a module's file below a module proxy's root.
+// file returns the path of a module's file in a module proxy's layout.
 func file(m module.Version, ext string) (string, error) {
 	return gomod.Sum{Path: m.Path, Version: m.Version}.File(ext)
 }
 
-// unchecked tells what could not be looked at, and why.
+// unchecked returns a finding for each thing that could not be checked, and why.
 func unchecked(units []*unit, deps []dep, known map[module.Version]facts, o Options) []Finding {
 	var out []Finding
 	if o.Modules == nil {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// licenseState is what came of looking for a license.
+// licenseState is the outcome of a search for a licence.
 type licenseState int
 
 const (
@@ -22,7 +22,7 @@ const (
 	licenseKnown
 )
 
-// licenses detects the licences of a module version by the texts at the root of its zip.
+// licenses detects the licences of a module version from the texts at the root of its zip.
 func (s source) licenses(m module.Version) ([]string, licenseState, error) {
 	z, closer, err := s.openZip(m)
 	if err != nil {
@@ -57,7 +57,7 @@ func addLicense(found *license.Files, f *zip.File) (err error) {
 	return found.Add(r)
 }
 
-// licenses finds modules without a licence, with an unknown one and with one that is denied.
+// licenses finds modules whose licence is missing, unknown or denied.
 func licenses(deps []dep, known map[module.Version]facts, deny []string) []Finding {
 	var out []Finding
 	for _, d := range deps {

@@ -13,16 +13,17 @@ import (
 	"time"
 )
 
-// loopback serves modules and a vulnerability database to the programs that this one starts, which take them from no
-// fs.FS. Its address is good for this run only: the modules may be private, and the machine may have other users.
+// loopback serves modules and a vulnerability database to programs that this process starts, since they can't read an
+// fs.FS. Its URL holds a random word that is valid for this run only: the modules may be private, and the machine may
+// have other users.
 type loopback struct {
 	url    string
 	server *http.Server
 	done   chan error
 }
 
-// serve serves below url: modules at /modules, as a module proxy, and the database at /vulndb, compressed as it is at
-// https://vuln.go.dev. Either may be nil.
+// serve serves two folders below url: modules at /modules, as a module proxy, and the database at /vulndb, compressed
+// as it is at https://vuln.go.dev. Either may be nil.
 func serve(modules, vulnDB fs.FS) (*loopback, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -49,7 +50,7 @@ func (l *loopback) close() error {
 	return err
 }
 
-// files serves files as they are, or compressed, their names then ending in .gz.
+// files serves files. If they are compressed, their names end in .gz.
 type files struct {
 	fsys       fs.FS
 	compressed bool

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A MinAge is how old a module version has to be before it is used: what was slipped into a release is mostly found within
+// A MinAge says how old a module version must be before it is used. Malicious code in a release is mostly found within
 // days. The zero MinAge asks for nothing.
 type MinAge struct {
 	Age    Age
@@ -17,7 +17,7 @@ type MinAge struct {
 	Now    time.Time // what ages are counted from
 }
 
-// NewMinAge returns a MinAge, having checked the patterns, of which each may be several with commas.
+// NewMinAge checks the patterns and returns a MinAge. Each of exempt may be several patterns with commas.
 func NewMinAge(age Age, exempt []string, now time.Time) (MinAge, error) {
 	m := MinAge{Age: age, Exempt: strings.Join(exempt, ","), Now: now}
 	if age.IsZero() && len(exempt) > 0 {
@@ -31,8 +31,8 @@ func NewMinAge(age Age, exempt []string, now time.Time) (MinAge, error) {
 	return m, nil
 }
 
-// Check returns why a version may not be used yet, or nil. The time of its release is the zero time if nobody tells it: then
-// it isn't old enough.
+// Check returns why a version may not be used yet, or nil. If the time of its release isn't known, released is the zero
+// time, and the version counts as too young.
 func (m MinAge) Check(v module.Version, released time.Time) error {
 	switch {
 	case m.Age.IsZero() || module.MatchPrefixPatterns(m.Exempt, v.Path):
@@ -45,7 +45,7 @@ func (m MinAge) Check(v module.Version, released time.Time) error {
 	return nil
 }
 
-// young finds versions that are younger than they may be, and those of which nobody tells the age.
+// young finds versions that are too young, and those whose age isn't known.
 func young(units []*unit, deps []dep, known map[module.Version]facts, min MinAge) (out []Finding) {
 	if min.Age.IsZero() {
 		return nil

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// replacements finds what leads out of a tree, so that the tree alone can't be built, and which modules were put in the
-// place of others.
+// replacements finds replace and use lines that leave a tree, so that the tree alone can't be built. It also finds
+// modules that are replaced by others.
 func replacements(units []*unit) []Finding {
 	var out []Finding
 	for _, u := range units {

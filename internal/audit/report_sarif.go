@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// The parts of SARIF 2.1.0 that are used here: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html. GitHub asks
-// for more than the standard does: https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning.
+// The parts of SARIF 2.1.0 that Larder writes: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html. GitHub
+// asks for more than the standard does:
+// https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning.
 type (
 	sarifLog struct {
 		Schema  string     `json:"$schema"`
@@ -71,14 +72,14 @@ type (
 	}
 )
 
-// docs is where rules are explained.
+// docs is the page that explains the rules.
 const docs = "https://github.com/larder-build/larder/blob/main/docs/reference/audit.md#what-it-finds"
 
 func rule(id, name, short, full, help string) sarifRule {
 	return sarifRule{id, name, sarifText{short}, sarifText{full}, sarifText{help}, docs}
 }
 
-// rules are all rules, in the order of docs/reference/audit.md.
+// rules lists all rules, in the order of docs/reference/audit.md.
 var rules = []sarifRule{
 	rule(RuleVulnerability, "KnownVulnerability", "A module has a known vulnerability",
 		"An error if a function that has it can be called, a warning if a package that has it is imported, else a note.",
@@ -110,8 +111,8 @@ var rules = []sarifRule{
 		"Give the audit what the message names."),
 }
 
-// WriteSARIF writes the findings, those of a version of larder, as a SARIF 2.1.0 log, which code hosts take to show them
-// beside the lines.
+// WriteSARIF writes the findings as a SARIF 2.1.0 log, which code hosts show beside the lines. version is that of
+// larder.
 func (r *Report) WriteSARIF(w io.Writer, version string) error {
 	index := map[string]int{}
 	for i, rule := range rules {
@@ -145,13 +146,14 @@ func (r *Report) WriteSARIF(w io.Writer, version string) error {
 	})
 }
 
-// fingerprint names a finding alike from run to run, whatever its line.
+// fingerprint returns an identifier of a finding. It stays the same from run to run, even if the finding's line
+// changes.
 func (f Finding) fingerprint() string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{f.Rule, f.File, f.Version, f.ID, cmp.Or(f.Module, f.Message)}, "\x00")))
 	return hex.EncodeToString(sum[:16])
 }
 
-// fileURI makes a URI of a file's name: relative names stay so.
+// fileURI returns a file's name as a URI. A relative name stays relative.
 func fileURI(name string) string {
 	if path.IsAbs(name) {
 		return (&url.URL{Scheme: "file", Path: name}).String()

@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// WriteText writes each finding as a line, in the form that compilers have: FILE:LINE: SEVERITY: [RULE] MESSAGE; DO.
-// A last line counts them.
+// WriteText writes each finding as a line, in the form of a compiler's messages: FILE:LINE: SEVERITY: [RULE] MESSAGE;
+// DO. A last line counts them.
 func (r *Report) WriteText(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	count := map[Severity]int{}
@@ -36,7 +36,7 @@ func number(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// visible replaces what a terminal would obey.
+// visible replaces characters that would control a terminal.
 func visible(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/vuln/scan"
 )
 
-// Govulncheck runs govulncheck with its own arguments. It is for a process of its own, which Options.Govulncheck starts:
-// the library takes the go command's settings from the process's environment here and there, doesn't stop when its
+// Govulncheck runs govulncheck with its own arguments. It must run in a separate process, which Options.Govulncheck
+// starts. The library takes some of the go command's settings from the process's environment, doesn't stop when its
 // context is done, and panics on some sources.
 func Govulncheck(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if _, err := exec.LookPath("go"); err != nil {
@@ -44,8 +44,8 @@ type scanner struct {
 	dir     string // temporary
 }
 
-// newScanner prepares what all runs have in common: the vulnerability database, and a module cache unless there is one
-// already. The caller closes it.
+// newScanner prepares what all runs share: the vulnerability database, and a module cache unless there is one already.
+// The caller closes it.
 func newScanner(o Options) (*scanner, error) {
 	dir, err := os.MkdirTemp("", "larder-audit-")
 	if err != nil {
@@ -79,7 +79,8 @@ func (s *scanner) close() error {
 	return errors.Join(s.served.close(), makeWritable(s.dir), os.RemoveAll(s.dir))
 }
 
-// makeWritable lets the folders of a module cache be removed: the go command makes them read-only.
+// makeWritable makes the folders of a module cache writable, so that they can be removed. The go command makes them
+// read-only.
 func makeWritable(dir string) error {
 	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
@@ -89,7 +90,7 @@ func makeWritable(dir string) error {
 	})
 }
 
-// run returns the vulnerabilities of a service, or why its packages can't be loaded.
+// run returns the vulnerabilities of a service. It fails if the service's packages can't be loaded.
 func (s *scanner) run(ctx context.Context, svc *service) ([]vulnerability, error) {
 	if svc.tree.FS == nil {
 		return nil, errors.New("there is no program here, only a list of modules")
@@ -122,7 +123,7 @@ func (s *scanner) run(ctx context.Context, svc *service) ([]vulnerability, error
 	return worst(found), nil
 }
 
-// goEnv returns the go command's settings that belong to a service.
+// goEnv returns the go command's settings for a service.
 func (s *service) goEnv() []string {
 	root, work, mod := s.dir, "off", "readonly"
 	if s.unit.work != nil {
@@ -138,7 +139,7 @@ func (s *service) goEnv() []string {
 	return env
 }
 
-// reason makes one of what a failed run printed, without what differs from run to run.
+// reason makes an error of the output of a failed run. It removes parts that differ from run to run.
 func (s *scanner) reason(err error, stderr string, t *Tree) error {
 	if strings.TrimSpace(stderr) == "" {
 		return err
@@ -146,7 +147,7 @@ func (s *scanner) reason(err error, stderr string, t *Tree) error {
 	return errors.New(strings.NewReplacer(s.served.url+"/modules/", "", s.dir+"/", "", t.Dir+"/", t.file("")+"/").Replace(stderr))
 }
 
-// message is what is read here of govulncheck's output, which is documented in golang.org/x/vuln/internal/govulncheck.
+// message is a part of govulncheck's output, which is documented in golang.org/x/vuln/internal/govulncheck.
 type message struct {
 	OSV     *entry `json:"osv"`
 	Finding *struct {
@@ -156,7 +157,7 @@ type message struct {
 	} `json:"finding"`
 }
 
-// frame is a step of a call, that of the vulnerable function first.
+// frame is one frame of a call stack. The vulnerable function's frame is the first.
 type frame struct {
 	Module   string `json:"module"`
 	Version  string `json:"version"`
@@ -196,8 +197,9 @@ func (s *service) decode(r io.Reader) ([]vulnerability, error) {
 	return found, nil
 }
 
-// traced says how far a program gets: a trace without a function is of a package, one without a package of a module. The
-// caller is the service's own line nearest to the vulnerable function.
+// traced returns a vulnerability with how far the program gets to it. A trace without a function is about a package,
+// and one without a package is about a module. The caller is the service's own line that is nearest to the vulnerable
+// function.
 func (s *service) traced(trace []frame) vulnerability {
 	sink := trace[0]
 	v := vulnerability{module: module.Version{Path: sink.Module, Version: sink.Version}}

@@ -6,8 +6,9 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// missingSums finds required modules that go.sum has no line of. One without any is not pinned: whoever adds the lines
-// takes what comes. If it is only that of the zip, no package of the module may be needed.
+// missingSums finds required modules without a line in go.sum. A module without any line isn't pinned: whoever adds its
+// lines accepts what a server sends. If only the line of the zip is missing, perhaps no package of the module is
+// needed.
 func missingSums(units []*unit) []Finding {
 	var out []Finding
 	for _, u := range units {

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A Tree is a folder with the source of modules. Without FS it is a list of modules and toolchains, of a bundle: there is
-// no program that would use them.
+// A Tree is a folder with the source of modules. A Tree without FS is a list of a bundle's modules and toolchains,
+// without a program that uses them.
 type Tree struct {
 	Name string // how files are named in findings: the folder as the user gave it
 	Dir  string // the folder's absolute path, for the go command
@@ -27,7 +27,7 @@ type Tree struct {
 	Toolchains []string         // of a list: go1.26.8
 }
 
-// position is a line of a file, named as the tree was; without a line it is a list.
+// position is a line of a file. The file's name begins with the tree's name. Line 0 stands for a list.
 type position struct {
 	file string
 	line int
@@ -40,7 +40,7 @@ func (p position) String() string {
 	return fmt.Sprintf("%s:%d", p.file, p.line)
 }
 
-// service is one module of a tree: what becomes one or several programs.
+// service is one module of a tree, which has one or several programs.
 type service struct {
 	tree *Tree
 	dir  string // below the tree, "." for its root
@@ -49,7 +49,7 @@ type service struct {
 	unit *unit
 }
 
-// unit is what has one build list: a module by itself, or the modules of a go.work.
+// unit is a set of modules with one build list: a single module, or the modules of a go.work.
 type unit struct {
 	tree     *Tree
 	dir      string
@@ -69,7 +69,7 @@ type dep struct {
 	used     module.Version // after replacements; without a version if it is a folder
 }
 
-// A file of a tree is read up to this size: 16 MiB, as the go command does for a go.mod.
+// maxFile bounds the size of a tree's file, in bytes. The go command has the same bound for a go.mod.
 const maxFile = 16 << 20
 
 // load finds and reads the go.mod, go.work and go.sum files of all trees.
@@ -85,7 +85,7 @@ func load(trees []Tree) ([]*unit, error) {
 	return units, nil
 }
 
-// list makes a service of a list, with a go.mod of no lines that a finding could be at.
+// list makes a unit with one service for a list. Its go.mod has no lines that a finding could point at.
 func (t *Tree) list() ([]*unit, error) {
 	s := &service{tree: t, dir: ".", file: t.Name, mod: &modfile.File{}}
 	s.unit = &unit{tree: t, dir: ".", services: []*service{s}}
@@ -173,7 +173,7 @@ func (t *Tree) workspace(dir string, services map[string]*service) (*unit, error
 	return u, nil
 }
 
-// loadSums reads all that the go command would look for a checksum in.
+// loadSums reads all files in which the go command looks for a checksum.
 func (u *unit) loadSums() error {
 	names := []string{}
 	if u.work != nil {
@@ -191,12 +191,12 @@ func (u *unit) loadSums() error {
 	return err
 }
 
-// file names a file of the tree for people.
+// file returns a file's name for messages.
 func (t *Tree) file(name string) string {
 	return t.source().File(name)
 }
 
-// readFile reads a file that may not be larger than limit bytes.
+// readFile reads a file. It fails if the file is larger than limit bytes.
 func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
@@ -214,7 +214,7 @@ func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// oneError keeps the first of the errors of a file, which has its line: those that follow often come of it.
+// oneError returns the first error of a file, with its line. Later errors often follow from the first one.
 func oneError(err error) error {
 	var list modfile.ErrorList
 	if errors.As(err, &list) && len(list) > 0 {
@@ -223,12 +223,12 @@ func oneError(err error) error {
 	return err
 }
 
-// leaves says whether a folder, written in a file in dir, lies outside the tree.
+// leaves reports whether a path in a file of the folder dir leads out of the tree.
 func leaves(dir, folder string) bool {
 	return filepath.IsAbs(folder) || !filepath.IsLocal(filepath.Join(filepath.FromSlash(dir), filepath.FromSlash(folder)))
 }
 
-// dependencies lists what all go.mod files require.
+// dependencies lists the modules that all go.mod files require.
 func dependencies(units []*unit) []dep {
 	var deps []dep
 	for _, u := range units {
@@ -254,12 +254,12 @@ func (u *unit) dependencies() []dep {
 	return deps
 }
 
-// member says whether a module is one of a workspace's own.
+// member reports whether a module is one of the workspace's own.
 func (u *unit) member(path string) bool {
 	return slices.ContainsFunc(u.services, func(s *service) bool { return s.mod.Module.Mod.Path == path })
 }
 
-// replaces returns the replace lines that count for a service.
+// replaces returns the replace lines that apply to a service.
 func (s *service) replaces() *gomod.Replaces {
 	lines := &gomod.Replaces{}
 	if s.unit.work != nil {
@@ -269,10 +269,10 @@ func (s *service) replaces() *gomod.Replaces {
 	return lines
 }
 
-// modLine is the position of a service's module line, for what no other line is to blame for.
+// modLine returns the position of a service's module line. It is for findings that belong to no other line.
 func (s *service) modLine() position { return position{s.file, s.mod.Module.Syntax.Start.Line} }
 
-// finding begins a finding about a required module.
+// finding starts a finding about a required module.
 func (d dep) finding(rule string, severity Severity) Finding {
 	return Finding{Rule: rule, Severity: severity, File: d.at.file, Line: d.at.line, Module: d.used.Path, Version: d.used.Version}
 }

@@ -10,15 +10,15 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// listsAll says whether a go.mod lists all modules of the build, as they do since Go 1.17.
+// listsAll reports whether a go.mod lists all modules of the build, as it does since Go 1.17.
 func (s *service) listsAll() bool {
 	return s.mod.Go != nil && version.Compare("go"+s.mod.Go.Version, "go1.17") >= 0
 }
 
-// versionSkew finds modules of which services use different versions. The services of a workspace are built with the
-// highest version that one of them requires, so they don't differ among themselves. Each service that isn't at the
-// newest version of all is told of that; for modules that are needed only indirectly it is a note, and so it is in a list,
-// as a go.sum may have brought in a version that nothing is built with.
+// versionSkew finds modules that services use in different versions. The services of a workspace are built with the
+// highest version that one of them requires, so they don't differ among themselves. Each service with an older version
+// than the newest gets a finding. It is only a note if the module is needed indirectly. It is also a note in a list, as
+// a go.sum may have a version that no program is built with.
 func versionSkew(units []*unit) []Finding {
 	byPath := map[string][]dep{}
 	for _, u := range units {
@@ -52,8 +52,8 @@ func versionSkew(units []*unit) []Finding {
 	return out
 }
 
-// selected returns the versions that the unit's build list has of what its go.mod files require. Folders, which have no
-// version, are left out.
+// selected returns the versions in the unit's build list of the modules that its go.mod files require. It leaves out
+// folders, which have no version.
 func (u *unit) selected() []dep {
 	if u.tree.FS == nil {
 		return u.dependencies() // of which no build list is made
@@ -74,7 +74,8 @@ func (u *unit) selected() []dep {
 	return out
 }
 
-// compareUsed orders by version; where that is the same, the first place is the greatest, so that it is the one told of.
+// compareUsed orders by version. If the versions are equal, the first place counts as the greatest, so that it is the
+// one that is reported.
 func compareUsed(a, b dep) int {
 	if c := semver.Compare(a.used.Version, b.used.Version); c != 0 {
 		return c

@@ -14,20 +14,22 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Sizes of a vulnerability database's files up to which they are read: several times what https://vuln.go.dev has.
+// Limits for the sizes of a vulnerability database's files, in bytes. They are several times the sizes at
+// https://vuln.go.dev.
 const (
 	maxIndex = 64 << 20
 	maxEntry = 4 << 20
 )
 
-// vulnDB reads a Go vulnerability database by versions alone, where govulncheck can't be used. The format is that of
-// https://go.dev/doc/security/vuln/database.
+// vulnDB reads a Go vulnerability database and compares versions only. It is used where govulncheck can't be. The
+// format is that of https://go.dev/doc/security/vuln/database.
 type vulnDB struct {
 	fsys  fs.FS
 	index map[string][]string // module path to ids
 }
 
-// entry is what is read here of an entry of the database, which is in OSV format: https://ossf.github.io/osv-schema.
+// entry has the fields of a database entry that are used here. The entry is in OSV format:
+// https://ossf.github.io/osv-schema.
 type entry struct {
 	ID        string     `json:"id"`
 	Summary   string     `json:"summary"`
@@ -48,7 +50,8 @@ type versionRange struct {
 	Events []event `json:"events"`
 }
 
-// event is a version without its "v" from which on versions are affected, or no more.
+// event says that versions are affected from a version on (Introduced), or not any more (Fixed). The versions have no
+// "v".
 type event struct {
 	Introduced string `json:"introduced"`
 	Fixed      string `json:"fixed"`
@@ -69,7 +72,7 @@ func openVulnDB(fsys fs.FS) (*vulnDB, error) {
 	return &vulnDB{fsys, index}, nil
 }
 
-// parseIndex returns the ids of the vulnerabilities that each module has.
+// parseIndex returns the ids of the vulnerabilities of each module.
 func parseIndex(data []byte) (map[string][]string, error) {
 	var list []struct {
 		Path  string `json:"path"`
@@ -92,8 +95,8 @@ func parseIndex(data []byte) (map[string][]string, error) {
 	return index, nil
 }
 
-// byVersions returns the vulnerabilities of the versions that a service requires, and of the standard library that Larder
-// builds it with, or of all toolchains of a list.
+// byVersions returns the vulnerabilities of the module versions that a service requires, and of the standard library
+// that Larder builds it with. For a list, it takes the standard libraries of all its toolchains.
 func (db *vulnDB) byVersions(s *service) ([]vulnerability, error) {
 	var used []module.Version
 	for _, d := range s.unit.dependencies() {
@@ -142,8 +145,8 @@ func parseEntry(data []byte) (*entry, error) {
 	return e, json.Unmarshal(data, e)
 }
 
-// affects says whether a module version has the vulnerability, and which later version is the first without it, if one is.
-// As for govulncheck, what has no range of semantic versions affects all versions.
+// affects reports whether a module version has the vulnerability. fixed is the first later version without it, or "".
+// As in govulncheck, an entry without a range of semantic versions affects all versions.
 func (e *entry) affects(m module.Version) (fixed string, ok bool) {
 	if e.Withdrawn != nil {
 		return "", false
@@ -187,7 +190,8 @@ func (r versionRange) contains(version string) (fixed string, ok bool) {
 	return "", ok
 }
 
-// version returns the event's version as x/mod/semver takes it; "0" is before all versions, and so invalid there.
+// version returns the event's version in the form that x/mod/semver takes. For "0", which is before all versions, it
+// returns "", which is invalid there and so comes before all others.
 func (e event) version() string {
 	v := cmp.Or(e.Introduced, e.Fixed)
 	if v == "0" {
@@ -198,7 +202,7 @@ func (e event) version() string {
 
 var goRelease = regexp.MustCompile(`^go(\d+\.\d+)(\.\d+)?((?:rc|beta)\d+)?$`)
 
-// semverOf returns the version that the database has for a Go release: go1.26.8 is v1.26.8, go1.27rc1 v1.27.0-rc.1.
+// semverOf returns the database's version for a Go release: v1.26.8 for go1.26.8, and v1.27.0-rc.1 for go1.27rc1.
 func semverOf(release string) string {
 	m := goRelease.FindStringSubmatch(release)
 	if m == nil {
@@ -212,5 +216,5 @@ func semverOf(release string) string {
 	return v
 }
 
-// goVersion returns a version of the standard library as people know it.
+// goVersion returns a version of the standard library in the form that people know.
 func goVersion(version string) string { return "Go " + strings.TrimPrefix(version, "v") }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A reachability is how far a program gets to a vulnerability.
+// A reachability says how far a program gets to a vulnerability.
 type reachability int
 
 const (
@@ -23,7 +23,7 @@ const (
 
 var severities = map[reachability]Severity{required: Note, imported: Warning, called: Error, unknown: Error}
 
-// vulnerability is one that a service is affected by, as far as it was found out.
+// vulnerability is a vulnerability of a service, and what is known of it.
 type vulnerability struct {
 	id      string
 	summary string
@@ -34,11 +34,11 @@ type vulnerability struct {
 	caller  string // FILE:LINE in the service where the call begins; may be empty
 }
 
-// stdlib is the path that the vulnerability database has for the standard library.
+// stdlib is the path of the standard library in the vulnerability database.
 const stdlib = "stdlib"
 
-// vulnerabilities looks for known ones in each service: with govulncheck, or where that can't load the packages, by the
-// versions of modules alone, which is told.
+// vulnerabilities looks for known vulnerabilities of each service. It uses govulncheck. If that can't load the
+// packages, it compares only versions of modules, and adds a finding that says so.
 func vulnerabilities(ctx context.Context, units []*unit, o Options) (out []Finding, err error) {
 	if o.VulnDB == nil {
 		return nil, nil
@@ -80,8 +80,8 @@ func vulnerabilities(ctx context.Context, units []*unit, o Options) (out []Findi
 	return out, nil
 }
 
-// suspects returns the services of which the packages have to be loaded: those of a unit for whose versions the database
-// has something. Loading takes seconds to minutes, and for most programs there is nothing to find.
+// suspects returns the services whose packages have to be loaded. They are those of units that have a version in the
+// database. To load packages takes seconds to minutes, and most programs have nothing to find.
 func (db *vulnDB) suspects(units []*unit) ([]*service, error) {
 	var out []*service
 	for _, u := range units {
@@ -101,7 +101,7 @@ func (db *vulnDB) suspects(units []*unit) ([]*service, error) {
 	return out, nil
 }
 
-// vulnerable makes a finding of a vulnerability, at the line that brought it in.
+// vulnerable makes a finding for a vulnerability, at the line that requires the module.
 func (s *service) vulnerable(v vulnerability) Finding {
 	at := s.lineOf(v.module.Path)
 	f := Finding{Rule: RuleVulnerability, Severity: severities[v.reach], File: at.file, Line: at.line, Module: v.module.Path, Version: v.module.Version, ID: v.id}
@@ -135,7 +135,7 @@ func (s *service) vulnerable(v vulnerability) Finding {
 	return f
 }
 
-// lineOf returns the line that a module, or the standard library, comes from.
+// lineOf returns the line that brings in a module or the standard library.
 func (s *service) lineOf(path string) position {
 	if path == stdlib {
 		switch work := s.unit.work; {
@@ -156,7 +156,7 @@ func (s *service) lineOf(path string) position {
 	return s.modLine()
 }
 
-// toolchain returns the Go release that Larder builds a service with.
+// toolchain returns the Go release with which Larder builds a service.
 func (s *service) toolchain() (string, error) {
 	files := []gotoolchain.VersionFile{}
 	if s.unit.work != nil {
@@ -169,7 +169,8 @@ func (s *service) toolchain() (string, error) {
 	return t.Version, err
 }
 
-// worst keeps, of each vulnerability of a module, that which reaches farthest; among these the first by symbol.
+// worst returns each vulnerability of a module once: the one that reaches farthest and, among those, the first by
+// symbol.
 func worst(list []vulnerability) []vulnerability {
 	slices.SortFunc(list, func(a, b vulnerability) int {
 		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.module.Path, b.module.Path), cmp.Compare(a.module.Version, b.module.Version), cmp.Compare(b.reach, a.reach),
