@@ -1,4 +1,4 @@
-// Package builder finds a BuildKit to build with, or starts one.
+// Package builder finds a BuildKit, or starts one.
 //
 // It exists so that `larder build` needs no daemon: a BuildKit that the user
 // named comes first, then a running Docker engine, and where there is neither,
@@ -22,14 +22,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Kinds of builder, as found in Builder.Kind.
+// Kinds of builder, for Builder.Kind.
 const (
 	Remote   = "remote"   // a BuildKit that was named by address
 	Docker   = "docker"   // the BuildKit inside a Docker engine
 	Embedded = "embedded" // a BuildKit that runs in this or another larder process
 )
 
-// Options says which builder is wanted. The zero value discovers one.
+// Options say which builder is wanted. With the zero value, Connect looks for one.
 type Options struct {
 	// Address of a BuildKit (unix://, tcp://, docker-container://,
 	// podman-container://, nerdctl-container://, kube-pod://, ssh://), or one
@@ -55,15 +55,15 @@ type Options struct {
 	Answers http.Handler
 }
 
-// TLS names the files that secure a tcp:// connection. The zero value means
-// no TLS. Without CACert the system's roots decide.
+// TLS names the files that secure a tcp:// connection. The zero value means no
+// TLS. Without CACert, the system's roots are trusted.
 type TLS struct {
 	CACert, Cert, Key, ServerName string
 }
 
 func (t TLS) set() bool { return t != TLS{} }
 
-// Builder is a BuildKit that has answered.
+// A Builder is a client of a BuildKit that has answered.
 type Builder struct {
 	*client.Client
 	// Kind is Remote, Docker or Embedded.
@@ -80,13 +80,13 @@ type Builder struct {
 	close func() error
 }
 
-// Close ends the connection. For an embedded builder that runs in this process
-// it first waits for other larder processes that build on it, then stops it;
-// no mount and no container is left. Calling it again does nothing.
+// Close ends the connection. If an embedded builder runs in this process, Close
+// waits for other larder processes that build on it, and then stops it. It
+// leaves no mount and no container. Calling it again does nothing.
 func (b *Builder) Close() error { return b.close() }
 
-// Connect finds or starts a BuildKit and checks that it answers. The context
-// bounds the search only; Close ends what was started.
+// Connect finds or starts a BuildKit, and checks that it answers. The context
+// bounds only the search. Close stops what Connect started.
 func Connect(ctx context.Context, o Options) (*Builder, error) {
 	if o.TLS.set() && !isTCP(o.Address) {
 		return nil, fmt.Errorf("TLS files were given, but TLS is for tcp:// builders and the builder is %q", o.Address)
@@ -110,7 +110,7 @@ func Connect(ctx context.Context, o Options) (*Builder, error) {
 	}
 }
 
-// newBuilder wraps a client; closing runs once, the client first.
+// newBuilder makes a Builder of a client. Closing it closes the client first and calls then; it does so once.
 func newBuilder(kind, address, version string, c *client.Client, then func() error) *Builder {
 	return &Builder{
 		Client: c, Kind: kind, Address: address, Version: version,
@@ -118,8 +118,8 @@ func newBuilder(kind, address, version string, c *client.Client, then func() err
 	}
 }
 
-// answer asks a BuildKit for its version, which proves that it is one and that
-// it is there: a client by itself only dials when it is first used.
+// answer asks a BuildKit for its version. That shows that it runs: a client
+// alone connects only when it is first used.
 func answer(ctx context.Context, c *client.Client, limit time.Duration) (version string, err error) {
 	asking, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -140,7 +140,7 @@ func answer(ctx context.Context, c *client.Client, limit time.Duration) (version
 
 func nothing() error { return nil }
 
-// notify writes one notice, where anybody listens.
+// notify writes one line to Options.Notice, if that is set.
 func (o Options) notify(format string, args ...any) {
 	if o.Notice != nil {
 		fmt.Fprintf(o.Notice, format+"\n", args...)

@@ -34,20 +34,21 @@ import (
 	"google.golang.org/grpc"
 )
 
-// stopLimit is how long builds that were cancelled may take to end. Processes
-// of steps are killed, so only a fault makes it long.
+// stopLimit bounds how long cancelled builds may take to end. It is rarely
+// reached, since the processes of steps are killed.
 const stopLimit = 10 * time.Second
 
-// daemon is a BuildKit in this process: what buildkitd's main does, less what
-// only a service needs (tracing, metrics, build history, configuration files).
+// daemon is a BuildKit in this process. It does what buildkitd's main does,
+// without what only a service needs (tracing, metrics, build history,
+// configuration files).
 type daemon struct {
 	server   *grpc.Server
 	sessions *session.Manager
 	stop     stack
 }
 
-// startDaemon opens the state under root and makes a server that is ready to
-// serve. Nothing else may use root at the time. Of answers see Options.
+// startDaemon opens the state under root, and makes a server that is ready to
+// serve. Nothing else may use root at that time. For answers see Options.
 func startDaemon(root, runtime string, answers http.Handler) (_ *daemon, err error) {
 	d := &daemon{}
 	defer func() {
@@ -80,9 +81,9 @@ func startDaemon(root, runtime string, answers http.Handler) (_ *daemon, err err
 	return d, nil
 }
 
-// stopServer cancels the builds that run and waits for them, though no longer
-// than limit: an export to a client that failed may never return (fsutil's
-// sender queues without looking at the context, moby/buildkit#2950).
+// stopServer cancels the running builds, and waits for them no longer than
+// limit. An export to a client that failed may never return: fsutil's sender
+// queues without looking at the context (moby/buildkit#2950).
 func stopServer(s *grpc.Server, limit time.Duration) {
 	stopped := make(chan struct{})
 	go func() { s.Stop(); close(stopped) }()
@@ -93,7 +94,7 @@ func stopServer(s *grpc.Server, limit time.Duration) {
 	}
 }
 
-// Close cancels the builds that run, waits for them, and closes the state.
+// Close cancels the running builds, waits for them, and closes the state.
 func (d *daemon) Close() error { return d.stop.run() }
 
 func (d *daemon) newController(root string, w worker.Worker) (*control.Controller, error) {
@@ -139,7 +140,7 @@ func (d *daemon) newController(root string, w worker.Worker) (*control.Controlle
 	})
 }
 
-// remoteCaches are the kinds of --cache-to and --cache-from.
+// remoteCaches returns the kinds of --cache-to and of --cache-from.
 func (d *daemon) remoteCaches(w worker.Worker) (map[string]remotecache.ResolveCacheExporterFunc, map[string]remotecache.ResolveCacheImporterFunc) {
 	hosts := resolver.NewRegistryConfig(nil)
 	return map[string]remotecache.ResolveCacheExporterFunc{

@@ -20,8 +20,8 @@ const (
 	dockerLimit       = 2 * time.Second // an engine on this machine that runs answers at once
 )
 
-// containerdStore is how a Docker engine's /info shows that images are kept by
-// containerd's snapshotters.
+// containerdStore is the driver type in a Docker engine's /info if containerd's
+// snapshotters keep the images.
 const containerdStore = "io.containerd.snapshotter.v1"
 
 // engine speaks to a Docker engine over its unix socket.
@@ -74,8 +74,8 @@ func (e engine) connect(ctx context.Context) (*Builder, error) {
 	return b, nil
 }
 
-// containerdStore reports whether the engine keeps images in containerd. It is
-// also the ping: an engine that doesn't answer it isn't one.
+// containerdStore reports whether the engine keeps images in containerd. The
+// request also checks that a Docker engine answers.
 func (e engine) containerdStore(ctx context.Context) (bool, error) {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return e.dial(ctx) }}
 	defer transport.CloseIdleConnections()
@@ -104,7 +104,7 @@ func (e engine) dial(ctx context.Context) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "unix", e.socket)
 }
 
-// hijack turns a request to the engine into a raw connection that speaks proto.
+// hijack sends a request to the engine, and turns it into a raw connection that speaks proto.
 func (e engine) hijack(ctx context.Context, path, proto string, header http.Header) (net.Conn, error) {
 	conn, err := e.dial(ctx)
 	if err != nil {
@@ -147,7 +147,7 @@ func upgrade(conn net.Conn, path, proto string, header http.Header) (net.Conn, e
 	return bufferedConn{conn, buffered}, nil
 }
 
-// bufferedConn reads what arrived together with the answer first.
+// bufferedConn is a connection that first reads the bytes which arrived with the response.
 type bufferedConn struct {
 	net.Conn
 	read *bufio.Reader

@@ -17,13 +17,13 @@ import (
 )
 
 // quietWait is how long a wait for another process may last before the user is
-// told of it: starting a BuildKit takes less.
+// told. To start a BuildKit takes less.
 const quietWait = 2 * time.Second
 
-// connectEmbedded shares the BuildKit that another larder process runs on the
-// state folder, or else starts one here. dockerErr, where not nil, says why no
-// Docker engine was used and goes into the errors that a Docker engine would
-// have avoided.
+// connectEmbedded connects to the BuildKit that another larder process runs on
+// the state folder, or starts one here. If dockerErr isn't nil, it says why no
+// Docker engine was used. Errors that a Docker engine would have avoided
+// include it.
 func connectEmbedded(ctx context.Context, o Options, dockerErr error) (*Builder, error) {
 	if rootless.Needed() {
 		return connectRootless(ctx, o, dockerErr)
@@ -39,8 +39,8 @@ func connectEmbedded(ctx context.Context, o Options, dockerErr error) (*Builder,
 	return b, nil
 }
 
-// ownOrJoin tries both in turn until one succeeds: an owner may start, stop or
-// die at any moment.
+// ownOrJoin tries to own the folder and to join its owner, in turn, until one
+// succeeds. An owner may start, stop or die at any time.
 func ownOrJoin(ctx context.Context, f *folder, o Options) (*Builder, error) {
 	tell := time.AfterFunc(quietWait, func() { o.notify("waiting for another larder build that uses %s", f.path) })
 	defer tell.Stop()
@@ -63,7 +63,7 @@ func ownOrJoin(ctx context.Context, f *folder, o Options) (*Builder, error) {
 	}
 }
 
-// own starts BuildKit in this process on a folder whose owner lock is held.
+// own starts BuildKit in this process, on a folder whose owner lock it holds.
 func own(ctx context.Context, f *folder, o Options) (_ *Builder, err error) {
 	var undo stack
 	defer func() {
@@ -130,12 +130,11 @@ func findRuntime() (string, error) {
 	return path, nil
 }
 
-// prepareProcess sets what BuildKit takes from the process as a whole, and
-// returns what puts it back, except for the version: BuildKit's own builds have
-// it set by the linker, and it goes into provenance. The umask must let others read: with a stricter
-// one the root folder of every layer would be closed to non-root steps.
-// BuildKit logs through logrus's standard logger, which must not write into
-// the user's terminal.
+// prepareProcess changes settings of the process for BuildKit, and returns a function that restores
+// them, except for the version. It sets that as the linker does in BuildKit's own builds, because it
+// is in provenance. The umask must let others read: with a stricter one, non-root steps couldn't
+// read the root folder of any layer. BuildKit logs through logrus's standard logger, which must not
+// write into the user's terminal.
 func prepareProcess(log io.Writer) func() error {
 	if log == nil {
 		log = io.Discard
@@ -153,7 +152,7 @@ func prepareProcess(log io.Writer) func() error {
 	}
 }
 
-// linkedVersion is the version of a module in this program, otherwise unknown.
+// linkedVersion returns the version of a module in this program, or unknown.
 func linkedVersion(module, unknown string) string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -167,7 +166,7 @@ func linkedVersion(module, unknown string) string {
 	return unknown
 }
 
-// stack is what to undo, last first.
+// stack is a list of functions that undo something. The last one runs first.
 type stack []func() error
 
 func (s *stack) push(f func() error) { *s = append(*s, f) }

@@ -17,12 +17,12 @@ import (
 
 const socketName = "buildkitd.sock"
 
-// pollEvery is how often a wait for another process looks again.
+// pollEvery is the time between two looks while the process waits for another one.
 const pollEvery = 50 * time.Millisecond
 
-// DefaultStateDir is where an embedded builder keeps its state unless told
-// otherwise: $XDG_DATA_HOME/larder/buildkit, or ~/.local/share/larder/buildkit.
-// It fails where neither XDG_DATA_HOME nor a home folder is known.
+// DefaultStateDir returns the default folder for an embedded builder's state:
+// $XDG_DATA_HOME/larder/buildkit, or ~/.local/share/larder/buildkit. It fails
+// if neither XDG_DATA_HOME nor a home folder is known.
 func DefaultStateDir() (string, error) {
 	data := os.Getenv("XDG_DATA_HOME")
 	if !filepath.IsAbs(data) { // the XDG specification: a relative one is to be ignored
@@ -47,8 +47,8 @@ type folder struct {
 	owner, users *flock.Flock
 }
 
-// openFolder makes the state folder where it doesn't exist; path empty means
-// DefaultStateDir.
+// openFolder opens a state folder, and makes it if it doesn't exist. An empty
+// path stands for DefaultStateDir.
 func openFolder(path string) (*folder, error) {
 	if path == "" {
 		var err error
@@ -78,18 +78,18 @@ func openFolder(path string) (*folder, error) {
 	}, nil
 }
 
-// Close frees both locks, so that another process can own the folder.
+// Close releases both locks, so that another process can own the folder.
 func (f *folder) Close() error {
 	return errors.Join(f.users.Close(), f.owner.Close(), f.dir.Close())
 }
 
-// socket is the socket's path by way of the open folder: a unix address holds
-// no more than 107 bytes, and a state folder's path may be longer.
+// socket returns the socket's path through the open folder's descriptor: a unix
+// address holds at most 107 bytes, and a state folder's path may be longer.
 func (f *folder) socket() string {
 	return filepath.Join("/proc/self/fd", strconv.Itoa(int(f.dir.Fd())), socketName)
 }
 
-// listen makes the socket. Only the owner may; it removes a dead owner's.
+// listen makes the socket. Only the owner may call it. It removes the socket of an owner that died.
 func (f *folder) listen() (net.Listener, error) {
 	if err := os.Remove(f.socket()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -101,8 +101,8 @@ func (f *folder) listen() (net.Listener, error) {
 	return l, os.Chmod(f.socket(), 0o600)
 }
 
-// client returns a client of the owner's BuildKit. It stays connected however
-// long it is idle: once the owner is leaving there is no connecting again.
+// client returns a client of the owner's BuildKit. It stays connected when it
+// is idle, because it couldn't connect again once the owner is about to stop.
 func (f *folder) client(ctx context.Context) (*client.Client, error) {
 	return client.New(ctx, "passthrough:///larder",
 		client.WithGRPCDialOption(grpc.WithIdleTimeout(0)),
@@ -111,8 +111,8 @@ func (f *folder) client(ctx context.Context) (*client.Client, error) {
 		}))
 }
 
-// join connects to the owner that runs now. It fails where there is none yet,
-// or where it is leaving.
+// join connects to the running owner. It fails if there is none yet, or if the
+// owner is about to stop.
 func (f *folder) join(ctx context.Context) (*Builder, error) {
 	if ok, err := f.users.TryRLock(); err != nil || !ok {
 		return nil, errors.Join(err, errors.New("the builder is stopping"))
@@ -128,9 +128,8 @@ func (f *folder) join(ctx context.Context) (*Builder, error) {
 	return newBuilder(Embedded, f.path, version, c, f.Close), nil
 }
 
-// awaitUsers waits until no other process builds here, and keeps new ones out:
-// with the socket gone none can connect, so the wait ends with the builds that
-// run now.
+// awaitUsers waits until no other process builds here. It removes the socket
+// first, so that no new process can connect.
 func (f *folder) awaitUsers(o Options) error {
 	if err := os.Remove(f.socket()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

@@ -16,16 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settleLimit is how long builds that are over may take to unmount.
+// settleLimit bounds how long builds that have ended may take to unmount.
 const settleLimit = 5 * time.Second
 
-// leftovers are the containers and mounts of builds on a state folder. A build
-// that ends or is cancelled removes its own; after one that was killed, the
-// next to own the folder does.
+// leftovers removes the containers and mounts that builds left on a state
+// folder. A build that ends or is cancelled removes its own. After a build that
+// was killed, the folder's next owner removes them.
 type leftovers struct{ state, runtime string }
 
-// settle waits for builds that were just cancelled to clean up, and then does
-// it for them.
+// settle waits until builds that were just cancelled have removed their
+// containers and mounts. After settleLimit it removes the rest.
 func (l leftovers) settle() error {
 	for end := time.Now().Add(settleLimit); time.Now().Before(end); time.Sleep(pollEvery) {
 		mounts, err := l.mounts()
@@ -43,8 +43,9 @@ func (l leftovers) settle() error {
 	return l.remove()
 }
 
-// remove ends the containers and then unmounts, innermost first. Nothing is
-// removed from disk while a mount remains, for it might be seen through it.
+// remove ends the containers, and then unmounts, innermost first. It removes
+// nothing from disk while a mount remains, since the files might belong to what
+// is mounted.
 func (l leftovers) remove() error {
 	containers, err := l.containers()
 	if err != nil {
@@ -72,7 +73,7 @@ func (l leftovers) remove() error {
 	return nil
 }
 
-// containers lists the bundles under the executors' folders.
+// containers lists the folders of containers under the executors' folders.
 func (l leftovers) containers() ([]string, error) {
 	configs, err := filepath.Glob(filepath.Join(executorRoot(workerRoot(globEscape(l.state), "*")), "*", "rootfs"))
 	if err != nil {
@@ -85,7 +86,8 @@ func (l leftovers) containers() ([]string, error) {
 }
 
 // mounts lists the mount points under the state folder, and the temporary ones
-// on which BuildKit works on its layers, in the order they were mounted.
+// where BuildKit works on its layers. They are in the order in which they were
+// mounted.
 func (l leftovers) mounts() ([]string, error) {
 	infos, err := mountinfo.GetMounts(nil)
 	if err != nil {
@@ -104,8 +106,8 @@ func (l leftovers) mounts() ([]string, error) {
 	return at, nil
 }
 
-// home is the file system that holds the state folder, with Root the folder's
-// path inside it: what a bind mount of something in the folder shows.
+// home returns the mount that holds the state folder. Its Root is the folder's
+// path inside the file system, as bind mounts of the folder's files show it.
 func (l leftovers) home(infos []*mountinfo.Info) mountinfo.Info {
 	var home mountinfo.Info
 	for _, m := range infos {
@@ -120,8 +122,8 @@ func (l leftovers) home(infos []*mountinfo.Info) mountinfo.Info {
 	return home
 }
 
-// octal is how the kernel writes a character of a mount's options that would
-// end them: a space is \040.
+// octal matches an escaped character in a mount's options, as the kernel writes
+// it: a space is \040.
 var octal = regexp.MustCompile(`\\[0-3][0-7]{2}`)
 
 func unescape(options string) string {
@@ -134,7 +136,7 @@ func unescape(options string) string {
 	})
 }
 
-// globEscape makes a path mean itself in a pattern.
+// globEscape escapes a path for a glob pattern.
 func globEscape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }

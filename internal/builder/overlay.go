@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// snapshotterName is overlayfs where root's file system can carry one.
+// snapshotterName returns overlayfs if root's file system supports it, or else native.
 func snapshotterName(root string) string {
 	if tryOverlay(root) == nil || overlayutils.Supported(root) == nil {
 		return "overlayfs"
@@ -19,10 +19,10 @@ func snapshotterName(root string) string {
 	return "native"
 }
 
-// tryOverlay mounts an overlay in root as a trial, as overlayutils.Supported
-// does. That one's waits until all is written that any program has for the
-// whole disk; this one has it told that it may be lost. Kernels before 5.10
-// know no such option.
+// tryOverlay mounts an overlay in root to see if that works, as
+// overlayutils.Supported does. That function waits until everything is written
+// to the whole disk, for all programs. tryOverlay doesn't, because it mounts
+// the overlay as volatile. Kernels before 5.10 don't know that option.
 func tryOverlay(root string) error {
 	if ok, err := fs.SupportsDType(root); err != nil || !ok {
 		return errors.Join(err, errors.ErrUnsupported)

@@ -15,8 +15,8 @@ import (
 	_ "github.com/moby/buildkit/client/connhelper/ssh"
 )
 
-// How long a named builder may take to answer. Helpers (docker exec, kubectl,
-// ssh) start a program and log in first, so they get longer.
+// Limits for how long a named builder may take to answer. Helpers (docker exec,
+// kubectl, ssh) start a program and log in first, so they get longer.
 const (
 	directLimit = 5 * time.Second
 	helperLimit = 20 * time.Second
@@ -27,8 +27,8 @@ var helpers = []string{"docker-container", "podman-container", "nerdctl-containe
 
 func isTCP(address string) bool { return strings.HasPrefix(address, "tcp://") }
 
-// connectRemote connects to the BuildKit at o.Address, or says which address
-// didn't answer and why.
+// connectRemote connects to the BuildKit at o.Address. Its error says which
+// address didn't answer, and why.
 func connectRemote(ctx context.Context, o Options) (*Builder, error) {
 	limit, err := answerLimit(o.Address)
 	if err != nil {

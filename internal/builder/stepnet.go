@@ -20,19 +20,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// caInStep is where a step finds the certificate authority of its network, besides its root's own list of authorities, to
-// which BuildKit adds it: a base may have no list, or a step may make one. It is in a file system of memory, which every
-// step has, so nothing of it gets into a layer.
+// caInStep is the path of the certificate of a step's proxy in the step. BuildKit also adds the certificate to the
+// root's own list of authorities, but a base may have no list, or a step may make one. The path is in a file system in
+// memory, which every step has, so that no layer gets the file.
 const caInStep = "/dev/larder-ca.pem"
 
-// caVariables name that file to programs that bring authorities of their own, or find none.
+// caVariables are environment variables that name that file. They are for programs that have their own authorities, or
+// find none.
 var caVariables = []string{
 	"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CARGO_HTTP_CAINFO", "AWS_CA_BUNDLE",
 }
 
-// stepNetwork is BuildKit's proxy network, with a proxy that asks nobody: a handler answers. BuildKit's own provider of it
-// reaches the network through the host's, checks servers by the host's authorities, and takes an upstream from the
-// process's environment alone.
+// stepNetwork is BuildKit's proxy network with a proxy that forwards no request: a handler answers. BuildKit's own
+// provider can't be used. It reaches the network through the host's, checks servers by the host's authorities, and
+// takes an upstream only from the process's environment.
 //
 // Each step has a network namespace of its own, whose only interface is lo, and there the proxy listens. No name leads to
 // the namespace but a file of this process: nothing is left when it is killed.
@@ -64,7 +65,7 @@ func (n *stepNetwork) NewProxy(ctx context.Context, c *network.ProxyConfig) (net
 	return &stepNamespace{n, ns, s, l.Addr()}, nil
 }
 
-// listenAlone makes a network namespace with nothing but lo, and listens there.
+// listenAlone makes a network namespace that has only the interface lo, and listens there.
 func listenAlone() (ns *os.File, l net.Listener, err error) {
 	done := make(chan error)
 	go func() {
@@ -93,7 +94,7 @@ func listenAlone() (ns *os.File, l net.Listener, err error) {
 	return ns, l, nil
 }
 
-// loopbackUp has lo, which is down in a new namespace, work in that of this thread.
+// loopbackUp turns lo on in the namespace of this thread. In a new namespace it is down.
 func loopbackUp() error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -140,7 +141,7 @@ func (n *stepNamespace) ProxyEnv() []string {
 // ProxyCACert implements network.ProxyNamespace.
 func (n *stepNamespace) ProxyCACert() []byte { return n.proxy.CA() }
 
-// stepTeller is an executor whose network knows which step it is for.
+// stepTeller is an executor that tells a step's network which step it is for.
 type stepTeller struct{ executor.Executor }
 
 type stepKey struct{}
@@ -150,7 +151,8 @@ func (t stepTeller) Run(ctx context.Context, id string, root executor.Mount, mou
 	return t.Executor.Run(context.WithValue(ctx, stepKey{}, process.Meta.Args), id, root, mounts, process, started)
 }
 
-// StepArgs returns the command of the step that a request to Options.Answers comes from, by its context: nil if it is none.
+// StepArgs returns the command of the step that a request to Options.Answers comes from. The context is the request's.
+// It returns nil if no step made the request.
 func StepArgs(ctx context.Context) []string {
 	args, _ := ctx.Value(stepKey{}).([]string)
 	return args
@@ -158,14 +160,14 @@ func StepArgs(ctx context.Context) []string {
 
 type captureKey struct{}
 
-// AddMaterial has the provenance of a build say that the step which a request to Options.Answers comes from was given a
-// file, by its URL and digest.
+// AddMaterial adds a file to the provenance of a build, by its URL and digest. The context is that of a request to
+// Options.Answers, whose step got the file.
 func AddMaterial(ctx context.Context, url string, d digest.Digest) {
 	c, _ := ctx.Value(captureKey{}).(*network.ProxyCapture) // which may be nil
 	c.AddMaterial(network.ProxyMaterial{URL: url, Digest: d})
 }
 
-// AddRefusal has the log of the step which a request to Options.Answers comes from say that there was no answer.
+// AddRefusal adds to a step's log that a request had no answer. The context is that of the request to Options.Answers.
 func AddRefusal(ctx context.Context, method, url string) {
 	c, _ := ctx.Value(captureKey{}).(*network.ProxyCapture)
 	c.AddRequest(network.ProxyRequest{Method: method, URL: url, StatusCode: http.StatusForbidden})

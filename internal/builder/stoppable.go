@@ -12,9 +12,9 @@ import (
 )
 
 // stoppable is a worker whose state can be closed and opened again in one
-// process, for which BuildKit, made to run until the process ends, has no use:
-// it collects garbage on a timer that nothing stops, and remembers checksums
-// of the state's files in a variable of the process.
+// process. BuildKit's own worker can't do that, since it is made to run until
+// the process ends: it collects garbage on a timer that nothing stops, and
+// remembers checksums of the state's files in a variable of the process.
 type stoppable struct {
 	*base.Worker
 	running context.Context // until stop
@@ -28,9 +28,9 @@ func newStoppable(w *base.Worker) *stoppable {
 	return s
 }
 
-// stop breaks off the garbage collection, which goes on next time, and makes
-// the process forget what it knows of the state. It comes after the last build
-// and before the state is closed.
+// stop ends the garbage collection, which goes on next time, and makes the
+// process forget what it knows of the state. It must be called after the last
+// build, and before the state is closed.
 func (s *stoppable) stop() error {
 	s.cancel()
 	s.pruning.Lock()
@@ -42,7 +42,7 @@ func (s *stoppable) stop() error {
 	return err
 }
 
-// Prune is base.Worker's, until stop.
+// Prune is base.Worker's method, until stop is called.
 func (s *stoppable) Prune(ctx context.Context, removed chan client.UsageInfo, rules ...client.PruneInfo) error {
 	s.pruning.Lock()
 	defer s.pruning.Unlock()
@@ -59,7 +59,7 @@ func (s *stoppable) Prune(ctx context.Context, removed chan client.UsageInfo, ru
 	return err
 }
 
-// named is a reference of which nothing but the name is asked.
+// named is a reference that has only an ID.
 type named struct {
 	cache.RefMetadata
 	id string

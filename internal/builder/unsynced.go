@@ -10,19 +10,21 @@ import (
 	"github.com/larder-build/larder/internal/atomicfile"
 )
 
-// unsyncedName is a file that lies in a state folder while the databases there
-// are written without waiting for the disk. It holds the id of the boot.
+// unsyncedName is a file in a state folder that marks it while its databases
+// are written without waiting for the disk. It holds the id of the machine's
+// boot.
 const unsyncedName = "unsynced"
 
-// bootIDFile is the kernel's own, another after each start of the machine.
+// bootIDFile is the kernel's file with the id of the machine's boot.
 const bootIDFile = "/proc/sys/kernel/random/boot_id"
 
 // beginUnsynced allows databases in the state folder to be written without
-// waiting for the disk, which BuildKit would do hundreds of times in a build.
-// What a killed process wrote is whole all the same, for the kernel has it. What
-// was written when the machine itself stopped may have reached the disk in any
-// order: then the state goes, and the user is told. Only the owner may call it,
-// with no mount left in the folder and before the first database is opened.
+// waiting for the disk, which BuildKit would do hundreds of times in a build. If
+// the process is killed, nothing is lost, because the kernel has what was
+// written. If the machine stops, the writes may have reached the disk in any
+// order. Then beginUnsynced removes the state and tells the user. Only the owner
+// may call it, when no mount is left in the folder, and before the first
+// database is opened.
 func (f *folder) beginUnsynced(o Options) error {
 	boot, err := os.ReadFile(bootIDFile)
 	if err != nil {
@@ -48,7 +50,7 @@ func (f *folder) beginUnsynced(o Options) error {
 	return errors.Join(err, f.dir.Sync())
 }
 
-// endUnsynced waits until the disk has the databases, which are closed.
+// endUnsynced waits until the closed databases are on the disk, and removes the mark.
 func (f *folder) endUnsynced() error {
 	for _, pattern := range []string{"*.db", "*/*.db", "*/*/*.db"} {
 		names, err := filepath.Glob(filepath.Join(globEscape(f.path), pattern))
@@ -64,8 +66,8 @@ func (f *folder) endUnsynced() error {
 	return os.Remove(filepath.Join(f.path, unsyncedName))
 }
 
-// removeState empties the folder, but for the locks, which are held, and for
-// the mark, since to remove the rest may be broken off.
+// removeState empties the folder. It keeps the locks, which are held, and the
+// mark, since it may be interrupted before everything is removed.
 func (f *folder) removeState() error {
 	entries, err := os.ReadDir(f.path)
 	if err != nil {
@@ -83,7 +85,7 @@ func (f *folder) removeState() error {
 	return nil
 }
 
-// syncToDisk waits until the disk has a file.
+// syncToDisk waits until a file is on the disk.
 func syncToDisk(name string) error {
 	file, err := os.Open(name)
 	if err != nil {

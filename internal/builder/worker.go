@@ -35,19 +35,19 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// namespace is the one that BuildKit uses in containerd's stores.
+// namespace is the namespace that BuildKit uses in containerd's stores.
 const namespace = "buildkit"
 
-// workerRoot is the folder of a worker's state; the snapshotter is part of the
-// name, since one can't read what the other wrote.
+// workerRoot returns the folder of a worker's state. Its name includes the
+// snapshotter, since one can't read what another has written.
 func workerRoot(root, snapshotter string) string { return filepath.Join(root, "runc-"+snapshotter) }
 
-// executorRoot is where the executor keeps one folder per running container.
+// executorRoot returns the folder where the executor keeps one folder for each running container.
 func executorRoot(workerRoot string) string { return filepath.Join(workerRoot, "executor") }
 
-// newWorker makes an OCI worker on root and pushes what closes its stores. It
-// wires what BuildKit's worker/runc does, which keeps those stores to itself
-// and so can't be closed, and starts a proxy network that costs a key pair. Of answers see Options.
+// newWorker makes an OCI worker on root, and pushes functions that close its stores. It connects
+// the same parts as BuildKit's worker/runc. That package keeps the stores to itself, so that they
+// can't be closed, and it starts a proxy network that costs a key pair. For answers see Options.
 func newWorker(root, runtime string, answers http.Handler, stop *stack) (*stoppable, error) {
 	go archutil.SupportedPlatforms(true) // it runs programs for a while, and the first client asks
 	name := snapshotterName(root)
@@ -99,7 +99,7 @@ func newWorker(root, runtime string, answers http.Handler, stop *stack) (*stoppa
 	return newStoppable(w), nil
 }
 
-// newExecutor makes what runs steps; answered may be nil: then none has a proxy network.
+// newExecutor makes the executor that runs steps. If answered is nil, it has no proxy network.
 func newExecutor(root, runtime string, networks map[pb.NetMode]network.Provider, answered *stepNetwork) (executor.Executor, error) {
 	// A monitor that is closed records nothing. One that records removes each
 	// container only later, in the background, when the process may be gone.
@@ -166,9 +166,10 @@ func openStores(root, name string, stop *stack) (opt base.WorkerOpt, err error) 
 	}, nil
 }
 
-// newSnapshotter opens the named one, with databases that don't wait for the
-// disk where it can. Overlayfs removes at once, unlike in buildkitd: what it
-// would put off, a process that lives for one build may never come to.
+// newSnapshotter opens the snapshotter of a name, with databases that don't
+// wait for the disk if it can. Its overlayfs removes files at once, unlike
+// buildkitd's. buildkitd removes them later, but a process that lives for one
+// build may end before that.
 func newSnapshotter(root, name string) (snapshots.Snapshotter, error) {
 	if name != "overlayfs" {
 		return native.NewSnapshotter(root)
@@ -186,7 +187,7 @@ func newSnapshotter(root, name string) (snapshots.Snapshotter, error) {
 	return overlay.NewSnapshotter(root, overlay.WithMetaStore(store))
 }
 
-// unsynced are the options of a database that doesn't wait for the disk: see
+// unsynced returns options for a database that doesn't wait for the disk: see
 // folder.beginUnsynced.
 func unsynced() *bolt.Options {
 	return &bolt.Options{FreelistType: bolt.FreelistMapType, NoSync: true}
