@@ -22,11 +22,12 @@ ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 CMD ["/bin/sh"]
 `
 
-// PushAlpine makes an image like the official alpine:3.22, which can't be pulled here, and pushes it: a shell and the
-// usual commands, without apk.
+// PushAlpine makes an image like the official alpine:3.22, which can't be pulled here, and pushes it. The image has a
+// shell and the usual commands, but no apk.
 func PushAlpine(t testing.TB, addr, image string) { pushWithBusybox(t, addr, image, alpineImage) }
 
-// pushWithBusybox builds a Dockerfile, beside which lies busybox, on the BuildKit daemon at addr and pushes the image.
+// pushWithBusybox builds a Dockerfile on the BuildKit daemon at addr, and pushes the image. The build context also has
+// busybox.
 func pushWithBusybox(t testing.TB, addr, image, dockerfile string, opts ...string) {
 	dir := t.TempDir()
 	data, err := os.ReadFile(Installed(t, "busybox"))

@@ -15,13 +15,13 @@ import (
 //go:embed testdata/spdx-2.3.schema.json
 var spdxSchema []byte
 
-// RequireSPDX fails a test whose document isn't what the JSON schema of SPDX 2.3 allows.
+// RequireSPDX fails the test if a document doesn't match the JSON schema of SPDX 2.3.
 func RequireSPDX(t testing.TB, document string) {
 	t.Helper()
 	require.NoError(t, spdx(t, document))
 }
 
-// RequireCycloneDX fails a test whose document isn't what the JSON schema of CycloneDX 1.6 allows.
+// RequireCycloneDX fails the test if a document doesn't match the JSON schema of CycloneDX 1.6.
 func RequireCycloneDX(t testing.TB, document string) {
 	t.Helper()
 	require.NoError(t, cycloneDX(t, document))
@@ -32,7 +32,7 @@ func spdx(t testing.TB, document string) error {
 	return validate(t, url, map[string][]byte{url: spdxSchema}, document)
 }
 
-// cycloneDX has the schemas from the zip of the format's Go module.
+// cycloneDX checks a document against the format's schemas. It takes them from the format's Go module.
 func cycloneDX(t testing.TB, document string) error {
 	const base = "http://cyclonedx.org/schema/"
 	dir, err := goCommand(Root(t), "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go")
@@ -45,7 +45,7 @@ func cycloneDX(t testing.TB, document string) error {
 	return validate(t, base+"bom-1.6.schema.json", schemas, document)
 }
 
-// validate checks a document against the schema at a URL. No schema is fetched: all are given.
+// validate checks a document against the schema at a URL. It fetches nothing: schemas has all schemas by their URLs.
 func validate(t testing.TB, url string, schemas map[string][]byte, document string) error {
 	c := jsonschema.NewCompiler()
 	c.UseLoader(jsonschema.SchemeURLLoader{})

@@ -16,11 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Patience is how long tests wait for what takes moments on a machine that has nothing else to do: no machine is so slow
-// or so busy that it is met by anything but what hangs.
+// Patience is how long tests wait for something that usually takes moments. It is so long that even a slow and busy
+// machine reaches it only if something hangs.
 const Patience = 15 * time.Minute
 
-// A log is what a daemon printed, to be shown if its test fails.
+// A log keeps the output of a daemon. It is shown if the test fails.
 type log struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -38,7 +38,7 @@ func (l *log) String() string {
 	return l.buf.String()
 }
 
-// start runs a daemon until the test ends. If the test fails, the daemon's log is shown.
+// start starts a daemon, and stops it when the test ends. If the test fails, the daemon's log is shown.
 func start(t testing.TB, cmd *exec.Cmd) {
 	out := &log{}
 	cmd.Stdout, cmd.Stderr = out, out
@@ -59,8 +59,8 @@ func tail(s string) string {
 	return s
 }
 
-// Buildkitd starts a real BuildKit daemon, with more flags if need be, and returns its address. In a namespace, it sees only
-// that namespace's network.
+// Buildkitd starts a real BuildKit daemon, with additional flags, and returns its address. If ns isn't nil, the daemon
+// has only that namespace's network.
 func Buildkitd(t testing.TB, ns *Netns, flags ...string) string {
 	NeedContainers(t)
 	// A socket's path has to be short, whatever the test is called.
@@ -103,7 +103,7 @@ func Registry(t testing.TB) string {
 	return addr
 }
 
-// registryConfig writes the configuration of a registry with a folder of its own.
+// registryConfig writes the configuration of a registry that has a folder of its own, and returns the file's name.
 func registryConfig(t testing.TB, addr string) string {
 	config := filepath.Join(t.TempDir(), "registry.yml")
 	text := fmt.Sprintf("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: %s\n", t.TempDir(), addr)

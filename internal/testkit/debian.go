@@ -12,11 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unneeded are files of these packages that compile nothing: documents, link-time optimizers, sanitizers, profilers.
+// unneeded matches files of Debian's packages that aren't needed to compile: documents, link-time optimizers,
+// sanitizers, profilers.
 var unneeded = regexp.MustCompile(`^/usr/share/|/(lto1|lto-dump[^/]*|[^/]*-lto-dump[^/]*|lib\w*san\.[^/]*|libgprofng[^/]*|gprofng[^/]*|[^/]*dwp|[^/]*gcov[^/]*)$|/sanitizer/`)
 
-// PushWithCompilers makes an image of another one and this machine's own C compilers, and pushes it: what golang:1.26 is
-// beside golang:1.26-alpine. It has the files of Debian's packages, and of those that they need.
+// PushWithCompilers makes an image from another one and this machine's own C compilers, and pushes it. It is to its
+// base what golang:1.26 is to golang:1.26-alpine. It adds the files of Debian's packages, and of the packages that they
+// need.
 func PushWithCompilers(t testing.TB, addr, base, image string, packages ...string) {
 	dir := t.TempDir()
 	pack(t, filepath.Join(dir, "root.tar"), append(filesOf(t, packages), "lib", "lib64"))
@@ -25,14 +27,14 @@ func PushWithCompilers(t testing.TB, addr, base, image string, packages ...strin
 		"--local", "context="+dir, "--local", "dockerfile="+dir, "--output", "type=image,push=true,compression=uncompressed,name="+image)
 }
 
-// CopyPackages copies the files of Debian's packages that are installed here, and of those that they need, into a folder.
+// CopyPackages copies the files of installed Debian packages, and of the packages that they need, into a folder.
 func CopyPackages(t testing.TB, dir string, packages ...string) {
 	root := filepath.Join(t.TempDir(), "root.tar")
 	pack(t, root, filesOf(t, packages))
 	Run(t, "tar", "-C", dir, "-xf", root)
 }
 
-// filesOf returns the files of packages and of those that they need, as paths without the slash that they begin with.
+// filesOf returns the files of packages, and of the packages that they need. The paths have no slash at the start.
 func filesOf(t testing.TB, packages []string) (files []string) {
 	args := append([]string{"depends", "--recurse", "--installed", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"}, packages...)
 	var all []string
@@ -57,7 +59,7 @@ func filesOf(t testing.TB, packages []string) (files []string) {
 	return files
 }
 
-// pack makes a tar of this machine's files.
+// pack makes a tar archive of files of this machine.
 func pack(t testing.TB, tar string, files []string) {
 	slices.Sort(files)
 	names := filepath.Join(t.TempDir(), "files")

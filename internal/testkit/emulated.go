@@ -10,15 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// emulators say how the kernel knows the programs of an architecture, and who runs them: the ELF header of a program of 64
-// bits for that machine, in the form of https://docs.kernel.org/admin-guide/binfmt-misc.html.
+// emulators say for each architecture how the kernel recognizes its programs, and which program runs them. machine is a
+// byte of the ELF header of 64-bit programs, in the form of https://docs.kernel.org/admin-guide/binfmt-misc.html.
 var emulators = map[string]struct{ machine, interpreter string }{
 	"amd64": {`\x3e`, "/usr/bin/qemu-x86_64-static"},
 	"arm64": {`\xb7`, "/usr/bin/qemu-aarch64-static"},
 }
 
-// Emulated starts a BuildKit daemon that is of another architecture than this machine, by qemu. It returns its address, and
-// a larder that builds there: beside it is the frontend for that architecture.
+// Emulated starts a BuildKit daemon for another architecture than this machine's. qemu runs its steps. It returns the
+// daemon's address, and the path of a larder that builds there: the frontend for that architecture is beside it.
 func Emulated(t testing.TB, arch string) (addr, larder string) {
 	emulate(t, arch)
 	dir := t.TempDir()
@@ -29,7 +29,7 @@ func Emulated(t testing.TB, arch string) (addr, larder string) {
 	return Buildkitd(t, nil, "--oci-worker-platform", "linux/"+arch), larder
 }
 
-// emulate has the kernel run an architecture's programs by qemu, in containers too, until the test ends.
+// emulate makes the kernel run an architecture's programs by qemu, in containers too, until the test ends.
 func emulate(t testing.TB, arch string) {
 	const dir = "/proc/sys/fs/binfmt_misc"
 	e := emulators[arch]

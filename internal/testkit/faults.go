@@ -12,14 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A NamedFault is a way in which a server fails, by what docs/reference/faults.md calls it.
+// A NamedFault is a way in which a server fails, with its name in docs/reference/faults.md.
 type NamedFault struct {
 	Name string
 	Do   Fault
 }
 
-// Faults returns the ways in which a server fails that every client is tried with. Those that wait go on until the client
-// has gone.
+// Faults returns the ways of failing that every client is tested with. Those that wait or send without end stop when
+// the client closes the connection.
 func Faults() []NamedFault {
 	return []NamedFault{
 		{"401", Status(401, "WWW-Authenticate", `Basic realm="x"`)},
@@ -49,7 +49,7 @@ func Faults() []NamedFault {
 	}
 }
 
-// Status answers with an HTTP status, and a header of a name and a value.
+// Status returns a fault that answers with an HTTP status. header may be the name and value of a header.
 func Status(code int, header ...string) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		if len(header) == 2 {
@@ -59,7 +59,7 @@ func Status(code int, header ...string) Fault {
 	}
 }
 
-// otherBytes answers as the server does, but for one bit in the middle.
+// otherBytes answers like the server, but changes one bit in the middle of the body.
 func otherBytes(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	rec := httptest.NewRecorder()
 	r.Header.Del("Range")
@@ -75,7 +75,7 @@ func otherBytes(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	_, _ = w.Write(body)
 }
 
-// endless sends until the client has gone.
+// endless sends bytes until the client closes the connection.
 func endless(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 	for chunk := make([]byte, 1<<20); r.Context().Err() == nil; {
 		if _, err := w.Write(chunk); err != nil {
@@ -84,12 +84,12 @@ func endless(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 	}
 }
 
-// Faulty is a handler that fails.
+// Faulty returns a handler that fails with f, or answers by next if f does.
 func Faulty(next http.Handler, f Fault) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f(w, r, next) })
 }
 
-// Where limits a fault to some requests, and to the first few of these; times is 0 for all.
+// Where limits a fault to requests that match, and to the first few of these. If times is 0, it applies to all of them.
 func Where(match func(*http.Request) bool, times int64, f Fault) Fault {
 	var count atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -101,9 +101,10 @@ func Where(match func(*http.Request) bool, times int64, f Fault) Fault {
 	}
 }
 
-// CheckFaults tries what a client does with every fault, of the first request and of all, in any number of goroutines, and
-// holds that docs/reference/faults.md says below a heading what comes of it. try returns nil if all came that was asked for; times is
-// for Where. With UPDATE_FAULTS set, the document is rewritten.
+// CheckFaults tests what a client does with every fault: once with the fault on the first request only, and once on
+// all. It checks that the table below a heading of docs/reference/faults.md shows the results. The cases run at the
+// same time. try returns nil if the client got everything, and passes times to Where. With UPDATE_FAULTS set,
+// CheckFaults rewrites the document.
 func CheckFaults(t *testing.T, doc, heading string, faults []NamedFault, try func(t *testing.T, f NamedFault, times int64) error) {
 	outcomes := make([][2]string, len(faults))
 	t.Run("faults", func(t *testing.T) {

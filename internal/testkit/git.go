@@ -14,7 +14,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A Repo is a git repository with a working tree, made by the real git.
+// A Repo is a git repository with a working tree. The real git makes it.
 type Repo struct {
 	Dir string
 
@@ -31,7 +31,8 @@ func NewRepo(t testing.TB, dir string, args ...string) *Repo {
 	return r
 }
 
-// Git runs git in the repository and returns what it prints. Commits have the time of how many there were before.
+// Git runs git in the repository, and returns its output. The time of a commit depends only on how many commits came
+// before.
 func (r *Repo) Git(args ...string) string {
 	cmd := exec.Command("git", args...)
 	cmd.Dir = r.Dir
@@ -44,7 +45,7 @@ func (r *Repo) Git(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// Write writes files into the working tree; those with no text are removed.
+// Write writes files into the working tree. It removes files whose text is empty.
 func (r *Repo) Write(files map[string]string) {
 	for name, text := range files {
 		name = filepath.Join(r.Dir, filepath.FromSlash(name))
@@ -64,7 +65,7 @@ func (r *Repo) Commit(files map[string]string, tags ...string) string {
 	return r.CommitIndex(tags...)
 }
 
-// CommitIndex commits what the index has.
+// CommitIndex commits the index with the given tags, and returns the commit's hash.
 func (r *Repo) CommitIndex(tags ...string) string {
 	r.commits++
 	r.Git("commit", "-q", "--allow-empty", "-m", "change")
@@ -74,14 +75,14 @@ func (r *Repo) CommitIndex(tags ...string) string {
 	return r.Git("rev-parse", "HEAD")
 }
 
-// Pseudo returns the pseudo-version of a commit after the version older, or after none.
+// Pseudo returns the pseudo-version of a commit that comes after the version older. older may be "".
 func (r *Repo) Pseudo(major, older, hash string) string {
 	at, err := time.Parse(time.RFC3339, r.Git("show", "-s", "--format=%cI", hash))
 	require.NoError(r.t, err)
 	return module.PseudoVersion(major, older, at.UTC(), hash[:12])
 }
 
-// GitHandler serves the repositories below a folder by 'git http-backend'.
+// GitHandler serves the repositories below a folder through 'git http-backend'.
 func GitHandler(t testing.TB, root string) http.Handler {
 	return &cgi.Handler{
 		Path: Installed(t, "git"), Args: []string{"http-backend"}, Stderr: t.Output(),

@@ -18,7 +18,8 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// A GitSSH serves the repositories below a folder by SSH on loopback, to whoever has the key of its agent.
+// A GitSSH serves the repositories below a folder by SSH on loopback. It lets in clients that have the key of its
+// agent.
 type GitSSH struct {
 	Addr       string // HOST:PORT
 	KnownHosts string // the line of a known_hosts file
@@ -32,7 +33,7 @@ type GitSSH struct {
 	Fault func(ssh.Channel) // answers instead of git, if it is set before the first connection
 }
 
-// ServeGitSSH serves the folder root.
+// ServeGitSSH serves the repositories below the folder root.
 func ServeGitSSH(t testing.TB, root string) *GitSSH {
 	s := &GitSSH{root: root}
 	allowed, socket := serveAgent(t)
@@ -53,18 +54,18 @@ func ServeGitSSH(t testing.TB, root string) *GitSSH {
 	return s
 }
 
-// AgentWithoutKeys serves an SSH agent that has a key which nobody lets in, and returns its socket.
+// AgentWithoutKeys serves an SSH agent whose only key no server accepts, and returns its socket.
 func AgentWithoutKeys(t testing.TB) string {
 	_, socket := serveAgent(t)
 	return socket
 }
 
-// HostKeyLine returns the line of a known_hosts file that has another key for an address.
+// HostKeyLine returns a line of a known_hosts file with a wrong key for an address.
 func HostKeyLine(t testing.TB, addr string) string {
 	return knownhosts.Line([]string{addr}, newKey(t).PublicKey()) + "\n"
 }
 
-// Users returns who logged in.
+// Users returns the names of the users that logged in.
 func (s *GitSSH) Users() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +80,7 @@ func newKey(t testing.TB) ssh.Signer {
 	return signer
 }
 
-// serveAgent serves an agent with one key.
+// serveAgent serves an SSH agent with one key, and returns the public key and the agent's socket.
 func serveAgent(t testing.TB) (ssh.PublicKey, string) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
@@ -155,7 +156,7 @@ func (s *GitSSH) serve(conn net.Conn) {
 	}
 }
 
-// session runs the one command that a client may run.
+// session runs the command of a client, which must be git-upload-pack.
 func (s *GitSSH) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 	defer channel.Close()
 	for r := range requests {

@@ -5,13 +5,14 @@ import (
 	"testing"
 )
 
-// A Hub is a network namespace that others are linked to: they reach it, and neither each other nor anything else.
+// A Hub is a network namespace that other namespaces, its spokes, are linked to. A spoke reaches the hub, and nothing
+// else.
 type Hub struct {
 	*Netns
 	spokes int
 }
 
-// hubAddr is where every spoke finds the hub, of a range for documentation (RFC 5737).
+// hubAddr is the hub's address for all spokes. It is in a range for documentation (RFC 5737).
 const hubAddr = "192.0.2.1"
 
 // NewHub makes a hub without spokes.
@@ -21,7 +22,7 @@ func NewHub(t testing.TB) *Hub {
 	return h
 }
 
-// Spoke makes a network namespace that reaches the hub alone.
+// Spoke makes a network namespace that reaches only the hub.
 func (h *Hub) Spoke(t testing.TB) *Netns {
 	ns := Offline(t)
 	h.spokes++

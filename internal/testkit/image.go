@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FrontendCaps is what the frontend's image says that it can do, in the label moby.buildkit.frontend.caps.
+// FrontendCaps is the label moby.buildkit.frontend.caps of the frontend's image, which lists the frontend's
+// capabilities.
 const FrontendCaps = "moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests,moby.buildkit.frontend.contexts"
 
 const frontendImage = `FROM scratch
@@ -17,9 +18,9 @@ COPY larder-frontend /
 ENTRYPOINT ["/larder-frontend"]
 `
 
-// PushFrontend makes the frontend's image of the binary that Larder builds here, on the BuildKit daemon at addr, and
-// pushes it to a registry, compressed as docker-bake.hcl has it: the quick way for tests that are about what the image
-// does, not how it is made.
+// PushFrontend makes the frontend's image from a binary that was built here, and pushes it to a registry. The BuildKit
+// daemon at addr makes it. It is compressed as in docker-bake.hcl. This is the quick way for tests of what the image
+// does, not of how it is made.
 func PushFrontend(t testing.TB, addr, image string) {
 	dir := t.TempDir()
 	data, err := os.ReadFile(Larder(t, "larder-frontend"))

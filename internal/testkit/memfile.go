@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// memFile is a file of a synthetic module, as x/mod/zip takes it.
+// memFile is a file of a synthetic module, for x/mod/zip.
 type memFile struct{ name, text string }
 
 func (f memFile) Path() string                 { return f.name }

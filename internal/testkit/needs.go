@@ -9,11 +9,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// everything is the value of the environment variable LARDER_TEST by which "make test" and CI ask for all tests: then a test
-// whose needs aren't met fails. Without it, as in a plain "go test ./...", the test is skipped.
+// everything is the value of the environment variable LARDER_TEST with which "make test" and CI ask for all tests. Then
+// a test that lacks something fails. Otherwise, as in a plain "go test ./...", it is skipped.
 const everything = "all"
 
-// Lacks ends a test that needs something which this machine doesn't have, and says what the test needs and how to get it.
+// Lacks ends a test because this machine lacks something, and says what the test needs and how to get it.
 func Lacks(t testing.TB, need, remedy string) {
 	t.Helper()
 	text := "needs " + need + ": " + remedy
@@ -23,7 +23,8 @@ func Lacks(t testing.TB, need, remedy string) {
 	t.Skip(text)
 }
 
-// NeedRoot is for tests that start containers, mount, give files to other users or make network namespaces.
+// NeedRoot ends a test that isn't run by root. It is for tests that start containers, mount, give files to other users
+// or make network namespaces.
 func NeedRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -31,14 +32,15 @@ func NeedRoot(t testing.TB) {
 	}
 }
 
-// NeedContainers is for tests that start containers without a BuildKit daemon of their own.
+// NeedContainers ends a test if this machine can't run containers. It is for tests that start containers without a
+// BuildKit daemon of their own.
 func NeedContainers(t testing.TB) {
 	t.Helper()
 	NeedRoot(t)
 	Installed(t, "runc")
 }
 
-// Installed returns the path of a program of this machine, which "make setup" installs.
+// Installed returns the path of a program that "make setup" installs. It ends the test if the program isn't there.
 func Installed(t testing.TB, name string) string {
 	t.Helper()
 	file, err := exec.LookPath(name)
@@ -48,7 +50,8 @@ func Installed(t testing.TB, name string) string {
 	return file
 }
 
-// cachedFile returns the path of a file in the module cache, which is named as a module proxy names it.
+// cachedFile returns the path of a file in the module cache. The name is as in a module proxy. It ends the test if the
+// file isn't there.
 func cachedFile(t testing.TB, name string) string {
 	t.Helper()
 	file := filepath.Join(ModuleCache(t), filepath.FromSlash(name))
@@ -58,7 +61,7 @@ func cachedFile(t testing.TB, name string) string {
 	return file
 }
 
-// NeedModules is for tests that compile packages of a module by the modules that are in the cache.
+// NeedModules ends a test if the module cache lacks modules that are needed to compile packages of a module.
 func NeedModules(t testing.TB, dir, pattern string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", pattern)
@@ -70,7 +73,8 @@ func NeedModules(t testing.TB, dir, pattern string) {
 	}
 }
 
-// Built returns the path of a program that make compiled before, as it is: it may be of other sources.
+// Built returns the path of a program that make has compiled. The program may be older than the sources. It ends the
+// test if there is none.
 func Built(t testing.TB, name, remedy string) string {
 	t.Helper()
 	file := filepath.Join(Root(t), filepath.FromSlash(name))

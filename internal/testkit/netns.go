@@ -13,12 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Netns is a network namespace with a loopback interface and nothing else. A nil one stands for the machine's own.
+// A Netns is a network namespace that has only a loopback interface. A nil Netns stands for the machine's own network.
 type Netns struct{ name string }
 
 var netnsCount atomic.Int64
 
-// Offline makes a network namespace for a test: what runs there reaches no other machine, and not this one either.
+// Offline makes a network namespace for a test. Programs in it reach no other machine, and not this machine's network
+// either.
 func Offline(t testing.TB) *Netns {
 	NeedRoot(t)
 	Installed(t, "ip")
@@ -33,7 +34,7 @@ func Offline(t testing.TB) *Netns {
 	return ns
 }
 
-// Command returns a command that runs in the namespace until the test ends at the latest.
+// Command returns a command that runs in the namespace. It is killed when the test ends.
 func (ns *Netns) Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	if ns == nil {
 		return exec.CommandContext(t.Context(), name, args...)
@@ -42,7 +43,8 @@ func (ns *Netns) Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	return exec.CommandContext(t.Context(), "nsenter", append([]string{"--net=/run/netns/" + ns.name, "--", name}, args...)...)
 }
 
-// Do calls f on a thread that is in the namespace. What f listens on or connects to is there, also when f is done.
+// Do calls f on a thread in the namespace. Listeners and connections that f makes stay in the namespace, even after f
+// has returned.
 func (ns *Netns) Do(f func()) error {
 	done := make(chan error)
 	go func() {

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// A Proxy is a module proxy over folders, on loopback if it has a URL.
+// A Proxy is a module proxy that serves folders. It serves on loopback if it has a URL.
 type Proxy struct {
 	URL  string
 	dirs []string
@@ -33,8 +33,8 @@ type fault struct {
 	do   Fault
 }
 
-// NewProxy returns the handler of a proxy over folders that are laid out as a module proxy is; the first that has a file
-// wins. It has no URL.
+// NewProxy returns the handler of a proxy over folders that are laid out as a module proxy. If several have a file, the
+// first one wins. The Proxy has no URL.
 func NewProxy(dirs ...string) *Proxy { return &Proxy{dirs: dirs} }
 
 // ServeProxy serves a proxy over folders on loopback.
@@ -76,14 +76,14 @@ func isFile(name string) bool {
 	return err == nil && fi.Mode().IsRegular()
 }
 
-// Requests returns the paths asked for so far.
+// Requests returns the paths of all requests so far.
 func (p *Proxy) Requests() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string{}, p.requests...)
 }
 
-// Take returns the paths asked for since it was last called.
+// Take returns the paths of the requests since the last call.
 func (p *Proxy) Take() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,32 +92,32 @@ func (p *Proxy) Take() []string {
 	return taken
 }
 
-// Fail makes every request whose path contains part fail; of several faults the first that matches counts.
+// Fail makes every request whose path contains part fail. If several faults match, the first counts.
 func (p *Proxy) Fail(part string, do Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = append(p.faults, fault{part, do})
 }
 
-// Bytes answers with other bytes than were asked for.
+// Bytes returns a fault that answers with the given bytes.
 func Bytes(data []byte) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { _, _ = w.Write(data) }
 }
 
-// Stalled never answers.
+// Stalled is a fault that never answers.
 func Stalled(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() }
 
-// Truncated promises more bytes than it sends.
+// Truncated is a fault that sends fewer bytes than it promises.
 func Truncated(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 	w.Header().Set("Content-Length", "1000000")
 	_, _ = w.Write([]byte("PK\x03\x04"))
 	panic(http.ErrAbortHandler)
 }
 
-// Toolchain puts the zip of a Go toolchain for this machine into a folder that is laid out as a module proxy is.
+// Toolchain puts the zip of a Go toolchain for this machine into a folder that is laid out as a module proxy.
 func Toolchain(t testing.TB, dir, version string) { ToolchainFor(t, dir, version, runtime.GOARCH) }
 
-// ToolchainFor is Toolchain for another architecture.
+// ToolchainFor is like Toolchain, for another architecture.
 func ToolchainFor(t testing.TB, dir, version, arch string) {
 	file := "golang.org/toolchain/@v/v0.0.1-" + version + "." + runtime.GOOS + "-" + arch + ".zip"
 	dst := filepath.Join(dir, file)
@@ -136,7 +136,7 @@ type Module struct {
 	Files         map[string]string // name to text; go.mod is made if it is not there
 }
 
-// Write puts the module into a folder that is laid out as a module proxy is, and returns its lines of a go.sum.
+// Write puts the module into a folder that is laid out as a module proxy, and returns its lines for a go.sum.
 func (m Module) Write(t testing.TB, dir string) string {
 	v := module.Version{Path: m.Path, Version: m.Version}
 	files := map[string]string{"go.mod": "module " + m.Path + "\n"}
@@ -159,7 +159,7 @@ func (m Module) Write(t testing.TB, dir string) string {
 	return v.Path + " " + v.Version + " " + hash + "\n" + v.Path + " " + v.Version + "/go.mod " + modHash + "\n"
 }
 
-// Zip makes a module zip of files and returns it with its h1 hash.
+// Zip makes a module zip from files, and returns it with its h1 hash.
 func (m Module) Zip(t testing.TB, files map[string]string) ([]byte, string) {
 	var list []zip.File
 	for name, text := range files {

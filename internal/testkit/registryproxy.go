@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A RegistryProxy stands before a registry, and fails as a test wants it to.
+// A RegistryProxy is a proxy in front of a registry that fails as a test wants.
 type RegistryProxy struct {
 	Host   string
 	Server *httptest.Server
@@ -24,10 +24,10 @@ type RegistryProxy struct {
 	requests []string
 }
 
-// A Fault answers a request itself, or lets next do it.
+// A Fault answers a request itself, or calls next to answer it.
 type Fault func(w http.ResponseWriter, r *http.Request, next http.Handler)
 
-// ServeRegistryProxy serves a registry on loopback through a proxy, with TLS or without.
+// ServeRegistryProxy serves a proxy on loopback, in front of a registry. tls says whether the proxy has TLS.
 func ServeRegistryProxy(t testing.TB, registry string, tls bool) *RegistryProxy {
 	p := &RegistryProxy{done: make(chan struct{})}
 	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
@@ -67,7 +67,7 @@ func ServeRegistryProxy(t testing.TB, registry string, tls bool) *RegistryProxy 
 	return p
 }
 
-// Stall waits until the client has gone, or the test has.
+// Stall waits until the client closes the connection, or the test ends.
 func (p *RegistryProxy) Stall(r *http.Request) {
 	select {
 	case <-r.Context().Done(): // not told of a client that sent more than was read
@@ -75,21 +75,21 @@ func (p *RegistryProxy) Stall(r *http.Request) {
 	}
 }
 
-// Fail makes all requests go through f from now on; nil ends that.
+// Fail makes all requests go through f from now on.
 func (p *RegistryProxy) Fail(f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fault = f
 }
 
-// Fetched returns how many bytes of blobs were sent to clients.
+// Fetched returns how many bytes of blobs the proxy has sent.
 func (p *RegistryProxy) Fetched() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.fetched
 }
 
-// Requests counts the requests so far of a method, for paths with some part.
+// Requests counts the requests so far with a method, whose paths contain part.
 func (p *RegistryProxy) Requests(method, part string) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,7 +101,7 @@ func (p *RegistryProxy) Requests(method, part string) (n int) {
 	return n
 }
 
-// Intercepted is a ResponseWriter whose bytes go through a function.
+// Intercepted is a ResponseWriter that passes its bytes to a function.
 type Intercepted struct {
 	http.ResponseWriter
 	To func([]byte) (int, error)
@@ -110,10 +110,10 @@ type Intercepted struct {
 // Write implements io.Writer.
 func (i *Intercepted) Write(b []byte) (int, error) { return i.To(b) }
 
-// Unwrap is for http.ResponseController.
+// Unwrap returns the wrapped ResponseWriter, for http.ResponseController.
 func (i *Intercepted) Unwrap() http.ResponseWriter { return i.ResponseWriter }
 
-// After calls do once n bytes of the body were sent.
+// After returns a ResponseWriter that calls do after n bytes of the body.
 func After(w http.ResponseWriter, n int, do func()) http.ResponseWriter {
 	return &Intercepted{w, func(b []byte) (int, error) {
 		if len(b) < n {
@@ -127,5 +127,5 @@ func After(w http.ResponseWriter, n int, do func()) http.ResponseWriter {
 	}}
 }
 
-// Abort closes the connection in the middle of an answer.
+// Abort is for handlers: it closes the connection before the answer is complete.
 func Abort() { panic(http.ErrAbortHandler) }

@@ -1,6 +1,7 @@
-// Package testkit runs the real things for tests: BuildKit daemons, registries, module proxies over a folder, and
+// Package testkit starts real servers for tests: BuildKit daemons, registries, module proxies over a folder, and
 // network namespaces with nothing in them. All of it belongs to one test and goes when that test ends. What a test
-// needs and this machine lacks ends the test with the remedy: as a failure for "make test", as a skip for a plain "go test".
+// needs and this machine lacks ends the test with the remedy: as a failure for "make test", as a skip for a plain "go
+// test".
 package testkit
 
 import (
@@ -32,11 +33,11 @@ func Root(t testing.TB) string {
 	}
 }
 
-// One build of each for all tests of a process.
+// builds has one function for each program, so that all tests of a process build it once.
 var builds sync.Map
 
-// Tool returns the path of a program of the tools module that "make tools" built: buildkitd, buildctl, buildx, registry, crane.
-// It is built again if it is out of date.
+// Tool returns the path of a program of the tools module: buildkitd, buildctl, buildx, registry or crane. "make tools"
+// must have built it. It is built again if it is out of date.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
 	bin := Built(t, "bin/tools/"+name, "make tools")
@@ -44,8 +45,8 @@ func Tool(t testing.TB, name string) string {
 	return bin
 }
 
-// Larder returns the path of a command of this repository that "make larder" built: larder or larder-frontend. It is built
-// again if it isn't of the sources as they are.
+// Larder returns the path of a command of this repository: larder or larder-frontend. "make larder" must have built it.
+// It is built again if the sources have changed.
 func Larder(t testing.TB, name string) string {
 	t.Helper()
 	bin := Built(t, "bin/"+name, "make larder")
@@ -72,7 +73,7 @@ func build(t testing.TB, bin, dir, pkg string) {
 	require.NoError(t, once.(func() error)(), "building %s", bin)
 }
 
-// goCommand runs the go command as the Makefile does, so that both share one build cache.
+// goCommand runs the go command with the Makefile's settings, so that both share one build cache.
 func goCommand(dir string, args ...string) (string, error) {
 	cmd := exec.Command("go", args...)
 	cmd.Dir = dir
@@ -88,22 +89,22 @@ type commandError struct{ command, output string }
 
 func (e *commandError) Error() string { return e.command + ": " + e.output }
 
-// Run runs a command and returns its standard output and error as one text; a failure fails the test.
+// Run runs a command, and returns its standard output and error as one text.
 func Run(t testing.TB, name string, args ...string) string {
 	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
 	require.NoError(t, err, "%s %s:\n%s", name, strings.Join(args, " "), out)
 	return string(out)
 }
 
-// ModuleCache returns the folder of the go command's own module cache that is laid out as a module proxy is.
+// ModuleCache returns the download folder of the go command's module cache, which is laid out as a module proxy.
 func ModuleCache(t testing.TB) string {
 	out, err := goCommand(Root(t), "env", "GOMODCACHE")
 	require.NoError(t, err)
 	return filepath.Join(strings.TrimSpace(out), "cache", "download")
 }
 
-// TempModuleCache returns a folder for a module cache of a test's own. The go command takes the right to write there away
-// from everybody; the folder goes with the test all the same.
+// TempModuleCache returns a new folder for a module cache. The go command makes its folders read-only. TempModuleCache
+// makes them writable before the test removes them.
 func TempModuleCache(t testing.TB) string {
 	dir := t.TempDir()
 	t.Cleanup(func() {
@@ -117,15 +118,15 @@ func TempModuleCache(t testing.TB) string {
 	return dir
 }
 
-// Home returns a folder that may be the home of a go command, as NoTelemetry says.
+// Home returns a new folder for the home of a go command, with telemetry turned off.
 func Home(t testing.TB) string {
 	dir := t.TempDir()
 	NoTelemetry(t, dir)
 	return dir
 }
 
-// NoTelemetry turns go's telemetry off for the user with this home. Elsewhere the go command starts a process that writes
-// into the home after the command has ended, while the test removes it.
+// NoTelemetry turns go's telemetry off for the user with this home. With telemetry, the go command starts a process
+// that writes into the home after the command has ended, while the test removes the folder.
 func NoTelemetry(t testing.TB, home string) {
 	// GOTELEMETRY can't be set in the environment: this is where "go telemetry off" puts it.
 	mode := filepath.Join(home, ".config/go/telemetry/mode")
@@ -133,8 +134,9 @@ func NoTelemetry(t testing.TB, home string) {
 	require.NoError(t, os.WriteFile(mode, []byte("off\n"), 0o644))
 }
 
-// stop ends a process that a test started, politely, then not, and waits for it. The signal isn't the one of Ctrl-C: a
-// process that a script started in the background ignores that one, and so do those that it starts.
+// stop ends a process that a test started, and waits for it. It sends SIGTERM first, and kills it later if that doesn't
+// help. It doesn't send the signal of Ctrl-C, because processes that a script started in the background ignore that
+// one.
 func stop(cmd *exec.Cmd) {
 	done := make(chan struct{})
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)

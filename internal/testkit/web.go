@@ -27,8 +27,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A Web is a network of hosts with names of the test's choice, by https with a certificate authority of its own and by
-// http. It is reached through an HTTP proxy: module paths have no ports, and their names are in no DNS.
+// A Web is a network of hosts with any names that a test wants. Each host answers by http, and by https with
+// certificates of the Web's own authority. Clients reach it through an HTTP proxy, since module paths have no ports,
+// and no DNS has these names.
 type Web struct {
 	ProxyURL string // for HTTPS_PROXY and HTTP_PROXY
 	CA       []byte // its authority's certificate, as PEM
@@ -42,13 +43,13 @@ type Web struct {
 	guard string // what the header Proxy-Authorization has to be; "" for anything
 }
 
-// Asked is a request that a Web got.
+// Asked is a request that a Web received.
 type Asked struct {
 	URL    string
 	Header http.Header
 }
 
-// ServeWeb serves a Web without hosts.
+// ServeWeb serves a Web that has no hosts yet.
 func ServeWeb(t testing.TB) *Web {
 	w := &Web{hosts: map[string]http.Handler{}, listener: &oneByOne{conns: make(chan net.Conn), closed: make(chan struct{})}}
 	w.CA, w.issue = newAuthority(t)
@@ -68,29 +69,29 @@ func ServeWeb(t testing.TB) *Web {
 	return w
 }
 
-// Handle has a host, such as git.corp.example, answered by a handler.
+// Handle makes a handler answer for a host, such as git.corp.example.
 func (w *Web) Handle(host string, h http.Handler) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.hosts[host] = h
 }
 
-// Guard has the proxy let through only requests that have the header Proxy-Authorization, and answer others with 407, and
-// what they sent.
+// Guard makes the proxy refuse requests without this Proxy-Authorization header. It answers them with 407 and the
+// header that they sent.
 func (w *Web) Guard(authorization string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.guard = authorization
 }
 
-// Asked returns the requests so far, in the order that they came in.
+// Asked returns the requests so far, in order.
 func (w *Web) Asked() []Asked {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]Asked{}, w.asked...)
 }
 
-// proxy is an HTTP proxy that takes every host for the Web's own.
+// proxy handles a request to the HTTP proxy, which sends all hosts' requests to the Web.
 func (w *Web) proxy(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	guard := w.guard
@@ -136,7 +137,7 @@ func (w *Web) serve(rw http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(rw, r)
 }
 
-// oneByOne is a listener for connections that are there already.
+// oneByOne is a listener that accepts the connections of a channel.
 type oneByOne struct {
 	conns  chan net.Conn
 	once   sync.Once
@@ -155,7 +156,7 @@ func (l *oneByOne) Accept() (net.Conn, error) {
 func (l *oneByOne) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
 func (l *oneByOne) Addr() net.Addr { return &net.TCPAddr{} }
 
-// newAuthority returns a certificate authority, and a function that makes certificates of it.
+// newAuthority returns the certificate of a new authority, and a function that makes certificates for hosts.
 func newAuthority(t testing.TB) ([]byte, func(host string) (*tls.Certificate, error)) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -177,7 +178,7 @@ func newAuthority(t testing.TB) ([]byte, func(host string) (*tls.Certificate, er
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), issue
 }
 
-// Basic returns the Authorization header for a user and password, Bearer that for a token.
+// Basic returns the Authorization header for a user and a password.
 func Basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
@@ -185,7 +186,8 @@ func Basic(user, password string) string {
 // Bearer returns the Authorization header for a token.
 func Bearer(token string) string { return "Bearer " + token }
 
-// Guarded lets in requests that have the header Authorization, and answers others with 401, and what they sent.
+// Guarded lets in only requests with this Authorization header. It answers others with 401 and the header that they
+// sent.
 func Guarded(h http.Handler, authorization string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if got := r.Header.Get("Authorization"); got != authorization {
@@ -197,7 +199,8 @@ func Guarded(h http.Handler, authorization string) http.Handler {
 	})
 }
 
-// GoGet answers ?go-get=1 with go-import meta tags, by path prefix with the host: "PREFIX VCS REPO". Others go to next.
+// GoGet answers requests with ?go-get=1 by go-import meta tags. tags maps a path prefix, with the host, to "PREFIX VCS
+// REPO". next answers other requests.
 func GoGet(tags map[string]string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("go-get") != "1" {
