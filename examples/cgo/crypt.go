@@ -14,7 +14,7 @@ import (
 	"unsafe"
 )
 
-// crypt hashes a password as /etc/shadow has it. setting is what a hash starts with: the method and the salt.
+// crypt hashes a password for /etc/shadow. setting is the start of the hash: the method and the salt.
 func crypt(password, setting string) (string, error) {
 	if strings.ContainsRune(password+setting, 0) {
 		return "", errors.New("a password or salt with a NUL byte")

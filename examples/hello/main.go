@@ -71,8 +71,8 @@ func run(ctx context.Context, log *slog.Logger, getenv func(string) string) (err
 	return srv.Shutdown(limit)
 }
 
-// newTracer returns where spans go, and what sends the last of them: to the collector that OpenTelemetry's own
-// variables name, and nowhere if they name none.
+// newTracer returns a tracer provider, and a function that sends the last spans. The spans go to the collector that
+// OpenTelemetry's own variables name, or nowhere if they name none.
 func newTracer(ctx context.Context, getenv func(string) string) (trace.TracerProvider, func(context.Context) error, error) {
 	if getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" {
 		return noop.NewTracerProvider(), func(context.Context) error { return nil }, nil

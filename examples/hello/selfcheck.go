@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Where Go's crypto/x509 looks on most Linux systems.
+// rootsFile is the file where Go's crypto/x509 looks for roots on most Linux systems.
 const rootsFile = "/etc/ssl/certs/ca-certificates.crt"
 
-// A report says what the service finds where it runs: an image that is small has often lost one of these.
+// A report says what the service finds in its image. A small image often lacks one of these.
 type report struct {
 	OK       bool     `json:"ok"`
 	UID      int      `json:"uid"`

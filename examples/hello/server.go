@@ -45,7 +45,8 @@ func newHandler(log *slog.Logger, db *database, tracer trace.TracerProvider) htt
 	return otelhttp.NewHandler(r, "hello", otelhttp.WithTracerProvider(tracer))
 }
 
-// observe logs and counts each request by its route: by its path, anyone could make as many series as they like.
+// observe logs and counts each request by its route. If it counted by path, anybody could make any number of time
+// series.
 func observe(log *slog.Logger, registry prometheus.Registerer) func(http.Handler) http.Handler {
 	seconds := promauto.With(registry).NewHistogramVec(prometheus.HistogramOpts{
 		Name: "http_request_duration_seconds", Help: "Time taken to answer a request.", Buckets: prometheus.DefBuckets,
@@ -63,7 +64,7 @@ func observe(log *slog.Logger, registry prometheus.Registerer) func(http.Handler
 	}
 }
 
-// reply answers with JSON, and with 503 if what it says isn't well.
+// reply answers with JSON. The status is 503 if ok is false.
 func reply(w http.ResponseWriter, log *slog.Logger, ok bool, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	if !ok {

@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// suffix is that of jobs that wait. Others are being written, or being worked on.
+// suffix ends the names of jobs that wait. Other files are jobs that are being written or worked on.
 const suffix = ".job"
 
 // A Spool is a folder with jobs.

@@ -1,4 +1,4 @@
-// Package greet holds what the linker sets.
+// Package greet holds a variable that the linker sets.
 package greet
 
 // Version is the release; the linker sets it.
