@@ -19,7 +19,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Build arguments, and the option that is the network of RUN lines that ask for none.
+// Names of build arguments, and of the option that sets the network of RUN lines without --network.
 const (
 	offlineArg = "LARDER_OFFLINE"
 	allowArg   = "LARDER_OFFLINE_ALLOW"

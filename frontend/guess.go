@@ -30,8 +30,8 @@ func (b *build) blameGuess(ctx context.Context, file dockerfile.File, err error)
 	return &guessError{err}
 }
 
-// ownStep matches the error of a step of Larder's that gets modules. The builder tells no more of it that can be relied
-// on: it runs a step that two builds have in common once, and names it as one of them does.
+// ownStep matches the error of a step of Larder's that gets modules. The error's text is all that can be relied on: the
+// builder runs a step that two builds share only once, and names it as one of the builds does.
 var ownStep = regexp.MustCompile(`process "/\.larder/\S+ in-build modules `)
 
 // tryInjected builds the result before it is exported, so that errors of what Larder added to RUN lines are seen. An

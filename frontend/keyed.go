@@ -60,14 +60,15 @@ type stepEditor struct {
 
 // edit changes a step, and reports whether it did.
 //
-// A mount of what one of the vertices makes, whose changes are dropped, is keyed by that vertex, not by the content: to
-// read all of that takes seconds wherever a step is run anew, and finds nothing, since equal modules are found where they
-// are unpacked. Larder's own steps ask for that themselves (llb.Builder.ByVertex).
+// If a step mounts the output of one of the vertices, and its changes there are dropped, the step's key gets the vertex
+// instead of the content. To read all of the content takes seconds for every step that runs. It would find nothing,
+// since the step that unpacks modules already finds equal ones. Larder's own steps do so themselves
+// (llb.Builder.ByVertex).
 //
-// A cache whose name has the mark gets one that no Dockerfile can name. A GO line gets the parts of its modules, not their
-// merge, which takes seconds.
+// A cache whose name has the mark gets a name that no Dockerfile can have. A GO line gets the parts of its modules
+// instead of their merge, which takes seconds to make.
 //
-// A GO line without a network isn't told of HTTP proxies, which may have a password.
+// A GO line without a network doesn't get the settings of HTTP proxies, which may have a password.
 func (e stepEditor) edit(op *pb.Op) (changed bool) {
 	changed = e.splitModules(op)
 	if exec := op.GetExec(); isGoLine(exec) && exec.Network == pb.NetMode_NONE && exec.Meta.ProxyEnv != nil {

@@ -1,8 +1,8 @@
 // Package larder makes the states that Larder adds to a build: toolchains, module caches, binaries and the static base.
 // A pure function makes each state from values; nothing here talks to a builder.
 //
-// Steps run Larder's own static binary (package internal/inbuild), never a shell, on the builder's platform, and without
-// a network but for those that fetch.
+// Steps run Larder's own static binary (package internal/inbuild) on the builder's platform, and never a shell. Only
+// steps that fetch have a network.
 package larder
 
 import (

@@ -64,7 +64,7 @@ func run(ctx context.Context, out io.Writer, imageFile, planFile string, took ti
 	return s.ask(ctx, out)
 }
 
-// A buildPlan is what the demo reads of larder plan --json.
+// A buildPlan holds the fields of larder plan --json that the demo reads.
 type buildPlan struct {
 	BuildPlatform string
 	Toolchains    []struct{ Version, Why string }
@@ -88,7 +88,7 @@ func readPlan(file string) (plan buildPlan, err error) {
 	return plan, nil
 }
 
-// describe prints what the image is made of, and of what.
+// describe prints the parts of the image, and what they were made from.
 func describe(ctx context.Context, out io.Writer, image *oci.Image, plan buildPlan, binary int64, took time.Duration) error {
 	layers, err := image.Layers(ctx)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Command greet greets its arguments, in a language of which it has texts.
+// Command greet greets its arguments, in one of the languages that it has texts for.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command release prints its version and the commit that it was built of.
+// Command release prints its version and the commit that it was built from.
 package main
 
 import (

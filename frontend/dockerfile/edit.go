@@ -11,7 +11,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// An Edit replaces a part of the file. The planner's edits neither add nor remove a line, so that all positions stay true.
+// An Edit replaces a part of the file. The planner's edits neither add nor remove a line, so all positions stay true.
 type Edit struct {
 	Start, End int    // byte offsets in the file; End is behind the last byte
 	Text       string // what stands there instead

@@ -23,7 +23,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// The rules. A finding's rule says what was looked for; docs/reference/audit.md tells of each.
+// The rules, which say what a finding is about. docs/reference/audit.md explains each of them.
 const (
 	RuleVersionSkew    = "version-skew"
 	RuleRetracted      = "retracted"

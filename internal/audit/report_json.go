@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// WriteJSON writes the report as one JSON object, indented. docs/reference/audit.md tells what is in it.
+// WriteJSON writes the report as one JSON object, indented. docs/reference/audit.md describes its fields.
 func (r *Report) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
 
 func writeJSON(w io.Writer, v any) error {

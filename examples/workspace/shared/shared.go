@@ -1,4 +1,4 @@
-// Package shared is what both commands have in common.
+// Package shared has the code that both commands use.
 package shared
 
 import "fmt"
