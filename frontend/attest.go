@@ -23,7 +23,7 @@ const (
 )
 
 // A predicate lists what was checked before a result was made. It states that nothing in it uses a network, except as
-// the policy allows. The docs describe it: docs/guides/offline-check.md.
+// the policy allows. docs/guides/offline-check.md describes it.
 type predicate struct {
 	Larder     string         `json:"larder"` // version
 	Platform   string         `json:"platform"`

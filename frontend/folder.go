@@ -108,8 +108,7 @@ func matcherOf(patterns []string) (*patternmatcher.PatternMatcher, error) {
 	return patternmatcher.New(patterns)
 }
 
-// A patternMatch says which patterns matched a folder. They count for the files in it, too. That counts for what is in
-// it.
+// A patternMatch says which patterns matched a folder. They count for the files in it, too.
 type patternMatch struct{ include, exclude patternmatcher.MatchInfo }
 
 // sends reports whether a file or folder is sent. If it is a folder that isn't sent, deeper reports whether something

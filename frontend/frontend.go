@@ -1,5 +1,5 @@
 // Package frontend turns a build request into a result. It plans, gives Larder's states to BuildKit as named contexts,
-// and hands the rewritten file to BuildKit's own Dockerfile frontend, which does the rest. It runs the same inside of a
+// and hands the rewritten file to BuildKit's own Dockerfile frontend, which does the rest. It runs the same way in a
 // gateway container and on a client's machine.
 package frontend
 

@@ -37,7 +37,7 @@ func ignoredBy(patterns []string) (hidden func(name string) bool, err error) {
 }
 
 // An ignoringFS is a tree without the files that .dockerignore leaves out. Folders stay, since some files in them may
-// stay. Folders stay: some files in them may, too.
+// stay.
 type ignoringFS struct {
 	fs.FS
 	hidden func(name string) bool

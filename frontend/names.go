@@ -17,7 +17,7 @@ const (
 )
 
 // rename gives the steps of rewritten instructions the names that they have in the user's file. Names aren't in a
-// step's digest. Names are no part of a step's digest.
+// step's digest.
 func (c *client) rename(def *pb.Definition, source int32) {
 	for dgst, locations := range def.Source.Locations {
 		md := def.Metadata[dgst]

@@ -138,7 +138,7 @@ func (p *pinner) read(ctx context.Context, name string) (*pinnedFile, error) {
 	return f, nil
 }
 
-// text returns the text that replaces a name. Each image is looked up once. Each image is asked for once.
+// text returns the text that replaces a name. Each image is looked up once.
 func (p *pinner) text(ctx context.Context, n pin.Name) (string, error) {
 	if n.Release != "" {
 		release, err := p.release(ctx, n.Release)

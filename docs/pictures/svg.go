@@ -25,7 +25,7 @@ const (
 )
 
 // An svg is a picture that is being drawn. Lines and text outside of boxes have a grey that can be read on white and on
-// black. What isn't in a box is of a grey that reads on white and on black.
+// black.
 type svg struct{ strings.Builder }
 
 func newSVG(title string, width, height float64) *svg {
@@ -54,8 +54,7 @@ func (s *svg) text(x, y float64, anchor, weight, line string) {
 	fmt.Fprintf(s, `<text x="%g" y="%g" text-anchor="%s" font-weight="%s" fill="#808890">%s</text>`+"\n", x, y, anchor, weight, html.EscapeString(line))
 }
 
-// arrow draws a curve that starts and ends horizontally. Over a longer way it bends at the end, where there are no
-// boxes.
+// arrow draws a curve that starts and ends horizontally. A long one bends near its end, where there are no boxes.
 func (s *svg) arrow(x1, y1, x2, y2 float64) {
 	bend := max(x1, x2-gapX)
 	mid := (bend + x2) / 2

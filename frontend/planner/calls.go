@@ -16,8 +16,7 @@ const (
 	callWrites          // it writes the module cache, or may, with what no go.sum lists
 )
 
-// classify returns what a call does with modules. A call that it can't read counts as the worst. What can't be known
-// counts as the worst.
+// classify returns what a call does with modules. A call that it can't read counts as the worst.
 func classify(c shellgo.Call) int {
 	if len(c.Args) == 0 {
 		return callNothing

@@ -50,8 +50,8 @@ func (p *Plan) addDeps(name string, d Deps, travels bool) *Deps {
 
 // Part returns the largest other Deps whose packages are part of d's for a target platform, and the platform that it
 // compiles them for. It returns nil if there is none. d's step then begins with part's layer and adds the rest, so that
-// the two steps don't compile the same packages side by side. Part's slice is a part of d's slice, so no edit can
-// change the imports of part alone and run d's step again.
+// the two steps don't compile the same packages side by side. Part's slice is a part of d's slice. So every edit that
+// changes part's imports changes d's slice, too, and never runs d's step again without need.
 func (p *Plan) Part(d *Deps, target string) (part *Deps, platform string) {
 	of, imports := d.Slice.Of[target], 0
 	for _, other := range p.Deps {

@@ -233,7 +233,7 @@ func (j joinedFS) between(name string) (children []string) {
 	return children
 }
 
-// A betweenDir is a folder above the trees. It has only a name. It has nothing but a name.
+// A betweenDir is a folder above the trees. It has only a name.
 type betweenDir struct {
 	fs.FileInfo
 	name string

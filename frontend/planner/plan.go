@@ -152,8 +152,7 @@ type Step struct {
 	Platform string `json:"platform,omitempty"` // the target platform, for steps done once for each
 }
 
-// New makes a plan. An error about a line of the file carries its position, as BuildKit's errors do. Errors that belong
-// to a line of the file carry its position, as BuildKit's do.
+// New makes a plan. An error about a line of the file carries its position, as BuildKit's errors do.
 func New(req Request) (*Plan, error) {
 	p := &Plan{Level: 2, Filename: req.File.Name, Platforms: req.Platforms, BuildPlatform: req.BuildPlatform, Dockerfile: string(req.File.Data), user: string(req.File.Data)}
 	if req.File.HeaderOnly() {

@@ -7,7 +7,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 )
 
-// A rule is a lint rule of Larder's. It is in force in files that use something of Larder's.
+// A rule is a lint rule of Larder's. It applies to files that use something of Larder's.
 type rule struct {
 	Name        string // by which a check directive skips it
 	Description string // what it asks for, in a sentence without an end

@@ -241,7 +241,8 @@ func (w *planner) inject(r *runLine) {
 }
 
 // mountModules adds the mounts of modules. go can write to them, so that it can fetch what is missing, but what it
-// writes is dropped. A command that removes the module cache fails at a mount, so mountModules lets it fail.
+// writes is dropped. A command that removes the module cache would fail at a mount, so the command is edited so that
+// its failure doesn't matter.
 func (w *planner) mountModules(r *runLine) {
 	for _, target := range r.sortedTargets() {
 		m := r.modules[target]

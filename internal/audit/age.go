@@ -9,7 +9,7 @@ import (
 // An Age is a span of calendar time. The zero Age is none.
 type Age struct{ years, days int }
 
-// ParseAge reads an age such as 2y or 90d.
+// ParseAge reads an age such as 2y or 90d, or 0 for the zero Age.
 func ParseAge(text string) (Age, error) {
 	if text == "0" {
 		return Age{}, nil

@@ -75,7 +75,7 @@ func (p *RegistryProxy) Stall(r *http.Request) {
 	}
 }
 
-// Fail makes all requests go through f from now on.
+// Fail makes all requests go through f, until it is called with nil.
 func (p *RegistryProxy) Fail(f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,7 +1,7 @@
 // Package testkit starts real servers for tests: BuildKit daemons, registries, module proxies over a folder, and
-// network namespaces with nothing in them. All of it belongs to one test and goes when that test ends. What a test
-// needs and this machine lacks ends the test with the remedy: as a failure for "make test", as a skip for a plain "go
-// test".
+// network namespaces with nothing in them. Each belongs to one test, and ends with it. If this machine lacks something
+// that a test needs, the test ends and says how to get it: "make test" fails then, and a plain "go test" skips the
+// test.
 package testkit
 
 import (
@@ -89,7 +89,7 @@ type commandError struct{ command, output string }
 
 func (e *commandError) Error() string { return e.command + ": " + e.output }
 
-// Run runs a command, and returns its standard output and error as one text.
+// Run runs a command, and returns its standard output and error as one text. If the command fails, the test fails.
 func Run(t testing.TB, name string, args ...string) string {
 	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
 	require.NoError(t, err, "%s %s:\n%s", name, strings.Join(args, " "), out)
