@@ -75,6 +75,9 @@ func own(ctx context.Context, f *folder, o Options) (_ *Builder, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := setRuntimeFolder(f.path); err != nil {
+		return nil, fmt.Errorf("builder's state folder: %w", err)
+	}
 	undo.push(prepareProcess(o.Log))
 	leftovers := leftovers{state: f.path, runtime: runtime}
 	if err := leftovers.remove(); err != nil {

@@ -190,9 +190,6 @@ func ownRootless(ctx context.Context, args []string, notice io.Writer) (*Builder
 	if err == nil && !owned {
 		err = errTaken
 	}
-	if err == nil {
-		err = runtimeFolder(f.path)
-	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -203,9 +200,12 @@ func ownRootless(ctx context.Context, args []string, notice io.Writer) (*Builder
 	return b, nil
 }
 
-// runtimeFolder has runc and crun keep the state of containers where this user may write. They take XDG_RUNTIME_DIR for
-// that, unless the user is called root.
-func runtimeFolder(state string) error {
+// setRuntimeFolder makes runc and crun keep the state of containers where root of a user namespace may write. They take
+// XDG_RUNTIME_DIR for that, unless the user is called root.
+func setRuntimeFolder(state string) error {
+	if !userns.RunningInUserNS() {
+		return nil
+	}
 	dir := filepath.Join(state, "run")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

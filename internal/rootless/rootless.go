@@ -63,7 +63,7 @@ func Start(args, env []string, stderr io.Writer, files ...*os.File) (*exec.Cmd, 
 	if err != nil {
 		return nil, explain(err)
 	}
-	if err := ids.write(cmd.Process.Pid); err == nil {
+	if err = ids.write(cmd.Process.Pid); err == nil {
 		_, err = tell.Write([]byte{1})
 	}
 	if err != nil {
