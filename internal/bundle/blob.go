@@ -38,8 +38,8 @@ func (b *Bundle) writeBlob(ctx context.Context, desc ocispec.Descriptor, data []
 	return nil
 }
 
-// whole reports whether a blob is there. One whose bytes aren't those of its digest is removed; one that is whole, but not
-// of the size that is said of it, may belong to an older bundle, and so it is what says so that is wrong.
+// whole reports whether a blob is there. It removes a blob whose bytes don't have its digest. If only the size is
+// wrong, the descriptor is at fault, since the blob may belong to an older bundle, and that is an error.
 func (b *Bundle) whole(ctx context.Context, desc ocispec.Descriptor) (there bool, err error) {
 	ra, err := b.openBlob(desc)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -62,8 +62,8 @@ func (b *Bundle) whole(ctx context.Context, desc ocispec.Descriptor) (there bool
 	return true, nil
 }
 
-// ingest calls write, which writes a blob under a reference and goes on where an earlier run left it. If what was written
-// turns out to be another blob, it is forgotten, or no later run could write the right one.
+// ingest calls write, which writes a blob under a reference and continues where an earlier run stopped. If write wrote
+// a blob with another digest, ingest removes it, since otherwise no later run could write the right one.
 func (b *Bundle) ingest(ctx context.Context, ref string, write func(ref string) error) error {
 	err := write(ref)
 	if errdefs.IsAlreadyExists(err) {
@@ -83,7 +83,7 @@ func (b *Bundle) addJSON(ctx context.Context, mediaType string, v any) (ocispec.
 	return b.addBlob(ctx, mediaType, data)
 }
 
-// readJSON reads a small blob, which must have the digest and size that are said of it.
+// readJSON reads a small blob of JSON, and checks the digest and size that desc gives.
 func (b *Bundle) readJSON(ctx context.Context, desc ocispec.Descriptor, v any) error {
 	data, err := b.readBlob(ctx, desc)
 	if err != nil {
@@ -117,7 +117,7 @@ func (b *Bundle) readBlob(ctx context.Context, desc ocispec.Descriptor) ([]byte,
 	return data, nil
 }
 
-// openPlain opens a file. It waits for nothing that is no file, such as a pipe.
+// openPlain opens a regular file. It doesn't wait for anything else, such as a pipe.
 func openPlain(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -158,7 +158,7 @@ func (b *Bundle) openBlob(desc ocispec.Descriptor) (content.ReaderAt, error) {
 	return blobFile{f, info.Size()}, nil
 }
 
-// reader opens a blob, which must have the size that is said of it.
+// reader opens a blob, and checks the size that desc gives.
 func (b *Bundle) reader(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
 	if b.inBase(ctx, desc) {
 		return b.base.reader(ctx, desc)
@@ -176,7 +176,7 @@ func (b *Bundle) reader(ctx context.Context, desc ocispec.Descriptor) (content.R
 	return ra, nil
 }
 
-// inBase reports whether a delta leaves a blob out since the bundle that it is to be applied to has it.
+// inBase reports whether a delta leaves out a blob because the bundle that it is applied to has the blob.
 func (b *Bundle) inBase(ctx context.Context, desc ocispec.Descriptor) bool {
 	return b.base != nil && !b.has(ctx, desc) && b.base.has(ctx, desc)
 }
@@ -196,13 +196,13 @@ func digestError(dir string, desc ocispec.Descriptor, got digest.Digest) error {
 	return fmt.Errorf("%s is damaged: blob %s has digest %s: copy it again", dir, desc.Digest, got)
 }
 
-// has reports whether a blob is there, with the right size.
+// has reports whether a blob is there and has the right size.
 func (b *Bundle) has(ctx context.Context, desc ocispec.Descriptor) bool {
 	info, err := b.store.Info(ctx, desc.Digest)
 	return err == nil && info.Size == desc.Size
 }
 
-// copyBlob takes a blob from another bundle, unless it is there.
+// copyBlob copies a blob from another bundle, unless it is there already.
 func (b *Bundle) copyBlob(ctx context.Context, from *Bundle, desc ocispec.Descriptor) error {
 	if b.has(ctx, desc) {
 		return nil
@@ -221,7 +221,8 @@ func (b *Bundle) copyBlob(ctx context.Context, from *Bundle, desc ocispec.Descri
 	return nil
 }
 
-// collect removes the blobs that nothing leads to, or that a delta leaves out, and what is left of writing others.
+// collect removes the blobs that the index doesn't lead to or that a delta leaves out, and the remains of unfinished
+// writes.
 func (b *Bundle) collect(ctx context.Context) error {
 	used := map[digest.Digest]bool{}
 	if err := b.walk(ctx, func(d ocispec.Descriptor) error { used[d.Digest] = true; return nil }); err != nil {
@@ -241,7 +242,7 @@ func (b *Bundle) collect(ctx context.Context) error {
 	return errors.Join(err, b.sweep())
 }
 
-// sweep removes what runs that were killed have left of writing files.
+// sweep removes files that killed runs were writing.
 func (b *Bundle) sweep() error {
 	var errs []error
 	for _, pattern := range []string{"ingest/*", "." + ocispec.ImageIndexFile + "-*", "." + ocispec.ImageLayoutFile + "-*", ".fsverity-check-*"} {

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// shards is the number of layers that the modules of a new bundle are parted into by their paths. A bundle made since
-// another has a layer more: see Request.Since.
+// shards is the number of layers over which the modules of a new bundle are spread by their paths. A bundle made since
+// another has one layer more: see Request.Since.
 const shards = 8
 
 // maxLayers is how many layers an image of a bundle may have: overlay mounts and registries take no more than 127.
@@ -37,9 +37,9 @@ type Request struct {
 
 	SumDB SumDB // the zero value records nothing
 
-	// Since is a bundle that the other side has. What is made is a delta to it: a bundle that has all its layers of
-	// modules, whether they are needed or not, and one more for those that it lacks, but without the blobs that are in
-	// Since. See Apply.
+	// Since is a bundle that the other side has. The new bundle is then a delta to it. The delta lists all layers of
+	// modules of Since, needed or not, and one more layer with the modules that those lack, but it doesn't hold the blobs
+	// that are in Since. See Apply.
 	Since *Bundle
 
 	sumdbOf *Bundle         // the bundle in this folder, of which the copy of the checksum database stays
@@ -53,14 +53,15 @@ type Toolchain struct {
 	H1       string
 }
 
-// SumDB is a checksum database, of which what the go command asks for the modules and toolchains is copied.
+// SumDB is a checksum database. Create copies from it what the go command asks for the modules and toolchains.
 type SumDB struct {
 	Key      string // NAME+HASH+KEY
 	Remote   sumdbcopy.Remote
 	Unlisted func(path string) bool // modules that it may not be asked for; nil for none
 }
 
-// A Maker makes bundles. Tell is called, by several goroutines, for each item that is at hand, with its bytes.
+// A Maker makes bundles. It calls Tell, from several goroutines, for each item that it has got, with the item's size in
+// bytes.
 type Maker struct {
 	Sources Sources
 	Bundles []*Bundle // whose images are taken before Images is asked
@@ -69,9 +70,9 @@ type Maker struct {
 	Tell    func(what string, bytes int64)
 }
 
-// Create makes a bundle in a folder, or changes the one that is there into what the request says. What the folder holds
-// already, from an earlier bundle or from a run that was killed, is not fetched again. The old bundle is whole until the
-// new one is: then it takes its place at once. For the same request and contents the bundle is the same, byte for byte.
+// Create makes a bundle in a folder, or changes the one that is there into what the request says. Files that the folder
+// holds already, from an earlier bundle or a killed run, are not fetched again. The old bundle stays whole until the
+// new one replaces it at once. For the same request and contents the bundle is the same, byte for byte.
 func (m Maker) Create(ctx context.Context, dir string, req Request) (*Bundle, error) {
 	unlock, err := lock(dir)
 	if err != nil {
@@ -132,8 +133,8 @@ func (c *creation) run(ctx context.Context, old *Bundle) (err error) {
 	return c.b.writeManifest(ctx, c.parts, c.req.Keys)
 }
 
-// Folder returns what a bundle has of modules, toolchains and the checksum database, for another to be made of. The caller
-// closes the view.
+// Folder returns the modules, toolchains and checksum database of a bundle as a GOPROXY folder, so that another bundle
+// can be made from it. The caller closes the view.
 func (b *Bundle) Folder(ctx context.Context) (Folder, *View, error) {
 	items, err := b.Items(ctx)
 	if err != nil {
@@ -210,7 +211,7 @@ func (c *creation) modules(ctx context.Context) error {
 	return c.addParts(ctx, ModulesName, nil, groups...)
 }
 
-// admit asks whether all modules may be in the bundle: those that it takes over from another, and new ones.
+// admit asks whether the modules may be in the bundle, both those taken from another bundle and new ones.
 func (c *creation) admit(have []part, list []itemFiles) error {
 	if c.Admit == nil {
 		return nil
@@ -228,13 +229,13 @@ func (c *creation) admit(have []part, list []itemFiles) error {
 	return modfetch.Summarize(failed)
 }
 
-// shard returns the number of the layer of a new bundle that a module is in.
+// shard returns the number of the layer in which a new bundle keeps a module.
 func shard(modulePath string) int {
 	sum := sha256.Sum256([]byte(modulePath))
 	return int(sum[0]) % shards
 }
 
-// since returns the parts of the bundle that the other side has, and what they lack of the request.
+// since returns the parts of the bundle that the other side has, and the modules of the request that they lack.
 func (c *creation) since(ctx context.Context) (have []part, lack gomod.Set, err error) {
 	if c.req.Since == nil {
 		return nil, c.req.Modules, nil
@@ -280,7 +281,7 @@ func (c *creation) toolchains(ctx context.Context) error {
 	return c.addParts(ctx, ToolchainName, nil, groups...)
 }
 
-// sumdb copies from the checksum database what vouches for the modules and toolchains.
+// sumdb copies the lines and tiles that prove the modules and toolchains from the checksum database.
 func (c *creation) sumdb(ctx context.Context) error {
 	if c.req.sumdbOf != nil {
 		return c.keepSumDB(ctx)
@@ -322,7 +323,7 @@ func (c *creation) sumdb(ctx context.Context) error {
 	return c.addFiles(ctx, SumDBName, group)
 }
 
-// keepSumDB leaves the copy of the checksum database as it is in the bundle that is changed.
+// keepSumDB keeps the copy of the checksum database that the changed bundle has.
 func (c *creation) keepSumDB(ctx context.Context) error {
 	desc, ok := c.req.sumdbOf.Images()[SumDBName]
 	if !ok {
@@ -347,7 +348,7 @@ func (c *creation) keepSumDB(ctx context.Context) error {
 	return err
 }
 
-// addFiles writes an image of one layer, with the items of those that have one.
+// addFiles writes an image with one layer that holds the files of a group of items.
 func (c *creation) addFiles(ctx context.Context, name string, group []itemFiles) error {
 	p := part{image: name}
 	var files []file

@@ -10,8 +10,9 @@ import (
 	"github.com/larder-build/larder/internal/proof/spdx"
 )
 
-// WriteCycloneDX writes what the bundle holds as a document of CycloneDX 1.6 in JSON (ECMA-424). It is the same for the
-// same bundle, version of larder, and time. Licences are left out, which is how this format says that they aren't known.
+// WriteCycloneDX writes the bundle's items as a document of CycloneDX 1.6 in JSON (ECMA-424). The document depends only
+// on the bundle, the version of larder, and the time. Licences are left out, which means in this format that they
+// aren't known.
 func (b *Bundle) WriteCycloneDX(ctx context.Context, w io.Writer, version string, created time.Time) error {
 	products, err := b.products(ctx)
 	if err != nil {

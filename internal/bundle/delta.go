@@ -9,23 +9,23 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// sinceAnnotation, on the index of a delta, is the digest of the bundle that it is to be applied to.
+// sinceAnnotation is an annotation on the index of a delta: the digest of the bundle that the delta is applied to.
 const sinceAnnotation = "build.larder.bundle.since"
 
-// Since returns the digest of the bundle that a delta is to be applied to, or "" for a bundle that is whole.
+// Since returns the digest of the bundle that a delta is applied to, or "" for a whole bundle.
 func (b *Bundle) Since() digest.Digest { return digest.Digest(b.index.Annotations[sinceAnnotation]) }
 
-// deltaError says that a delta isn't what is asked for.
+// deltaError returns the error of a delta that is used where a whole bundle is needed.
 func (b *Bundle) deltaError() error {
 	return fmt.Errorf("%s is a delta, without what the bundle %s has: apply it there with 'larder bundle apply', and take that; 'verify', 'sign' and 'diff' can do with a delta if they are given that bundle, too", b.dir, b.Since())
 }
 
-// otherBase says that a delta is to another bundle than one.
+// otherBase returns the error of a delta that isn't a delta to the bundle older.
 func (b *Bundle) otherBase(older *Bundle) error {
 	return fmt.Errorf("%s is a delta to the bundle %s, and %s is %s: apply the deltas between them first, or make one with 'larder bundle create --since %s'", b.dir, b.Since(), older.dir, older.Digest(), older.dir)
 }
 
-// On returns a delta as what it makes of the bundle that it is to be applied to, to be read.
+// On returns a view of the bundle that results from applying a delta to an older one. It is for reading only.
 func (b *Bundle) On(older *Bundle) (*Bundle, error) {
 	switch b.Since() {
 	case "":
@@ -38,10 +38,10 @@ func (b *Bundle) On(older *Bundle) (*Bundle, error) {
 	return nil, b.otherBase(older)
 }
 
-// Apply makes a bundle into what a delta to it says: the same, byte for byte, wherever it is done. The bundle stays as it
-// was until all that the delta needs is there. The signatures are those of the delta, unless it has none and was applied
-// before. The bundle must be one to be trusted, but for its serial, as the delta was; and it may not go back, unless trust
-// allows that: see Trust.Replace.
+// Apply applies a delta to the bundle in a folder. The result is the same everywhere, byte for byte. The bundle stays
+// as it was until everything that the delta needs is there. The signatures are those of the delta, unless it has none
+// and was applied before. Trust must accept the old bundle, whatever its serial, as it accepted the delta. The result
+// may not have a lower serial unless trust allows that: see Trust.Replace.
 func Apply(ctx context.Context, dir string, delta *Bundle, trust Trust) (*Bundle, error) {
 	since := delta.Since()
 	if since == "" {
@@ -86,7 +86,7 @@ func Apply(ctx context.Context, dir string, delta *Bundle, trust Trust) (*Bundle
 	return next, next.collect(ctx)
 }
 
-// applied returns the index of what a delta makes; that of a bundle is as it was.
+// applied returns the index of the bundle that a delta makes. It returns the index of a whole bundle unchanged.
 func applied(index ocispec.Index) ocispec.Index {
 	index.Annotations = maps.Clone(index.Annotations)
 	delete(index.Annotations, sinceAnnotation)
@@ -96,14 +96,14 @@ func applied(index ocispec.Index) ocispec.Index {
 	return index
 }
 
-// A Change is an item that two bundles differ in.
+// A Change is a difference between two bundles: an item that is new, gone or changed.
 type Change struct {
 	Old *Item `json:"old,omitempty"` // nil where it is new
 	New *Item `json:"new,omitempty"` // nil where it is gone
 }
 
-// Diff returns what a bundle has other than an older one, sorted. Items that differ in where and when they were had from
-// alone are the same. The newer one may be a delta to the older.
+// Diff returns the changes from an older bundle to a newer one, sorted. Items that differ only in their origin and in
+// the time when they were fetched are the same. The newer one may be a delta to the older.
 func Diff(ctx context.Context, older, newer *Bundle) ([]Change, error) {
 	if on, err := newer.On(older); err == nil {
 		newer = on

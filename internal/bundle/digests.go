@@ -10,9 +10,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// DigestOf returns the digest that an image has in its registry, as far as the bundle knows: that of the index, also if the
-// bundle has only some of its platforms. The name is a full reference with a tag and without a digest; the bundle may have
-// the image under that name, or under the one with a digest.
+// DigestOf returns the digest that an image has in its registry, as far as the bundle knows. It is the digest of the
+// index, even if the bundle has only some of its platforms. The name is a full reference with a tag and without a
+// digest; the bundle may have the image under that name, or under the one with a digest.
 func (b *Bundle) DigestOf(ctx context.Context, name string) (found digest.Digest, err error) {
 	items, err := b.Items(ctx)
 	if err != nil {
@@ -45,7 +45,8 @@ func (b *Bundle) DigestOf(ctx context.Context, name string) (found digest.Digest
 	return found, nil
 }
 
-// NewestRelease returns the newest Go release of a language version that the bundle has a toolchain of: go1.26.10 of go1.26.
+// NewestRelease returns the newest Go release of a language version for which the bundle has a toolchain: go1.26.10 of
+// go1.26.
 func (b *Bundle) NewestRelease(ctx context.Context, lang string) (newest string, err error) {
 	items, err := b.Items(ctx)
 	for _, i := range items {

@@ -13,7 +13,7 @@ import (
 	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
-// Folders and files of an export.
+// These are the folders and files of an export.
 const (
 	exportProxy      = "proxy"      // modules, toolchains and the checksum database's word on them, as a GOPROXY folder
 	exportToolchains = "toolchains" // an archive of each toolchain, to be unpacked
@@ -26,13 +26,13 @@ const (
 	exportList       = "images.txt" // what is in each archive of an image
 )
 
-// places say into which folder the files of each of a bundle's own images go.
+// places maps each of a bundle's own images to the folder for its files.
 var places = map[string]string{
 	ModulesName: exportProxy, ToolchainName: exportProxy, SumDBName: exportProxy,
 	ToolsName: exportTools, VulnDBName: exportVulnDB, FilesName: exportFiles, RecordedName: exportRecorded,
 }
 
-// An Export says what becomes of a bundle for programs that know no bundles, and who vouches for what is in it.
+// An Export says where Export writes a bundle's files, and what they are checked against.
 type Export struct {
 	Dir string // the folder to make; it may be there if it is empty
 	At  string // absolute path by which the folder will be read; "" for where it is
@@ -42,8 +42,8 @@ type Export struct {
 }
 
 // Export writes a bundle as files that other programs read: a GOPROXY folder with a copy of the checksum database, archives
-// of toolchains and images, and settings for the go command. What is written is checked as Verify checks a bundle: the files
-// themselves, after they were written. The folder has its name only when all of it is there, and is right.
+// of toolchains and images, and settings for the go command. It checks the files after they were written, as Verify
+// checks a bundle. The folder gets its name when all files are there and are right.
 func (b *Bundle) Export(ctx context.Context, to Export) (count Verified, err error) {
 	if b.Since() != "" {
 		return count, fmt.Errorf("%s is a delta to the bundle %s: apply it there with 'larder bundle apply', and export that", b.dir, b.Since())
@@ -151,7 +151,8 @@ func (e *exporting) files(ctx context.Context, name string, items []Item) error 
 	return each(ctx, items, func(i Item) error { return e.item(view, places[name], i) })
 }
 
-// recorded writes what servers answered, one by one: several of them may have one body, and all have one list.
+// recorded writes the recorded answers of servers, one by one: several of them may have one body, and all share one
+// list.
 func (e *exporting) recorded(ctx context.Context, view *View, items []Item) error {
 	if len(items) > 0 {
 		e.v.recorded(view, items)
@@ -200,7 +201,7 @@ func (e *exporting) item(view *View, folder string, i Item) (err error) {
 	return nil
 }
 
-// copy copies a file of a view. That it is there already is an error: two items would be one.
+// copy copies a file of a view. If the file is there already, that is an error: two items would share it.
 func (e *exporting) copy(view *View, name, to string) error {
 	r, err := view.Open(name)
 	if err != nil {
@@ -213,7 +214,7 @@ func (e *exporting) copy(view *View, name, to string) error {
 	})
 }
 
-// write makes a file.
+// write makes a file with the content that a function writes.
 func (e *exporting) write(name string, write func(w io.Writer) error) error {
 	if err := e.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)

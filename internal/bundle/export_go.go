@@ -20,7 +20,7 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// sumdbFile writes a file of a copy of a checksum database that the go command may ask a module proxy for.
+// sumdbFile writes a file of a copy of a checksum database, under the name that the go command asks a module proxy for.
 func (e *exporting) sumdbFile(view *View, name string) error {
 	if !strings.HasPrefix(name, "sumdb/") {
 		return fmt.Errorf("%s: the image %s has the file %s, which is none of a checksum database: don't use this bundle", e.b.dir, SumDBName, name)
@@ -28,8 +28,8 @@ func (e *exporting) sumdbFile(view *View, name string) error {
 	return e.copy(view, name, path.Join(exportProxy, name))
 }
 
-// sumdb says of the copies of checksum databases that they are asked through the proxy, and has the one that is known by the
-// key vouch for what was written. It returns the GOSUMDB that is right for the folder.
+// sumdb writes files which say that the copies of checksum databases are asked through the proxy. It checks the written
+// modules against the copy of the database whose key is known. It returns the GOSUMDB that is right for the folder.
 func (e *exporting) sumdb(ctx context.Context, parts []part) (gosumdb string, err error) {
 	view, err := e.b.steadyView(ctx, SumDBName)
 	if err != nil {
@@ -69,8 +69,8 @@ func (e *exporting) sumdb(ctx context.Context, parts []part) (gosumdb string, er
 	return gosumdb, nil
 }
 
-// lists writes the lists of versions by which the go command finds one that isn't named, such as the latest. A commit's
-// version is in none: https://go.dev/ref/mod#goproxy-protocol.
+// lists writes the lists of versions, in which the go command finds a version that isn't named, such as the latest.
+// Versions of commits are in no list: https://go.dev/ref/mod#goproxy-protocol.
 func (e *exporting) lists(modules []Item) error {
 	versions := map[string][]string{}
 	for _, i := range modules {
@@ -142,8 +142,8 @@ func writeToolchain(ctx context.Context, w io.Writer, m module.Version, z *zip.R
 	return t.Close()
 }
 
-// env writes the settings by which the go command takes all from the folder. A shell can read the file, too, so nothing in
-// it needs quotes.
+// env writes the settings with which the go command takes everything from the folder. Nothing in the file needs quotes,
+// so that a shell can read it too.
 func (e *exporting) env(gosumdb string) error {
 	toolchain := "auto" // the checksum database vouches for what the go command takes then
 	if gosumdb == "off" {
@@ -155,7 +155,7 @@ func (e *exporting) env(gosumdb string) error {
 	})
 }
 
-// fileURL returns the URL of a file. Every character that means something to a shell, or in GOPROXY, is escaped.
+// fileURL returns the URL of a file. It escapes every character that has a meaning in a shell or in GOPROXY.
 func fileURL(name string) string {
 	var b strings.Builder
 	b.WriteString("file://")

@@ -22,7 +22,7 @@ import (
 // dockerName is the annotation by which docker load names an image of an OCI layout.
 const dockerName = "io.containerd.image.name"
 
-// images writes an archive of each image that isn't Larder's, and the list of them.
+// images writes an archive of each image that Larder didn't make, and a list of them.
 func (e *exporting) images(ctx context.Context, items map[string][]Item) error {
 	var list strings.Builder
 	has := e.b.Images()
@@ -52,7 +52,7 @@ func (e *exporting) images(ctx context.Context, items map[string][]Item) error {
 	})
 }
 
-// writeArchive writes an image as the tar archive of an OCI layout. Each blob has the digest that it is known by, or it is
+// writeArchive writes an image as the tar archive of an OCI layout. A blob that doesn't have its digest is
 // an error.
 func (b *Bundle) writeArchive(ctx context.Context, w io.Writer, name string, desc ocispec.Descriptor) error {
 	t := tar.NewWriter(w)
@@ -84,7 +84,7 @@ func (b *Bundle) writeArchive(ctx context.Context, w io.Writer, name string, des
 	return errors.Join(err, t.Close())
 }
 
-// addVerified adds a blob to the archive of a layout, and checks its digest meanwhile.
+// addVerified adds a blob to the archive of a layout, and checks its digest while it copies.
 func (b *Bundle) addVerified(ctx context.Context, t *tar.Writer, desc ocispec.Descriptor) error {
 	ra, err := b.reader(ctx, desc)
 	if err != nil {

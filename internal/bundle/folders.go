@@ -8,7 +8,7 @@ import (
 	"io/fs"
 )
 
-// folders adds what was given as folders.
+// folders adds the folders of the request.
 func (c *creation) folders(ctx context.Context) error {
 	for _, name := range []string{VulnDBName, FilesName} {
 		if c.req.Folders[name] == nil {
@@ -35,7 +35,7 @@ func (c *creation) folders(ctx context.Context) error {
 	return c.addParts(ctx, RecordedName, nil, groups...)
 }
 
-// folderFiles returns all files of a folder, which may hold nothing but files and folders.
+// folderFiles returns all files of a folder. The folder may hold only files and folders.
 func folderFiles(ctx context.Context, fsys fs.FS) (group []itemFiles, err error) {
 	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

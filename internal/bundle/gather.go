@@ -27,11 +27,11 @@ import (
 // parallelFiles is how many files are fetched or hashed at a time.
 const parallelFiles = 16
 
-// stagingDir is where, within a bundle that is being made, fetched files are until they are in a layer. One that was
-// left by a run that was killed is used by the next.
+// stagingDir is the folder, inside a bundle that is being made, that holds fetched files until they are in a layer. The
+// next run uses the files that a killed run left there.
 const stagingDir = ".staging"
 
-// A Folder is a GOPROXY folder to take files from before a network is asked: the go command's cache, a bundle's View.
+// A Folder is a GOPROXY folder that is read before any network is asked: the go command's cache, or a bundle's View.
 type Folder struct {
 	Name    string // the origin of what comes from it
 	FS      fs.FS
@@ -43,8 +43,8 @@ type Sources struct {
 	Folders []Folder
 	Client  *fetch.Client // nil if there are the folders alone
 	Proxies []modfetch.Entry
-	// Direct fetches from version control: it returns the paths of the zip, the go.mod file and the .info of a module
-	// version, which needn't be there if it has an error. It is asked for modules that Private names, and where the
+	// Direct fetches a module version from version control. It returns the paths of the zip, the go.mod file and the
+	// .info. They needn't exist if it returns an error. It is called for modules that match Private, and where the
 	// list of proxies ends in direct.
 	Direct  func(ctx context.Context, m module.Version) (zip, mod, info string, err error)
 	Private func(path string) bool // nil for none
@@ -65,7 +65,7 @@ type verifiedFile struct {
 	origin string
 }
 
-// modules gets the files of all modules of a set: for each one its item and what goes into the layer.
+// modules gets the files of all modules of a set: for each module its item and the files for the layer.
 func (g *gatherer) modules(ctx context.Context, set gomod.Set) ([]itemFiles, error) {
 	byModule := map[module.Version][]gomod.Sum{}
 	for _, s := range append(set.Zips(), set.GoMods()...) {
@@ -102,7 +102,7 @@ func (g *gatherer) modules(ctx context.Context, set gomod.Set) ([]itemFiles, err
 	return out, modfetch.Summarize(failed)
 }
 
-// An itemFiles is an item of a bundle with the files that its layer gets.
+// An itemFiles is an item of a bundle with its files in the layer.
 type itemFiles struct {
 	item  Item
 	files []file
@@ -158,7 +158,7 @@ func (f file) digest() (digest.Digest, error) {
 	return d, errors.Join(err, r.Close())
 }
 
-// find gets the file of a go.sum line, with the hash that the line has.
+// find gets the file of a go.sum line, and checks it against the line's hash.
 func (g *gatherer) find(ctx context.Context, s gomod.Sum) (verifiedFile, error) {
 	name, limit, err := fileOf(s)
 	if err != nil {
@@ -197,8 +197,8 @@ func fileOf(s gomod.Sum) (name string, limit int64, err error) {
 	return name, modzip.MaxZipFile, err
 }
 
-// find returns a file of the folder that has the right hash. One with another hash is as if it weren't there, unless it
-// is all that there is: what is asked next will say.
+// find returns a file of the folder that has the right hash. The error is fs.ErrNotExist for a file with another hash
+// too, so that the next source is asked.
 func (f Folder) find(s gomod.Sum, name string, limit int64) (verifiedFile, error) {
 	info, err := fs.Stat(f.FS, name)
 	if err != nil {
@@ -275,7 +275,7 @@ func (g *gatherer) download(ctx context.Context, m module.Version, name, tmp str
 	return src.Shown, nil
 }
 
-// lacking is the error of a file that no folder has as it should be, where nobody else is to be asked.
+// lacking returns the error of a file that every folder lacks or has damaged, if no network is to be asked.
 func (s Sources) lacking(name string) error {
 	var names []string
 	for _, f := range s.Folders {
@@ -284,7 +284,7 @@ func (s Sources) lacking(name string) error {
 	return fmt.Errorf("%s is not in %s, or it is damaged there: see 'larder bundle verify', and add with 'larder bundle create' what is lacking", path.Base(name), strings.Join(names, ", nor in "))
 }
 
-// direct is what version control has of a module.
+// direct has the paths of the files that version control gave for a module.
 type direct struct{ zip, mod, info string }
 
 func (g *gatherer) fetchDirect(ctx context.Context, m module.Version, ext, tmp string) error {
@@ -310,14 +310,14 @@ func (g *gatherer) fetchDirect(ctx context.Context, m module.Version, ext, tmp s
 	return errors.Join(err, w.Close())
 }
 
-// versionInfo is an .info as the go command writes it.
+// versionInfo is the content of an .info file, as the go command writes it.
 type versionInfo struct {
 	Version string
 	Time    time.Time
 }
 
-// info returns what is known of a version. No checksum covers an .info, so only the time is taken from one, and a module
-// that nobody has one of is in a bundle all the same.
+// info returns the version and time of a module version. No checksum covers an .info file, so only the time is taken
+// from it, and a module without an .info file is put into a bundle all the same.
 func (g *gatherer) info(ctx context.Context, m module.Version) (versionInfo, error) {
 	info := versionInfo{Version: m.Version}
 	if module.IsPseudoVersion(m.Version) {
@@ -367,5 +367,5 @@ func removed(name string) error {
 	return nil
 }
 
-// maxInfo bounds an .info, of which a proxy may make much with the origin of a version.
+// maxInfo is the greatest size of an .info file, in which a proxy may write much about the origin of a version.
 const maxInfo = 1 << 20

@@ -20,7 +20,7 @@ import (
 
 // An ImageSource is a registry, or several.
 type ImageSource interface {
-	// Resolve returns the full name of an image, its manifest or index, and who has its blobs.
+	// Resolve returns the full name of an image, its manifest or index, and a fetcher of its blobs.
 	Resolve(ctx context.Context, ref string) (name string, desc ocispec.Descriptor, fetcher remotes.Fetcher, err error)
 }
 
@@ -48,8 +48,8 @@ func (c *creation) images(ctx context.Context) error {
 	return nil
 }
 
-// image fetches an image: from the first bundle at hand that has it for all platforms, else from its registry. It comes
-// out the same from either.
+// image takes an image from the first bundle at hand that has it for all platforms, otherwise from its registry. The
+// result is the same in both cases.
 func (c *creation) image(ctx context.Context, ref string) (Item, ocispec.Descriptor, error) {
 	for _, b := range c.Bundles {
 		known, err := b.imageFor(ctx, ref, c.req.Platforms)
@@ -72,7 +72,7 @@ func (c *creation) image(ctx context.Context, ref string) (Item, ocispec.Descrip
 	return item, desc, err
 }
 
-// blobs returns what gets a blob.
+// blobs returns a function that fetches a blob.
 func (c *creation) blobs(ctx context.Context, fetcher remotes.Fetcher) func(ocispec.Descriptor) error {
 	return func(desc ocispec.Descriptor) error {
 		if c.pass != nil && c.pass(desc) {
@@ -82,8 +82,8 @@ func (c *creation) blobs(ctx context.Context, fetcher remotes.Fetcher) func(ocis
 	}
 }
 
-// ImageSize returns how many bytes a bundle would have of an image for some platforms, and how many of these are in none
-// of the bundles, nor in have. Manifests are all that is fetched.
+// ImageSize returns how many bytes an image takes in a bundle for some platforms, and how many of these bytes are in
+// none of the bundles, nor in have. It fetches only manifests.
 func (m Maker) ImageSize(ctx context.Context, ref string, platforms []string, have ...*Bundle) (size, missing int64, err error) {
 	dir, err := os.MkdirTemp("", "larder-manifests-*")
 	if err != nil {
@@ -128,8 +128,9 @@ func (b *Bundle) imageFor(ctx context.Context, ref string, want []string) (*Item
 	return nil, err
 }
 
-// fetchImage fetches an image for some platforms, with what its index has of attestations for these. If they are all
-// that the index has, it is kept as it is; else one with fewer manifests takes its place, and the item tells from which.
+// fetchImage fetches an image for some platforms, with the attestations for these that its index has. If these are all
+// manifests of the index, the index is kept; otherwise a smaller index replaces it, and the item has the digest of the
+// original.
 func (b *Bundle) fetchImage(ctx context.Context, desc ocispec.Descriptor, fetch func(ocispec.Descriptor) error, want []string) (Item, ocispec.Descriptor, error) {
 	item := Item{Kind: KindImage}
 	if err := fetch(desc); err != nil {
@@ -168,7 +169,7 @@ func (b *Bundle) fetchImage(ctx context.Context, desc ocispec.Descriptor, fetch 
 	return item, desc, down(desc)
 }
 
-// reduce leaves an index with the manifests of some platforms, which all have to be there.
+// reduce returns an index with the manifests of some platforms. All of these must be there.
 func (b *Bundle) reduce(ctx context.Context, desc ocispec.Descriptor, want []string) (Item, ocispec.Descriptor, error) {
 	item := Item{Kind: KindImage, Platform: strings.Join(want, ",")}
 	var index ocispec.Index
@@ -215,8 +216,8 @@ func (b *Bundle) reduce(ctx context.Context, desc ocispec.Descriptor, want []str
 	return item, reduced, err
 }
 
-// fetchBlob gets a blob unless it is there. What an earlier run got of it is kept, unless it turns out to be wrong: then it
-// is fetched anew, once.
+// fetchBlob gets a blob unless it is there. It continues an earlier run's download. If the result has the wrong digest,
+// it fetches the blob anew, once.
 func (b *Bundle) fetchBlob(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor) error {
 	if b.base != nil && b.base.has(ctx, desc) {
 		return nil
@@ -247,7 +248,7 @@ func (b *Bundle) fetchBlob(ctx context.Context, fetcher remotes.Fetcher, desc oc
 	}
 }
 
-// refers reports whether a blob is a manifest or an index, which refer to others.
+// refers reports whether a blob is a manifest or an index. Only these refer to other blobs.
 func refers(desc ocispec.Descriptor) bool {
 	return images.IsManifestType(desc.MediaType) || images.IsIndexType(desc.MediaType)
 }

@@ -18,7 +18,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Kinds of items.
+// These are the kinds of items.
 const (
 	KindModule    = "module"    // a module's zip, with its go.mod and .info
 	KindGoMod     = "go.mod"    // the go.mod of a module whose zip no build needs
@@ -45,7 +45,7 @@ type Item struct {
 	From     digest.Digest `json:"from,omitempty"`     // of an image: that of the index it was taken from, where only some of its platforms were
 }
 
-// ID says what the item is, for messages and to compare bundles.
+// ID returns a text that identifies the item in messages and comparisons of bundles.
 func (i Item) ID() string {
 	id := i.Kind + " " + i.Name
 	if i.Version != "" {
@@ -61,13 +61,13 @@ func compareItems(a, b Item) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Platform, b.Platform))
 }
 
-// Media types of the manifest. Its items are in a blob for each layer that they are in, so that a bundle that differs
-// from another in one layer shares all the others' lists with it.
+// These are the media types of the manifest. Each layer has a blob with the list of its items. So two bundles that
+// differ in one layer share the lists of all other layers.
 const (
 	manifestType = "application/vnd.larder.bundle.v1+json"
 	itemsType    = "application/vnd.larder.bundle.items.v1+json"
 
-	// ofAnnotation names, on a list of items, the image that they are in.
+	// ofAnnotation is an annotation on a list of items: the name of the image that they are in.
 	ofAnnotation = "build.larder.bundle.image"
 )
 
@@ -78,13 +78,13 @@ type head struct {
 	Sets []string `json:"sets"`
 }
 
-// Bounds on lists of items, in bytes.
+// These are the greatest sizes of lists of items, in bytes.
 const (
 	maxItems     = 64 << 20 // of all
 	maxImageItem = 64 << 10 // of the one item of a base image
 )
 
-// A part is what is known of one layer, or of one base image.
+// A part is one layer, or one base image, with its items.
 type part struct {
 	image string // the name of the image that it belongs to
 	layer ocispec.Descriptor
@@ -92,7 +92,7 @@ type part struct {
 	whole ocispec.Descriptor // the index that an image was taken from, of type wholeType, if that is kept
 }
 
-// writeManifest lists parts, in their order, and the sets that were asked for.
+// writeManifest writes the manifest: the parts in their order, and the keys of the requested module sets.
 func (b *Bundle) writeManifest(ctx context.Context, parts []part, sets []string) error {
 	slices.Sort(sets)
 	config, err := b.addJSON(ctx, manifestType, head{Format: 1, Sets: slices.Compact(sets)})
@@ -116,7 +116,7 @@ func (b *Bundle) writeManifest(ctx context.Context, parts []part, sets []string)
 	return b.addManifest(ctx, ManifestName, manifestType, config, lists)
 }
 
-// manifest reads the manifest. Of the bundle's own images, the n-th list of one is about its n-th layer.
+// manifest reads the manifest. For each of the bundle's own images, list number n is about layer number n.
 func (b *Bundle) manifest(ctx context.Context) (h head, parts []part, err error) {
 	desc, ok := b.Images()[ManifestName]
 	if !ok {
@@ -166,7 +166,8 @@ func (b *Bundle) manifest(ctx context.Context) (h head, parts []part, err error)
 	return h, parts, nil
 }
 
-// readItems reads a list of items, one by one: of what is no item, such as {}, millions would fit into a list.
+// readItems reads a list of items one by one, and checks each. Otherwise a list could hold millions of entries that are
+// no items, such as {}.
 func (b *Bundle) readItems(ctx context.Context, desc ocispec.Descriptor) ([]Item, error) {
 	data, err := b.readBlob(ctx, desc)
 	if err != nil {
@@ -194,7 +195,7 @@ func (b *Bundle) readItems(ctx context.Context, desc ocispec.Descriptor) ([]Item
 	return items, nil
 }
 
-// check refuses what is no item, and what would do something to the terminal that it is shown on.
+// check refuses an item that isn't valid, or whose text would control the terminal that shows it.
 func (i Item) check() error {
 	if i.Kind == "" || i.Name == "" {
 		return errors.New("an item has no kind, or no name")
@@ -207,7 +208,7 @@ func (i Item) check() error {
 	return nil
 }
 
-// Items returns all that the manifest lists, sorted.
+// Items returns all items of the manifest, sorted.
 func (b *Bundle) Items(ctx context.Context) ([]Item, error) {
 	_, parts, err := b.manifest(ctx)
 	if err != nil {
@@ -247,7 +248,7 @@ func (i Item) toolchain() gomod.Sum {
 	return gotoolchain.Toolchain{Version: i.Version}.Sum(i.Platform, i.H1)
 }
 
-// sums returns the go.sum lines of a module, or of a toolchain, which is one, too.
+// sums returns the go.sum lines of a module or of a toolchain, which is a module too.
 func (i Item) sums() (lines []gomod.Sum) {
 	switch i.Kind {
 	case KindModule, KindGoMod:

@@ -18,7 +18,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A file is one that goes into a layer.
+// A file is the name and content of a file for a layer.
 type file struct {
 	name string
 	size int64
@@ -37,8 +37,8 @@ func diskFile(name, path string) (file, error) {
 	return file{name, info.Size(), func() (io.ReadCloser, error) { return os.Open(path) }}, nil
 }
 
-// addLayer writes files as one uncompressed layer, for most of them are compressed already, and so that each can be read
-// where it lies. The layer is a function of the names and contents alone: entries are sorted and have neither times nor
+// addLayer writes files as one uncompressed layer: most files are compressed already, and this way each can be read in
+// place. The layer depends on the names and contents alone: entries are sorted and have neither times nor
 // owners.
 func (b *Bundle) addLayer(ctx context.Context, files []file) (desc ocispec.Descriptor, err error) {
 	slices.SortFunc(files, func(x, y file) int { return strings.Compare(x.name, y.name) })
@@ -97,8 +97,8 @@ func writeTar(ctx context.Context, w io.Writer, files []file) error {
 	return t.Close()
 }
 
-// addImage adds an image of layers, which are uncompressed, and gives it a name. Its platform is only there because
-// tools want one.
+// addImage adds an image of uncompressed layers and gives it a name. It has a platform only because some
+// tools need one.
 func (b *Bundle) addImage(ctx context.Context, name string, layers []ocispec.Descriptor) error {
 	config := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"}, RootFS: ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{}}}
 	for _, l := range layers {
@@ -122,7 +122,7 @@ func (b *Bundle) addManifest(ctx context.Context, name, artifactType string, con
 	return nil
 }
 
-// layers returns the layers of one of the bundle's own images, none if it has no such image.
+// layers returns the layers of one of the bundle's own images, or none if the bundle lacks the image.
 func (b *Bundle) layers(ctx context.Context, name string) ([]ocispec.Descriptor, error) {
 	desc, ok := b.Images()[name]
 	if !ok {
@@ -135,8 +135,8 @@ func (b *Bundle) layers(ctx context.Context, name string) ([]ocispec.Descriptor,
 	return m.Layers, err
 }
 
-// readManifest reads the manifest of one of the bundle's own images. If it were known as something else, what it refers
-// to would be verified as that.
+// readManifest reads the manifest of one of the bundle's own images. It checks that the media type is that of a
+// manifest, because otherwise its blobs would be verified as something else.
 func (b *Bundle) readManifest(ctx context.Context, name string, desc ocispec.Descriptor) (m ocispec.Manifest, err error) {
 	if !images.IsManifestType(desc.MediaType) {
 		return m, fmt.Errorf("%s is damaged: its image %s is of type %q, expected %s", b.dir, name, desc.MediaType, ocispec.MediaTypeImageManifest)

@@ -1,6 +1,6 @@
-// Package bundle makes, reads and moves bundles: OCI image layouts that hold all that an offline build needs, which are
-// module zips, Go toolchains, base images and the frontend's own image. docs/reference/bundle-format.md specifies what is in one;
-// any tool that knows OCI layouts can copy it, and BuildKit takes its images as named contexts.
+// Package bundle makes, reads and moves bundles. A bundle is an OCI image layout that holds everything an offline build
+// needs: module zips, Go toolchains, base images and the frontend's own image. docs/reference/bundle-format.md
+// specifies its contents; any tool that knows OCI layouts can copy it, and BuildKit takes its images as named contexts.
 //
 // A bundle on disk is always whole: blobs are added under their digests, and only then does a new index.json take the
 // place of the old one.
@@ -30,8 +30,8 @@ import (
 	"github.com/larder-build/larder/internal/oci"
 )
 
-// Names of a bundle's own images, in the annotation org.opencontainers.image.ref.name. A base image and the frontend's
-// image have their reference as name.
+// These are the names of a bundle's own images, in the annotation org.opencontainers.image.ref.name. A base image and
+// the frontend's image have their reference as name.
 const (
 	ModulesName   = "modules"   // a GOPROXY folder
 	ToolchainName = "toolchain" // a GOPROXY folder of golang.org/toolchain
@@ -44,14 +44,14 @@ const (
 	SignatureName = "signature" // signatures of all the others; no file system
 )
 
-// Bounds on documents, since each takes memory that is a multiple of its size.
+// These are the greatest sizes of documents. A document takes a multiple of its size in memory.
 const (
 	maxIndex = 16 << 20 // bytes of a manifest, a config or a list of items; index.json has fewer
 	maxRoot  = 4 << 20  // bytes of index.json, which is read before a signature is
 )
 
-// A Bundle is a bundle in a folder. Its methods may be called by several goroutines, but no two processes may write to
-// one bundle: Lock sees to that.
+// A Bundle is a bundle in a folder. Several goroutines may call its methods, but two processes may not write to one
+// bundle: a lock keeps the second one out.
 type Bundle struct {
 	dir   string
 	store content.Store
@@ -61,8 +61,8 @@ type Bundle struct {
 	signed *Signed // nil unless it was opened by a Trust with keys
 }
 
-// Open opens the bundle in a folder, if it is one to be trusted. It reads index.json and the signature alone: see Verify.
-// What is read later of a bundle that was opened with keys is what was signed. Open makes no folder.
+// Open opens the bundle in a folder, if trust accepts it. It reads only index.json and the signature: see Verify. If
+// trust has keys, all later reads return what was signed. Open makes no folder.
 func Open(ctx context.Context, dir string, trust Trust) (*Bundle, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not a bundle: there is no such folder", dir)
@@ -94,7 +94,7 @@ func openLocked(ctx context.Context, dir string, trust Trust) (b *Bundle, unlock
 	return b, unlock, err
 }
 
-// open opens a bundle which may be empty or not there yet.
+// open opens a bundle. The bundle may be empty, and its folder may be missing.
 func open(ctx context.Context, dir string, trust Trust) (*Bundle, error) {
 	b := &Bundle{dir: dir, index: ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}}
 	data, err := readSmall(filepath.Join(dir, ocispec.ImageIndexFile))
@@ -125,7 +125,7 @@ func open(ctx context.Context, dir string, trust Trust) (*Bundle, error) {
 	return b, nil
 }
 
-// checkIndex refuses what would let two programs see different images in one index.
+// checkIndex refuses an index in which two programs could see different images.
 func (b *Bundle) checkIndex() error {
 	byName := b.Images()
 	if len(byName) < len(b.index.Manifests) {
@@ -142,7 +142,7 @@ func (b *Bundle) checkIndex() error {
 	return nil
 }
 
-// checkDescriptor refuses a blob that has no digest, or that is said to lie elsewhere: a bundle has all its blobs.
+// checkDescriptor refuses a descriptor without a digest, or with a URL: a bundle holds all its blobs itself.
 func (b *Bundle) checkDescriptor(desc ocispec.Descriptor) error {
 	if err := desc.Digest.Validate(); err != nil {
 		return fmt.Errorf("%s is damaged: a blob has digest %q: %w", b.dir, desc.Digest, err)
@@ -199,11 +199,11 @@ func (b *Bundle) Images() map[string]ocispec.Descriptor {
 	return all
 }
 
-// Digest names the bundle: it is that of its index without the image SignatureName, so that signing a bundle leaves it as
-// the one that deltas are made to.
+// Digest identifies the bundle. It is the digest of the index without the image SignatureName, so that a signature
+// doesn't change which deltas fit.
 func (b *Bundle) Digest() digest.Digest { return digestOf(b.index) }
 
-// contents is what is signed: the digest of the bundle, or of what a delta makes.
+// contents returns the digest that is signed: that of the bundle, or of the bundle that a delta makes.
 func (b *Bundle) contents() digest.Digest { return digestOf(applied(b.index)) }
 
 func digestOf(index ocispec.Index) digest.Digest {
@@ -215,7 +215,7 @@ func digestOf(index ocispec.Index) digest.Digest {
 	return digest.FromBytes(data)
 }
 
-// lock keeps other processes from writing to a bundle until the function that it returns is called.
+// lock keeps other processes from writing to a bundle until the returned function is called.
 func lock(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -234,7 +234,8 @@ func lock(dir string) (unlock func(), err error) {
 	return func() { _ = l.Unlock() }, nil
 }
 
-// checkPlaces refuses links in the place of what a writer fills and empties, which would be the folders that they lead to.
+// checkPlaces refuses links at the names that a writer fills and empties, because it would write to the folders that
+// they lead to.
 func checkPlaces(dir string) error {
 	for _, name := range []string{".lock", stagingDir, "ingest", "blobs", "blobs/sha256", "blobs/sha512"} {
 		info, err := os.Lstat(filepath.Join(dir, name))
@@ -245,7 +246,7 @@ func checkPlaces(dir string) error {
 	return nil
 }
 
-// setImage makes an image known by a name, in the place of any that had it.
+// setImage adds an image under a name. It replaces any image of that name.
 func (b *Bundle) setImage(name string, desc ocispec.Descriptor) {
 	b.removeImage(name)
 	desc.Annotations = map[string]string{ocispec.AnnotationRefName: name}
@@ -263,7 +264,7 @@ func (b *Bundle) removeImage(name string) {
 	b.index.Manifests = slices.DeleteFunc(b.index.Manifests, func(d ocispec.Descriptor) bool { return refName(d) == name })
 }
 
-// commit makes the index what the bundle is, at once.
+// commit writes the index to the folder, which changes the bundle in one step.
 func (b *Bundle) commit() error {
 	data, err := json.Marshal(b.index)
 	if err != nil {
@@ -282,7 +283,7 @@ func (b *Bundle) commit() error {
 	return syncDir(b.dir)
 }
 
-// syncDir has the names in a folder on the disk before what they took the place of is removed.
+// syncDir waits until the names in a folder are on the disk, so that replaced files can be removed.
 func syncDir(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -291,7 +292,7 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// writeFile writes a file that is on the disk before it has its name.
+// writeFile writes a file. Its content is on the disk before it gets its name.
 func writeFile(name string, data []byte) error {
 	err := atomicfile.WriteBy(name, func(f *os.File) error {
 		_, err := f.Write(data)
@@ -303,8 +304,8 @@ func writeFile(name string, data []byte) error {
 	return nil
 }
 
-// children returns what a manifest or index refers to; other blobs refer to nothing. One that could be taken for the other
-// kind, too, is refused: a digest doesn't cover the type that is said of it.
+// children returns the descriptors in a manifest or index. Other blobs have none. It refuses a document that could be
+// read as the other kind too, because a digest doesn't cover the media type.
 func (b *Bundle) children(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	index := images.IsIndexType(desc.MediaType)
 	if !index && !images.IsManifestType(desc.MediaType) {
@@ -331,8 +332,8 @@ func (b *Bundle) children(ctx context.Context, desc ocispec.Descriptor) ([]ocisp
 	return append([]ocispec.Descriptor{m.Config}, m.Layers...), nil
 }
 
-// walk calls visit for every blob that the index leads to, once for each type and size that are said of it, before those
-// that it refers to.
+// walk calls visit for every blob that the index leads to, once for each media type and size that descriptors give, and
+// for a blob before its children.
 func (b *Bundle) walk(ctx context.Context, visit func(ocispec.Descriptor) error) error {
 	return b.walkFrom(ctx, b.index.Manifests, visit)
 }

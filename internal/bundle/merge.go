@@ -16,10 +16,10 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Merge makes a bundle in a folder of all that some others hold. Two that disagree on a hash, an image, a file or the
-// version of a tool are an error that names both; of vulnerability databases the last is taken. No network is asked but the
-// checksum database, for what its copies in the bundles don't prove under one head; the zero value of sumdb leaves the
-// copies out.
+// Merge makes a bundle in a folder that holds everything in the given bundles. It fails if two of them disagree on a
+// hash, an image, a file or the version of a tool, and names both; it takes the last vulnerability database. It uses no
+// network, except the checksum database for what the copies in the bundles don't prove under one head. The zero value
+// of sumdb leaves the copies out.
 func Merge(ctx context.Context, dir string, bundles []*Bundle, sumdb SumDB, tell func(string, int64)) (b *Bundle, err error) {
 	m := Maker{Images: Layouts(bundles), Tell: tell}
 	req := Request{Folders: map[string]fs.FS{}, SumDB: sumdb, known: map[string]Item{}}
@@ -47,7 +47,7 @@ func Merge(ctx context.Context, dir string, bundles []*Bundle, sumdb SumDB, tell
 	return m.Create(ctx, dir, req)
 }
 
-// A collector makes one request of what several bundles hold.
+// A collector makes one request from the contents of several bundles.
 type collector struct {
 	req   *Request
 	sums  []gomod.File
@@ -57,10 +57,10 @@ type collector struct {
 	recorded []fs.FS // of all bundles, as RecordedName
 }
 
-// A source is what an item is, such as its digest, and the bundle that says so.
+// A source is an item's identity, such as its digest, and the folder of the bundle that has it.
 type source struct{ is, dir string }
 
-// agree refuses what an earlier bundle has otherwise.
+// agree fails if an earlier bundle has a different value for the same item.
 func (c *collector) agree(b *Bundle, what, is string) error {
 	if have, ok := c.from[what]; ok && have.is != is {
 		return fmt.Errorf("the bundles disagree: %s is %s in %s and %s in %s: make one of them anew", what, have.is, have.dir, is, b.dir)
@@ -69,7 +69,7 @@ func (c *collector) agree(b *Bundle, what, is string) error {
 	return nil
 }
 
-// add adds what a bundle holds, and returns the views that the request reads.
+// add adds the contents of a bundle, and returns the views that the request reads.
 func (c *collector) add(ctx context.Context, b *Bundle) (views Views, err error) {
 	h, parts, err := b.manifest(ctx)
 	if err != nil {
@@ -127,7 +127,7 @@ func (c *collector) item(b *Bundle, image string, i Item) error {
 	return nil
 }
 
-// folders adds the folders that a bundle was given.
+// folders adds the folders of files, databases and recordings of a bundle.
 func (c *collector) folders(ctx context.Context, b *Bundle) (views Views, err error) {
 	if _, ok := b.Images()[VulnDBName]; ok {
 		v, err := b.View(ctx, VulnDBName)
@@ -159,7 +159,7 @@ func (c *collector) folders(ctx context.Context, b *Bundle) (views Views, err er
 	return append(views, c.files), nil
 }
 
-// Layouts is an ImageSource of bundles: the first that has an image has it.
+// Layouts is an ImageSource that reads bundles. It takes an image from the first bundle that has it.
 type Layouts []*Bundle
 
 // Resolve implements ImageSource.
@@ -173,7 +173,7 @@ func (l Layouts) Resolve(_ context.Context, ref string) (string, ocispec.Descrip
 	return "", ocispec.Descriptor{}, nil, fmt.Errorf("it is in none of the bundles")
 }
 
-// fetcherOf gives a bundle's blobs.
+// fetcherOf is a Fetcher that reads a bundle's blobs.
 type fetcherOf struct{ b *Bundle }
 
 // Fetch implements remotes.Fetcher.
@@ -191,8 +191,8 @@ func (f fetcherOf) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadC
 	}{content.NewReader(ra), ra}, nil
 }
 
-// Prune leaves a bundle with the modules, toolchains and tools that a request names, and with the other tools in it and
-// their modules; images and files stay, and so does what the checksum database said. No network is asked.
+// Prune leaves a bundle with the modules, toolchains and tools that a request names. It also keeps the bundle's other
+// tools and their modules, its images and files, and its copy of the checksum database. It uses no network.
 func Prune(ctx context.Context, b *Bundle, want Request) (pruned *Bundle, err error) {
 	req := Request{Folders: map[string]fs.FS{}, known: map[string]Item{}}
 	c := collector{req: &req, from: map[string]source{}}

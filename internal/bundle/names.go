@@ -8,20 +8,21 @@ import (
 	"github.com/distribution/reference"
 )
 
-// own reports whether an image is made of items that are files, by Larder.
+// own reports whether an image is one of those that Larder makes from items.
 func own(image string) bool {
 	return slices.Contains([]string{ModulesName, ToolchainName, SumDBName, ToolsName, VulnDBName, FilesName, RecordedName}, image)
 }
 
-// isReference reports whether a name is the full reference of an image, as BuildKit completes the one that a Dockerfile
-// has: with its registry, and with a tag or a digest.
+// isReference reports whether a name is the full reference of an image, with its registry and a tag or a digest.
+// BuildKit completes the names in a Dockerfile to such references.
 func isReference(name string) bool {
 	ref, err := reference.ParseNormalizedNamed(name)
 	return err == nil && reference.TagNameOnly(ref).String() == name
 }
 
-// Strangers returns the names of images that no bundle has, sorted: neither those that Larder makes nor full references.
-// A build would take one for a stage, a base or a cache of its own that has that name: nothing is ever taken from them.
+// Strangers returns the names of images that have no place in a bundle, sorted: they are neither those that Larder
+// makes nor full references. A build might take one for a stage, a base or a cache with the same name, so nothing ever
+// uses them.
 func (b *Bundle) Strangers() []string {
 	var list []string
 	for name := range b.Images() {
@@ -33,7 +34,7 @@ func (b *Bundle) Strangers() []string {
 	return list
 }
 
-// Findings says what is wrong with what the bundle has, as far as its index tells; Verify looks at all of it.
+// Findings lists what is wrong with the bundle, as far as its index shows it. Verify checks everything.
 func (b *Bundle) Findings() (list []string) {
 	for _, name := range b.Strangers() {
 		list = append(list, strangerError(b.dir, name).Error())
@@ -41,7 +42,7 @@ func (b *Bundle) Findings() (list []string) {
 	return list
 }
 
-// refuseStrangers is for what makes a bundle of another.
+// refuseStrangers returns an error if the bundle has strangers. Functions that make a bundle from another call it.
 func (b *Bundle) refuseStrangers() error {
 	if names := b.Strangers(); len(names) > 0 {
 		return strangerError(b.dir, names[0])
@@ -53,10 +54,10 @@ func strangerError(dir, name string) error {
 	return fmt.Errorf("%s has an image of the name %q, which is neither one of a bundle's own nor the full reference of an image, such as docker.io/library/alpine:3.22: nothing would use it, and no larder made it: don't use this bundle", dir, name)
 }
 
-// Contexts returns the named contexts that have a build take from the bundle what it can, as --build-context of buildx, and
-// of larder build, takes them: its modules, its toolchain, and those that the bundle has of the images whose full
-// references are given. Each is NAME=oci-layout://FOLDER@DIGEST, sorted, so that what is read later is what is there now.
-// An image that isn't of the digest in its reference is an error.
+// Contexts returns values for --build-context of buildx and larder build, so that a build takes what it can from the
+// bundle. They are for the modules, the toolchain, and those of the given images, named by full references, that the
+// bundle has. Each is NAME=oci-layout://FOLDER@DIGEST, so that a later read gets what is there now. They are sorted. An
+// image that doesn't have the digest in its reference is an error.
 func (b *Bundle) Contexts(ctx context.Context, images []string) ([]string, error) {
 	var list []string
 	has := b.Images()

@@ -12,8 +12,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// wholeType is the media type, in a manifest, of the index that an image of fewer platforms was taken from. It is no index
-// there, as the bundle hasn't got all that it leads to.
+// wholeType is the media type, in a manifest, of the original index of an image that has fewer platforms here. It isn't
+// the type of an index, because the bundle lacks some blobs that the original leads to.
 const wholeType = "application/vnd.larder.bundle.index.v1+json"
 
 // pin returns the digest in the reference of an image, or "".
@@ -28,8 +28,8 @@ func pin(name string) digest.Digest {
 	return ""
 }
 
-// whole returns the index that an image was taken from whose reference has the index's digest and which has fewer
-// platforms, so that whoever reads the bundle can see that it is of that digest. It is empty for other images.
+// whole returns the original index of an image whose reference has that index's digest, but which has fewer platforms
+// here. With it a reader can see that the image belongs to the digest. For other images the result is empty.
 func (c *creation) whole(ctx context.Context, item Item) (ocispec.Descriptor, error) {
 	pinned := pin(item.Name)
 	if pinned == "" || item.Digest == pinned {
@@ -62,7 +62,8 @@ func (c *creation) whole(ctx context.Context, item Item) (ocispec.Descriptor, er
 	return ocispec.Descriptor{MediaType: wholeType, Digest: pinned, Size: info.Size}, nil
 }
 
-// checkPin checks that an image whose reference has a digest is the one of that digest, or that with fewer platforms.
+// checkPin checks an image whose reference has a digest. It must have that digest, or come from the index of that
+// digest with fewer platforms.
 func (b *Bundle) checkPin(ctx context.Context, name string, desc ocispec.Descriptor) error {
 	pinned := pin(name)
 	if pinned == "" || desc.Digest == pinned {

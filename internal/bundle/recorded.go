@@ -12,10 +12,11 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// perLayer is how many answers a layer has at most: the list of its items has to be read at once.
+// perLayer is the greatest number of answers in a layer. The list of a layer's items is read into memory as a whole.
 const perLayer = 20_000
 
-// recordedFiles returns the files of a recording by layers: the index, and each body once, with an item for each answer.
+// recordedFiles returns the files of a recording, grouped by layers: the index, and each body once, with an item for
+// each answer.
 func recordedFiles(ctx context.Context, fsys fs.FS) (groups [][]itemFiles, err error) {
 	x, err := replay.ReadFolder(fsys)
 	if err != nil {
@@ -53,12 +54,12 @@ func recordedFiles(ctx context.Context, fsys fs.FS) (groups [][]itemFiles, err e
 	return append(groups, group), nil
 }
 
-// fileOfFS is a file that is read where it is.
+// fileOfFS returns a file whose content is read from a file system.
 func fileOfFS(fsys fs.FS, name string, size int64) file {
 	return file{name, size, func() (io.ReadCloser, error) { return fsys.Open(name) }}
 }
 
-// answers returns the items of what was recorded. What has no body is in the index alone.
+// answers returns the items of recorded answers. Answers without a body are in the index alone.
 func answers(x replay.Index) (items []Item) {
 	for _, a := range x.Answers {
 		if a.Digest != "" {
@@ -68,7 +69,7 @@ func answers(x replay.Index) (items []Item) {
 	return items
 }
 
-// checkRecorded compares the items of a recording with its index, which is what a build goes by.
+// checkRecorded compares the items of a recording with its index, because builds read the index.
 func checkRecorded(view fs.FS, items []Item) error {
 	x, err := replay.ReadFolder(view)
 	if err != nil {
@@ -84,7 +85,8 @@ func checkRecorded(view fs.FS, items []Item) error {
 	return nil
 }
 
-// Recorded opens what servers answered to steps of builds. It is nil if nothing was recorded. The caller closes the view.
+// Recorded opens the recorded answers of servers to build steps. It returns nil if nothing was recorded. The caller
+// closes the view.
 func (b *Bundle) Recorded(ctx context.Context) (*View, error) {
 	if _, ok := b.Images()[RecordedName]; !ok {
 		return nil, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/larder-build/larder/internal/redact"
 )
 
-// A product is an item as the formats for bills of materials have it.
+// A product is an item with the values that formats for bills of materials need.
 type product struct {
 	Item
 	id        string   // in the document: letters, digits, dots and hyphens
@@ -56,7 +56,7 @@ func (b *Bundle) products(ctx context.Context) ([]product, error) {
 // released matches versions of Go releases, which are not betas or release candidates.
 var released = regexp.MustCompile(`^[0-9]+(\.[0-9]+)+$`)
 
-// moduleOf returns the module that a tool's package is in.
+// moduleOf returns the item of the module that a tool's package is in.
 func moduleOf(tool Item, items []Item) (found Item, ok bool) {
 	for _, i := range items {
 		in := tool.Name == i.Name || strings.HasPrefix(tool.Name, i.Name+"/")
@@ -67,10 +67,10 @@ func moduleOf(tool Item, items []Item) (found Item, ok bool) {
 	return found, ok
 }
 
-// documentID returns a name that says what the item is and is no other item's.
+// documentID returns an id for the item that no other item has.
 func (i Item) documentID() string { return spdx.ID(i.ID()) }
 
-// download returns the URL that an item's file was had from, or "" where its origin is no web server.
+// download returns the URL from which an item's file was fetched, or "" if its origin is no web server.
 func (i Item) download() string {
 	if i.Kind == KindAnswer {
 		return i.Name
@@ -87,7 +87,8 @@ func (i Item) download() string {
 // imagePURL returns the package URL of an image, or "" if the item has no image's name.
 func (i Item) imagePURL() string { return spdx.ImagePURL(i.Name, i.Digest.String(), i.Platform) }
 
-// sbomName returns what an item is called: of a go.mod file alone, not as the module, which isn't there.
+// sbomName returns the name of an item in a bill of materials. An item that has only a go.mod file is named differently
+// from the module, which isn't there.
 func (p product) sbomName() string {
 	if p.Kind == KindGoMod {
 		return p.Name + "/go.mod"
@@ -95,7 +96,7 @@ func (p product) sbomName() string {
 	return p.Name
 }
 
-// hash returns the hex SHA-256 of the file that the item is, or "" for a tool, of which a bundle has no file.
+// hash returns the hex SHA-256 of the item's file, or "" for a tool, which has no file in a bundle.
 func (p product) hash() string {
 	if p.Kind == KindTool {
 		return ""

@@ -15,21 +15,22 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// signatureType is the media type of a bundle's signatures: a note as golang.org/x/mod/sumdb/note has it, with the text
-// of a statement.
+// signatureType is the media type of a bundle's signatures. Each is a note in the format of golang.org/x/mod/sumdb/note
+// whose text is a statement.
 const signatureType = "application/vnd.larder.bundle.signature.v1"
 
-// maxSignature bounds the documents that a signature is in, which are read before anything vouches for them.
+// maxSignature is the greatest size of the documents that hold a signature. They are read before anything proves that
+// they are genuine.
 const maxSignature = 1 << 20
 
-// A statement is what is signed.
+// A statement is the text that is signed.
 type statement struct {
 	serial   int64         // larger than that of any bundle signed before
 	at       time.Time     // of signing, in whole seconds, told and never compared
 	contents digest.Digest // see Bundle.contents
 }
 
-// statementFormat begins with a line that says what this is, so that a key that signs other notes, too, can't be had to
+// statementFormat begins with a line that says what this is. So a key that signs other notes too can't be misused to
 // sign a bundle.
 const statementFormat = "larder bundle\nserial %d\ntime %s\nindex %s\n"
 
@@ -37,7 +38,7 @@ func (s statement) text() string {
 	return fmt.Sprintf(statementFormat, s.serial, s.at.UTC().Format(time.RFC3339), s.contents)
 }
 
-// parseStatement reads what text writes, and nothing else.
+// parseStatement reads only the exact form that statement's method text writes.
 func parseStatement(text string) (s statement, err error) {
 	var at string
 	if _, err = fmt.Sscanf(text, statementFormat, &s.serial, &at, (*string)(&s.contents)); err == nil {
@@ -53,7 +54,7 @@ func parseStatement(text string) (s statement, err error) {
 }
 
 // GenerateKey makes an Ed25519 key to sign bundles with: skey, to be kept secret, is for note.NewSigner, and vkey for
-// note.NewVerifier. The name tells whose key it is; it has neither spaces nor plus signs.
+// note.NewVerifier. The name says whose key it is. It has neither spaces nor plus signs.
 func GenerateKey(rand io.Reader, name string) (skey, vkey string, err error) {
 	if name == "" || !utf8.ValidString(name) || strings.Contains(name, "+") || strings.ContainsFunc(name, unicode.IsSpace) {
 		return "", "", fmt.Errorf("a key can't have the name %q: it must have neither spaces nor plus signs, such as builds.example.com", name)
@@ -61,16 +62,16 @@ func GenerateKey(rand io.Reader, name string) (skey, vkey string, err error) {
 	return note.GenerateKey(rand, name)
 }
 
-// A Signing is how a bundle is to be signed.
+// A Signing says how to sign a bundle.
 type Signing struct {
 	Signer note.Signer
 	Serial int64     // 0 adds a signature to those that the bundle has
 	Time   time.Time // is told by the signature, unless it is added to others
 }
 
-// Sign adds a signature to the bundle in a folder, or to a delta, whose signature is then that of the bundle that it makes.
-// Signatures by other keys stay if they are of the same contents and serial; an earlier one by this key is replaced. What
-// is signed is index.json: Sign doesn't read what it leads to, see Verify.
+// Sign adds a signature to the bundle or delta in a folder. The signature of a delta is valid for the bundle that the
+// delta makes. Signatures by other keys stay if they have the same contents and serial; an earlier one by this key is
+// replaced. Sign signs index.json and doesn't read the blobs: see Verify.
 func Sign(ctx context.Context, dir string, how Signing) (*Bundle, error) {
 	b, unlock, err := openLocked(ctx, dir, Trust{})
 	if err != nil {
@@ -98,7 +99,8 @@ func Sign(ctx context.Context, dir string, how Signing) (*Bundle, error) {
 	return b, b.collect(ctx)
 }
 
-// statementToSign returns the note that a signature is added to: the one that the bundle has, or one without any.
+// statementToSign returns the note to which a signature is added: the bundle's own note, or a new one without
+// signatures.
 func (b *Bundle) statementToSign(ctx context.Context, how Signing) (*note.Note, error) {
 	said, ok := b.said(ctx)
 	ok = ok && said.contents == b.contents()
@@ -125,7 +127,7 @@ func (b *Bundle) statementToSign(ctx context.Context, how Signing) (*note.Note, 
 	return others.Note, nil
 }
 
-// addSignature makes a note the bundle's signature.
+// addSignature stores a note as the bundle's signature.
 func (b *Bundle) addSignature(ctx context.Context, data []byte) error {
 	config, err := b.addBlob(ctx, signatureType, data)
 	if err != nil {
@@ -164,5 +166,5 @@ func keys(sigs []note.Signature) (names []string) {
 	return names
 }
 
-// keyName names a key as note.NewVerifier has it, without the key itself.
+// keyName returns the name and hash of a key, in the form of note.NewVerifier, without the key itself.
 func keyName(name string, hash uint32) string { return fmt.Sprintf("%s+%08x", name, hash) }

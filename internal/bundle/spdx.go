@@ -10,8 +10,8 @@ import (
 	"github.com/spdx/tools-golang/spdx/v2/v2_3"
 )
 
-// WriteSPDX writes what the bundle holds as a document of SPDX 2.3 in JSON (https://spdx.github.io/spdx-spec/v2.3). It is
-// the same for the same bundle, version of larder, and time.
+// WriteSPDX writes the bundle's items as a document of SPDX 2.3 in JSON (https://spdx.github.io/spdx-spec/v2.3). The
+// document depends only on the bundle, the version of larder, and the time.
 func (b *Bundle) WriteSPDX(ctx context.Context, w io.Writer, version string, created time.Time) error {
 	products, err := b.products(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func spdxPurpose(kind string) string {
 	return "OTHER"
 }
 
-// spdx returns the item as a package, also where it is a file, since SPDX wants SHA-1 hashes of files.
+// spdx returns the item as a package. It does so for single files too, because SPDX requires SHA-1 hashes of files.
 func (p product) spdx() *v2_3.Package {
 	out := spdx.NewPackage(p.id, p.sbomName(), p.Version, p.download, spdxPurpose(p.Kind))
 	if hash := p.hash(); hash != "" {

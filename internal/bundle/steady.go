@@ -14,8 +14,8 @@ import (
 // blockSize is how many bytes of a steadyBlob are checked at a time.
 const blockSize = 64 << 10
 
-// A steadyBlob is a blob that had the right digest when it was opened, and of which nothing else is read later, whoever
-// writes into its file meanwhile: what was checked is what is used. A hash of each block is kept for that.
+// A steadyBlob is a blob that had the right digest when it was opened. Later reads return only those bytes, or fail if
+// somebody has written to the file since. For that it keeps a hash of each block.
 type steadyBlob struct {
 	content.ReaderAt
 	sums [][sha256.Size]byte
@@ -27,7 +27,7 @@ type block struct {
 	data []byte
 }
 
-// steady reads a blob once, and checks its digest.
+// steady reads a blob once, checks its digest, and keeps a hash of each block.
 func steady(ra content.ReaderAt, desc ocispec.Descriptor) (*steadyBlob, error) {
 	s := &steadyBlob{ReaderAt: ra}
 	whole := desc.Digest.Verifier()

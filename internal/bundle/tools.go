@@ -22,7 +22,7 @@ type Tool struct {
 	GoMod, GoSum []byte // of a module that requires just that tool
 }
 
-// ToolName is what go install calls the binary of a package.
+// ToolName returns the name that go install gives the binary of a package.
 func ToolName(pkg string) string {
 	if prefix, version, ok := module.SplitPathVersion(pkg); ok && version != "" {
 		return path.Base(prefix)
@@ -30,7 +30,7 @@ func ToolName(pkg string) string {
 	return path.Base(pkg)
 }
 
-// files are those of a tool in the image ToolsName.
+// files returns the files of a tool in the image ToolsName.
 func (t Tool) files() []file {
 	return []file{memoryFile(path.Join(t.Name, "go.mod"), t.GoMod), memoryFile(path.Join(t.Name, "go.sum"), t.GoSum), memoryFile(path.Join(t.Name, "package"), []byte(t.Package+"\n"))}
 }
@@ -77,7 +77,7 @@ func readTool(v *View, name string) (t Tool, err error) {
 	return t, nil
 }
 
-// checkTool checks that what a tool is built by is what the manifest says.
+// checkTool checks that the files from which a tool is built agree with the manifest.
 func checkTool(v *View, i Item) error {
 	t, err := readTool(v, ToolName(i.Name))
 	if err != nil {

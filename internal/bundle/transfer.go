@@ -25,12 +25,12 @@ const parallelBlobs = 4
 
 // A Target is a repository of a registry.
 type Target interface {
-	// Push puts a blob, manifest or index there unless it has it, and reports whether it had to be sent. A manifest or
-	// index is known by tag as well if that isn't "". Those that it refers to are there.
+	// Push stores a blob, manifest or index unless the repository has it, and reports whether it was sent. A manifest or
+	// index also gets the tag, if that isn't "". The blobs that it refers to must be there already.
 	Push(ctx context.Context, desc ocispec.Descriptor, data io.ReaderAt, tag string) (sent bool, err error)
 }
 
-// Transferred counts what a push or pull was about.
+// Transferred counts the images and blobs of a push or pull.
 type Transferred struct {
 	Blobs, Moved      int   // all of them, and those that the other side lacked
 	Bytes, MovedBytes int64 // likewise
@@ -38,8 +38,8 @@ type Transferred struct {
 	Index digest.Digest // by which the registry has the bundle, with its signature
 }
 
-// A transfer is one push or pull. Tell is called, by several goroutines, for each blob that is at hand, with its bytes if
-// they were transferred, else with 0.
+// A transfer is one push or pull. It calls tell, from several goroutines, for each blob that is done, with its bytes if
+// they were transferred, otherwise with 0.
 type transfer struct {
 	tell  func(what string, bytes int64)
 	trust Trust
@@ -63,8 +63,8 @@ func (t *transfer) done(desc ocispec.Descriptor, moved bool) {
 }
 
 // Push puts a bundle into a registry: all blobs and images, then its index under a tag, its modules under the tag of each
-// of its module sets, and its toolchains under those of theirs. What is there isn't sent, so a push that failed goes on when
-// it is done again. Whoever pulls the tag gets the old bundle until the new one is whole.
+// of its module sets, and each toolchain under its own tag. Blobs that are there already aren't sent, so a repeated
+// push continues one that failed. A pull of the tag gets the old bundle until the new one is whole.
 func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what string, bytes int64)) (Transferred, error) {
 	t := &transfer{tell: tell}
 	if b.Since() != "" {
@@ -99,7 +99,7 @@ func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what 
 
 var tagRegexp = regexp.MustCompile("^" + reference.TagRegexp.String() + "$")
 
-// pushTags has the images of modules and toolchains found by what a build needs.
+// pushTags tags the images of modules and toolchains with keys, by which a build finds them.
 func (b *Bundle) pushTags(ctx context.Context, to Target, sets []string) error {
 	tags := map[string][]string{}
 	for _, key := range sets {
@@ -130,7 +130,7 @@ func (b *Bundle) pushTags(ctx context.Context, to Target, sets []string) error {
 	return nil
 }
 
-// pushBlobs pushes all that isn't a manifest or an index.
+// pushBlobs pushes all blobs that aren't a manifest or an index.
 func (t *transfer) pushBlobs(ctx context.Context, b *Bundle, to Target) error {
 	var blobs []ocispec.Descriptor
 	err := b.walk(ctx, func(desc ocispec.Descriptor) error {
@@ -159,7 +159,7 @@ func (t *transfer) pushBlobs(ctx context.Context, b *Bundle, to Target) error {
 	return group.Wait()
 }
 
-// pushManifests pushes manifests and indexes after those that they refer to, as registries ask for.
+// pushManifests pushes manifests and indexes. Each is pushed after the blobs that it refers to, as registries require.
 func (t *transfer) pushManifests(ctx context.Context, b *Bundle, to Target, list []ocispec.Descriptor, seen map[digest.Digest]bool) error {
 	for _, desc := range list {
 		if !refers(desc) || seen[desc.Digest] {
@@ -195,10 +195,9 @@ func (b *Bundle) push(ctx context.Context, to Target, desc ocispec.Descriptor, t
 	return sent, err
 }
 
-// Pull makes a folder hold the bundle that a reference names. What the folder has of it already, from an older bundle or
-// from a pull that failed, isn't fetched, and what it has that is damaged is mended. An older bundle there is whole until
-// the new one is: then that takes its place at once, unless it isn't to be trusted, or is older than what it would take the
-// place of: see Trust.Replace.
+// Pull fetches the bundle that a reference names into a folder. Blobs that the folder has already, from an older bundle
+// or from a pull that failed, aren't fetched; damaged ones are fetched again. An older bundle there stays whole until
+// the new one replaces it at once. The new one must be trusted, and may not be older: see Trust.Replace.
 func Pull(ctx context.Context, dir, ref string, from ImageSource, trust Trust, tell func(what string, bytes int64)) (*Bundle, Transferred, error) {
 	t := &transfer{tell: tell, trust: trust}
 	name, desc, fetcher, err := from.Resolve(ctx, ref)
@@ -238,7 +237,7 @@ func Pull(ctx context.Context, dir, ref string, from ImageSource, trust Trust, t
 	return b, t.count, b.collect(ctx)
 }
 
-// pull fetches an index, makes it that of the bundle, and fetches all that it leads to: first what has its signature.
+// pull fetches an index, makes it the bundle's index, and fetches all blobs that it leads to, the signature first.
 func (t *transfer) pull(ctx context.Context, old, b *Bundle, name string, desc ocispec.Descriptor, fetcher remotes.Fetcher) error {
 	if err := t.pullBlob(ctx, b, desc, fetcher); err != nil {
 		return err
@@ -288,8 +287,8 @@ func (t *transfer) pull(ctx context.Context, old, b *Bundle, name string, desc o
 	return err
 }
 
-// pullBlobs fetches all that the index leads to: manifests in turn, as they say what else there is, and meanwhile the
-// others.
+// pullBlobs fetches all blobs that the index leads to. It fetches manifests one after the other, because they name
+// further blobs, and the other blobs at the same time.
 func (t *transfer) pullBlobs(ctx context.Context, b *Bundle, fetcher remotes.Fetcher) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -16,21 +16,21 @@ import (
 type Trust struct {
 	Keys      []note.Verifier // one of them must have signed the bundle; none asks for no signature
 	MinSerial int64           // that the signature must have at least
-	// AllowOlder lets Apply and Pull put a bundle in the place of one whose signature has a higher serial.
+	// AllowOlder lets Apply and Pull replace a bundle whose signature has a higher serial.
 	AllowOlder bool
 }
 
-// Signed is what is known of a signature that was checked.
+// Signed is the content of a signature that was checked.
 type Signed struct {
 	By     []string  `json:"by"` // the keys, as NAME+HASH, of those that were asked for
 	Serial int64     `json:"serial"`
 	Time   time.Time `json:"time"`
 }
 
-// Signed returns what its signature says if the bundle was opened by a Trust with keys, else nil.
+// Signed returns the content of the bundle's signature if the bundle was opened by a Trust with keys, otherwise nil.
 func (b *Bundle) Signed() *Signed { return b.signed }
 
-// admit checks the signature of a bundle of which nothing but its index was read, whose bytes are given.
+// admit checks the signature of a bundle. So far only the bundle's index was read; its bytes are given.
 func (t Trust) admit(ctx context.Context, b *Bundle, index []byte) error {
 	if len(t.Keys) == 0 {
 		if t.MinSerial > 0 {
@@ -76,7 +76,8 @@ func (t Trust) admit(ctx context.Context, b *Bundle, index []byte) error {
 	return nil
 }
 
-// said returns what the signature of a bundle says, whoever made it; false if it has none that can be read.
+// said returns the statement in a bundle's signature, without checking the signature. It returns false if there is none
+// that can be read.
 func (b *Bundle) said(ctx context.Context) (statement, bool) {
 	if b.signed != nil {
 		return statement{b.signed.Serial, b.signed.Time, b.contents()}, true
@@ -97,8 +98,9 @@ func (b *Bundle) said(ctx context.Context) (statement, bool) {
 	return s, err == nil
 }
 
-// Replace refuses a bundle that would take the place of another whose signature has a higher serial, or the same one of
-// other contents: no two bundles have one. What isn't signed has none. The name is that of the next one.
+// Replace refuses a bundle, next, that would replace one with a higher serial in its signature. It also refuses one
+// with the same serial and other contents, because no two bundles may share a serial. A bundle without a signature has
+// no serial. The name is that of next, for messages.
 func (t Trust) Replace(ctx context.Context, old, next *Bundle, name string) error {
 	was, ok := old.said(ctx)
 	if !ok || t.AllowOlder {

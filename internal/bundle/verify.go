@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Verified counts what was found to be right.
+// Verified counts the things that were checked and are right.
 type Verified struct {
 	Blobs, Modules, GoMods, Toolchains, Images, Tools, Files, Answers int
 	Bytes                                                             int64 // of all blobs
@@ -94,10 +94,10 @@ func (v *verification) fail(err error) {
 	v.failed = append(v.failed, err)
 }
 
-// result is the error that tells all that is wrong, up to a bound.
+// result returns an error that lists everything that is wrong, up to a limit.
 func (v *verification) result() error { return modfetch.Summarize(v.failed) }
 
-// each runs a check for each of a list, on all processors.
+// each runs a check for each element of a list, on all processors.
 func each[T any](ctx context.Context, list []T, check func(T) error) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -110,7 +110,7 @@ func each[T any](ctx context.Context, list []T, check func(T) error) error {
 	return errors.Join(group.Wait(), context.Cause(ctx))
 }
 
-// blobs recomputes all digests. A bundle in which one is wrong is looked at no further.
+// blobs recomputes the digests of all blobs. If one is wrong, nothing else in the bundle is checked.
 func (v *verification) blobs(ctx context.Context) error {
 	var list []ocispec.Descriptor
 	if err := v.b.walk(ctx, func(d ocispec.Descriptor) error { list = append(list, d); return nil }); err != nil {
@@ -177,7 +177,7 @@ func (v *verification) image(ctx context.Context, name string, desc ocispec.Desc
 	return each(ctx, items, func(i Item) error { v.item(view, i); return nil })
 }
 
-// listed checks that the manifest lists what one of the bundle's own images has, and nothing of another kind.
+// listed checks that the manifest lists all files of one of the bundle's own images, and only items of the right kinds.
 func (v *verification) listed(view *View, name string, items []Item) {
 	seen := map[string]bool{}
 	for _, i := range items {
@@ -201,14 +201,14 @@ func (v *verification) listed(view *View, name string, items []Item) {
 	}
 }
 
-// recorded checks the list of what servers answered.
+// recorded checks the list of recorded answers.
 func (v *verification) recorded(view *View, items []Item) {
 	if err := checkRecorded(view, items); err != nil {
 		v.fail(fmt.Errorf("%s: %w", v.b.dir, err))
 	}
 }
 
-// missing tells what go.sum lists and the bundle hasn't got.
+// missing reports modules that go.sum lists and the bundle lacks.
 func (v *verification) missing() {
 	var lines []gomod.Sum
 	for s := range v.known {
@@ -226,7 +226,8 @@ func (v *verification) missing() {
 	}
 }
 
-// vouched checks modules and toolchains with the copy of the checksum database, if there is one, as the go command would.
+// vouched checks modules and toolchains against the copies of checksum databases, if there are any, as the go command
+// would.
 func (v *verification) vouched(ctx context.Context, parts []part, key string) error {
 	if _, ok := v.b.Images()[SumDBName]; !ok || key == "" {
 		return nil
@@ -239,7 +240,7 @@ func (v *verification) vouched(ctx context.Context, parts []part, key string) er
 	return v.vouchedBy(ctx, view, parts, key)
 }
 
-// vouchedBy is vouched with a copy of the checksum database.
+// vouchedBy checks modules and toolchains against one copy of a checksum database.
 func (v *verification) vouchedBy(ctx context.Context, sumdb fs.FS, parts []part, key string) error {
 	client, err := sumdbcopy.NewClient(sumdb, key)
 	if err != nil {
@@ -278,8 +279,8 @@ func (v *verification) vouchedBy(ctx context.Context, sumdb fs.FS, parts []part,
 	return nil
 }
 
-// unproved finds what was compared with nothing but the bundle's own manifest. Of modules a build has the hashes in its
-// go.sum; of a toolchain it has none.
+// unproved finds items that only the bundle's own manifest proves. A build has the hashes of modules in its go.sum, but
+// none of a toolchain.
 func (v *verification) unproved(parts []part, key string) {
 	why := "the bundle's copy of the checksum database doesn't list it: run 'larder bundle create' again"
 	if _, ok := v.b.Images()[SumDBName]; !ok {

@@ -14,7 +14,8 @@ import (
 	modzip "golang.org/x/mod/zip"
 )
 
-// kinds are those of the items in each image, so that no zip passes for a plain file, of which no h1 hash is known.
+// kinds are the kinds of items that each image may hold. Without this check a zip could pass for a plain file, which
+// has no h1 hash to check.
 var kinds = map[string][]string{
 	ModulesName: {KindModule, KindGoMod}, ToolchainName: {KindToolchain}, SumDBName: {KindSumDB}, ToolsName: {KindTool},
 	VulnDBName: {KindFile}, FilesName: {KindFile}, RecordedName: {KindFile, KindAnswer},
@@ -62,7 +63,7 @@ func (i Item) files() (names []string, err error) {
 	return names, nil
 }
 
-// item checks one item's files against what the manifest, and whoever else knows, say of it.
+// item checks the files of one item against the manifest, and against go.sum and pins where they list it.
 func (v *verification) item(view *View, i Item) {
 	names, err := i.files()
 	if err != nil {

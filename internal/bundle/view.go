@@ -16,15 +16,15 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A View is the file system of one of a bundle's own images, read from its layers where they lie: an fs.FS whose files
-// are io.ReaderAt and io.Seeker. It holds the names in memory, not the contents.
+// A View is the file system of one or more of a bundle's own images. It reads files in place from the layers: it is an
+// fs.FS whose files are io.ReaderAt and io.Seeker. It holds the names in memory, not the contents.
 type View struct {
 	entries map[string]*entry
 	readers []content.ReaderAt
 	steady  bool // what is read is of the layers' digests: see steady
 }
 
-// An entry is a file, or a folder with names below it.
+// An entry is a file, or a folder with the names in it.
 type entry struct {
 	name     string
 	layer    content.ReaderAt // nil for a folder
@@ -33,19 +33,20 @@ type entry struct {
 	children []string
 }
 
-// Bounds on the names in a layer, as every folder of each takes memory. Module paths have far less.
+// These are bounds on the names in a layer, because every folder of each name takes memory. Module paths have far less.
 const (
 	maxName  = 1024
 	maxDepth = 64
 )
 
-// View opens the file system of images by their names in the bundle, one above the other. The caller closes it. An image
-// that isn't in the bundle is empty.
+// View opens the file system of images by their names in the bundle. A later image lies above an earlier one. The
+// caller closes it. An image that isn't in the bundle is empty.
 func (b *Bundle) View(ctx context.Context, names ...string) (*View, error) {
 	return b.view(ctx, false, names...)
 }
 
-// steadyView is View of what the layers' digests are of, whoever writes to the bundle meanwhile.
+// steadyView is like View, but returns only bytes that match the layers' digests, even if somebody writes to the bundle
+// meanwhile.
 func (b *Bundle) steadyView(ctx context.Context, names ...string) (*View, error) {
 	return b.view(ctx, true, names...)
 }
@@ -58,7 +59,7 @@ func (b *Bundle) view(ctx context.Context, steady bool, names ...string) (*View,
 	return v, nil
 }
 
-// lay lays images of a bundle above what the view has.
+// lay adds images of a bundle above the view's present files.
 func (v *View) lay(ctx context.Context, b *Bundle, names ...string) error {
 	for _, name := range names {
 		layers, err := b.layers(ctx, name)
@@ -117,7 +118,7 @@ func (v *View) add(ctx context.Context, b *Bundle, layer ocispec.Descriptor) err
 	}
 }
 
-// isSparse reports whether an entry has holes: whoever unpacks it gets other bytes than those that lie in the layer.
+// isSparse reports whether an entry has holes. A program that unpacks it gets other bytes than those in the layer.
 func isSparse(h *tar.Header) bool {
 	for key := range h.PAXRecords {
 		if strings.HasPrefix(key, "GNU.sparse.") {
@@ -127,7 +128,7 @@ func isSparse(h *tar.Header) bool {
 	return false
 }
 
-// file adds a file and its folders. A later layer's file takes the place of an earlier one's.
+// file adds a file and its folders. A file replaces one of an earlier layer.
 func (v *View) file(e *entry) error {
 	old := v.entries[e.name]
 	if old != nil && old.layer == nil {
@@ -155,7 +156,7 @@ func (v *View) file(e *entry) error {
 	return nil
 }
 
-// Views are closed together.
+// Views are several views that are closed together.
 type Views []*View
 
 // Close closes them all.
@@ -269,10 +270,10 @@ func (f *viewFile) Stat() (fs.FileInfo, error) { return f.entry, nil }
 // Close implements fs.File.
 func (f *viewFile) Close() error { return nil }
 
-// Size is that of both.
+// Size returns the size of the file.
 func (f *viewFile) Size() int64 { return f.entry.size }
 
-// ReadAt is within the file.
+// ReadAt implements io.ReaderAt, within the file.
 func (f *viewFile) ReadAt(p []byte, off int64) (int, error) { return f.SectionReader.ReadAt(p, off) }
 
 // ReadDir implements fs.ReadDirFile.

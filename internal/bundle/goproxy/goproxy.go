@@ -1,5 +1,5 @@
-// Package goproxy serves bundles as a module proxy, read-only (https://go.dev/ref/mod#goproxy-protocol), with the copies
-// of checksum databases that they hold: so that developers behind an air gap need set GOPROXY and nothing else. It makes
+// Package goproxy serves bundles as a read-only module proxy (https://go.dev/ref/mod#goproxy-protocol), with the copies
+// of checksum databases that they hold. So developers behind an air gap have to set GOPROXY and nothing else. It makes
 // lists of versions from the files that are there, and serves no file that the protocol doesn't name.
 package goproxy
 
@@ -18,7 +18,7 @@ import (
 	"github.com/larder-build/larder/internal/fetch/sumdbcopy"
 )
 
-// A Source is a bundle's modules.
+// A Source is the files of one bundle, with a name for messages.
 type Source struct {
 	Name string // for messages
 	// FS is laid out as a module proxy is: <escaped path>/@v/<escaped version>.info, .mod and .zip, and sumdb/<name>/… as
@@ -26,7 +26,8 @@ type Source struct {
 	FS fs.FS
 }
 
-// SourceOf returns the source that is a bundle in a folder, by the folder's own name: those who ask don't know where it is.
+// SourceOf returns the source of a bundle in a folder. Its name is the last part of the folder's path, because clients
+// shouldn't learn where it is.
 func SourceOf(dir string, files fs.FS) Source {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
@@ -37,10 +38,11 @@ func SourceOf(dir string, files fs.FS) Source {
 // A Proxy is a module proxy over sources. It implements http.Handler and holds nothing of what it serves.
 type Proxy struct{ sources []Source }
 
-// New returns a proxy over sources: of those that have a file, the first serves it.
+// New returns a proxy over sources. The first source that has a file serves it.
 func New(sources ...Source) *Proxy { return &Proxy{sources} }
 
-// What a client may keep: a version never changes, its neighbours do with every reload.
+// These are the Cache-Control headers: the files of a version never change, but lists of versions change with every
+// reload.
 const (
 	forever = "max-age=31536000, immutable"
 	noCache = "no-cache"
@@ -184,7 +186,8 @@ func (p *Proxy) open(file string) (fs.File, fs.FileInfo, error) {
 	return nil, nil, fs.ErrNotExist
 }
 
-// missing says what isn't there, where, and what to do. The go command shows 8 lines and about 600 bytes of it.
+// missing returns a message that says what isn't there, which bundles lack it, and what to do. The go command shows 8
+// lines and about 600 bytes of it.
 func (p *Proxy) missing(n name) string {
 	switch n.kind {
 	case kindList, kindLatest:
@@ -199,7 +202,7 @@ func (p *Proxy) missing(n name) string {
 	return fmt.Sprintf("%s of %s is not in %s: add it with 'larder bundle create', or ask for a version that /%s/@v/list names", n.kind, n.module, p.bundles(), n.escaped)
 }
 
-// bundles names the sources; not all, if they are many.
+// bundles lists the names of the sources, but not all if they are many.
 func (p *Proxy) bundles() string {
 	const most = 200
 	var names []string

@@ -35,7 +35,8 @@ type name struct {
 	escaped string         // the escaped module path
 }
 
-// Kind says in a word what a URL path asks for: list, latest, info, mod, zip, supported, head, lookup, tile or other.
+// Kind returns the kind of request that a URL path makes: list, latest, info, mod, zip, supported, head, lookup, tile
+// or other.
 func Kind(urlPath string) string {
 	n, err := parse(urlPath)
 	if err != nil {
@@ -44,7 +45,7 @@ func Kind(urlPath string) string {
 	return string(n.kind)
 }
 
-// parse reads a URL path (https://go.dev/ref/mod#goproxy-protocol). No other names than a module proxy's get through.
+// parse reads a URL path (https://go.dev/ref/mod#goproxy-protocol). It refuses all names that aren't in that protocol.
 func parse(urlPath string) (name, error) {
 	rest, ok := strings.CutPrefix(urlPath, "/")
 	if !ok || !fs.ValidPath(rest) {
@@ -82,7 +83,7 @@ func moduleName(k kind, escaped string) (name, error) {
 	return name{kind: k, module: module.Version{Path: modpath}, file: escaped + "/@v", escaped: escaped}, nil
 }
 
-// unescape accepts whole versions only: what else the go command asks for, such as a branch, no bundle has.
+// unescape accepts whole versions only: a bundle can't answer the go command's other queries, such as a branch.
 func unescape(escaped, version string) (module.Version, error) {
 	modpath, err := module.UnescapePath(escaped)
 	if err != nil {
@@ -98,7 +99,7 @@ func unescape(escaped, version string) (module.Version, error) {
 	return module.Version{Path: modpath, Version: v}, module.Check(modpath, v)
 }
 
-// parseSumdb reads the path of a checksum database's file; rest is its part after sumdb/.
+// parseSumdb reads the path of a checksum database's file. The parameter rest is the part after sumdb/.
 func parseSumdb(file, rest string) (name, error) {
 	if db, ok := strings.CutSuffix(rest, "/supported"); ok {
 		return name{kind: kindSupported, sumdb: db, file: path.Join("sumdb", db, "latest")}, nil

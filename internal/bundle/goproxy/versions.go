@@ -13,8 +13,9 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// versions returns those of a module that can be had whole, lowest first: of many a bundle has go.mod alone, for the go
-// command to compute a build list. The error is fs.ErrNotExist if there is none.
+// versions returns the versions of a module whose zip, go.mod and .info are there, lowest first. A bundle has only the
+// go.mod of many versions, so that the go command can compute a build list. The error is fs.ErrNotExist if there is
+// none.
 func (p *Proxy) versions(n name) ([]string, error) {
 	const whole = 3
 	files := map[string]map[kind]bool{}
@@ -51,7 +52,7 @@ func (p *Proxy) versions(n name) ([]string, error) {
 	return list, nil
 }
 
-// list makes the answer to @v/list: versions but pseudo-versions, one on a line.
+// list makes the answer to @v/list: the versions, without pseudo-versions, one on a line.
 func (p *Proxy) list(n name) ([]byte, error) {
 	versions, err := p.versions(n)
 	if err != nil {
@@ -66,8 +67,8 @@ func (p *Proxy) list(n name) ([]byte, error) {
 	return []byte(text.String()), nil
 }
 
-// latest returns the info file of the version that the go command would choose: the highest release, else the highest
-// pre-release, else the pseudo-version of the latest commit.
+// latest returns the name of the .info file of the version that the go command would choose: the highest release,
+// otherwise the highest pre-release, otherwise the pseudo-version of the latest commit.
 func (p *Proxy) latest(n name) (name, error) {
 	versions, err := p.versions(n)
 	if err != nil {
@@ -96,7 +97,7 @@ func rank(version string) int {
 	return 2
 }
 
-// commitTime is the time in a pseudo-version, which orders as text, and empty for other versions.
+// commitTime returns the time in a pseudo-version, which sorts as text, and "" for other versions.
 func commitTime(version string) string {
 	t, err := module.PseudoVersionTime(version)
 	if err != nil {

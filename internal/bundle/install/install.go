@@ -1,4 +1,4 @@
-// Package install builds tools from a bundle, with nothing but the bundle and a Go toolchain: that of the machine, or one
+// Package install builds tools from a bundle. It needs only the bundle and a Go toolchain, either the machine's or one
 // from the bundle.
 package install
 
@@ -21,8 +21,8 @@ import (
 	"github.com/larder-build/larder/internal/bundle/goproxy"
 )
 
-// An Installer installs tools from a bundle. Go is the path of a go command, or empty: then, and where it is older than a
-// tool's go line, a toolchain from the bundle is unpacked. Env is the environment of the go command, of which the settings
+// An Installer installs tools from a bundle. Go is the path of a go command. If it is empty, or older than a tool's go
+// line, a toolchain from the bundle is unpacked. Env is the environment of the go command. Its settings
 // about modules are replaced.
 type Installer struct {
 	Bundle *bundle.Bundle
@@ -30,7 +30,7 @@ type Installer struct {
 	Env    []string
 }
 
-// Install builds a tool and puts its binary into a folder, at once. It returns the binary's path.
+// Install builds a tool and puts its binary into a folder in one step, by a rename. It returns the binary's path.
 func (i Installer) Install(ctx context.Context, name, dir string) (file string, err error) {
 	tool, err := i.find(ctx, name)
 	if err != nil {
@@ -97,7 +97,7 @@ func (i Installer) find(ctx context.Context, name string) (bundle.Tool, error) {
 	return bundle.Tool{}, fmt.Errorf("%s has no tool %s (%s): make the bundle with --tool PACKAGE@VERSION, or of a tree whose go.mod has a tool line for it", i.Bundle.Dir(), name, has)
 }
 
-// serve is a module proxy on loopback for as long as a tool is built.
+// serve starts a module proxy on the loopback interface. It runs until stop is called.
 func serve(dir string, files fs.FS) (url string, stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -108,7 +108,7 @@ func serve(dir string, files fs.FS) (url string, stop func(), err error) {
 	return "http://" + l.Addr().String(), func() { srv.Close() }, nil
 }
 
-// move puts a file in its place at once, from what may be another file system.
+// move copies a file, which may be on another file system, and then renames the copy.
 func move(from, to string) error {
 	tmp := to + ".part"
 	r, err := os.Open(from)

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// goCommand returns the go command that a tool is built by: the machine's if it is new enough for the tool's go line, else
-// that of the bundle's newest toolchain.
+// goCommand returns the path of the go command that builds a tool. It is the machine's if that is new enough for the
+// tool's go line, otherwise the one of the bundle's newest toolchain.
 func (i Installer) goCommand(ctx context.Context, tool bundle.Tool, view fs.FS, work string) (string, error) {
 	mod, err := modfile.ParseLax("go.mod", tool.GoMod, nil)
 	if err != nil {
@@ -63,7 +63,8 @@ func (i Installer) machineGo(ctx context.Context, work string) (string, error) {
 	return release, nil
 }
 
-// newestToolchain returns the bundle's newest toolchain for this machine. It has no version if there is none.
+// newestToolchain returns the bundle's newest toolchain for this machine. If there is none, the item's version is
+// empty.
 func (i Installer) newestToolchain(ctx context.Context) (bundle.Item, error) {
 	newest := bundle.Item{Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	items, err := i.Bundle.Items(ctx)

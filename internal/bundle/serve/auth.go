@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// guard lets requests through that know the password or the token, if the server has any.
+// guard lets only requests with the right password or token through, if the server has one.
 func (s *Server) guard(next http.Handler) http.Handler {
 	if s.opts.Password == "" && s.opts.Token == "" {
 		return next
@@ -36,7 +36,7 @@ func (o Options) allow(r *http.Request) bool {
 	return basic && o.Password != "" && (o.User == "" || equal(user, o.User)) && equal(password, o.Password)
 }
 
-// equal compares in a time that tells nothing of either, not even the length.
+// equal compares two strings in a time that doesn't depend on them, not even on their length.
 func equal(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1

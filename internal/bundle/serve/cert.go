@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-// minRSA is how many bits an RSA key must have: what is shorter is taken for broken by everybody who says how long one is to be.
+// minRSA is the least number of bits of an RSA key: all recommendations consider shorter keys broken.
 const minRSA = 2048
 
-// loadCert reads a certificate and its key, which must belong together.
+// loadCert reads a certificate and its key, and checks that they belong together.
 func loadCert(certFile, keyFile string) (*tls.Certificate, error) {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {

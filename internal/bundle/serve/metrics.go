@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are what /metrics tells, besides the process's own.
+// metrics are the values that /metrics shows, besides the process's own.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec // by kind and status
@@ -43,7 +43,7 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// count counts what a handler answers, and cuts off clients that don't take it.
+// count counts the requests and answers of a handler, and cuts off clients that don't read them.
 func (m *metrics) count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.inFlight.Inc()
@@ -58,8 +58,8 @@ func (m *metrics) count(next http.Handler) http.Handler {
 	})
 }
 
-// A countedWriter passes an answer on in the pieces that it comes in. Each has its own deadline, as a large module over a
-// slow line takes long, and a client that takes nothing would hold its connection for ever.
+// A countedWriter writes an answer piece by piece, as it comes. Each piece has its own deadline: a large module takes
+// long over a slow line, but a client that reads nothing would hold its connection for ever.
 type countedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController

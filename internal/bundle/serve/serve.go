@@ -1,5 +1,5 @@
-// Package serve is the web server around the module proxy of bundles: who may ask, what is counted, how it stops, and how
-// it takes other bundles while it runs.
+// Package serve is the web server around the module proxy of bundles. It decides who may ask, counts requests, stops in
+// an orderly way, and switches to other bundles while it runs.
 package serve
 
 import (
@@ -22,8 +22,8 @@ import (
 type Options struct {
 	CertFile, KeyFile string // PEM; with them it is HTTPS. Reload reads them anew.
 
-	// With Password or Token, modules are served only to who knows it; metrics and health to all. The go command sends
-	// either from netrc, as the password, and over HTTPS alone.
+	// If Password or Token is set, only clients that send it get modules; everyone gets metrics and health. The go command
+	// sends either from netrc, as the password, and over HTTPS alone.
 	User, Password string // for basic authentication; without User any name will do, as netrc has to have one
 	Token          string // as a bearer, or as the password of any user
 
@@ -48,7 +48,7 @@ type Server struct {
 	current *generation
 }
 
-// A generation is what is served between two reloads.
+// A generation is the set of sources that is served between two reloads.
 type generation struct {
 	proxy *goproxy.Proxy
 	users sync.WaitGroup // requests
@@ -70,8 +70,8 @@ func New(opts Options, sources ...goproxy.Source) (*Server, error) {
 }
 
 // Reload makes the server serve other sources, and reads its certificate anew. Requests under way end with the sources
-// that they began with; released is closed when none uses these any more, and they can be closed. After an error, such
-// as a bundle that can't be read, the server goes on as before.
+// that they began with; released is closed when no request uses these any more and the caller can close them. After an
+// error, such as a bundle that can't be read, the server goes on as before.
 func (s *Server) Reload(sources ...goproxy.Source) (released <-chan struct{}, err error) {
 	next := &generation{proxy: goproxy.New(sources...)}
 	versions, err := next.proxy.Count()
@@ -100,7 +100,7 @@ func (s *Server) Reload(sources ...goproxy.Source) (released <-chan struct{}, er
 	return done, nil
 }
 
-// hold returns what is served now; its users must be told when the caller is done.
+// hold returns the current generation. The caller must call users.Done on it at the end.
 func (s *Server) hold() *generation {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -108,7 +108,7 @@ func (s *Server) hold() *generation {
 	return s.current
 }
 
-// Handler returns what the server serves: /metrics and /healthz, and the module proxy at every other path.
+// Handler returns the server's handler: /metrics and /healthz, and the module proxy at every other path.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", s.metrics.handler())
@@ -135,8 +135,8 @@ func (s *Server) serveModules(w http.ResponseWriter, r *http.Request) {
 	g.proxy.ServeHTTP(w, r)
 }
 
-// Serve answers what comes in on a listener, which it closes, until ctx ends. Then it takes no more, and gives what is
-// under way the grace time to end: an error says that this wasn't enough, or that the listener failed.
+// Serve answers requests on a listener, which it closes, until ctx ends. Then it accepts no more requests, and gives
+// those under way the grace time to end: it returns an error if this wasn't enough, or if the listener failed.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	errorLog := s.opts.ErrorLog
 	if errorLog == nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/larder-build/larder/internal/golang/gotree"
 )
 
-// leak returns what a user should know before anything is asked: that a module of a tree looks private and that everybody's
-// proxy or checksum database will be told of it. It is empty if there is none.
+// leak returns a warning for the user, before any network is asked, that a module of a tree looks private and that a
+// public proxy or checksum database will see its name. It is empty if there is no such module.
 func (s *Stocker) leak(m gotree.Module, sumdb bool) string {
 	public := slices.IndexFunc(s.proxies, func(e modfetch.Entry) bool {
 		return e.Source != nil && planner.Source{URL: e.Shown}.Public()

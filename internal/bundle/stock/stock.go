@@ -1,5 +1,5 @@
-// Package stock finds out what a bundle of some source trees has to hold, and where that can be had: it turns trees, tools
-// and the go command's settings into what package bundle makes a bundle of.
+// Package stock finds out what a bundle of some source trees has to hold, and where to get it. It turns trees, tools
+// and the go command's settings into a request to package bundle.
 package stock
 
 import (
@@ -34,10 +34,11 @@ type Options struct {
 	Warn       func(what string) // is told what is left out, and what may get about; nil for nobody
 }
 
-// toolchainPlatforms are what Larder builds on.
+// toolchainPlatforms are the platforms that Larder builds on.
 var toolchainPlatforms = []string{"linux/amd64", "linux/arm64"}
 
-// Read reads the trees. Toolchains that Larder has no pin for are looked up in the checksum database.
+// Read reads the trees and returns a request for a bundle. It looks up toolchains that Larder has no pin for in the
+// checksum database.
 func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 	req := bundle.Request{Platforms: o.Platforms}
 	for _, name := range o.Images {
@@ -116,7 +117,7 @@ func readTree(dir string, o Options) (planner.Needs, error) {
 	return needs, err
 }
 
-// toolchains returns each version once for each platform that can build.
+// toolchains returns each toolchain once for each platform that can build.
 func (s *Stocker) toolchains(ctx context.Context, chosen []gotoolchain.Toolchain, platforms []string) (list []bundle.Toolchain, err error) {
 	for _, t := range chosen {
 		for _, p := range platforms {
@@ -162,7 +163,7 @@ func (s *Stocker) lookUp(ctx context.Context, t gotoolchain.Toolchain, platform 
 	return hash, err
 }
 
-// copied returns the hash of a module that a bundle at hand has the checksum database's word on, or "".
+// copied returns the hash of a module from the copy of a checksum database in a bundle at hand, or "".
 func (s *Stocker) copied(m module.Version) (string, error) {
 	key, err := modfetch.DatabaseKey(s.Go.GOSUMDB)
 	if err != nil {

@@ -23,13 +23,13 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// Settings are the go command's own.
+// Settings are the go command's settings for modules.
 type Settings struct {
 	GOPROXY, GOPRIVATE, GONOPROXY, GONOSUMDB, GOSUMDB, GOMODCACHE string
 }
 
-// A Stocker knows where things are to be had. Command runs the go command, for what comes from version control and to
-// find out what a tool needs; it is "go", or empty where there is none.
+// A Stocker knows where modules and other items come from. Command runs the go command, which fetches from version
+// control and finds out what a tool needs; it is "go", or empty if there is none.
 type Stocker struct {
 	Go      Settings
 	Client  *fetch.Client
@@ -54,8 +54,8 @@ func New(settings Settings, client *fetch.Client, command string, env []string) 
 	return s, err
 }
 
-// Sources returns where modules come from. Folders that are at hand come first, of which the go command's own cache is
-// the last.
+// Sources returns where modules come from. Folders that are at hand come first; the last of them is the go command's
+// own cache.
 func (s *Stocker) Sources() bundle.Sources {
 	folders := slices.Clone(s.Folders)
 	if s.Go.GOMODCACHE != "" {
@@ -77,7 +77,7 @@ func (s *Stocker) unlisted(path string) bool {
 	return gomod.NoSumDB(s.Go.GONOSUMDB, s.Go.GOPRIVATE, path)
 }
 
-// direct has the go command fetch a module from version control, as the user's settings, keys and netrc have it.
+// direct fetches a module from version control with the go command, with the user's settings, keys and netrc.
 func (s *Stocker) direct(ctx context.Context, m module.Version) (zip, mod, info string, err error) {
 	if s.Command == "" {
 		return "", "", "", errors.New("it comes from version control, and there is no go command on this machine to fetch it: install Go, or name a proxy in GOPROXY that has it")
@@ -99,11 +99,12 @@ func (s *Stocker) direct(ctx context.Context, m module.Version) (zip, mod, info 
 // authorization matches a header with credentials.
 var authorization = regexp.MustCompile(`(?i)\b(basic|bearer) +\S{16,}`)
 
-// masked is what the go command says without the credentials in it: it tells what a server answers, and git does, and a
+// masked returns the go command's output without credentials. The output repeats a server's answer, and git's, and a
 // server may repeat what it was sent.
 func masked(said string) string { return authorization.ReplaceAllString(said, "$1 xxxxx") }
 
-// why is what the go command says of a module that git doesn't get, and how to hear what git says where it doesn't tell.
+// why returns the go command's message about a module that git can't get. If the message lacks git's own, it adds how
+// to get that.
 func why(path, said string) string {
 	if repo, _, ok := strings.Cut(path, ".git"); ok && strings.HasPrefix(said, "no secure protocol found") {
 		said += fmt.Sprintf(": 'git ls-remote https://%s.git' says why: git takes credentials from ~/.netrc, its own settings, or an SSH agent", repo)
@@ -111,7 +112,7 @@ func why(path, said string) string {
 	return said
 }
 
-// run runs the go command in a folder and returns what it prints; its errors are what it says.
+// run runs the go command in a folder and returns its output. The error holds what the command wrote to stderr.
 func (s *Stocker) run(ctx context.Context, dir string, env []string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, s.Command, args...)
 	cmd.Dir = dir
@@ -130,7 +131,7 @@ func (s *Stocker) run(ctx context.Context, dir string, env []string, args ...str
 	return out, errors.Join(err, ctx.Err())
 }
 
-// rootsFile writes the certificate authorities where the go command and git find them: either reads one file alone.
+// rootsFile writes the certificate authorities to a file for the go command and git: each of them reads only one file.
 func (s *Stocker) rootsFile() (env []string, remove func(), err error) {
 	if s.Roots == nil {
 		return nil, func() {}, nil
@@ -148,8 +149,8 @@ func (s *Stocker) rootsFile() (env []string, remove func(), err error) {
 	return []string{"SSL_CERT_FILE=" + f.Name(), "GIT_SSL_CAINFO=" + f.Name()}, remove, nil
 }
 
-// SumDB returns the checksum database that the settings name, to be copied from. It is the zero value where they turn it
-// off. Nobody is asked before there is something to ask.
+// SumDB returns the checksum database that the settings name, to be copied from. It is the zero value if the settings
+// turn it off. No server is asked before the first lookup.
 func (s *Stocker) SumDB() (bundle.SumDB, error) {
 	key, err := modfetch.DatabaseKey(s.Go.GOSUMDB)
 	if err != nil || key == "" {
@@ -158,7 +159,8 @@ func (s *Stocker) SumDB() (bundle.SumDB, error) {
 	return bundle.SumDB{Key: key, Remote: &database{of: s}, Unlisted: s.unlisted}, nil
 }
 
-// A database is found when it is first asked: a proxy may pass it on, which takes a request to know.
+// A database is a checksum database that is located at the first request: a proxy may pass requests on to it, and
+// finding out takes a request.
 type database struct {
 	of   *Stocker
 	mu   sync.Mutex
@@ -183,7 +185,7 @@ func (d *database) find(ctx context.Context) (db *modfetch.Database, err error) 
 	return d.open, err
 }
 
-// Size returns how many bytes the file of a go.sum line has, from a folder at hand (see Sources) or as a proxy tells, and
+// Size returns the size in bytes of the file of a go.sum line, from a folder at hand (see Sources) or from a proxy, and
 // whether it is at hand.
 func (s *Stocker) Size(ctx context.Context, folders []bundle.Folder, sum gomod.Sum) (size int64, have bool, err error) {
 	name, err := sum.File(".zip")

@@ -22,7 +22,7 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// A toolBox holds the tools of a bundle. Each has a folder of its name there, so that no two can have one.
+// A toolBox holds the tools of a bundle. In a bundle each has a folder of its name, so no two may have the same name.
 type toolBox []boxed
 
 type boxed struct {
@@ -31,8 +31,8 @@ type boxed struct {
 	named bool   // by --tool
 }
 
-// add adds a tool. What --tool names has the last word, and is to be added first; of two versions that tool lines name the
-// newer stays. Two tools of one name are an error.
+// add adds a tool. Tools of --tool win over others, and must be added first. If tool lines name two versions of a tool,
+// the newer stays. Two tools of one name are an error.
 func (b *toolBox) add(t boxed) error {
 	i := slices.IndexFunc(*b, func(have boxed) bool { return have.Name == t.Name })
 	if i < 0 {
@@ -53,8 +53,8 @@ func (b *toolBox) add(t boxed) error {
 	return nil
 }
 
-// addTree adds what the tool lines of a module name, to be built as 'go tool' builds it there: by the versions in its
-// go.mod and the hashes in its go.sum. A tool whose source is in the tree is none of the bundle's.
+// addTree adds the tools in the tool lines of a module. They are built as 'go tool' builds them there: with the
+// versions in its go.mod and the hashes in its go.sum. A tool whose source is in the tree is none of the bundle's.
 func (b *toolBox) addTree(dir string, m gotree.Module) error {
 	name, mod := path.Join(m.Dir, "go.mod"), m.Members[0].Mod
 	require := outside(mod, m.Set)
@@ -75,7 +75,8 @@ func (b *toolBox) addTree(dir string, m gotree.Module) error {
 	return nil
 }
 
-// outside returns what a go.mod requires, sorted, without modules that come from the tree: those are not in go.sum.
+// outside returns the requirements of a go.mod, sorted, without modules that come from the tree: those are not in
+// go.sum.
 func outside(mod *modfile.File, set gomod.Set) (list []module.Version) {
 	listed := map[module.Version]bool{}
 	for _, s := range set.GoMods() {
@@ -92,7 +93,7 @@ func outside(mod *modfile.File, set gomod.Set) (list []module.Version) {
 	return list
 }
 
-// toolMod returns a go.mod that selects the versions that another one does, for one tool of that.
+// toolMod returns a go.mod for one tool that selects the same versions as the go.mod from.
 func toolMod(from *modfile.File, require []module.Version, pkg string) ([]byte, error) {
 	var to modfile.File
 	errs := []error{to.AddModuleStmt("tools"), to.AddTool(pkg)}
@@ -135,7 +136,7 @@ func (b toolBox) toolchains(chosen []gotoolchain.Toolchain) (more []gotoolchain.
 	return more, nil
 }
 
-// tools returns what --tool names, and the go.sum files of that.
+// tools returns the tools of --tool, and their go.sum files.
 func (s *Stocker) tools(ctx context.Context, specs []string) (box toolBox, sums []gomod.File, err error) {
 	for _, spec := range specs {
 		t, err := s.tool(ctx, spec)
@@ -150,7 +151,7 @@ func (s *Stocker) tools(ctx context.Context, specs []string) (box toolBox, sums 
 	return box, sums, nil
 }
 
-// tool finds out what modules a tool is built of, by making a module that requires nothing but it.
+// tool finds out which modules a tool is built from. To do so it makes a module that requires only the tool.
 func (s *Stocker) tool(ctx context.Context, spec string) (bundle.Tool, error) {
 	pkg, query, ok := strings.Cut(spec, "@")
 	if !ok || pkg == "" || query == "" {

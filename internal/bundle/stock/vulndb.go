@@ -16,11 +16,11 @@ import (
 	"github.com/larder-build/larder/internal/redact"
 )
 
-// maxVulnDB bounds the zip of a vulnerability database: that of Go has some megabytes.
+// maxVulnDB is the greatest size of the zip of a vulnerability database: Go's has some megabytes.
 const maxVulnDB = 1 << 30
 
 // VulnDB opens a vulnerability database (https://go.dev/doc/security/vuln/database): a folder, or a URL of one or of a zip
-// of one. Of a folder on the web its vulndb.zip is downloaded, which holds all of it. The caller closes it.
+// of one. For a folder on the web, it downloads vulndb.zip there, which holds the whole database. The caller closes it.
 func (s *Stocker) VulnDB(ctx context.Context, from string) (db fs.FS, closeDB func() error, err error) {
 	closeDB = func() error { return nil }
 	if IsRemote(from) {
