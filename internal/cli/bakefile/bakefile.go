@@ -1,6 +1,6 @@
-// Package bakefile reads definitions of docker buildx bake (docker-bake.hcl, docker-bake.json, Compose files), and says by
-// which options of larder build each of their targets is built. The definitions are read by buildx's own package: what a
-// file means here and there can't differ.
+// Package bakefile reads definitions of docker buildx bake (docker-bake.hcl, docker-bake.json, Compose files), and
+// translates each target into options of larder build. It reads them with buildx's own package, so that a file means
+// the same in both.
 package bakefile
 
 import (
@@ -34,7 +34,7 @@ type Request struct {
 	Epoch     string    // SOURCE_DATE_EPOCH of the environment, for targets that don't set it
 }
 
-// A Definition is what the files say of the targets that are asked for.
+// A Definition is the content of the files for the requested targets.
 type Definition struct {
 	Groups  map[string]*bake.Group  `json:"group,omitempty"`
 	Targets map[string]*bake.Target `json:"target"`
@@ -43,8 +43,8 @@ type Definition struct {
 	allowed bake.EntitlementConf
 }
 
-// Read reads the targets that are asked for, and those that they link to. A file that isn't right is an error of bake's,
-// with its place.
+// Read reads the requested targets, and those that they link to. If a file isn't valid, the error is bake's, with the
+// position in the file.
 func Read(ctx context.Context, r Request) (*Definition, error) {
 	files, err := r.read()
 	if err != nil {
@@ -77,7 +77,7 @@ func Read(ctx context.Context, r Request) (*Definition, error) {
 	return d, err
 }
 
-// A Variable is one that files define.
+// A Variable is a variable that files define.
 type Variable = hclparser.Variable
 
 // A Listing is all that files define.
@@ -130,12 +130,12 @@ func (r Request) variables() (map[string]string, error) {
 	return vars, nil
 }
 
-// defaults are bake's built-in variables.
+// defaults returns bake's built-in variables.
 func defaults() map[string]string {
 	return map[string]string{"BAKE_CMD_CONTEXT": "cwd://", "BAKE_LOCAL_PLATFORM": platforms.Format(platforms.DefaultSpec())}
 }
 
-// allowed reads --allow. As by bake, the working directory may be read and written.
+// allowed parses the values of --allow. As by bake, the working directory may be read and written.
 func allowed(list []string) (bake.EntitlementConf, error) {
 	conf, err := bake.ParseEntitlements(list)
 	if err != nil {
@@ -152,11 +152,12 @@ func allowed(list []string) (bake.EntitlementConf, error) {
 // Names returns the names of the targets, sorted.
 func (d *Definition) Names() []string { return slices.Sorted(maps.Keys(d.Targets)) }
 
-// Linked reports whether a target is there only because others have it as a named context: it exports nothing.
+// Linked reports whether a target is there only because other targets use it as a named context. Such a target exports
+// nothing.
 func (d *Definition) Linked(name string) bool { return d.options[name].Linked }
 
-// CheckAccess asks whoever sits at the terminal, by way of out, whether builds may do what --allow doesn't name, as bake does.
-// Without a terminal that is an error which says what to allow.
+// CheckAccess asks the user at the terminal, through out, whether builds may do things that --allow doesn't name, as
+// bake does. Without a terminal it returns an error that says what to allow.
 func (d *Definition) CheckAccess(ctx context.Context, out io.Writer) error {
 	var missing bake.EntitlementConf
 	for _, name := range d.Names() {
@@ -186,8 +187,8 @@ func (d *Definition) WriteJSON(w io.Writer) error {
 	return err
 }
 
-// file returns the name of a target's Dockerfile as larder build's -f has it. It is "" for Dockerfile, which bake has where a
-// target names none, in a folder that has none: then the main package of the module there is built.
+// file returns the name of a target's Dockerfile, in the form of larder build's -f. It is "" if the target names no
+// file and its folder has no Dockerfile: then the main package of the module there is built.
 func (d *Definition) file(name string) string {
 	in := d.options[name].Inputs
 	if *d.Targets[name].Dockerfile == "Dockerfile" && !urlutil.IsRemoteURL(in.ContextPath) {

@@ -9,11 +9,11 @@ import (
 	"github.com/larder-build/larder/internal/cli/request"
 )
 
-// linkPrefix is what a named context begins with that is another target.
+// linkPrefix is the prefix of a named context that is another target.
 const linkPrefix = "target:"
 
-// Options returns the options of larder build for a target. The named contexts that are other targets aren't among them: see
-// Links. An error names what a target has and larder build hasn't.
+// Options returns the options of larder build for a target, without the named contexts that are other targets: see
+// Links. If the target has a setting that larder build lacks, the error names it.
 func (d *Definition) Options(name string) (o request.Options, err error) {
 	t, built := d.Targets[name], d.options[name]
 	if what := d.unsupported(name); what != "" {
@@ -59,7 +59,7 @@ func (d *Definition) Links(name string) map[string]string {
 	return links
 }
 
-// unsupported returns the first key of a target that says what no build of larder's does, or "".
+// unsupported returns the first key of a target that larder build doesn't support, or "".
 func (d *Definition) unsupported(name string) string {
 	switch t := d.Targets[name]; {
 	case t.ShmSize != nil:

@@ -72,7 +72,7 @@ func parseAttest(spec string) (typ, attrs string, disabled bool, err error) {
 	return typ, strings.Join(append([]string{"type=" + typ}, rest...), ","), disabled, nil
 }
 
-// quoteField returns field so that it is one field of a CSV line.
+// quoteField quotes a text so that it is one field of a CSV line.
 func quoteField(field string) string {
 	if !strings.ContainsAny(field, `",`) {
 		return field

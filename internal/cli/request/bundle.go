@@ -12,7 +12,7 @@ import (
 	"github.com/larder-build/larder/frontend/planner"
 )
 
-// setBundle tells the frontend, which attests it, of which bundle the build takes what it can.
+// setBundle tells the frontend which bundle the build uses, so that the frontend can attest it.
 func (r *Request) setBundle(_ context.Context, o Options, _ Host) error {
 	if o.Bundle == nil {
 		return nil
@@ -22,9 +22,9 @@ func (r *Request) setBundle(_ context.Context, o Options, _ Host) error {
 	return err
 }
 
-// ImageContexts returns the images that the build's Dockerfile takes from elsewhere, as planner.ImageContexts does. It is
-// false if that file isn't on this machine, but in a repository or in an archive. What it reads of standard input is there
-// for those who read h.Stdin next.
+// ImageContexts returns the images of the build's Dockerfile that come from outside, as planner.ImageContexts does. If
+// the Dockerfile is in a repository or an archive instead of on this machine, known is false. Later readers of h.Stdin
+// still get the input that it reads.
 func ImageContexts(ctx context.Context, o Options, h *Host) (images []string, known bool, err error) {
 	df, known, err := dockerfileHere(ctx, o, h)
 	if err != nil || !known {
@@ -47,7 +47,7 @@ func ImageContexts(ctx context.Context, o Options, h *Host) (images []string, kn
 	return planner.ImageContexts(df.Name, df.Data, req), true, err
 }
 
-// dockerfileHere reads the Dockerfile if it is on this machine.
+// dockerfileHere reads the Dockerfile. If it isn't on this machine, known is false.
 func dockerfileHere(ctx context.Context, o Options, h *Host) (df Dockerfile, known bool, err error) {
 	switch {
 	case o.File == "-" || o.Context == "-" && o.File == "":

@@ -33,7 +33,7 @@ func caches(o Options, buildArgs map[string]string) (from, to []client.CacheOpti
 	return from, to, nil
 }
 
-// cacheSpecs brings docker's short form, REF[,REF…], into BuildKit's long one.
+// cacheSpecs turns docker's short form, REF[,REF…], into BuildKit's long form.
 func cacheSpecs(flag string, values []string) ([]string, error) {
 	var out []string
 	for _, v := range values {

@@ -18,7 +18,7 @@ type Call struct {
 	IgnoreStatus bool
 }
 
-// parseCall parses --call METHOD[,format=json][,ignorestatus=true]; nil is a build.
+// parseCall parses --call METHOD[,format=json][,ignorestatus=true]. It returns nil for a build.
 func parseCall(v string) (*Call, error) {
 	if v == "" || v == "build" {
 		return nil, nil

@@ -26,8 +26,8 @@ const ociLayoutScheme = "oci-layout://"
 
 var tagRegexp = regexp.MustCompile(`^\w[\w.-]{0,127}$`)
 
-// ParseContexts parses --build-context values, NAME=SPEC, into a map by
-// BuildKit's form of the name.
+// ParseContexts parses --build-context values, NAME=SPEC, into a map. The keys
+// are the names in BuildKit's form.
 func ParseContexts(values []string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, value := range values {
@@ -44,7 +44,7 @@ func ParseContexts(values []string) (map[string]string, error) {
 	return out, nil
 }
 
-// addContext makes the named context known to the solve: a folder as a local
+// addContext adds a named context to the solve: a folder as a local
 // mount, an OCI layout as a content store, anything else as it is written.
 func addContext(so *client.SolveOpt, name, spec string) error {
 	switch {
@@ -68,8 +68,8 @@ func addContext(so *client.SolveOpt, name, spec string) error {
 	return nil
 }
 
-// addOCILayout opens PATH[:TAG][@DIGEST] as a content store of the session. A
-// tag is resolved here, since the builder doesn't see index.json.
+// addOCILayout opens PATH[:TAG][@DIGEST] as a content store of the session. It
+// resolves a tag here, because the builder doesn't see index.json.
 func addOCILayout(so *client.SolveOpt, name, ref string) error {
 	path, tag, dgst, err := splitLayoutRef(ref)
 	if err != nil {
@@ -117,7 +117,8 @@ func splitLayoutRef(ref string) (path, tag string, dgst digest.Digest, err error
 }
 
 // resolveLayoutTag finds the manifest of a tag in a layout's index.json. The
-// only image of a layout is also its latest, and any tag if it has no name.
+// only image of a layout also has the tag latest and, if it has no name, any
+// tag.
 func resolveLayoutTag(path, tag string) (digest.Digest, error) {
 	if _, err := os.Stat(filepath.Join(path, "index.json")); err != nil {
 		return "", fmt.Errorf("%s isn't an OCI layout: %w", path, err)
@@ -144,8 +145,8 @@ func resolveLayoutTag(path, tag string) (digest.Digest, error) {
 	return desc.Digest, nil
 }
 
-// isRemote says whether a context is a URL or a git reference, which the
-// builder fetches. A form that could be a local path isn't one.
+// isRemote reports whether a context is a URL or a git reference, which the
+// builder fetches. It is false for a text that could be a local path.
 func isRemote(spec string) bool {
 	if strings.HasPrefix(spec, "https://") || strings.HasPrefix(spec, "http://") {
 		return true
@@ -159,7 +160,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// A localDir is a local mount that is all of a folder.
+// A localDir is a local mount of a whole folder.
 type localDir struct {
 	fsutil.FS
 	path string
@@ -180,15 +181,15 @@ func openDir(path string) (fsutil.FS, error) {
 	return localDir{dir, path}, err
 }
 
-// sharedKey names a folder for BuildKit's incremental transfer: the same
-// folder has the same key in every build, and the key gives away only its
+// sharedKey returns a folder's key for BuildKit's incremental transfer: the
+// same folder has the same key in every build, and the key reveals only its
 // base name.
 func sharedKey(path string) string {
 	abs := absolute(path)
 	return filepath.Base(abs) + ":" + pathHash(abs)
 }
 
-// pathHash is a short name for a place on this machine.
+// pathHash returns a short hash of a path on this machine.
 func pathHash(path string) string {
 	sum := sha256.Sum256([]byte(absolute(path)))
 	return hex.EncodeToString(sum[:8])

@@ -17,8 +17,8 @@ import (
 // ConvertLLB is the Call.Name that asks for a build's LLB.
 const ConvertLLB = "convertllb"
 
-// WriteDot writes LLB, as the frontend answers ConvertLLB, as a Graphviz
-// graph. The same LLB gives the same text.
+// WriteDot writes LLB, in the form of the frontend's answer to ConvertLLB, as a
+// Graphviz graph. The same LLB gives the same text.
 func WriteDot(w io.Writer, llbJSON []byte) error {
 	ops, meta, err := readLLB(llbJSON)
 	if err != nil {
@@ -49,7 +49,7 @@ func WriteDot(w io.Writer, llbJSON []byte) error {
 	return err
 }
 
-// readLLB reads what convertllb.Result writes: it has no reader of its own.
+// readLLB reads the output of convertllb.Result, which has no reader of its own.
 func readLLB(data []byte) (map[digest.Digest]*pb.Op, map[digest.Digest]llb.OpMetadata, error) {
 	var raw struct {
 		Def      map[digest.Digest]json.RawMessage `json:"def"`
@@ -69,7 +69,7 @@ func readLLB(data []byte) (map[digest.Digest]*pb.Op, map[digest.Digest]llb.OpMet
 	return ops, raw.Metadata, nil
 }
 
-// vertex returns how an operation is drawn.
+// vertex returns the label and the shape with which a graph shows an operation.
 func vertex(op *pb.Op) (label, shape string) {
 	switch v := op.Op.(type) {
 	case *pb.Op_Source:
@@ -107,8 +107,8 @@ func fileActions(f *pb.FileOp) string {
 	return strings.Join(names, ", ")
 }
 
-// mountOf returns where the i-th input of a step is mounted, other than as its
-// root.
+// mountOf returns the path at which a step mounts its input number i. It
+// returns "" for the root.
 func mountOf(op *pb.Op, i int) string {
 	exec, ok := op.Op.(*pb.Op_Exec)
 	if !ok {

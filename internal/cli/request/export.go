@@ -12,8 +12,8 @@ import (
 	"github.com/tonistiigi/go-csvvalue"
 )
 
-// export is one output: what BuildKit is told of it, and the file or folder
-// that it goes to on this machine, if any.
+// export is one output: BuildKit's exporter entry, and the file or folder on
+// this machine that receives it, if any.
 type export struct {
 	entry client.ExportEntry
 	file  *outFile
@@ -143,7 +143,7 @@ func (e *export) setDir(dest string) (err error) {
 	return err
 }
 
-// withPush makes --push of an image output that is there, or adds one.
+// withPush sets push on an image output, or adds one.
 func withPush(out []*export) []*export {
 	found := false
 	for _, e := range out {
@@ -170,7 +170,7 @@ func withLoad(out []*export) []*export {
 	return append(out, &export{entry: client.ExportEntry{Type: client.ExporterDocker, Attrs: map[string]string{}}})
 }
 
-// loads says whether the output goes into a Docker engine's image store.
+// loads reports whether the output goes to a Docker engine's image store.
 func (e *export) loads() bool {
 	return e.entry.Type == client.ExporterDocker && e.file == nil && e.dir == nil
 }
@@ -206,8 +206,8 @@ func nameExports(out []*export, tags string, annotations map[string]string) erro
 	return nil
 }
 
-// exportEntries returns the outputs as the builder b takes them, and a warning
-// if the result would go nowhere.
+// exportEntries returns the outputs in the form that the builder b takes. It
+// also returns a warning if the result would go nowhere.
 func (r *Request) exportEntries(b Builder) (entries []client.ExportEntry, warning string, err error) {
 	out := r.exports
 	if len(out) == 0 && r.Call == nil {
@@ -234,8 +234,8 @@ func (r *Request) exportEntries(b Builder) (entries []client.ExportEntry, warnin
 	return entries, "", nil
 }
 
-// forBuilder returns the output as the builder b takes it. A folder to write to
-// is made.
+// forBuilder returns the output in the form that the builder b takes. It makes
+// the folder that the output is written to.
 func (e *export) forBuilder(b Builder) (entry client.ExportEntry, err error) {
 	entry = e.entry
 	entry.Attrs = maps.Clone(entry.Attrs)
@@ -267,9 +267,10 @@ func (e *export) forBuilder(b Builder) (entry client.ExportEntry, err error) {
 	return entry, err
 }
 
-// compressFast asks for gzip's fastest level, as ko does, unless the user says how to compress: a program is a tenth larger
-// then, and compressed in a third of the time. It goes for all that the command's own builder exports, files as well as
-// what is pushed: BuildKit keeps how a layer was compressed first, and a digest would depend on what was exported before.
+// compressFast asks for gzip's fastest level, as ko does, unless the user says how to compress. Compression then takes
+// a third of the time, and a program is a tenth larger. This applies to all exports of the command's own builder, to
+// files and to pushed images: BuildKit keeps a layer as it was first compressed, so otherwise a digest would depend on
+// earlier exports.
 func compressFast(attrs map[string]string) {
 	if attrs["compression"] == "" && attrs["compression-level"] == "" {
 		attrs["compression-level"] = "1"

@@ -30,7 +30,7 @@ func FileProxies(goproxy string) (map[string]string, error) {
 	return out, nil
 }
 
-// proxyFolder returns the folder of one entry, empty if the entry is none.
+// proxyFolder returns the folder of one entry, or "" if the entry isn't a file:// URL.
 func proxyFolder(proxy gomod.Proxy) (string, error) {
 	u := proxy.URL
 	switch {
@@ -51,8 +51,8 @@ func proxyFolder(proxy gomod.Proxy) (string, error) {
 	return filepath.FromSlash(u.Path), nil
 }
 
-// addFileProxies sends the folders of a GOPROXY list along. A context of that
-// name that the user gave is left alone.
+// addFileProxies adds the folders of a GOPROXY list as contexts. It doesn't
+// replace a context of the same name that the user gave.
 func addFileProxies(so *client.SolveOpt, goproxy string) error {
 	dirs, err := FileProxies(goproxy)
 	if err != nil {

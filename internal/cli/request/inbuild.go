@@ -10,20 +10,21 @@ import (
 	"github.com/tonistiigi/fsutil"
 )
 
-// InBuildMount is the local mount, and the frontend attribute with the file
-// name in it, that bring Larder's own binary into a client-side build.
+// InBuildMount is the name of the local mount that brings Larder's own binary
+// into a client-side build. It is also the name of the frontend attribute that
+// has the file name in the mount.
 const InBuildMount = "larder-inbuild"
 
-// elfPlatforms are the builders that larder runs on.
+// elfPlatforms are the builder platforms that larder has a binary for.
 var elfPlatforms = map[elf.Machine]string{
 	elf.EM_X86_64:  "linux/amd64",
 	elf.EM_AARCH64: "linux/arm64",
 }
 
 // findInBuild returns the path of the binary for the steps inside a build, and
-// its platform: larder-frontend beside the executable, being the same file as
-// in the gateway image, or else the executable. It refuses a binary that needs
-// a dynamic linker, since a step has none.
+// its platform. The binary is larder-frontend beside the executable, which is
+// the file in the gateway image, or else the executable. findInBuild refuses a
+// binary that needs a dynamic linker, since a step has none.
 func findInBuild(executable string) (path, platform string, err error) {
 	if path, err = filepath.EvalSymlinks(executable); err != nil {
 		return "", "", fmt.Errorf("find the binary for the steps inside the build: %w", err)
@@ -49,7 +50,7 @@ func findInBuild(executable string) (path, platform string, err error) {
 	return path, platform, nil
 }
 
-// addInBuild sends that one file, and nothing else of its folder.
+// addInBuild sends the binary, and no other file of its folder.
 func addInBuild(so *client.SolveOpt, executable string) (platform string, err error) {
 	path, platform, err := findInBuild(executable)
 	if err != nil {

@@ -17,11 +17,11 @@ import (
 	"github.com/moby/buildkit/session/upload/uploadprovider"
 )
 
-// Header is the whole Dockerfile of a module that has none: what is built is
-// then up to the module.
+// Header is the whole Dockerfile of a module that has none. The module then
+// determines what is built.
 const Header = "# syntax=ghcr.io/larder-build/larder:1\n"
 
-// maxDockerfile bounds a Dockerfile, and a .dockerignore.
+// maxDockerfile is the greatest size of a Dockerfile, and of a .dockerignore.
 const maxDockerfile = 16 << 20
 
 // Dockerfile is where the instructions come from.
@@ -31,9 +31,10 @@ type Dockerfile struct {
 	Data []byte // content that isn't in a file
 }
 
-// FindDockerfile says which Dockerfile a build of the folder dir uses: file as
-// -f has it, else Dockerfile in dir, else, for a Go module, the bare header.
-// It refuses a file that doesn't exist, and a folder with nothing to build.
+// FindDockerfile returns the Dockerfile that a build of the folder dir uses. It
+// is file, which has the form of -f, else Dockerfile in dir, else, for a Go
+// module, the bare header. It refuses a file that doesn't exist, and a folder
+// with nothing to build.
 func FindDockerfile(dir, file string) (Dockerfile, error) {
 	if file != "" {
 		f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // to open a pipe would wait for its other end
@@ -62,8 +63,8 @@ func FindDockerfile(dir, file string) (Dockerfile, error) {
 
 var errNothing = errors.New("has neither a Dockerfile nor a go.mod")
 
-// findDockerfile is FindDockerfile in the context that is a folder. Where there
-// is nothing to build it names the folders below that have a module.
+// findDockerfile calls FindDockerfile for a context that is a folder. If there
+// is nothing to build, the error names the subfolders that have a module.
 func findDockerfile(o Options) (Dockerfile, error) {
 	df, err := FindDockerfile(o.Context, o.File)
 	if errors.Is(err, errNothing) {
@@ -114,8 +115,9 @@ func addDirContext(so *client.SolveOpt, o Options, h Host) error {
 	return addDockerfile(so, df)
 }
 
-// addRemoteContext hands the URL on: the builder fetches it. A Dockerfile is
-// looked for in it, unless -f is standard input or an absolute path.
+// addRemoteContext passes the URL of the context to the builder, which fetches
+// it. The Dockerfile is looked for there, unless -f is standard input or an
+// absolute path.
 func addRemoteContext(so *client.SolveOpt, o Options, h Host) error {
 	so.FrontendAttrs["context"] = o.Context
 	switch {
@@ -137,8 +139,8 @@ func addRemoteContext(so *client.SolveOpt, o Options, h Host) error {
 	return nil
 }
 
-// addStdinContext takes standard input as an archive that is the context, or
-// else as a Dockerfile with an empty context.
+// addStdinContext reads standard input, either as an archive, which is the
+// context, or as a Dockerfile with an empty context.
 func addStdinContext(so *client.SolveOpt, o Options, h Host) error {
 	in := bufio.NewReaderSize(h.Stdin, 1024)
 	head, err := in.Peek(1024)
@@ -190,7 +192,7 @@ func addDockerfile(so *client.SolveOpt, df Dockerfile) error {
 	return nil
 }
 
-// isArchive tells a tar archive, plain or compressed, by its first bytes.
+// isArchive reports whether the first bytes are those of a tar archive, plain or compressed.
 func isArchive(head []byte) bool {
 	for _, magic := range []string{"BZh", "\x1f\x8b\x08", "\xfd7zXZ\x00"} {
 		if bytes.HasPrefix(head, []byte(magic)) {

@@ -11,8 +11,8 @@ import (
 	"github.com/tonistiigi/fsutil/types"
 )
 
-// memFS is a folder that holds at most one file, in memory: a Dockerfile that
-// came from standard input, or one that the user need not write.
+// memFS is a folder in memory with at most one file: a Dockerfile from standard
+// input, or one that the user need not write.
 type memFS struct {
 	name string // empty for an empty folder
 	data []byte

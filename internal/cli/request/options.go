@@ -1,6 +1,6 @@
-// Package request turns what a user asks of larder build, in docker's own
-// flags, into what BuildKit solves. It exists so that cmd holds no logic: all
-// that a flag means, and every refusal of a wrong one, is here and is tested
+// Package request turns the flags of larder build, which are docker's own, into
+// what BuildKit solves. It exists so that cmd holds no logic: the meaning of
+// every flag, and every refusal of a wrong one, is here and is tested
 // without a builder.
 package request
 
@@ -44,7 +44,7 @@ type Options struct {
 	Again func(folder string) string // the command, for another folder of Context; nil if it isn't known
 }
 
-// Host is what a request takes from the machine beside the flags. The command
+// Host is what a request takes from the machine besides the flags. The command
 // reads it once and hands it down; this package reads no environment.
 type Host struct {
 	Env        map[string]string
@@ -55,7 +55,7 @@ type Host struct {
 	CACerts    string                 // PEM file of the machine's roots, passed as secret "ca"; empty for none
 }
 
-// Builder is what a request must know of the BuildKit that will solve it.
+// Builder is what a request must know about the BuildKit that will solve it.
 type Builder struct {
 	DockerEngine    bool   // a Docker engine: images go to its own store
 	ContainerdStore bool   // that store is containerd's, which has all of BuildKit's outputs

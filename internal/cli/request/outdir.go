@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// outDir is an output that is a folder. It is written as a staging folder on
-// the same file system; commit moves that into place, over what the folder held.
+// outDir is an output that is a folder. The build writes into a staging folder
+// on the same file system. Then commit moves its files over what the folder
+// held.
 type outDir struct {
 	path   string
 	layout bool   // an OCI layout: its index is added to, not replaced
@@ -58,7 +59,7 @@ func (d *outDir) stage() (string, error) {
 	return temp, d.seed()
 }
 
-// seed lends the index of a layout that is there to the staging folder.
+// seed copies the index of an existing layout into the staging folder.
 func (d *outDir) seed() error {
 	if !d.layout {
 		return nil
@@ -76,7 +77,7 @@ func (d *outDir) seed() error {
 	return nil
 }
 
-// commit moves what was written into place.
+// commit moves the written files into place.
 func (d *outDir) commit() error {
 	d.end()
 	if d.temp == "" || d.err != nil {
@@ -95,8 +96,8 @@ func (d *outDir) commit() error {
 	return d.remove()
 }
 
-// open takes the folder as a tar archive. BuildKit's own receiver of folders
-// hangs on a full disk, or tells of it as an end of file.
+// open unpacks the output, which it receives as a tar archive. BuildKit's own
+// receiver of folders hangs on a full disk, or reports it as an end of file.
 func (d *outDir) open(map[string]string) (io.WriteCloser, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -121,8 +122,8 @@ func (d *outDir) open(map[string]string) (io.WriteCloser, error) {
 	return &dirWriter{pw, d}, nil
 }
 
-// end stops unpacking and waits for it. A session can outlive the build that
-// it was for, and mustn't write into what is being moved or removed.
+// end stops unpacking and waits until it has stopped. A session can outlive its
+// build, and must not write into files that are being moved or removed.
 func (d *outDir) end() {
 	d.mu.Lock()
 	d.over = true
@@ -133,8 +134,9 @@ func (d *outDir) end() {
 	}
 }
 
-// local records and returns err, told of the folder, if this machine is its
-// cause: an archive that ends early has another, which the builder tells.
+// local records and returns err, with the path in the output, if the cause is
+// on this machine. An archive that ends early has another cause, which the
+// builder reports.
 func (d *outDir) local(err error) error {
 	var pe *fs.PathError
 	var le *os.LinkError
@@ -149,7 +151,7 @@ func (d *outDir) local(err error) error {
 	return d.err
 }
 
-// name returns the name that a path in the staging folder will have.
+// name returns the final name of a path in the staging folder.
 func (d *outDir) name(path string) string {
 	rel := strings.TrimPrefix(strings.TrimPrefix(path, d.temp), "/")
 	if !filepath.IsLocal(rel) {
@@ -171,8 +173,9 @@ func (w *dirWriter) Close() error {
 	return w.dir.result
 }
 
-// discard removes what was written, and returns why writing failed: as it was
-// recorded, or as the builder's error cause tells of the staging folder.
+// discard removes the written files and returns why writing failed. It returns
+// the recorded error, or an error made of the builder's, cause, if that names
+// the staging folder.
 func (d *outDir) discard(cause error) error {
 	d.end()
 	err := d.err
@@ -197,7 +200,7 @@ func (d *outDir) remove() error {
 }
 
 // moveTree moves the entries of from into the folder to. A folder is merged
-// with a folder of its name; anything else replaces what has its name.
+// with a folder of the same name; any other entry replaces the one of its name.
 func moveTree(from, to string) error {
 	entries, err := os.ReadDir(from)
 	if err != nil {

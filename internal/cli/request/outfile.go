@@ -14,10 +14,9 @@ import (
 // defaultMode is the mode of a file that os.Create makes, before the umask.
 const defaultMode os.FileMode = 0o666
 
-// outFile is an output that is one file. It is written under another name
-// beside its own and takes its own on commit, so that whatever happens to a
-// build there is never half a file. Standard output, and a destination that is
-// a device or a pipe, are written as they come.
+// outFile is an output that is one file. It is written under a temporary name
+// and renamed on commit, so that there is never half a file. Standard output,
+// and a destination that is a device or a pipe, are written directly.
 type outFile struct {
 	path   string // for messages; empty for standard output
 	final  string // what commit renames to, links followed; empty to write in place
@@ -52,7 +51,7 @@ func newOutFile(path string) (*outFile, error) {
 	return &outFile{path: path, final: final}, nil
 }
 
-// open is called by BuildKit's client when the image comes.
+// open makes the temporary file. BuildKit's client calls it when the image arrives.
 func (f *outFile) open(map[string]string) (io.WriteCloser, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -77,8 +76,8 @@ func (f *outFile) open(map[string]string) (io.WriteCloser, error) {
 	return &outWriter{file: f, w: w, close: w.Close}, nil
 }
 
-// fail records and returns the first failure, told of the file that the user
-// named and not of the temporary one. The caller holds the lock.
+// fail records and returns the first failure. The error names the user's file,
+// not the temporary one. The caller holds the lock.
 func (f *outFile) fail(err error) error {
 	if f.err == nil {
 		var pe *fs.PathError
@@ -115,7 +114,7 @@ func (f *outFile) commit() error {
 	return nil
 }
 
-// discard removes what was written and returns why writing failed, if it did.
+// discard removes the written file and returns why writing failed, if it did.
 func (f *outFile) discard() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -127,8 +126,8 @@ func (f *outFile) discard() error {
 	return f.err
 }
 
-// outWriter records the failures of one writer in its file: what comes back
-// through the builder is only their text.
+// outWriter records the errors of a writer in its file, because the error that
+// comes back through the builder is only text.
 type outWriter struct {
 	file  *outFile
 	w     io.Writer
@@ -151,8 +150,8 @@ func (w *outWriter) check(err error) error {
 	return w.file.fail(err)
 }
 
-// WriteFile writes data to path by way of another name, so that path holds
-// all of it or what it held before.
+// WriteFile writes data under a temporary name and renames it to path, so that
+// path always holds either all of data or its old content.
 func WriteFile(path string, data []byte) error {
 	f, err := newOutFile(path)
 	if err != nil {

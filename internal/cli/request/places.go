@@ -15,8 +15,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Places knows in which line of which file a step of a build is written, by the step's command, and an ADD, by its URL: that
-// is all that the builder tells of them while it runs.
+// Places maps the steps of a build to the lines of files where they are written. It finds a RUN by its command and an
+// ADD by its URL: the builder reports only these while it runs.
 type Places struct {
 	Dir string // what the names of files are put behind; empty for nothing
 
@@ -34,7 +34,7 @@ func (p *Places) Of(args []string) string {
 // OfSource returns the place of an ADD of a URL as FILE:LINE, or "" if it isn't known.
 func (p *Places) OfSource(url string) string { return p.Of([]string{url}) }
 
-// Watch returns a gateway client that takes note of what is solved, unless p is nil.
+// Watch returns a gateway client that records the steps of solved definitions. It returns c if p is nil.
 func (p *Places) Watch(c gateway.Client) gateway.Client {
 	if p == nil {
 		return c
@@ -42,7 +42,7 @@ func (p *Places) Watch(c gateway.Client) gateway.Client {
 	return &watchedClient{c, p}
 }
 
-// A watchedClient takes note of definitions on their way to the builder.
+// A watchedClient records the places in definitions on their way to the builder.
 type watchedClient struct {
 	gateway.Client
 	places *Places
@@ -54,7 +54,7 @@ func (c *watchedClient) Solve(ctx context.Context, req gateway.SolveRequest) (*g
 	return c.Client.Solve(ctx, req)
 }
 
-// CurrentFrontend returns the definition of the frontend's image, or nil if the builder doesn't tell.
+// CurrentFrontend returns the definition of the frontend's image, or nil if the builder doesn't provide it.
 func (c *watchedClient) CurrentFrontend() (*llb.State, error) {
 	current, ok := c.Client.(interface{ CurrentFrontend() (*llb.State, error) })
 	if !ok {
@@ -90,7 +90,7 @@ func (p *Places) note(def *pb.Definition) {
 	}
 }
 
-// place returns the place of an operation, or "" if the definition has none that makes sense.
+// place returns the place of an operation, or "" if the definition has no valid one.
 func (p *Places) place(def *pb.Definition, dgst string) string {
 	locations, infos := def.GetSource().GetLocations()[dgst].GetLocations(), def.GetSource().GetInfos()
 	if len(locations) == 0 || len(locations[0].GetRanges()) == 0 {

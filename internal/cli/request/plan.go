@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/platforms"
 )
 
-// Inputs is what a plan is made from where no builder is asked.
+// Inputs is what a plan is made from when no builder is used.
 type Inputs struct {
 	Dockerfile    []byte
 	Filename      string
@@ -24,7 +24,7 @@ type Inputs struct {
 	VCS           map[string]string // source, revision and version, each if it is known, and what package commit reads if it counts
 }
 
-// PlanInputs reads what larder plan needs of the options and the machine: the
+// PlanInputs reads the options and the files that larder plan needs: the
 // same Dockerfile, arguments and contexts that larder build would use. The
 // context has to be a folder.
 func PlanInputs(ctx context.Context, o Options, h Host) (in Inputs, err error) {
@@ -69,8 +69,8 @@ func PlanInputs(ctx context.Context, o Options, h Host) (in Inputs, err error) {
 	return in, err
 }
 
-// readDockerfile finds the Dockerfile and reads it. It has no folder if it is in none. As in a build, a symbolic link to a
-// file elsewhere is refused.
+// readDockerfile finds the Dockerfile and reads it. Its folder is empty if the Dockerfile isn't in a folder. As in a
+// build, a symbolic link to a file outside its folder is refused.
 func readDockerfile(ctx context.Context, o Options, h Host) (df Dockerfile, err error) {
 	if o.File == "-" {
 		data, err := io.ReadAll(io.LimitReader(h.Stdin, maxDockerfile))
@@ -90,7 +90,7 @@ func readDockerfile(ctx context.Context, o Options, h Host) (df Dockerfile, err 
 	return df, nil
 }
 
-// readIgnore reads what BuildKit would: the Dockerfile's own ignore file, beside it, or the context's.
+// readIgnore reads the ignore file that BuildKit would read: the Dockerfile's own, beside it, or the context's.
 func readIgnore(ctx context.Context, folder string, df Dockerfile) ([]byte, error) {
 	if df.Dir != "" {
 		data, err := readIfThere(ctx, df.Dir, df.Name+".dockerignore")
@@ -101,7 +101,7 @@ func readIgnore(ctx context.Context, folder string, df Dockerfile) ([]byte, erro
 	return readIfThere(ctx, folder, ".dockerignore")
 }
 
-// readIfThere reads a file of a folder. It returns nil for one that isn't there.
+// readIfThere reads a file of a folder. It returns nil if the file is missing.
 func readIfThere(ctx context.Context, folder, name string) ([]byte, error) {
 	dir, err := OpenTree(ctx, folder)
 	if err != nil {

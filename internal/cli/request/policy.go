@@ -9,15 +9,15 @@ import (
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 )
 
-// policyVar names the file of a source policy, as it does for buildx. See
+// policyVar is the environment variable that names the file of a source policy, as for buildx. See
 // https://docs.docker.com/build/building/variables/#experimental_buildkit_source_policy.
 const policyVar = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
 
-// replayedAttr is on a source that was converted, so that it isn't converted again.
+// replayedAttr marks a source that was converted, so that it isn't converted again.
 const replayedAttr = "larder.replayed"
 
-// AnswerBy has the build reach no server but one at an address, which answers as replay.Files does: for files that are
-// fetched by a source policy, and for steps by the builder's own network of that kind.
+// AnswerBy makes the build reach one server only, at addr, which answers as replay.Files does. A source policy sends
+// the downloads of files there, and the builder's proxy network sends the requests of steps there.
 func (r *Request) AnswerBy(addr string) {
 	r.solve.ProxyNetwork = true
 	policy := &spb.Policy{Version: 1, Rules: []*spb.Rule{{
@@ -34,7 +34,7 @@ func (r *Request) AnswerBy(addr string) {
 	r.solve.SourcePolicy = policy
 }
 
-// addPolicy has BuildKit hold a build to a source policy.
+// addPolicy adds the source policy that the environment names.
 func addPolicy(so *client.SolveOpt, env map[string]string) error {
 	file := env[policyVar]
 	if file == "" {

@@ -14,10 +14,10 @@ import (
 	"github.com/tonistiigi/fsutil"
 )
 
-// Request is a build that was asked for and found to make sense. Its outputs
+// Request is a build whose options were checked. Its outputs
 // are not on disk before Finish.
 type Request struct {
-	// Call is what is asked of the frontend in place of a build; nil for a build.
+	// Call is the question to the frontend, if this isn't a build; nil for a build.
 	Call *Call
 
 	solve    client.SolveOpt
@@ -48,7 +48,7 @@ func New(ctx context.Context, o Options, h Host) (*Request, error) {
 	return r, nil
 }
 
-// setFlags sets what follows from the flags alone.
+// setFlags sets the attributes that follow from the flags alone.
 func (r *Request) setFlags(_ context.Context, o Options, _ Host) (err error) {
 	attrs := r.solve.FrontendAttrs
 	if r.Call, err = parseCall(o.Call); err != nil {
@@ -110,8 +110,8 @@ func (r *Request) setNetwork(mode string) error {
 	return nil
 }
 
-// setBuildArgs sets the build arguments, and the caches, one of which an
-// argument can ask for.
+// setBuildArgs sets the build arguments and the caches. They belong together,
+// because an argument can ask for a cache.
 func (r *Request) setBuildArgs(_ context.Context, o Options, h Host) error {
 	args, err := BuildArgs(o.BuildArgs, h.Env)
 	if err != nil {
@@ -132,8 +132,8 @@ func (r *Request) setBuildArgs(_ context.Context, o Options, h Host) error {
 	return err
 }
 
-// hidePasswords takes users and passwords out of the URLs of HTTP proxies, for a request that runs no step: its answer may
-// tell them, as LLB does.
+// hidePasswords removes users and passwords from the URLs of HTTP proxies, for a request that runs no step. Its answer,
+// such as LLB, may show them.
 func hidePasswords(attrs map[string]string) {
 	for name, value := range attrs {
 		arg, _ := strings.CutPrefix(strings.ToUpper(name), "BUILD-ARG:")
@@ -192,7 +192,7 @@ func (r *Request) setSources(ctx context.Context, o Options, h Host) error {
 	return nil
 }
 
-// setHost adds what the machine lends to the build.
+// setHost adds what the build takes from the machine: credentials, secrets, SSH agents and Larder's binary.
 func (r *Request) setHost(_ context.Context, o Options, h Host) (err error) {
 	if err := addSession(&r.solve, o, h); err != nil {
 		return err
@@ -204,8 +204,9 @@ func (r *Request) setHost(_ context.Context, o Options, h Host) (err error) {
 	return err
 }
 
-// SolveOpt returns what the builder b is asked for, and a warning for the user
-// if there is one. The caller calls Finish afterwards, whatever happens.
+// SolveOpt returns the options of the solve for the builder b, and a warning
+// for the user if there is one. The caller calls Finish afterwards, whatever
+// happens.
 func (r *Request) SolveOpt(b Builder) (opt client.SolveOpt, warning string, err error) {
 	if b.Platform != "" && b.Platform != r.platform {
 		return opt, "", fmt.Errorf("the builder is %s, but larder's binary for the steps inside the build is %s: "+
@@ -228,7 +229,7 @@ func (r *Request) SolveOpt(b Builder) (opt client.SolveOpt, warning string, err 
 	return opt, warning, err
 }
 
-// Folders returns the folders of this machine that the builder may ask for, by the names that it asks by.
+// Folders returns the folders of this machine that the builder may read, by the names of their mounts.
 func (r *Request) Folders() map[string]string {
 	folders := map[string]string{}
 	for name, mount := range r.solve.LocalMounts {
@@ -239,9 +240,9 @@ func (r *Request) Folders() map[string]string {
 	return folders
 }
 
-// Finish ends the request: with a nil error it puts the outputs in their
-// places, else it removes what was written of them. It returns solveErr, or
-// what went wrong on this machine where that is the cause.
+// Finish ends the request. If solveErr is nil it puts the outputs in their
+// places, otherwise it removes what was written. It returns solveErr, or the
+// error on this machine that caused it.
 func (r *Request) Finish(solveErr error) error {
 	if solveErr != nil {
 		return r.discard(solveErr)
@@ -277,8 +278,8 @@ func (r *Request) discard(cause error) error {
 	return cause
 }
 
-// setImages tells the frontend, which BuildKit doesn't tell, that an output is an image, where that may be refused: for
-// another system than Linux.
+// setImages tells the frontend that an output is an image. BuildKit doesn't, and an image for another system than Linux
+// may have to be refused.
 func (r *Request) setImages() {
 	foreign := func(platform string) bool { return platform != "" && !strings.HasPrefix(platform, "linux/") }
 	if !slices.ContainsFunc(strings.Split(r.solve.FrontendAttrs["platform"], ","), foreign) {
@@ -292,7 +293,7 @@ func (r *Request) setImages() {
 	}
 }
 
-// setCaches tells the frontend that the build's cache is exported, which BuildKit tells of imports alone.
+// setCaches tells the frontend that the build exports its cache. BuildKit tells it only about imports.
 func (r *Request) setCaches() {
 	if len(r.solve.CacheExports) > 0 {
 		r.solve.FrontendAttrs["larder-cache-exports"] = "true"

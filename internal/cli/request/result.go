@@ -27,7 +27,7 @@ func WriteMetadata(path string, response map[string]string) error {
 	return WriteFile(path, data)
 }
 
-// Metadata returns the exporters' answers as one object of JSON, what they encode being decoded.
+// Metadata returns the exporters' answers as one JSON object. Answers that hold JSON in base64 are decoded.
 func Metadata(response map[string]string) map[string]any {
 	out := make(map[string]any, len(response))
 	for k, v := range response {

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// runHints say what to do about what the go command says in a RUN, where Larder has no step of its own to say it. Every
-// line that a build prints is looked at: words that are in what go says tell most of them apart for far less.
+// runHints give advice on messages of the go command in a RUN, where Larder has no step of its own that could give it.
+// Every line that a build prints is compared with these words, which is much cheaper than regular expressions for all
+// lines.
 var runHints = []struct {
 	words  string
 	says   *regexp.Regexp
@@ -27,7 +28,7 @@ var runHints = []struct {
 
 const replacedFolder = "go.mod replaces $1 by the folder $2, which is not in this stage: COPY it to its place; one outside of the build context comes by --build-context $1=$2 and COPY --from=$1"
 
-// hintsTo returns what to do about a line that the go command printed.
+// hintsTo returns advice on a line that the go command printed.
 func hintsTo(line string) (hints []string) {
 	for _, h := range runHints {
 		if !strings.Contains(line, h.words) {

@@ -47,7 +47,7 @@ func addSession(so *client.SolveOpt, o Options, h Host) error {
 	return err
 }
 
-// sshAgents returns what serves the agents and keys of --ssh, or nil for none.
+// sshAgents returns a provider of the agents and keys of --ssh, or nil if there are none.
 func sshAgents(args []string) (session.Attachable, error) {
 	agents, err := build.ParseSSH(args)
 	if err != nil {
@@ -83,7 +83,7 @@ func checkAgent(socket string) error {
 	return nil
 }
 
-// innermost returns the error that others wrap, which show BuildKit's own structures.
+// innermost returns the innermost wrapped error. The errors around it show BuildKit's own structures.
 func innermost(err error) error {
 	for {
 		inner := errors.Unwrap(err)
@@ -95,8 +95,8 @@ func innermost(err error) error {
 }
 
 // withCA adds the machine's own roots as secret "ca", unless the user gave
-// that secret: the step that fetches modules then trusts what the client's
-// machine trusts, a company's proxy for one.
+// that secret. So the step that fetches modules trusts what the client's
+// machine trusts, for example a company's proxy.
 func withCA(secrets []string, caCerts string) ([]string, error) {
 	for _, s := range secrets {
 		fields, err := csvvalue.Fields(s, nil)

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// stamps reports whether a build may stamp what is known of the commit: see
+// stamps reports whether a build may stamp the facts of the commit: see
 // mayStamp.
 func stamps(so client.SolveOpt) bool {
 	goflags := so.FrontendAttrs["build-arg:GOFLAGS"]
@@ -36,15 +36,16 @@ func stamps(so client.SolveOpt) bool {
 
 const buildVCS = "buildvcs"
 
-// mayStamp reports whether a commit may be stamped, which takes git a while to
-// find out about: the Dockerfile, or GOFLAGS, has -buildvcs, or the file has no
-// instructions, which stamps as go build does.
+// mayStamp reports whether a build may stamp a commit: if not, git needn't be
+// asked, which takes a while. It may if the Dockerfile or GOFLAGS has
+// -buildvcs, or if the file has no instructions, because then it stamps as go
+// build does.
 func mayStamp(goflags, file string) bool {
 	return strings.Contains(goflags, buildVCS) || strings.Contains(file, buildVCS) || dockerfile.Parse("", []byte(file)).HeaderOnly()
 }
 
-// stampFacts returns what package commit reads of the git working tree that dir
-// is in, beside its revision.
+// stampFacts returns the facts that package commit reads about the git working
+// tree of dir, besides its revision.
 func stampFacts(ctx context.Context, dir string) map[string]string {
 	return atOnce(map[string]func() string{
 		commit.FactFolder:   func() string { return cmp.Or(git(ctx, dir, "rev-parse", "--show-prefix"), ".") },
@@ -55,10 +56,10 @@ func stampFacts(ctx context.Context, dir string) map[string]string {
 	})
 }
 
-// modified reports whether the working tree has anything that its commit has
-// not, as the go command asks for it. Git may run a filter for that which the
-// repository's configuration names: such are taken out. Of a submodule only
-// its commit counts, since git would run itself in there. What git can't tell
+// modified reports whether the working tree differs from its commit, as the go
+// command asks it. Git might run filters that the repository's configuration
+// names, so they are turned off. Only the commit of a submodule counts, because
+// git would run itself inside it. If git fails, the tree
 // counts as modified.
 func modified(ctx context.Context, dir string) bool {
 	cmd := gitCommand(ctx, dir, "status", "--porcelain", "--ignore-submodules=dirty")
@@ -75,14 +76,14 @@ func modified(ctx context.Context, dir string) bool {
 	return err != nil || len(out) > 0
 }
 
-// tags returns the names of the tags that a filter of git's lets through.
+// tags returns the names of the tags that match a filter of git for-each-ref.
 func tags(ctx context.Context, dir, filter string) []string {
 	return strings.Fields(git(ctx, dir, "for-each-ref", "--format=%(refname:strip=2)", filter, "refs/tags"))
 }
 
-// newest returns of versions the newest of each major version of each module,
-// a module of a subfolder being named before a version: no other is what the go
-// command derives the next version from.
+// newest returns the newest version of each major version of each module;
+// a tag names the subfolder of its module before the version. The go command
+// derives the next version only from these.
 func newest(tags []string) []string {
 	best := map[string]string{}
 	for _, tag := range tags {

@@ -8,18 +8,18 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// stepPrefix starts each line that a step of Larder's writes of an error.
+// stepPrefix begins each line of an error that one of Larder's steps writes.
 const stepPrefix = "larder: "
 
 // runStep is in the name that BuildKit gives to the step of a RUN.
 const runStep = "] RUN "
 
-// maxStepLines bounds what is kept of one step.
+// maxStepLines is the greatest number of lines that are kept of one step.
 const maxStepLines = 20
 
-// StepLog watches a build for the words with which a step of Larder's own
-// failed, and for what the go command says in a RUN that there is something to
-// do about. BuildKit's error says no more than an exit code.
+// StepLog watches a build. It keeps the error messages of Larder's own steps,
+// and the messages of the go command in a RUN for which there is advice.
+// BuildKit's error has only an exit code.
 type StepLog struct {
 	lines  map[digest.Digest][]string
 	hints  map[digest.Digest][]string
@@ -27,7 +27,7 @@ type StepLog struct {
 	failed digest.Digest
 }
 
-// Watch takes note of one status of the build.
+// Watch records one status of the build.
 func (l *StepLog) Watch(s *client.SolveStatus) {
 	if l.lines == nil {
 		l.lines, l.hints, l.rest = map[digest.Digest][]string{}, map[digest.Digest][]string{}, map[digest.Digest]string{}
@@ -60,9 +60,9 @@ func (l *StepLog) add(vertex digest.Digest, line string) {
 	}
 }
 
-// Explain returns the error of a build: in the words of the step that failed
-// if it is one of Larder's own, and with what to do about it if it is a RUN in
-// which the go command said what is wrong.
+// Explain returns the error of a build. If a step of Larder's failed, the error
+// has the step's own message. If the go command in a RUN failed, it has advice
+// on the command's message.
 func (l *StepLog) Explain(err error) error {
 	if err == nil || l.failed == "" || !strings.Contains(err.Error(), "did not complete successfully") {
 		return err
@@ -74,7 +74,7 @@ func (l *StepLog) Explain(err error) error {
 	return &stepError{strings.Join(lines, "\n"), err}
 }
 
-// stepError says what a step said, and is still BuildKit's error.
+// stepError has the message of a step, and wraps BuildKit's error.
 type stepError struct {
 	text string
 	err  error

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// A Tree is a folder of this machine, for those who make a plan of what it holds. No symbolic link leads out of it, no pipe
-// or device in it is opened, and nothing more can be opened once its context has ended.
+// A Tree is a folder of this machine from which a plan is made. No symbolic link leads out of it, no pipe or device in
+// it is opened, and nothing can be opened once its context has ended.
 type Tree struct {
 	ctx  context.Context // an fs.FS has no other way to learn of it
 	root *os.Root

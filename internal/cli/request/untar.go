@@ -11,10 +11,10 @@ import (
 	"slices"
 )
 
-// untar unpacks an archive of the builder's into the folder dir, which it
-// doesn't leave: names and links that lead out of it are refused. Owners are
-// the caller's; special files are left out. An error of this machine's is an
-// fs.PathError or an os.LinkError.
+// untar unpacks an archive from the builder into the folder dir. It refuses
+// names and links that lead out of it. The files belong to the caller; special
+// files are left out. An error of this machine is an fs.PathError or an
+// os.LinkError.
 func untar(r io.Reader, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 // goVariables are the settings of the go command that reach a build from the
 // environment. Those that change what is compiled (GOFLAGS, GOEXPERIMENT …)
-// are left out: they are said with --build-arg or not at all.
+// are left out: only --build-arg sets them.
 var goVariables = []string{"GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOINSECURE"}
 
 // BuildArgs returns the build arguments: args as written (a NAME alone takes

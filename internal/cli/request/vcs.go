@@ -11,7 +11,8 @@ import (
 )
 
 // vcs returns source, revision and version of the git working tree that dir
-// is in, each if it is known. No git, or no repository, is no failure.
+// is in, each if it is known. It doesn't fail if there is no git or no
+// repository.
 func vcs(ctx context.Context, dir string) map[string]string {
 	ask := func(args ...string) func() string {
 		return func() string { return git(ctx, dir, args...) }
@@ -33,7 +34,7 @@ func vcs(ctx context.Context, dir string) map[string]string {
 	return out
 }
 
-// atOnce returns what each of some functions, which wait for processes, returns.
+// atOnce calls functions, which wait for processes, at the same time, and returns their results by name.
 func atOnce(facts map[string]func() string) map[string]string {
 	var (
 		all sync.WaitGroup
@@ -67,8 +68,8 @@ func gitCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "git", append(base, args...)...)
 }
 
-// sourceURL returns the address of a remote as an image label has it: a URL
-// with no credentials. A remote that is a path on this machine gives none.
+// sourceURL returns the address of a remote for an image label: a URL without
+// credentials. It returns "" for a path on this machine.
 func sourceURL(remote string) string {
 	if host, path, ok := strings.Cut(remote, ":"); ok && !strings.Contains(remote, "://") && !strings.Contains(host, "/") {
 		_, host = cutLast(host, "@")

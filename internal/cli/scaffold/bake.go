@@ -50,7 +50,7 @@ func (t *survey) bake(name string, args []string) string {
 	return b.String()
 }
 
-// writeCommon writes the targets that the images inherit from, and the one of the tests.
+// writeCommon writes the targets from which the images inherit, and the target of the tests.
 func (t *survey) writeCommon(b *strings.Builder, args []string) {
 	inherits := ""
 	if len(args) > 0 || len(t.outside) > 0 {
@@ -85,7 +85,7 @@ const credentials = `  # Private modules are fetched with your credentials: take
   # ssh    = ["default"]
 `
 
-// writeBase writes what every build is given. Which credentials open the private modules is nowhere to be seen.
+// writeBase writes the settings that every build gets. It doesn't know which credentials open the private modules.
 func (t *survey) writeBase(b *strings.Builder, args []string) {
 	b.WriteString("\ntarget \"base\" {\n")
 	if len(args) > 0 {
@@ -128,12 +128,13 @@ func quoted(words []string) string {
 	return strings.Join(q, ", ")
 }
 
-// hcl writes a text as HCL has it, with nothing in it expanded.
+// hcl quotes a text for HCL so that nothing in it is expanded.
 func hcl(s string) string {
 	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(strconv.Quote(s))
 }
 
-// name is what the images are called: the program if there is one, else the last element of the root module's path.
+// name returns the name of the images: the program's if there is only one, else the last element of the root module's
+// path.
 func (t *survey) name(other string) string {
 	if len(t.programs) == 1 {
 		return t.programs[0].Stage
@@ -144,7 +145,7 @@ func (t *survey) name(other string) string {
 	return stageName(orElse(other, "app"))
 }
 
-// sourceURL returns the address of a module's repository where its path says that.
+// sourceURL returns the address of a module's repository, if the module's path shows it.
 func sourceURL(modulePath string) string {
 	elements := strings.Split(modulePath, "/")
 	if len(elements) < 3 || !slices.Contains([]string{"github.com", "gitlab.com", "bitbucket.org", "codeberg.org"}, elements[0]) {

@@ -10,7 +10,7 @@ import (
 	"github.com/moby/sys/capability"
 )
 
-// fileCapabilities returns what the kernel's attribute security.capability holds for the texts of a .ko.yaml's
+// fileCapabilities returns the value of the kernel's attribute security.capability for the texts of a .ko.yaml's
 // linux_capabilities, in hexadecimal: struct vfs_cap_data of linux/capability.h, version 2. As with ko, a text is a
 // name, which is permitted, or a clause of cap_from_text(3). It is "" if nothing is left.
 func fileCapabilities(texts []item) (string, error) {
@@ -77,7 +77,7 @@ func (c *capabilitySets) add(text string) error {
 	return nil
 }
 
-// capabilityMask returns the bit of a capability, named as Docker's --cap-add takes it, or by its number.
+// capabilityMask returns the bit of a capability, which is given by its name for Docker's --cap-add or by its number.
 func capabilityMask(name string) (uint64, error) {
 	if n, err := strconv.ParseUint(name, 10, 6); err == nil {
 		return 1 << n, nil
@@ -95,7 +95,8 @@ func capabilityMask(name string) (uint64, error) {
 	return 0, fmt.Errorf("unknown capability %q", name)
 }
 
-// setcap is a program in place of setcap(8), which would take an image that has it. COPY keeps what it sets.
+// setcap is a program that is used instead of setcap(8), for which an image would be needed. COPY keeps the attribute
+// that it sets.
 const setcap = `COPY <<"EOF" /setcap.go
 package main
 

@@ -15,13 +15,14 @@ const head = `# syntax=` + Image + `
 # https://docs.docker.com/reference/dockerfile/
 `
 
-// debian is the release that images with cgo are built and run on: the C library has to be the same or a newer one.
+// debian is the Debian release on which images with cgo are built and run. The C library at run time has to be the same
+// or a newer one.
 const debian = "trixie"
 
-// firstDebian is the first release of Go whose official images are there for that Debian.
+// firstDebian is the minor version of the first Go release whose official images exist for that Debian.
 const firstDebian = 24
 
-// A stage builds the programs that are built alike.
+// A stage builds the programs that have the same settings.
 type stage struct {
 	name     string
 	programs []*Program
@@ -62,7 +63,7 @@ func (t *survey) dockerfile() (string, []string, error) {
 	return b.String(), slices.Compact(args), nil
 }
 
-// stages sorts the programs by how they are built.
+// stages groups the programs by their settings.
 func (t *survey) stages() ([]*stage, error) {
 	var stages []*stage
 	byKey := map[string]*stage{}
@@ -90,8 +91,8 @@ func (t *survey) stages() ([]*stage, error) {
 	return stages, nil
 }
 
-// stage reads the settings of a program. Without any its binary is stripped, and stamped with a version where it has a
-// variable for that.
+// stage reads the settings of a program. Without settings its binary is stripped, and stamped with a version if it has
+// a variable for that.
 func (t *survey) stage(p *Program) (*stage, error) {
 	s := &stage{flags: []word{{"-trimpath"}}}
 	for _, e := range p.settings.env {
@@ -129,8 +130,8 @@ func (t *survey) stage(p *Program) (*stage, error) {
 	return s, err
 }
 
-// version returns the variable that holds a program's version. One that has none is built as another of its module that
-// has, on the same line: the linker passes over what isn't there.
+// version returns the variable that holds a program's version. A program without one gets the variable of another
+// program in its module, so that one line builds both: the linker ignores a missing variable.
 func (t *survey) version(p *Program) string {
 	for _, other := range t.programs {
 		if p.Version == "" && other.Module == p.Module && other.Version != "" {
@@ -185,7 +186,7 @@ func (t *survey) writeBuild(b *strings.Builder, s *stage) {
 	}
 }
 
-// compiler is the base of a stage that compiles.
+// compiler returns the base image of a stage that compiles.
 func (t *survey) compiler(p *Program) string {
 	if p.Cgo == "" {
 		return "go"
@@ -193,7 +194,7 @@ func (t *survey) compiler(p *Program) string {
 	return fmt.Sprintf("golang:%s-%s", t.release(p.Module), debian)
 }
 
-// release is the release of Go, such as 1.26, that a module asks for, or the first that there is an image of.
+// release returns the Go release, such as 1.26, that a module requires, or the first that has an image.
 func (t *survey) release(dir string) string {
 	for _, m := range t.modules {
 		var major, minor int
@@ -282,7 +283,7 @@ func paths(from, to string) string {
 	return words([]string{from, to})
 }
 
-// words writes a list of words as JSON.
+// words returns a list of words as JSON.
 func words(list []string) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -13,8 +13,9 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// readExisting takes over what the Dockerfile that is there says of the image of each program: the last stage that starts
-// it, else the stage of its name, or the last stage if there is one program.
+// readExisting takes over the settings for each program's image from the existing Dockerfile. They come from the last
+// stage that starts the program, else from the stage of its name, else, if there is only one program, from the last
+// stage.
 func (t *survey) readExisting() error {
 	data, err := fs.ReadFile(t, Dockerfile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,7 +64,8 @@ func imageOf(images []*oldImage, p *Program, only bool) *oldImage {
 	return nil
 }
 
-// keep takes over what an image says. What can't be is noted, but of a Dockerfile that is Larder's own already.
+// keep takes over the settings of an image. It notes those that it can't take over, unless the Dockerfile is one of
+// Larder's already.
 func (t *survey) keep(p *Program, image *oldImage, only, own bool) {
 	p.addPorts(image.ports)
 	p.labels = image.labels
@@ -93,15 +95,15 @@ func (t *survey) keep(p *Program, image *oldImage, only, own bool) {
 	}
 }
 
-// knownUser are users that each base has, and numbers, which are of none.
+// knownUser matches the users that each base has, and numeric users, which exist in no base.
 var knownUser = regexp.MustCompile(`^(root|nobody|\d+(:\d+)?|root:root)$`)
 
-// isNonroot reports whether a USER is the one that the new base has of itself.
+// isNonroot reports whether a USER is the default user of the new base.
 func isNonroot(words []string) bool {
 	return len(words) == 1 && (words[0] == "nonroot" || words[0] == "nonroot:nonroot")
 }
 
-// started returns a command with the whole path of its program where that was named from the working folder.
+// started returns a command in which the program has its whole path, if its name was relative to the working folder.
 func started(words []string, place string) []string {
 	words = slices.Clone(words)
 	if strings.Contains(words[0], "/") {
@@ -110,7 +112,7 @@ func started(words []string, place string) []string {
 	return words
 }
 
-// addPorts adds ports, but for those that aren't numbers.
+// addPorts adds the ports that are numbers, and leaves out others.
 func (p *Program) addPorts(ports []string) {
 	for _, port := range ports {
 		port = strings.TrimSuffix(port, "/tcp")
@@ -127,8 +129,8 @@ func IsGoDockerfile(data []byte) bool {
 	return ok && strings.Contains(ref, "/larder")
 }
 
-// SetSyntax returns a Dockerfile with the line that names its frontend changed to Larder's, or with that line put before
-// all others. Nothing else is changed. A file whose frontend isn't one for Dockerfiles is refused.
+// SetSyntax changes the syntax line of a Dockerfile to Larder's frontend, or inserts such a line at the top. It changes
+// nothing else. A file whose frontend isn't one for Dockerfiles is refused.
 func SetSyntax(data []byte) ([]byte, error) {
 	newline := "\n"
 	if i := bytes.IndexByte(data, '\n'); i > 0 && data[i-1] == '\r' {

@@ -10,15 +10,15 @@ import (
 	"github.com/moby/patternmatcher"
 )
 
-// ignored are patterns of what a build has no use for, as .dockerignore has them: those that stand in any case, and those
-// that stand if the tree has such a file.
+// ignored has patterns, as in .dockerignore, of files that no build needs. They are always written. Those in
+// ignoredIfThere are written only if the tree has such a file.
 var (
 	ignored        = []string{".git", "**/.env", "**/.env.*", "**/*.test", Dockerfile, BakeFile, DockerIgnore}
 	ignoredIfThere = []string{".github", ".idea", ".vscode", "*.md", "bin", "dist", "docs", "node_modules"}
 )
 
-// ignore returns the text of .dockerignore. A pattern is left out if it matches a file that go compiles, embeds or tests
-// with.
+// ignore returns the text of .dockerignore. It leaves out a pattern that matches a file which go compiles or embeds, or
+// which a test reads.
 func (t *survey) ignore() string {
 	needed, known := t.needed()
 	patterns := slices.Clone(ignored)
@@ -76,8 +76,8 @@ func (t *survey) needed() (files []string, known bool) {
 	return files, known
 }
 
-// globs are patterns of .dockerignore's. Most of them name a folder or a file, and are looked up: to compare each file of a
-// tree with each of many patterns takes many seconds.
+// globs are patterns as in .dockerignore. Most of them name a folder or a file, and are looked up in a map: it would
+// take many seconds to compare each file of a tree with each of many patterns.
 type globs struct {
 	names    map[string]bool
 	patterns *patternmatcher.PatternMatcher
@@ -98,7 +98,7 @@ func newGlobs(list []string) (g globs, err error) {
 	return g, err
 }
 
-// has reports whether a file, or a folder that it is in, is one of those named.
+// has reports whether the patterns name a file, or a folder that it is in.
 func (g globs) has(file string) bool {
 	for p := file; p != "."; p = path.Dir(p) {
 		if g.names[p] {

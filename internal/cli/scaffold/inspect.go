@@ -16,8 +16,8 @@ import (
 	"github.com/larder-build/larder/internal/golang/goslice"
 )
 
-// cgoModules are packages of others that need a C compiler, by the beginnings of their import paths. What imports them
-// does so directly, as a rule: they are registered as drivers.
+// cgoModules are the import path prefixes of packages, outside the tree, that need a C compiler. A program usually
+// imports them directly, because they are registered as drivers.
 var cgoModules = []string{
 	"github.com/mattn/go-sqlite3", "gorm.io/driver/sqlite", "github.com/mutecomm/go-sqlcipher",
 	"github.com/confluentinc/confluent-kafka-go", "github.com/godror/godror", "github.com/mattn/go-oci8",
@@ -27,7 +27,7 @@ var cgoModules = []string{
 	"github.com/marcboeker/go-duckdb", "github.com/duckdb/duckdb-go", "gopkg.in/gographics/imagick",
 }
 
-// inspect reads what a program is compiled of, for what it listens on and whether it needs cgo.
+// inspect reads the source files of a program and finds out what it listens on and whether it needs cgo.
 func (t *survey) inspect(m *goModule, p *Program) {
 	slice, err := goslice.Of(goslice.Request{Tree: t, Module: m.Module, Patterns: []string{p.Package},
 		GOOS: "linux", GOARCH: "amd64", Cgo: true, Cache: &t.packages})
@@ -70,7 +70,7 @@ func (t *survey) inspect(m *goModule, p *Program) {
 	}
 }
 
-// needsCgo reports whether a package has files with import "C", and none in their place where cgo is off.
+// needsCgo reports whether a package has files with import "C", and no files that replace them when cgo is off.
 func (t *survey) needsCgo(dir string) bool {
 	with, without := goslice.Context(t, "linux", "amd64"), goslice.Context(t, "linux", "amd64")
 	with.CgoEnabled = true
@@ -82,12 +82,12 @@ func (t *survey) needsCgo(dir string) bool {
 	return cgoOnly(on[0], packages[0])
 }
 
-// cgoOnly reports whether a package has nothing to take the place of its files with import "C".
+// cgoOnly reports whether a package has no files that replace those with import "C".
 func cgoOnly(on, off *build.Package) bool {
 	return off == nil || !slices.ContainsFunc(off.GoFiles, func(f string) bool { return !slices.Contains(on.GoFiles, f) })
 }
 
-// maxSource bounds the size of a file that is read: no one writes larger ones by hand.
+// maxSource is the greatest size of a file that is read: nobody writes larger files by hand.
 const maxSource = 1 << 20
 
 // listening are the names of functions that serve or listen, in the standard library and in the usual frameworks.
@@ -96,16 +96,18 @@ var listening = map[string]bool{
 	"ListenTCP": true, "ListenUDP": true, "ListenTLS": true,
 }
 
-// address is an address to listen on, of all interfaces: one of a single interface is for the machine itself.
+// address matches an address that listens on all interfaces. An address of a single interface is for the machine
+// itself.
 var address = regexp.MustCompile(`^(0\.0\.0\.0|\[::\])?:([1-9][0-9]{0,4})$`)
 
-// sourceFacts are what a source file says of the program that it is compiled into.
+// sourceFacts are the facts that a source file shows about its program.
 type sourceFacts struct {
 	listens bool
 	ports   []string
 }
 
-// source looks for calls that listen, and for addresses, once in each file. What doesn't parse is the compiler's to report.
+// source looks in a file, once, for calls that listen and for addresses. The compiler will report files that don't
+// parse.
 func (t *survey) source(name string) sourceFacts {
 	facts, known := t.facts[name]
 	if !known {
@@ -154,8 +156,8 @@ func (t *survey) readSource(name string) (facts sourceFacts) {
 	return facts
 }
 
-// worthParsing reports whether a source file may have anything that readSource looks for: few have, and to parse all of
-// them is most of the time that there is to lose.
+// worthParsing reports whether a source file may hold anything that readSource looks for. Few files do, and to parse
+// all of them would take most of the time.
 func worthParsing(data []byte) bool {
 	if bytes.Contains(data, []byte("Listen")) {
 		return true
@@ -187,7 +189,7 @@ func worthParsing(data []byte) bool {
 	return false
 }
 
-// inWord reports whether the byte at i is of a longer word.
+// inWord reports whether the byte at i is a letter, a digit or an underscore.
 func inWord(data []byte, i int) bool {
 	if i < 0 || i >= len(data) {
 		return false
@@ -226,7 +228,8 @@ func sortPorts(ports []string) {
 	})
 }
 
-// versionVariable returns the name of a string variable of package main that a linker's -X is meant for by its name.
+// versionVariable returns the name of a string variable of package main whose name shows that the linker's -X should
+// set it.
 func (t *survey) versionVariable(dir string, files []string) string {
 	for _, name := range files {
 		data, err := fs.ReadFile(t, path.Join(dir, name))

@@ -15,7 +15,7 @@ import (
 // koFile is ko's configuration: https://ko.build/configuration/. Its names are read as ko reads them, letter case aside.
 const koFile = ".ko.yaml"
 
-// A koConfig is a .ko.yaml. The zero value is one that says nothing.
+// A koConfig is the content of a .ko.yaml. The zero value has no settings.
 type koConfig struct {
 	there     bool
 	base      string            // defaultBaseImage
@@ -43,7 +43,7 @@ type settings struct {
 	ko      bool // from a .ko.yaml
 }
 
-// An item is a text of a .ko.yaml, and where it is.
+// An item is a text of a .ko.yaml, and its position.
 type item struct {
 	text string
 	line int
@@ -157,7 +157,7 @@ func (k *koConfig) readPlatforms(key string, node *yaml.Node) error {
 	return err
 }
 
-// apply gives the settings of a .ko.yaml to the programs that they are for.
+// apply gives the settings of a .ko.yaml to their programs.
 func (t *survey) apply(k *koConfig) error {
 	if !k.there {
 		return nil
@@ -191,7 +191,7 @@ func (t *survey) apply(k *koConfig) error {
 	return nil
 }
 
-// buildDir returns the folder that an entry of builds is about, and whether there is a program in it.
+// buildDir returns the folder of an entry of builds, and whether there is a program in it.
 func (t *survey) buildDir(b koBuild) (string, bool) {
 	dir := path.Join(b.dir, b.main)
 	if fi, err := fs.Stat(t, dir); err == nil && fi.Mode().IsRegular() {
@@ -200,7 +200,7 @@ func (t *survey) buildDir(b koBuild) (string, bool) {
 	return dir, slices.ContainsFunc(t.programs, func(p Program) bool { return p.Dir == dir })
 }
 
-// applyEnv takes out of a build's environment what is said in another way.
+// applyEnv removes variables from a build's environment that have another form in a Dockerfile.
 func (p *Program) applyEnv(t *survey) error {
 	var kept []item
 	for _, e := range p.settings.env {

@@ -12,7 +12,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
-// An oldImage is what a stage of the Dockerfile that is there says of its image.
+// An oldImage has the image settings of a stage in the existing Dockerfile.
 type oldImage struct {
 	name   string // of the stage
 	ports  []string
@@ -28,14 +28,14 @@ type oldImage struct {
 // A label is a name and a value.
 type label struct{ name, value string }
 
-// An instructionWords has the words of an instruction and the line that the instruction is in: 0 if there is none.
+// An instructionWords has the words of an instruction and its line, which is 0 if there is no such instruction.
 type instructionWords struct {
 	words []string
 	line  int
 	shell bool // the words are the text of a shell's
 }
 
-// readImages reads the stages of a Dockerfile. A stage has what the one that it is made from has.
+// readImages reads the stages of a Dockerfile. A stage inherits the settings of its base stage.
 func readImages(ast *parser.Result) (images []*oldImage, unread []string) {
 	lex := shell.NewLex(ast.EscapeToken)
 	var at *oldImage
@@ -73,7 +73,7 @@ func wordsOf(n *parser.Node) (words []string) {
 	return words
 }
 
-// read takes over what an instruction says, and returns what of it can't be.
+// read takes over the settings of an instruction, and returns messages about those that it can't take over.
 func (i *oldImage) read(n *parser.Node, words []string, lex *shell.Lex) (unread []string) {
 	what := instructionWords{words: words, line: n.StartLine, shell: !n.Attributes["json"]}
 	switch name := strings.ToLower(n.Value); name {
@@ -103,7 +103,7 @@ func (i *oldImage) read(n *parser.Node, words []string, lex *shell.Lex) (unread 
 	return nil
 }
 
-// addLabels reads the parser's triples of name, value and what is between them.
+// addLabels reads the parser's triples of name, value and separator.
 func (i *oldImage) addLabels(n *parser.Node, words []string, lex *shell.Lex) (unread []string) {
 	for ; len(words) >= 3; words = words[3:] {
 		name, err := lex.ProcessWordWithMatches(words[0], shell.EnvsFromSlice(nil))
@@ -118,7 +118,7 @@ func (i *oldImage) addLabels(n *parser.Node, words []string, lex *shell.Lex) (un
 	return unread
 }
 
-// addCopy notes what comes from another stage, a program maybe.
+// addCopy notes files that come from another stage, because one may be a program.
 func (i *oldImage) addCopy(n *parser.Node, words []string) {
 	if !slices.ContainsFunc(n.Flags, func(f string) bool { return strings.HasPrefix(f, "--from=") }) || len(words) < 2 {
 		return
@@ -136,7 +136,7 @@ func (i *oldImage) addCopy(n *parser.Node, words []string) {
 	}
 }
 
-// plainCommand is a command in shell form that a shell does nothing about but start it.
+// plainCommand matches a command in shell form that the shell only starts.
 var plainCommand = regexp.MustCompile(`^(?:exec )?([A-Za-z0-9_./:=,@%+ -]+)$`)
 
 // command returns the words of an ENTRYPOINT or CMD.
@@ -154,8 +154,8 @@ func (l instructionWords) command() []string {
 // wrappers start another program.
 var wrappers = []string{"tini", "dumb-init", "docker-init", "catatonit", "sh", "bash", "ash", "env", "su-exec", "gosu", "setpriv", "entrypoint", "docker-entrypoint"}
 
-// program returns which word of a command is a program, by one of its names, and where it is in the image; only says that
-// there is no other program that could be meant.
+// program returns the index of the word of a command that is a program, by one of the program's names, and its place in
+// the image. If only is true, no other program can be meant.
 func (i *oldImage) program(words []string, p *Program, only bool) (at int, place string, ok bool) {
 	called := []string{p.Name, p.Stage, binaryName(p.Import), path.Base(p.Dir)}
 	for at, word := range words {
@@ -178,7 +178,7 @@ func (i *oldImage) program(words []string, p *Program, only bool) (at int, place
 	return 0, "", false
 }
 
-// starts reports whether an image starts a program.
+// starts reports whether an image's command starts a program.
 func (i *oldImage) starts(p *Program) bool {
 	_, _, byEntry := i.program(i.entry.command(), p, false)
 	_, _, byCmd := i.program(i.cmd.command(), p, false)

@@ -11,8 +11,8 @@ import (
 	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
-// fetched returns the modules from elsewhere that the modules of the tree require, as they are fetched, and notes the
-// folders outside of the tree that stand for others.
+// fetched returns the modules from outside the tree that its modules require, after replacements. It also notes the
+// folders outside the tree that replace modules.
 func (t *survey) fetched() (list []module.Version) {
 	t.outside = map[string]string{}
 	for _, m := range t.modules {
@@ -33,7 +33,7 @@ func (t *survey) fetched() (list []module.Version) {
 	return list
 }
 
-// noteOutside notes the folder of a replace line if it is outside of the tree. A named context brings it.
+// noteOutside notes the folder of a replace line if it is outside the tree. Builds get it as a named context.
 func (t *survey) noteOutside(line gomod.Replace) {
 	dir := path.Join(path.Dir(line.File), line.New.Path)
 	switch name := strings.ToLower(line.Old.Path); {
@@ -45,8 +45,8 @@ func (t *survey) noteOutside(line gomod.Replace) {
 	}
 }
 
-// notePrivate finds modules that a public proxy can't have, by GOPRIVATE and by their names. Others on the host of a module
-// of this tree may be private or not: many projects have a host that anybody can fetch from.
+// notePrivate notes modules that a public proxy can't have, by GOPRIVATE and by their names. Other modules on the host
+// of this tree's module may be private or not: many projects use a host that is open to all.
 func (t *survey) notePrivate(goprivate string) {
 	var patterns, found, near []string
 	for _, mod := range t.fetched() {
@@ -74,7 +74,7 @@ func (t *survey) notePrivate(goprivate string) {
 	}
 }
 
-// sorted returns a list sorted, each of it once.
+// sorted returns a sorted list without duplicates.
 func sorted(list []string) []string {
 	slices.Sort(list)
 	return slices.Compact(list)

@@ -1,6 +1,6 @@
 // Package scaffold writes the files that build the images of a source tree: a Dockerfile, a docker-bake.hcl and a
-// .dockerignore. It exists so that 'larder init' has to ask nothing that the tree already says: modules, main packages,
-// what they listen on, cgo, tests, and the settings of a .ko.yaml.
+// .dockerignore. It exists so that 'larder init' has to ask nothing that the tree shows already: modules, main
+// packages, what they listen on, cgo, tests, and the settings of a .ko.yaml.
 //
 // It is pure: a read-only view of a tree in, texts out. Nothing is compiled or run for it.
 package scaffold
@@ -14,14 +14,14 @@ import (
 // Image is the frontend that the written Dockerfile names in its first line.
 const Image = "ghcr.io/larder-build/larder:1"
 
-// The names of the files.
+// These are the names of the files.
 const (
 	Dockerfile   = "Dockerfile"
 	BakeFile     = "docker-bake.hcl"
 	DockerIgnore = ".dockerignore"
 )
 
-// Options are what a tree doesn't say.
+// Options are what the tree alone can't tell.
 type Options struct {
 	Name      string // what the images are named after where the module path gives no name
 	GOPRIVATE string // the go command's setting: patterns of module paths that aren't public
@@ -29,20 +29,20 @@ type Options struct {
 	Progress func(text string) // is told how far the reading has come, often; nil for nobody
 }
 
-// A File is one of the files, whole.
+// A File is one of the files, with its whole text.
 type File struct {
 	Name string // in the root of the tree
 	Text string
 }
 
-// A Result is what there is to write, and to say.
+// A Result has the files to write and the notes to show.
 type Result struct {
 	Files    []File
 	Programs []Program // what has an image, in the order of the Dockerfile
 	Notes    []string  // what the reader has to know or do, a line each, that names the file that it is about
 }
 
-// A Program is a main package, and what is known of it.
+// A Program is a main package, with the facts about its image.
 type Program struct {
 	Name  string // the binary's
 	Stage string // the Dockerfile's stage that is its image
@@ -67,8 +67,8 @@ type Program struct {
 	entry, cmd []string // ENTRYPOINT and CMD; neither for the program alone
 }
 
-// New looks at a tree and writes its files. An error names the file, with its line where there is one, and says what to
-// do.
+// New reads a tree and returns the text of its files. An error names the file, with its line where there is one, and
+// says what to do.
 //
 // What a tree has that can't be read, or that nothing can be made of, is left out, and a note names it.
 func New(tree fs.FS, o Options) (*Result, error) {
@@ -101,7 +101,7 @@ func New(tree fs.FS, o Options) (*Result, error) {
 	}, nil
 }
 
-// note tells a thing, once.
+// note adds a note, unless it is there already.
 func (t *survey) note(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); !slices.Contains(t.notes, text) {
 		t.notes = append(t.notes, text)

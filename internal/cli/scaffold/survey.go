@@ -16,7 +16,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A survey is what was found in a tree.
+// A survey is the result of reading a tree.
 type survey struct {
 	*cachedTree
 	packages goslice.Cache
@@ -38,7 +38,7 @@ type goModule struct {
 	tests bool // some package has tests
 }
 
-// maxDirs bounds the folders that are looked at.
+// maxDirs is the greatest number of folders that are read.
 const maxDirs = 10000
 
 func newSurvey(tree fs.FS) *survey {
@@ -63,8 +63,8 @@ func (t *survey) look() error {
 
 var errNoModule = errors.New("there is no go.mod in this folder, nor in one below it: name the folder of a Go module, or make one with 'go mod init'")
 
-// readModules reads the modules that go.work lists or, where there is none, all that there are, in the order of their
-// folders.
+// readModules reads the modules that go.work lists or, without a go.work, all modules in the tree, in the order of
+// their folders.
 func (t *survey) readModules() error {
 	tree := gotree.Tree{FS: t}
 	if t.exists("go.work") {
@@ -121,7 +121,8 @@ func (t *survey) noteUnreadable(name string) {
 	t.note("left out: %s can't be read: permission denied", name)
 }
 
-// walk calls visit for a folder and those below it, but for what a go command passes over, and others' modules.
+// walk calls visit for a folder and those below it, without folders that the go command ignores and without other
+// modules.
 func (t *survey) walk(root string, visit func(dir string) error) error {
 	seen := 0
 	return fs.WalkDir(t, root, func(p string, d fs.DirEntry, err error) error {
@@ -180,13 +181,13 @@ func (t *survey) findMains(m *goModule) error {
 	return nil
 }
 
-// hasGo reports whether a folder has files that may be of a package.
+// hasGo reports whether a folder has Go files.
 func (t *survey) hasGo(dir string) bool {
 	entries, _ := fs.ReadDir(t, dir) // what can't be read was told
 	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return path.Ext(e.Name()) == ".go" })
 }
 
-// chunk is how many folders are read between two words about it.
+// chunk is the number of folders that are read between two progress messages.
 const chunk = 200
 
 func (t *survey) tell(format string, args ...any) {
@@ -195,8 +196,8 @@ func (t *survey) tell(format string, args ...any) {
 	}
 }
 
-// importDirs reads packages, with cgo or, where that has none, without. An error other than "no Go files" is the compiler's
-// to report.
+// importDirs reads packages with cgo, and those that have no files with cgo without it. The compiler will report errors
+// other than "no Go files".
 func (t *survey) importDirs(dirs []string) []*build.Package {
 	with, without := goslice.Context(t, "linux", "amd64"), goslice.Context(t, "linux", "amd64")
 	with.CgoEnabled = true
@@ -244,7 +245,7 @@ func (t *survey) isDir(name string) bool {
 	return err == nil && fi.IsDir()
 }
 
-// noteLinks names the symbolic links of a folder of static files, which ko follows and COPY doesn't.
+// noteLinks notes the symbolic links in a folder of static files, which ko follows and COPY doesn't.
 func (t *survey) noteLinks(dir string) {
 	// What isn't there, or can't be read, has none.
 	_ = fs.WalkDir(t, dir, func(p string, d fs.DirEntry, err error) error {
@@ -255,7 +256,7 @@ func (t *survey) noteLinks(dir string) {
 	})
 }
 
-// binaryName is the name that the go command gives to the command of an import path.
+// binaryName returns the name that the go command gives to the binary of an import path.
 func binaryName(importPath string) string {
 	if prefix, _, ok := module.SplitPathVersion(importPath); ok && prefix != "" {
 		importPath = prefix
@@ -263,8 +264,8 @@ func binaryName(importPath string) string {
 	return path.Base(importPath)
 }
 
-// isToolDir reports whether a main package in a folder is for those who work on the tree, as the names of folders say by
-// custom.
+// isToolDir reports whether a main package in a folder is a tool for the tree's developers, judged by the usual names
+// of such folders.
 func isToolDir(dir string) bool {
 	if parent := path.Dir(dir); path.Base(parent) == "cmd" {
 		dir = parent // whatever its name, it is a command
@@ -279,7 +280,7 @@ func isToolDir(dir string) bool {
 	})
 }
 
-// pick leaves the programs that get an image, and names their stages.
+// pick keeps the programs that get an image, and names their stages.
 func (t *survey) pick() error {
 	if len(t.programs) == 0 {
 		return errors.New("there is no main package in this tree: Larder makes images of programs; a library needs no image")
@@ -321,7 +322,7 @@ func (t *survey) nameStages() {
 	}
 }
 
-// tellApart renames the programs whose name others have, too.
+// tellApart renames programs that share their name with others.
 func (t *survey) tellApart(rename func(*Program) string) {
 	names := map[string]int{}
 	for _, p := range t.programs {
@@ -336,7 +337,7 @@ func (t *survey) tellApart(rename func(*Program) string) {
 	}
 }
 
-// stageName makes a stage's name of a program's.
+// stageName turns a program's name into a valid name of a stage.
 func stageName(name string) string {
 	stage := strings.Map(func(r rune) rune {
 		switch {

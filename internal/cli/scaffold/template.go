@@ -8,7 +8,7 @@ import (
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// koFields are what ko's templates know of git and the time, and the build arguments that stand for them:
+// koFields maps the values of git and the time in ko's templates to the build arguments that replace them:
 // https://ko.build/configuration/#templating-support
 var koFields = map[string]string{
 	".Git.Branch": "GIT_BRANCH", ".Git.Tag": "GIT_TAG", ".Git.ShortCommit": "GIT_SHORT_COMMIT", ".Git.FullCommit": "GIT_COMMIT",
@@ -20,7 +20,7 @@ var koFields = map[string]string{
 // A word is a text with build arguments in it: literal, name, literal, name, …, literal.
 type word []string
 
-// parseTemplate reads a text of a .ko.yaml that may have ko's templates in it, which are Go's. Those that name a value
+// parseTemplate reads a text of a .ko.yaml, which may be a template of ko, in Go's syntax. Template values
 // become build arguments.
 func parseTemplate(it item) (word, error) {
 	var w word
@@ -61,7 +61,7 @@ func arguments(words ...word) []string {
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=,@%+-]+$`)
 
-// quote writes a word for a GO line or an ENV.
+// quote returns a word, quoted for a GO line or an ENV.
 func (w word) quote() string {
 	if len(w) == 1 && plainWord.MatchString(w[0]) {
 		return w[0]
@@ -69,7 +69,7 @@ func (w word) quote() string {
 	return `"` + w.inQuotes() + `"`
 }
 
-// inQuotes writes a word as it stands between double quotes.
+// inQuotes returns a word in the form that it has between double quotes.
 func (w word) inQuotes() string {
 	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`)
 	var b strings.Builder
@@ -93,7 +93,7 @@ func (w word) join(next word) word {
 	return append(joined, next[1:]...)
 }
 
-// oneLine refuses what can't stand on a line of a Dockerfile.
+// oneLine refuses a text that can't be on a line of a Dockerfile.
 func oneLine(it item) error {
 	if strings.ContainsFunc(it.text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 		return koError(it.line, "%q: expected a text of one line", it.text)

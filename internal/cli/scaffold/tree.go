@@ -7,11 +7,11 @@ import (
 	"sync"
 )
 
-// maxKept bounds how many bytes of files a tree keeps: what is beyond that is read again.
+// maxKept is the greatest number of bytes of files that a tree keeps. Files beyond that are read again.
 const maxKept = 256 << 20
 
-// A cachedTree is a read-only tree that lists each folder and reads each source file once: what a program is compiled of, other
-// programs are, too. Several goroutines may read it at once.
+// A cachedTree is a read-only tree that lists each folder and reads each source file only once, because many programs
+// are compiled from the same files. Several goroutines may read it at once.
 type cachedTree struct {
 	fs.FS
 	mu    sync.Mutex // guards what follows; not held while the tree is read
@@ -67,7 +67,7 @@ func (d *cachedDir) read(tree fs.FS, name string) {
 	}
 }
 
-// Stat implements fs.StatFS: out of the listing of the folder, but for a symbolic link.
+// Stat implements fs.StatFS. It uses the listing of the folder, except for symbolic links.
 func (t *cachedTree) Stat(name string) (fs.FileInfo, error) {
 	if name == "." || !fs.ValidPath(name) {
 		return fs.Stat(t.FS, name)
@@ -83,7 +83,7 @@ func (t *cachedTree) Stat(name string) (fs.FileInfo, error) {
 	return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 }
 
-// ReadFile implements fs.ReadFileFS. What it returns is not to be changed.
+// ReadFile implements fs.ReadFileFS. The caller must not change the result.
 func (t *cachedTree) ReadFile(name string) ([]byte, error) {
 	t.mu.Lock()
 	f := t.files[name]
@@ -104,7 +104,7 @@ func (t *cachedTree) ReadFile(name string) ([]byte, error) {
 	return f.data, f.err
 }
 
-// Open implements fs.FS. A source file is read through what is kept.
+// Open implements fs.FS. It reads source files through the cache.
 func (t *cachedTree) Open(name string) (fs.File, error) {
 	fi, err := t.Stat(name)
 	if err != nil || !fi.Mode().IsRegular() || fi.Size() > maxSource {
@@ -117,7 +117,7 @@ func (t *cachedTree) Open(name string) (fs.File, error) {
 	return &openFile{fi, bytes.NewReader(data)}, nil
 }
 
-// An openFile is a file that was read.
+// An openFile is a file whose content was read already.
 type openFile struct {
 	info fs.FileInfo
 	*bytes.Reader

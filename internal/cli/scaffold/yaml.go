@@ -11,7 +11,7 @@ import (
 
 var yamlPosition = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// yamlLine takes the line out of what the parser says; without one it is the first.
+// yamlLine separates the line from the parser's error text. Without a line it returns 1.
 func yamlLine(err error) (int, string) {
 	text := err.Error()
 	m := yamlPosition.FindStringSubmatch(text)
@@ -22,7 +22,7 @@ func yamlLine(err error) (int, string) {
 	return max(line, 1), text[len(m[0]):]
 }
 
-// eachKey calls f for each key of a mapping, in order. Nothing is an empty one.
+// eachKey calls f for each key of a mapping, in order. A null value counts as an empty mapping.
 func eachKey(node *yaml.Node, where string, f func(key string, value *yaml.Node) error) error {
 	if isNull(node) {
 		return nil
@@ -45,7 +45,7 @@ func orElse(s, other string) string {
 	return s
 }
 
-// resolve follows an alias.
+// resolve returns the node that an alias stands for.
 func resolve(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.AliasNode && node.Alias != nil {
 		return node.Alias
@@ -97,7 +97,7 @@ func list(name string, node *yaml.Node) ([]item, error) {
 	return items, nil
 }
 
-// fields is list, but a text that stands for a list is split at its spaces.
+// fields is like list, but splits a single text at its spaces.
 func fields(name string, node *yaml.Node) ([]item, error) {
 	items, err := list(name, node)
 	if err != nil || node.Kind != yaml.ScalarNode || len(items) == 0 {
