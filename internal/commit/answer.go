@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Answer returns what git prints on stdout for a query of the go command, whose arguments are args, without git's name;
-// an error is the text for stderr, and git fails. read returns a file of the tree, by its path from the root.
+// Answer returns the stdout of git for a query of the go command. The query, args, doesn't include git's name. If it
+// returns an error, git fails and the error is the text for stderr. The function read returns a file of the tree, by
+// its path from the root.
 //
 // The queries are those of the packages cmd/go/internal/vcs and cmd/go/internal/fetch/modfetch/codehost of Go 1.18 to 1.27.
 func (c Commit) Answer(args []string, read func(name string) ([]byte, error)) (string, error) {
@@ -37,7 +38,7 @@ func (c Commit) Answer(args []string, read func(name string) ([]byte, error)) (s
 	return "", fmt.Errorf("Larder answers what the go command asks to stamp a binary, and this it doesn't: git %s", strings.Join(args, " "))
 }
 
-// words leaves out what differs between releases of the go command, and doesn't matter.
+// words removes options that differ between releases of the go command and don't matter.
 func words(args []string) []string {
 	for len(args) > 1 && args[0] == "-c" {
 		args = args[2:]
@@ -45,13 +46,14 @@ func words(args []string) []string {
 	return slices.DeleteFunc(slices.Clone(args), func(s string) bool { return s == "--" || s == "--end-of-options" })
 }
 
-// match compares words; "" stands for any.
+// match compares words. "" in want matches any word.
 func match(query []string, want ...string) bool {
 	return slices.EqualFunc(query, want, func(q, w string) bool { return q == w || w == "" })
 }
 
-// log says when a revision was made, and which tags it has. That is asked for the main module's version, which isn't
-// known without the time, nor where the root of the repository is out of sight: the go command then stamps none.
+// log returns the time of a revision, and its tags. The go command needs them for the main module's version. It is an
+// error if the time isn't known, or if the root of the repository isn't in the tree: then the go command stamps no
+// version.
 func (c Commit) log(rev string) (string, error) {
 	tag, isTag := strings.CutPrefix(rev, "refs/tags/")
 	switch {

@@ -1,5 +1,5 @@
-// Package commit holds what is known of the commit that a build's sources are of, and answers with it what the go command
-// asks git for when it stamps a binary. It exists so that a step stamps without git and without a repository: neither is
+// Package commit holds the facts about the commit of a build's sources, and answers the go command's questions to git
+// when it stamps a binary. It exists so that a step can stamp without git and without a repository: neither is
 // sent to the builder.
 package commit
 
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A Commit is what is known of the commit of a tree.
+// A Commit has the facts about the commit of a tree.
 type Commit struct {
 	Revision string   `json:"revision"`           // its whole hash, in hexadecimal
 	Time     int64    `json:"time,omitempty"`     // in seconds since 1970; 0 if it isn't known
@@ -21,8 +21,9 @@ type Commit struct {
 	Inner    bool     `json:"inner,omitempty"`    // the tree is a folder of the repository's, not its root
 }
 
-// Names of the facts that Parse reads. BuildKit's clients set them as options of the frontend, behind "vcs:". Docker's
-// sets FactRevision, with "-dirty" behind it if it looks for edits and finds any, and FactFolder; the others are Larder's.
+// These are the names of the facts that Parse reads. BuildKit's clients set them as options of the frontend, with the
+// prefix "vcs:". Docker's sets FactRevision, with "-dirty" behind it if it looks for edits and finds any, and
+// FactFolder; the others are Larder's.
 const (
 	FactRevision = "revision"
 	FactFolder   = "localdir:context" // of the tree in the repository; . for its root
@@ -34,7 +35,7 @@ const (
 
 var hash = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
-// Parse reads facts. ok is false where they name no revision.
+// Parse reads facts. If they name no revision, ok is false.
 func Parse(facts map[string]string) (c Commit, ok bool) {
 	revision, dirty := strings.CutSuffix(facts[FactRevision], "-dirty")
 	if !hash.MatchString(revision) {
@@ -50,14 +51,14 @@ func Parse(facts map[string]string) (c Commit, ok bool) {
 	return c, true
 }
 
-// SetTime sets the time from a text of seconds since 1970, if it is one, and after that.
+// SetTime sets the time from a text with the seconds since 1970. It ignores a text that isn't a positive number.
 func (c *Commit) SetTime(seconds string) {
 	if t, err := strconv.ParseInt(seconds, 10, 64); err == nil && t > 0 {
 		c.Time = t
 	}
 }
 
-// noTime is the time that the go command takes for none.
+// noTime is the time that the go command treats as none.
 var noTime = time.Time{}.Unix()
 
 func (c Commit) seconds() int64 {

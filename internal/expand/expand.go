@@ -1,5 +1,5 @@
-// Package expand expands the variables of a Dockerfile's words as BuildKit does, within bounds: a file of thirty lines,
-// each of which says ${A}${A}, asks for more memory than a machine has.
+// Package expand expands the variables of a Dockerfile's words as BuildKit does, within bounds: a file of thirty lines
+// that each say ${A}${A} needs more memory than a machine has.
 package expand
 
 import (
@@ -11,19 +11,20 @@ import (
 )
 
 const (
-	// maxWord is how many bytes of variables go into a word: Linux gives no process a longer variable (MAX_ARG_STRLEN in
-	// execve(2)).
+	// maxWord is the greatest number of bytes that variables may add to a word: Linux gives no process a longer variable
+	// (MAX_ARG_STRLEN in execve(2)).
 	maxWord = 128 << 10
-	// maxTotal is how many bytes of variables go into all words of a file.
+	// maxTotal is the greatest number of bytes that variables may add to all words of a file.
 	maxTotal = 64 << 20
-	// maxGrown is how long the value of a variable may be after ${NAME//PATTERN/TEXT}.
+	// maxGrown is the greatest length of a variable's value after ${NAME//PATTERN/TEXT}.
 	maxGrown = 64 << 20
-	// maxSearched is how long a word with a pattern may be, with the variables in it: to search takes its square.
+	// maxSearched is the greatest length of a word with a pattern, with its variables: the time of a search grows with the
+	// square of the length.
 	maxSearched = 16 << 10
 )
 
-// pattern matches the start of an expansion that searches a value, and in its first group that of one that replaces all
-// that it finds.
+// pattern matches the start of an expansion that searches a value. Its first group matches if the expansion replaces
+// all matches.
 var pattern = regexp.MustCompile(`\$\{[\pL\pN_]*(?:(//)|[/#%])`)
 
 // A TooLongError says that a word, or all words of a file, would get too long.
@@ -80,8 +81,8 @@ func (l *Lex) refuse(word string, limit int) error {
 	return err
 }
 
-// limit returns how many bytes of variables may go into a word. One that replaces all matches of n patterns, which may
-// contain each other, makes at most ((its length)/(n+1))^(n+1) bytes.
+// limit returns how many bytes of variables may go into a word. A word that replaces all matches of n patterns, which
+// may be nested, makes at most ((its length)/(n+1))^(n+1) bytes.
 func limit(word string) int {
 	searches := pattern.FindAllStringSubmatch(word, -1)
 	if searches == nil {
@@ -110,7 +111,7 @@ func power(base, n int) int {
 	return all
 }
 
-// A meter counts the bytes of variables that a word takes, and gives no more once these are too many.
+// A meter counts the bytes of variables in a word, and gives empty values once there are too many.
 type meter struct {
 	shell.EnvGetter
 	limit, taken int
@@ -126,7 +127,8 @@ func (m *meter) Get(name string) (string, bool) {
 	return value, ok
 }
 
-// cost returns what a word counts for the file's total: what it took and, if it searches, the time that takes.
+// cost returns the number of bytes that a word counts for the file's total. A word that searches counts more, for the
+// time that the search takes.
 func (m *meter) cost(word string) int {
 	if !pattern.MatchString(word) {
 		return m.taken

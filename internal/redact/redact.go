@@ -1,5 +1,5 @@
-// Package redact takes out of URLs what may be secret, before a message, a label or a document shows them: there is one
-// rule of what that is, and one test that attacks it.
+// Package redact removes from URLs what may be secret, before a message, a label or a document shows them. It exists so
+// that there is one rule for this, and one test that attacks it.
 package redact
 
 import (
@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// loginSchemes are of protocols in which the user before the host is a login, such as git, and no credential.
+// loginSchemes are the URL schemes in which the user before the host is a login, such as git, and no credential.
 var loginSchemes = []string{"ssh", "git+ssh", "ssh+git"}
 
-// URL returns a URL without its user and password, since tokens stand in the place of both, and without its query, which
-// may be a token or a signature, and what follows that. A login of SSH stays, also in git's form USER@HOST:PATH. A text
-// that is no URL loses all that stands where these would be; a path of a file is returned as it is.
+// URL returns a URL without its user and password, because either may be a token. It also removes the query, which may
+// be a token or a signature, and everything after it. A login of SSH stays, also in git's form USER@HOST:PATH. A text
+// that is no URL loses everything at the places of these parts; the path of a file is returned unchanged.
 func URL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" && !strings.HasPrefix(u.Path, "/") || strings.Contains(u.Hostname(), ":") && u.Host[0] != '[' {
@@ -32,7 +32,8 @@ func URL(text string) string {
 	return text
 }
 
-// unparsed is URL for a text of which no host can be read: all up to the last at sign may belong to a user.
+// unparsed removes secrets from a text whose host can't be read. Everything up to the last at sign may belong to a
+// user.
 func unparsed(text string) string {
 	before, rest, ok := strings.Cut(text, "://")
 	if ok {
