@@ -1,6 +1,6 @@
 // Package fetch is the HTTP client of everything that Larder fetches: modules, repositories, checksum databases, images.
-// All these servers fail in the same ways. What is worth another try, how long a server may be silent, which redirects are
-// followed, whom to trust and where credentials may go is decided here, once.
+// All these servers fail in the same ways. So this package alone decides what is tried again, how long a server may be
+// silent, which redirects are followed, which certificates are trusted and where credentials may go.
 package fetch
 
 import (
@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A Client sends requests. It may be used by several goroutines; its fields may be changed before.
+// A Client sends requests. Several goroutines may use it; its fields may be changed only before the first use.
 type Client struct {
 	Transport   http.RoundTripper // sends one request: one that NewTransport made
 	Policy      Policy
@@ -21,7 +21,7 @@ type Client struct {
 	Remedies    Remedies
 }
 
-// Credentials know what a request to a URL is sent so that the server lets it in.
+// Credentials knows the credentials for a request to a URL.
 type Credentials interface {
 	Header(u *url.URL) http.Header  // nil for nothing
 	Proxy(u *url.URL) *url.Userinfo // what lets a request through the HTTP proxy at u; nil for nothing
@@ -34,7 +34,7 @@ func (none) Header(*url.URL) http.Header  { return nil }
 func (none) Proxy(*url.URL) *url.Userinfo { return nil }
 func (none) Redact(text string) string    { return text }
 
-// Remedies are what to do about errors, which depends on who fetches.
+// Remedies are the advice that errors end in. It depends on who fetches.
 type Remedies struct {
 	Missing     string // a file that no server has: "use a proxy that serves it"
 	CA          string // a server whose certificate authority isn't trusted
@@ -42,7 +42,8 @@ type Remedies struct {
 }
 
 // NewClient returns a client that trusts the roots of Roots, with those in the file ca, and uses the HTTP proxies that the
-// usual variables name. Requests are sent what creds has for them; nil has nothing. Errors end in what say has them say.
+// usual variables name. Requests get the credentials that creds has for them; a nil creds has none. Errors end in the
+// advice of say.
 func NewClient(ca string, creds Credentials, say Remedies) (*Client, error) {
 	transport, err := NewTransport(ca, creds)
 	if err != nil {
@@ -54,7 +55,8 @@ func NewClient(ca string, creds Credentials, say Remedies) (*Client, error) {
 // maxIdle is how many connections to a host are kept for the next file.
 const maxIdle = 16
 
-// NewTransport returns what sends the requests of a client: see NewClient. HTTP proxies are sent what creds has for them.
+// NewTransport returns the transport that sends a client's requests: see NewClient. HTTP proxies get the credentials
+// that creds has for them.
 func NewTransport(ca string, creds Credentials) (*http.Transport, error) {
 	roots, err := Roots(ca)
 	if err != nil {
@@ -80,8 +82,8 @@ func orNone(creds Credentials) Credentials {
 	return creds
 }
 
-// Do sends one request, with the credentials for its URL, and follows redirects. Its errors are those of Policy.Send, with
-// what to do about them.
+// Do sends one request, with the credentials for its URL, and follows redirects. Its errors are those of Policy.Send,
+// followed by advice.
 func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	creds := orNone(c.Credentials)
 	req = req.Clone(req.Context())
@@ -100,14 +102,15 @@ func setHeader(req *http.Request, header http.Header) {
 	}
 }
 
-// With returns a client that sends other credentials, or none if creds is nil: for a place that another server named.
+// With returns a client that sends other credentials, or none if creds is nil. It is for a URL that another server
+// named.
 func (c *Client) With(creds Credentials) *Client {
 	other := *c
 	other.Credentials = creds
 	return &other
 }
 
-// A RedirectError is a redirect that isn't followed.
+// A RedirectError is the error of a redirect that isn't followed.
 type RedirectError struct {
 	Why  string
 	Loop bool // there were too many
@@ -116,9 +119,10 @@ type RedirectError struct {
 // Error implements error.
 func (e *RedirectError) Error() string { return "refusing its redirect: " + e.Why }
 
-// CheckRedirect returns an http.Client's CheckRedirect. It doesn't follow redirects out of TLS. What is sent, and the
-// credentials in creds and in the header Authorization, stay behind where a redirect leads to another host: net/http would
-// take them along to subdomains and other ports, and what it doesn't know as a credential to anywhere.
+// CheckRedirect returns a function for http.Client's CheckRedirect. It doesn't follow redirects from HTTPS to HTTP, nor
+// redirects of a request with a body to another host. If a redirect leads to another host, it removes the credentials
+// in creds and in the header Authorization: net/http would send these to subdomains and other ports, and headers that
+// it doesn't know as credentials to any host.
 func CheckRedirect(creds Credentials) func(req *http.Request, via []*http.Request) error {
 	creds = orNone(creds)
 	return func(req *http.Request, via []*http.Request) error {

@@ -15,10 +15,11 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// ErrClosed is a server that closed the connection before the first byte of its answer.
+// ErrClosed says that a server closed the connection before the first byte of its answer.
 var ErrClosed = errors.New("it closed the connection without an answer")
 
-// networkError says why a request got no answer, or only a part of one, without the URL that net/http quotes.
+// networkError returns an error that says why a request got no answer, or only a part of one. It leaves out the URL
+// that net/http quotes.
 func networkError(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause // silence, or the caller's end
@@ -44,7 +45,7 @@ func networkError(ctx context.Context, err error) error {
 	return &TemporaryError{Err: OneLine(err)}
 }
 
-// add adds what to do to an error of Policy.Send.
+// add adds advice to an error of Policy.Send.
 func (r Remedies) add(err error) error {
 	var cert *tls.CertificateVerificationError
 	switch {
@@ -60,9 +61,9 @@ func (r Remedies) proxyRefused() error {
 	return fmt.Errorf("%w: it wants a user and password, or others than it was sent: %s", errProxyRefuses, r.Credentials)
 }
 
-// StatusError returns what an answer's status says is wrong: nil for 2xx, an error that is fs.ErrNotExist for 404 and 410,
-// a RefusedError where credentials are wanted, a TemporaryError where another try may mend it. But for the second it has
-// the answer's first line of text: proxies say there why they refuse.
+// StatusError returns an error for an answer's status, or nil for 2xx. The error is fs.ErrNotExist for 404 and 410, a
+// RefusedError if the server requires credentials, and a TemporaryError if another try may succeed. Except for 404 and
+// 410 it has the first line of the answer's text, in which proxies say why they refuse.
 func (c *Client) StatusError(resp *http.Response) error {
 	text := "it answered " + resp.Status
 	switch resp.StatusCode {
@@ -92,13 +93,13 @@ type notFoundError string
 func (e notFoundError) Error() string   { return string(e) }
 func (e notFoundError) Is(t error) bool { return t == fs.ErrNotExist }
 
-// A RefusedError is a server that lets nobody in without credentials, or not with those that it was sent.
+// A RefusedError says that a server requires credentials, or doesn't accept those that it got.
 type RefusedError struct{ Text, Remedy string }
 
 // Error implements error.
 func (e *RefusedError) Error() string { return e.Text + ": " + e.Remedy }
 
-// remedy says what to do about a request that a server refused.
+// remedy returns advice for a request that a server refused.
 func (c *Client) remedy(req *http.Request) string {
 	host := req.URL.Host
 	switch sent := len(orNone(c.Credentials).Header(req.URL)) > 0; {
@@ -119,7 +120,8 @@ func firstLine(resp *http.Response) string {
 	return strings.TrimSpace(line)
 }
 
-// OneLine makes an error's text fit for one line: what it quotes may come from an archive or a server.
+// OneLine returns an error whose text is a single line without control characters, because it may quote an archive or a
+// server.
 func OneLine(err error) error {
 	text := strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {

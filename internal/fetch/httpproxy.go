@@ -9,8 +9,8 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// throughProxies has a transport use the HTTP proxies that the usual variables name. One without a user and password in
-// its URL is sent those that creds has for it.
+// throughProxies makes a transport use the HTTP proxies that the usual variables name. If a proxy's URL has no user and
+// password, it gets those that creds has for it.
 func throughProxies(t *http.Transport, creds Credentials) {
 	choose := httpproxy.FromEnvironment().ProxyFunc()
 	t.Proxy = func(r *http.Request) (*url.URL, error) {
@@ -30,6 +30,6 @@ func throughProxies(t *http.Transport, creds Credentials) {
 	}
 }
 
-// errProxyRefuses is an HTTP proxy that lets nobody through without a user and password, or not with those that it was
-// sent. What else it says may repeat them.
+// errProxyRefuses says that an HTTP proxy requires a user and password, or doesn't accept those that it got. It leaves
+// out the proxy's own text, which may repeat them.
 var errProxyRefuses = errors.New("the HTTP proxy answered 407 Proxy Authentication Required")

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A TemporaryError is one that another try may mend.
+// A TemporaryError is an error after which another try may succeed.
 type TemporaryError struct {
 	Err   error
 	After time.Duration // the other side asks for this wait; 0 if it doesn't
@@ -20,10 +20,10 @@ type TemporaryError struct {
 // Error implements error.
 func (e *TemporaryError) Error() string { return e.Err.Error() }
 
-// Unwrap returns what failed.
+// Unwrap returns the cause.
 func (e *TemporaryError) Unwrap() error { return e.Err }
 
-// A Policy says how often to try, when, and for how long to wait for a server that says nothing.
+// A Policy says how often to try, how long to wait between tries, and how long to wait for a server that sends nothing.
 type Policy struct {
 	Tries    int           // of one thing without progress
 	Backoff  time.Duration // before the second try; twice as long before each further one
@@ -37,7 +37,7 @@ func DefaultPolicy() Policy {
 	return Policy{Tries: 5, Backoff: 500 * time.Millisecond, MaxWait: time.Minute, HeadWait: 90 * time.Second, Stall: 30 * time.Second}
 }
 
-// Retry calls do until it returns another error than a TemporaryError, or was called often enough.
+// Retry calls do until it succeeds, returns an error other than a TemporaryError, or was called often enough.
 func (p Policy) Retry(ctx context.Context, do func() error) error {
 	for try := 1; ; try++ {
 		err := do()
@@ -50,9 +50,9 @@ func (p Policy) Retry(ctx context.Context, do func() error) error {
 	}
 }
 
-// Next waits until it is time to follow the given try, counted from 1, which failed with err, by another, and returns
-// nil. It returns an error if there is to be no other: err if another can't mend it or ctx ends, else one that isn't a
-// TemporaryError any more, for what gave up isn't to be repeated by whoever called it.
+// Next waits after a try that failed with err, until it is time for another try, and then returns nil. Tries count from
+// 1. If there must be no other try, it returns an error: err if another try can't succeed or ctx has ended, otherwise
+// an error that isn't a TemporaryError, so that callers don't try again.
 func (p Policy) Next(ctx context.Context, try int, err error) error {
 	var again *TemporaryError
 	switch {
@@ -75,14 +75,14 @@ func (p Policy) Next(ctx context.Context, try int, err error) error {
 	}
 }
 
-// wait returns the wait after a try: twice as long each time, less up to a half by chance, so that transfers that failed
-// together don't come back together.
+// wait returns the time to wait after a try. It doubles with each try. Up to a half is taken off at random, so that
+// transfers that failed together don't start again together.
 func (p Policy) wait(try int) time.Duration {
 	wait := p.Backoff << min(try-1, 6)
 	return wait - time.Duration(rand.Int64N(int64(wait)/2+1))
 }
 
-// Busy returns an error for an answer that says that the server can't answer now: nil for other answers. It closes no body.
+// Busy returns an error if an answer says that the server can't answer now, otherwise nil. It doesn't close the body.
 func Busy(resp *http.Response, text string) error {
 	if code := resp.StatusCode; code != http.StatusTooManyRequests && code != http.StatusRequestTimeout && code < 500 {
 		return nil
@@ -90,7 +90,8 @@ func Busy(resp *http.Response, text string) error {
 	return &TemporaryError{Err: errors.New(text), After: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
 }
 
-// retryAfter reads a Retry-After header: seconds, or a date. What it can't read, and a date that has passed, are 0.
+// retryAfter reads a Retry-After header: seconds, or a date. It returns 0 for a header that it can't read, and for a
+// date in the past.
 func retryAfter(header string, now time.Time) time.Duration {
 	header = strings.TrimSpace(header)
 	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {

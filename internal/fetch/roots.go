@@ -10,8 +10,8 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// Roots returns the certificate authorities to trust: those of the system that it runs on, which
-// in a container without files are none, Mozilla's as Larder was built with, and those in the file extra if it exists.
+// Roots returns the certificate authorities to trust. They are those of the system, of which a container without files
+// has none, Mozilla's at the time when Larder was built, and those in the file extra if it exists.
 func Roots(extra string) (*x509.CertPool, error) {
 	pool, err := x509.SystemCertPool()
 	if err != nil {

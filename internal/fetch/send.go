@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A SilenceError is a server that sent nothing for a time.
+// A SilenceError says that a server sent nothing for a time.
 type SilenceError struct{ For time.Duration }
 
 // Error implements error.
@@ -19,9 +19,10 @@ func (e *SilenceError) Error() string { return fmt.Sprintf("it sent nothing for 
 // Silence returns a TemporaryError for a server that sent nothing for d.
 func Silence(d time.Duration) error { return &TemporaryError{Err: &SilenceError{d}} }
 
-// Send sends one request by do, such as the method of an http.Client or an http.RoundTripper. What the server is silent
-// about for too long fails, also while the body is read; the body must be closed. Errors that another try may mend are
-// TemporaryErrors. They don't tell the server, for callers that do, nor the URL: after a redirect that may be a signed one.
+// Send sends one request with do, such as the method of an http.Client or an http.RoundTripper. It fails if the server
+// is silent for too long, and so do reads of the body; the caller must close the body. An error is a TemporaryError if
+// another try may succeed. Errors don't name the server, because callers do, nor the URL, which may be signed after a
+// redirect.
 func (p Policy) Send(req *http.Request, do func(*http.Request) (*http.Response, error)) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	var answered atomic.Bool // what is sent may still be read then, and set the timer
@@ -48,8 +49,8 @@ func (p Policy) Send(req *http.Request, do func(*http.Request) (*http.Response, 
 	return resp, nil
 }
 
-// sending is what is sent. From when some of it is handed over until more is asked for, it is on its way, and that may
-// take no longer than the policy's Stall; at its end the wait for the answer begins.
+// sending is the body of a request. After each piece is read, it may take no longer than the policy's Stall until the
+// next is read. After the last piece the wait for the answer begins.
 type sending struct {
 	io.ReadCloser
 	head   *time.Timer
@@ -68,7 +69,7 @@ func (s *sending) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// receiving is an answer's body. Nothing may come from it for stall, while it is asked for more.
+// receiving is the body of an answer. A read fails if nothing arrives for the time stall.
 type receiving struct {
 	io.ReadCloser
 	ctx    context.Context // the request's

@@ -1,6 +1,6 @@
-// Package credentials knows what a request to a URL is sent so that the server lets it in. It reads that from the texts
-// that users keep for the go command and for git, so that nothing has to be written anew for builds: a netrc, what a
-// GOAUTH command printed, and a git config. It reads no files and asks nobody.
+// Package credentials knows the credentials for a request to a URL. It reads them from the texts that users already
+// keep for the go command and for git, so that builds need no other form: a netrc, the output of a GOAUTH command, and
+// a git config. It reads no files and asks nobody.
 package credentials
 
 import (
@@ -14,21 +14,21 @@ import (
 	"strings"
 )
 
-// Files are the texts that a Store is made of; nil where there is none.
+// Files are the texts that a Store is made from. A text is nil if there is none.
 type Files struct {
 	Netrc     []byte // machine, login and password, as the go command reads it
 	GoAuth    []byte // the output of a GOAUTH command: see 'go help goauth'
 	GitConfig []byte // url.BASE.insteadOf, and http.URL.extraHeader
 }
 
-// A Store has the credentials for some URLs, and the rules by which git rewrites URLs. The zero Store has none.
+// A Store has the credentials for some URLs, and git's rules that rewrite URLs. The zero Store has none.
 type Store struct {
 	rules    []rule // the best first
 	rewrites []rewrite
 	secrets  []string // the longest first
 }
 
-// A rule says what requests to URLs below one are sent.
+// A rule has the headers for requests to all URLs below one URL.
 type rule struct {
 	scheme  string // http or https
 	host    string // with the port, where it isn't the scheme's own
@@ -41,24 +41,24 @@ type rule struct {
 
 type source int
 
-// Of two rules for one URL that of the earlier source counts.
+// These are the sources of rules. Of two rules for one URL, the one of the earlier source applies.
 const (
 	fromGitConfig source = iota
 	fromGoAuth
 	fromNetrc
 )
 
-// An Error is a line that can't be read. Neither it nor Err quotes the line.
+// An Error is the error of a line that can't be read. Neither it nor Err quotes the line.
 type Error struct {
 	File string // netrc, goauth or gitconfig
 	Line int    // from 1
 	Err  error
 }
 
-// Error implements error. It takes the file for a secret of a build.
+// Error implements error. It names the file as a secret of the build.
 func (e *Error) Error() string { return fmt.Sprintf("secret %s, line %d: %v", e.File, e.Line, e.Err) }
 
-// Unwrap returns what is wrong with the line.
+// Unwrap returns the error in the line.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Parse reads the files. Its errors are of the type Error.
@@ -95,9 +95,9 @@ func b2i(b bool) int {
 	return 0
 }
 
-// Header returns what a request to u is sent, or nil: that of the longest beginning of u that anything was given for,
-// counted in whole elements of the path. A netrc and GOAUTH count for https alone, as in the go command. Over http goes
-// only what a git config gives for a URL that itself begins with http://.
+// Header returns the headers with the credentials for u, or nil. If several rules apply, the one with the longest
+// prefix of u wins, counted in whole elements of the path. Rules from a netrc and GOAUTH apply to https only, as in the
+// go command. Over http it sends only headers that a git config gives for a URL which itself begins with http://.
 func (s *Store) Header(u *url.URL) http.Header {
 	if s == nil {
 		return nil
@@ -111,8 +111,8 @@ func (s *Store) Header(u *url.URL) http.Header {
 	return nil
 }
 
-// Proxy returns what a netrc has for an HTTP proxy, or nil. Unlike what it has for servers that goes over http, by which
-// proxies are reached.
+// Proxy returns the user and password that a netrc has for an HTTP proxy, or nil. Unlike those for servers, they are
+// also sent over http, because that is how clients reach proxies.
 func (s *Store) Proxy(u *url.URL) *url.Userinfo {
 	if s == nil {
 		return nil
@@ -126,7 +126,8 @@ func (s *Store) Proxy(u *url.URL) *url.Userinfo {
 	return nil
 }
 
-// isFor reports whether a rule is for the host of a URL, which is given in the form of rules, too.
+// isFor reports whether a rule is for the host of a URL. The parameter host is the URL's host in the form that rules
+// have.
 func (r rule) isFor(host string, u *url.URL) bool {
 	return r.host == host || r.anyPort && r.host == strings.ToLower(u.Hostname())
 }
@@ -149,11 +150,11 @@ func below(dir, prefix string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// minSecret is how long a word must be to be looked for: a shorter one is in any text.
+// minSecret is the least length of a word that is looked for: any text may contain a shorter one.
 const minSecret = 4
 
-// Secrets returns every word that must not be shown: passwords, tokens and headers' values, also as they are written in
-// a URL and in a header. The longest come first.
+// Secrets returns every word that must not be shown: passwords, tokens and values of headers, also in the forms that
+// they have in a URL and in a header. The longest come first.
 func (s *Store) Secrets() []string {
 	if s == nil {
 		return nil
@@ -180,7 +181,7 @@ func (s *Store) addSecret(words ...string) {
 	}
 }
 
-// basic returns the header for a user and password, and notes what of it is secret. Some servers take a token as the
+// basic returns the header for a user and password, and adds them to the secrets. Some servers take a token as the
 // user, with no password or with x-oauth-basic.
 func (s *Store) basic(user, password string) http.Header {
 	both := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
@@ -193,7 +194,7 @@ func (s *Store) basic(user, password string) http.Header {
 	return http.Header{"Authorization": {"Basic " + both}}
 }
 
-// addHeader adds a header to h and notes its value as secret, whole and without the name of the scheme.
+// addHeader adds a header to h, and adds its value to the secrets, both whole and without the name of the scheme.
 func (s *Store) addHeader(h http.Header, name, value string) {
 	h.Add(name, value)
 	s.addSecret(value)

@@ -10,8 +10,8 @@ import (
 // A rewrite is one insteadOf of a git config.
 type rewrite struct{ insteadOf, base string }
 
-// Rewrite returns the URL that git asks in the place of another: of the insteadOf rules that it begins with the longest
-// counts, once. User and password of an http URL are left out: Header knows them.
+// Rewrite returns the URL that git uses instead of another. The insteadOf rule with the longest matching prefix
+// applies, once. The result has no user and password of an http URL: Header knows them.
 func (s *Store) Rewrite(repo string) string {
 	if s == nil {
 		return repo
@@ -24,9 +24,9 @@ func (s *Store) Rewrite(repo string) string {
 	return repo
 }
 
-// readGitConfig takes from a git config what says how a repository is reached: url.BASE.insteadOf, and
-// http.URL.extraHeader. All else, and what it includes, is passed over: helpers can't be run here, and a check of
-// certificates that is turned off stays on.
+// readGitConfig reads the settings of a git config that say how to reach a repository: url.BASE.insteadOf, and
+// http.URL.extraHeader. It ignores everything else, and included files: helpers can't run here, and certificates are
+// always checked, even if the config turns that off.
 func (s *Store) readGitConfig(text string) error {
 	extra := map[string]*rule{}
 	var order []string
@@ -80,7 +80,7 @@ func (s *Store) extraHeader(at string) (rule, error) {
 	return r, nil
 }
 
-// addRewrite notes a rule, and what base has of credentials: they are for all below its last slash.
+// addRewrite adds a rule, and the credentials in base. These apply to everything below the last slash of base.
 func (s *Store) addRewrite(base, insteadOf string) error {
 	if base == "" || insteadOf == "" {
 		return errors.New(`insteadOf: expected a URL in both places, as in [url "ssh://git@HOST/"] and insteadOf = https://HOST/`)

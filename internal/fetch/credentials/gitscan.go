@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// A variable is one of a git config: section and name in lower case, the subsection and value as they are meant.
+// A variable is a setting of a git config. Section and name are in lower case; the subsection and value have no quotes
+// or escapes.
 type variable struct{ section, sub, name, value string }
 
-// scanGitConfig calls each for the variables of a git config, in the syntax that git-config(1) has. Its errors
+// scanGitConfig calls each for every variable of a git config, in the syntax of git-config(1). Its errors
 // are of the type Error: the parsers at hand tell no lines, or quote what they fail at.
 func scanGitConfig(text string, each func(variable) error) error {
 	text = strings.TrimPrefix(text, "\ufeff")
@@ -88,7 +89,8 @@ func isName(s string) bool {
 	})
 }
 
-// A valueWriter puts a value together: quotes and escapes are read, space around it and a comment after it is left out.
+// A valueWriter collects the value of a variable. It resolves quotes and escapes, and leaves out space around the value
+// and a comment after it.
 type valueWriter struct {
 	b      strings.Builder
 	space  strings.Builder // not known yet to be within the value
@@ -96,7 +98,7 @@ type valueWriter struct {
 	bad    bool
 }
 
-// line takes one line, and reports whether it ends the value.
+// line adds one line, and reports whether the value ends with it.
 func (w *valueWriter) line(s string) (done bool) {
 	s = strings.TrimSuffix(s, "\r")
 	for i := 0; i < len(s); i++ {

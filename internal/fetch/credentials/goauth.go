@@ -10,8 +10,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// readGoAuth reads what a GOAUTH command prints: sets of one or more lines of URLs, an empty line, lines of headers, an
-// empty line. A later set for a URL takes the place of an earlier one, and one without headers takes it away.
+// readGoAuth reads the output of a GOAUTH command: sets of one or more lines of URLs, an empty line, lines of headers,
+// an empty line. A later set for a URL replaces an earlier one, and a set without headers removes it.
 func (s *Store) readGoAuth(text string) error {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	given := map[string]rule{}

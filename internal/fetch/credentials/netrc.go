@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// readNetrc reads a netrc as the go command does: words in pairs, of which machine, login and password, in this order,
-// make an entry, and the first entry for a machine counts. A machine may be HOST, HOST:PORT or HOST/PATH; HOST alone
-// means each of its ports, as git has it. A default entry, which would be sent to anybody, ends the file and isn't used.
+// readNetrc reads a netrc as the go command does. The words come in pairs. The pairs machine, login and password, in
+// this order, make an entry, and the first entry for a machine applies. A machine may be HOST, HOST:PORT or HOST/PATH;
+// HOST alone means each of its ports, as git has it. A default entry, which would be sent to anybody, ends the file and
+// isn't used.
 func (s *Store) readNetrc(text string) error {
 	var machine, login string
 	var macro bool

@@ -20,14 +20,15 @@ import (
 	"github.com/larder-build/larder/internal/fetch"
 )
 
-// maxEntries bounds the files and folders of a module, and maxDepth how deep they are: a few objects can make a tree
-// without end.
+// These are bounds on the files and folders of a module: maxEntries on their number and maxDepth on their depth.
+// Without them a few objects could make an endless tree.
 const (
 	maxEntries = 1_000_000
 	maxDepth   = 200
 )
 
-// writeZip writes the module's zip. x/mod/zip leaves out what isn't the module's, and refuses names that can't be.
+// writeZip writes the module's zip. The package x/mod/zip leaves out files that don't belong to the module, and refuses
+// invalid names.
 func (p *repoPlace) writeZip(ctx context.Context, w io.Writer, m module.Version) error {
 	list := &lister{ctx: ctx, place: p, trees: map[plumbing.Hash]*object.Tree{}, counts: map[plumbing.Hash]int{}}
 	if err := list.all(); err != nil {
@@ -92,7 +93,7 @@ func (l *lister) walkAll(tree *object.Tree, at string) error {
 	return l.walk(tree, at)
 }
 
-// count returns how many entries there are below a tree, or one more than there may be. Each tree is looked at once.
+// count returns the number of entries below a tree, or one more than the limit. It reads each tree only once.
 func (l *lister) count(tree *object.Tree, depth int) (int, error) {
 	if depth > maxDepth {
 		return 0, fmt.Errorf("its folders are more than %d deep", maxDepth)
@@ -131,7 +132,7 @@ func (l *lister) tree(entry object.TreeEntry) (*object.Tree, error) {
 	return sub, nil
 }
 
-// walk lists a folder, which is called at from the repository's root.
+// walk lists the files of a folder. The parameter at is the folder's path from the repository's root.
 func (l *lister) walk(tree *object.Tree, at string) error {
 	if l.ctx.Err() != nil {
 		return context.Cause(l.ctx)

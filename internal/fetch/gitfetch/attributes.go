@@ -15,7 +15,7 @@ import (
 )
 
 // attributes are the rules of a tree's .gitattributes files, the weakest first. The go command makes its zips by
-// 'git archive', which heeds those on line ends and $Id$, so they are in the h1 hash.
+// 'git archive', which applies the rules for line ends and $Id$, so they change the h1 hash.
 type attributes struct {
 	rules  []gitattributes.MatchAttribute
 	macros map[string][]gitattributes.Attribute
@@ -27,7 +27,7 @@ const (
 	maxLine       = 2048    // git ignores a longer line
 )
 
-// add adds the rules of a folder. Lines that can't be read don't count, as in git.
+// add adds the rules of a folder. It ignores lines that can't be read, as git does.
 func (a *attributes) add(p *repoPlace, tree *object.Tree, dir string) error {
 	for _, entry := range tree.Entries {
 		if entry.Name != ".gitattributes" || !isBlob(entry.Mode) {
@@ -51,7 +51,7 @@ func (a *attributes) add(p *repoPlace, tree *object.Tree, dir string) error {
 	return nil
 }
 
-// addLine adds the rule of a line, if it is one that files can match.
+// addLine adds the rule of a line, unless the rule can match no file.
 func (a *attributes) addLine(line string, domain []string) {
 	if strings.HasPrefix(strings.TrimSpace(line), `""`) || len(line) >= maxLine {
 		return // no name, at which go-git fails badly, or one that git ignores
@@ -72,7 +72,7 @@ func (a *attributes) addLine(line string, domain []string) {
 	}
 }
 
-// of returns the attributes of a file: true and false are "set" and "unset".
+// of returns the attributes of a file. The values true and false are written "set" and "unset".
 func (a *attributes) of(name string) map[string]string {
 	if len(a.rules) == 0 {
 		return nil
@@ -90,7 +90,8 @@ func (a *attributes) of(name string) map[string]string {
 	return values
 }
 
-// set notes an attribute, and those that it is a macro for: each macro counts once, as they may name each other.
+// set sets an attribute, and those that it stands for if it is a macro. Each macro is expanded once, because macros may
+// name each other.
 func (a *attributes) set(values map[string]string, attr gitattributes.Attribute, expanded map[string]bool) {
 	switch {
 	case attr.IsValueSet():
@@ -114,8 +115,8 @@ func (a *attributes) set(values map[string]string, attr gitattributes.Attribute,
 	}
 }
 
-// convert returns the size of a file and how it is read, as git has it in an archive made with core.autocrlf=input and
-// core.eol=lf.
+// convert returns the size and a reader of a file after git's conversions in an archive made with core.autocrlf=input
+// and core.eol=lf.
 func (a *attributes) convert(name string, b blob, size int64) (int64, func() (io.ReadCloser, error), error) {
 	values := a.of(name)
 	if encoding := values["working-tree-encoding"]; encoding != "" && encoding != "set" && encoding != "unset" && !strings.EqualFold(encoding, "utf-8") {
@@ -146,7 +147,7 @@ const (
 	ifText // where the file looks like text whose lines end in LF alone
 )
 
-// toCRLF reads the attributes text, crlf (its old name) and eol.
+// toCRLF returns the line ends that the attributes text, crlf (the old name of text) and eol ask for.
 func toCRLF(values map[string]string) lineEnds {
 	text, eol := values["text"], values["eol"]
 	if text == "" || text != "set" && text != "unset" && text != "auto" && text != "input" {
@@ -161,7 +162,7 @@ func toCRLF(values map[string]string) lineEnds {
 	return always
 }
 
-// needsCRLF is git's will_convert_lf_to_crlf.
+// needsCRLF does the same as git's function will_convert_lf_to_crlf.
 func needsCRLF(data []byte, mode lineEnds) bool {
 	var lf, crlf, cr, nul, odd, printable int
 	for i, c := range data {

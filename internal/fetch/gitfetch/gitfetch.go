@@ -1,7 +1,7 @@
 // Package gitfetch makes the files of modules straight from their git repositories, as the go command does for
-// GOPROXY=direct, where there is neither go nor git: in a build step whose root file system is empty. What it makes has
-// the h1 hash that the go command computes, and is to be checked by it: that a pseudo-version descends from the tag that
-// it names isn't looked into.
+// GOPROXY=direct. It exists because a build step has neither go nor git: its root file system is empty. A module made
+// here has the same h1 hash that the go command computes, and the caller must check that hash: the package doesn't
+// check that a pseudo-version descends from the tag that it names.
 package gitfetch
 
 import (
@@ -33,10 +33,10 @@ type Options struct {
 	GOINSECURE, GOVCS, GOPRIVATE string // as the go command has them
 }
 
-// A Rewriter returns the URL to ask in the place of another, as git's url.BASE.insteadOf does.
+// A Rewriter returns the URL to use instead of another, as git's url.BASE.insteadOf does.
 type Rewriter interface{ Rewrite(repo string) string }
 
-// A Fetcher fetches modules, each repository once for all that come from it. It may be used by several goroutines.
+// A Fetcher fetches modules. It fetches each repository once for all modules in it. Several goroutines may use it.
 type Fetcher struct {
 	Options
 	govcs govcs
@@ -46,7 +46,7 @@ type Fetcher struct {
 	repos map[string]*repo // by URL
 }
 
-// New returns a Fetcher. It reads GOVCS, and fails where that can't be read.
+// New returns a Fetcher. It fails if GOVCS isn't valid.
 func New(o Options) (*Fetcher, error) {
 	rules, err := parseGOVCS(o.GOVCS)
 	if err != nil {
@@ -55,15 +55,15 @@ func New(o Options) (*Fetcher, error) {
 	return &Fetcher{Options: o, govcs: rules, roots: map[string]*root{}, repos: map[string]*repo{}}, nil
 }
 
-// Files are names of files in the Fetcher's folder.
+// Files are the names of a module's files in the Fetcher's folder.
 type Files struct {
 	Zip  string // empty where only the go.mod file was asked for
 	Mod  string
 	Info string // the version and its time, as JSON, and where it came from
 }
 
-// Fetch makes the zip, go.mod and .info files of a module. An error doesn't name the module. It names the repository, its
-// server or the variable that forbids it; those of a server that refuses are fetch.RefusedErrors.
+// Fetch makes the zip, go.mod and .info files of a module. An error doesn't name the module, but the repository, its
+// server or the variable that forbids it. If the server refuses, it is a fetch.RefusedError.
 func (f *Fetcher) Fetch(ctx context.Context, m module.Version) (Files, error) {
 	return f.fetch(ctx, m, true)
 }
@@ -120,7 +120,7 @@ func (f *Fetcher) fromRepo(ctx context.Context, r *repo, found *root, m module.V
 	return files, atomicfile.WriteBy(files.Zip, func(w *os.File) error { return at.writeZip(ctx, w, m) })
 }
 
-// names returns where the files of a module go.
+// names returns the names for the files of a module.
 func (f *Fetcher) names(m module.Version) (Files, error) {
 	path, err := module.EscapePath(m.Path)
 	if err != nil {
@@ -134,7 +134,7 @@ func (f *Fetcher) names(m module.Version) (Files, error) {
 	return Files{Zip: base + ".zip", Mod: base + ".mod", Info: base + ".info"}, os.MkdirAll(filepath.Dir(base), 0o755)
 }
 
-// fromProxy fetches from the module proxy that a server of a module path names for it.
+// fromProxy fetches a module from the module proxy that the server of its path names.
 func (f *Fetcher) fromProxy(ctx context.Context, found *root, m module.Version, zip bool) (Files, error) {
 	list, err := modfetch.ParseList(found.repo)
 	if err != nil || len(list) != 1 || list[0].Source == nil {

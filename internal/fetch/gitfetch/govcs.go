@@ -7,13 +7,13 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// govcs are the rules of a GOVCS setting; the first that matches counts.
+// govcs are the rules of a GOVCS setting. The first rule that matches applies.
 type govcs []struct {
 	pattern string
 	allowed []string
 }
 
-// defaultGOVCS follows on what is set, as in the go command.
+// defaultGOVCS is appended to the setting, as in the go command.
 const defaultGOVCS = "private:all,public:git|hg"
 
 func parseGOVCS(setting string) (govcs, error) {
@@ -39,7 +39,7 @@ func parseGOVCS(setting string) (govcs, error) {
 	return rules, nil
 }
 
-// check refuses a version control system for a repository's root path.
+// check returns an error if a version control system isn't allowed for a repository's root path.
 func (g govcs) check(vcs, root, goprivate string) error {
 	private := module.MatchPrefixPatterns(goprivate, root)
 	for _, rule := range g {

@@ -51,7 +51,8 @@ func (h *httpRemote) refs(ctx context.Context) (*packp.AdvRefs, error) {
 	return adv, h.follow(resp.Request.URL)
 }
 
-// follow goes on where the server redirected to, as git does. Credentials stay behind at a change of host.
+// follow changes the URL to the one that the server redirected to, as git does. If the host changes, it drops the
+// credentials.
 func (h *httpRemote) follow(at *url.URL) error {
 	path, ok := strings.CutSuffix(at.Path, infoRefs)
 	if !ok {
@@ -88,7 +89,7 @@ type httpAnswer struct{ io.ReadCloser }
 
 func (httpAnswer) explain(err error) error { return broken(err) }
 
-// broken says that another try may mend a transfer that broke off.
+// broken returns a TemporaryError for a transfer that broke off, because another try may succeed.
 func broken(err error) error {
 	var again *fetch.TemporaryError
 	if errors.As(err, &again) {

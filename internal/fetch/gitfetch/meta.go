@@ -11,8 +11,8 @@ import (
 // A metaTag is <meta name="go-import" content="PREFIX VCS REPO [SUBDIR]">: see 'go help importpath'.
 type metaTag struct{ prefix, vcs, repo, subdir string }
 
-// parseMeta returns the tags in a page's head, those of module proxies first, as the go command reads them. Whatever can't
-// be read ends the page.
+// parseMeta returns the go-import tags in a page's head, module proxies first, in the order of the go command. It stops
+// at the first text that it can't parse.
 func parseMeta(page []byte) []metaTag {
 	d := xml.NewDecoder(bytes.NewReader(page))
 	d.Strict = false
@@ -59,7 +59,8 @@ func attr(e xml.StartElement, name string) string {
 	return ""
 }
 
-// match returns the tag for a module path. A proxy's goes before a repository's; two of one kind are an error.
+// match returns the tag for a module path. A proxy's tag is preferred to a repository's; two tags of one kind are an
+// error.
 func match(tags []metaTag, path string) (metaTag, error) {
 	var found []metaTag
 	for _, t := range tags {

@@ -17,7 +17,8 @@ import (
 	modzip "golang.org/x/mod/zip"
 )
 
-// A repoPlace is where a module's version is in a repository: the go command's rules, in cmd/go/internal/fetch/modfetch, say where that can be.
+// A repoPlace is the place of a module's version in a repository. The rules are the go command's, in
+// cmd/go/internal/fetch/modfetch.
 type repoPlace struct {
 	store  storer.EncodedObjectStorer
 	commit *object.Commit
@@ -27,7 +28,7 @@ type repoPlace struct {
 	gomod  []byte
 }
 
-// locate finds a module's version in its repository, and fetches that.
+// locate finds a module's version in its repository, and fetches its commit.
 func (r *repo) locate(ctx context.Context, at *root, m module.Version) (*repoPlace, error) {
 	prefix, major, _ := module.SplitPathVersion(m.Path) // m was checked
 	dir := ""
@@ -57,7 +58,7 @@ func (r *repo) locate(ctx context.Context, at *root, m module.Version) (*repoPla
 	return p, p.find(dir, major, at.prefix != m.Path, m)
 }
 
-// atPseudo takes the commit of a pseudo-version, and checks the time that it has.
+// atPseudo finds the commit of a pseudo-version, and checks that it has the version's time.
 func (p *repoPlace) atPseudo(ctx context.Context, r *repo, version string) error {
 	rev, err := module.PseudoVersionRev(version)
 	if err != nil {
@@ -117,7 +118,7 @@ func (p *repoPlace) find(dir, major string, below bool, m module.Version) error 
 	return fmt.Errorf("it has no %s at %s", path.Join(dir, "go.mod"), p.commit.Hash)
 }
 
-// sameMajor reports whether a module path may have the versions that another's suffix says.
+// sameMajor reports whether a module path allows the versions of a major version suffix.
 func sameMajor(path, major string) bool {
 	_, own, ok := module.SplitPathVersion(path)
 	if path == "" || !ok {
@@ -130,7 +131,7 @@ func sameMajor(path, major string) bool {
 	return own != "" && own[1:] == major[1:]
 }
 
-// read returns what the tree has under a name: of a link its target, as git has it.
+// read returns the content of a file in the tree. For a symbolic link it is the link's target, as in git.
 func (p *repoPlace) read(name string, limit int64) ([]byte, error) {
 	entry, err := p.tree.FindEntry(name)
 	if errors.Is(err, object.ErrEntryNotFound) || errors.Is(err, object.ErrDirectoryNotFound) || err == nil && !isBlob(entry.Mode) {

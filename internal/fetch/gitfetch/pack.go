@@ -18,7 +18,7 @@ import (
 	modzip "golang.org/x/mod/zip"
 )
 
-// packLimits bound what a server sends at a time.
+// packLimits are bounds on what a server sends in one pack.
 type packLimits struct {
 	bytes    int64 // of the pack
 	objects  uint32
@@ -32,14 +32,15 @@ var (
 
 const (
 	maxObject = modzip.MaxZipFile // bytes of an object: a module has no larger file
-	// maxChain bounds the bytes of an object and of all that it is a delta of, since these are in memory at a time.
+	// maxChain is the greatest number of bytes of an object and of all objects that it is a delta of. All of these are in
+	// memory at the same time.
 	maxChain = 2 << 30
-	// A small pack has no large objects: beyond what one module may have, objects are at most so many times the pack. Of
-	// whole histories of Go projects, which are mostly deltas, they are 20 to 60 times.
+	// maxRatio bounds the size of a small pack's objects: beyond the size of one module, they may have at most this many
+	// times the bytes of the pack. Of whole histories of Go projects, which are mostly deltas, they are 20 to 60 times.
 	maxRatio = 200
 )
 
-// storePack stores the objects of a pack. Its own numbers decide how much memory it takes to index it, and how long: so
+// storePack stores the objects of a pack. The numbers in a pack decide how much memory and time its index takes. So
 // the pack is first written to a file, and checked there.
 func storePack(into *filesystem.Storage, pack io.Reader, limits packLimits) (err error) {
 	dir := filepath.Join(into.Filesystem().Root(), "objects", "pack")
@@ -103,7 +104,7 @@ func indexPack(f *os.File, dir string) (err error) {
 	return os.Link(f.Name(), base+".pack")
 }
 
-// checkPack reads a pack, and refuses one that isn't within limits. Nothing is kept of its objects but sizes. For the
+// checkPack reads a pack, and refuses one that isn't within limits. It keeps only the sizes of the objects. For the
 // format see gitformat-pack(5).
 func checkPack(r io.Reader, limits packLimits) error {
 	c := packCheck{r: &countReader{r: bufio.NewReaderSize(r, 64<<10)}, limits: limits, chains: map[int64]int64{}}
@@ -129,7 +130,7 @@ func checkPack(r io.Reader, limits packLimits) error {
 	return nil
 }
 
-// A packCheck is a pack that is checked.
+// A packCheck is the state of a pack's check.
 type packCheck struct {
 	r      *countReader
 	zlib   io.ReadCloser // used again for each object
@@ -140,7 +141,8 @@ type packCheck struct {
 	chains map[int64]int64 // of an object at a place, the bytes of it and of all that it is a delta of
 }
 
-// countReader knows the place in a pack. It reads byte by byte where zlib does, which then reads no further than it has to.
+// countReader counts the bytes that were read of a pack. It is an io.ByteReader, so that zlib reads no further than it
+// has to.
 type countReader struct {
 	r  *bufio.Reader
 	at int64
@@ -199,7 +201,7 @@ func (c *packCheck) object() error {
 	return c.count(at, made, below, kind.IsDelta())
 }
 
-// count counts what an object makes.
+// count adds the objects and bytes that an object makes, and checks the limits.
 func (c *packCheck) count(at, made, below int64, delta bool) error {
 	if made > maxObject {
 		return tooLarge(made)
@@ -221,7 +223,7 @@ func tooLarge(size int64) error {
 	return fmt.Errorf("it has an object of %d bytes: a module has files of at most %d bytes", size, int64(maxObject))
 }
 
-// header reads an object's type and size, of a delta that of the delta itself.
+// header reads an object's type and size. For a delta it is the size of the delta itself.
 func (c *packCheck) header() (plumbing.ObjectType, int64, error) {
 	b, err := c.r.ReadByte()
 	if err != nil {
@@ -258,7 +260,8 @@ func readOffset(r io.ByteReader) (int64, error) {
 	return 0, errors.New("it sends a delta of an object that isn't there")
 }
 
-// inflate reads the content of an object, and returns its size, or that of what a delta makes.
+// inflate reads the content of an object, and returns its size. For a delta, it returns the size of the object that the
+// delta makes.
 func (c *packCheck) inflate(size int64, delta bool) (int64, error) {
 	var err error
 	if c.zlib == nil {
@@ -295,7 +298,8 @@ func (c *packCheck) inflate(size int64, delta bool) (int64, error) {
 	return int64(made), nil
 }
 
-// broke tells a pack that breaks off, which may be whole at the next try, from one that is damaged.
+// broke returns io.ErrUnexpectedEOF for a pack that broke off, which may be whole at the next try, and another error
+// for a damaged pack.
 func broke(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

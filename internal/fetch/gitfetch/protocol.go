@@ -16,7 +16,7 @@ import (
 	"github.com/larder-build/larder/internal/fetch"
 )
 
-// A closer is an answer that is being read. explain says why reading it failed.
+// A closer is an answer that is being read. Its explain returns the reason why reading failed.
 type closer interface {
 	io.ReadCloser
 	explain(err error) error
@@ -27,7 +27,7 @@ const maxRefs = 64 << 20
 
 var errNotGit = errors.New("what answers there is not a git server: check the path")
 
-// readRefs reads what a server offers.
+// readRefs reads the server's list of branches and tags.
 func readRefs(r io.Reader) (*packp.AdvRefs, error) {
 	var head headWriter
 	limited := &limitReader{r: r, left: maxRefs}
@@ -61,7 +61,8 @@ func (w *headWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// newRequest asks for some objects and all that they need; depth 1 is without history, 0 with all of it.
+// newRequest makes a request for some objects and everything that they need. Depth 1 means without history, and 0 with
+// all of it.
 func newRequest(can *capability.List, wants []plumbing.Hash, depth int, filter packp.Filter) *packp.UploadPackRequest {
 	req := packp.NewUploadPackRequest()
 	req.Wants = wants
@@ -97,7 +98,7 @@ func encodeRequest(req *packp.UploadPackRequest) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// openPack reads an answer up to its pack, and returns that.
+// openPack reads an answer up to its pack, and returns a reader of the pack.
 func openPack(answer io.ReadCloser, req *packp.UploadPackRequest) (io.Reader, error) {
 	resp := packp.NewUploadPackResponse(req)
 	if err := resp.Decode(answer); err != nil {
@@ -112,7 +113,8 @@ func openPack(answer io.ReadCloser, req *packp.UploadPackRequest) (io.Reader, er
 	return resp, nil
 }
 
-// limitReader fails where there is more than may be. err is that, or why reading failed.
+// limitReader is a reader that fails after a number of bytes. Its err is that failure, or the error of the reader
+// below.
 type limitReader struct {
 	r    io.Reader
 	left int64

@@ -23,7 +23,7 @@ import (
 	"github.com/larder-build/larder/internal/redact"
 )
 
-// A repo is one repository, of which as little is fetched as can be.
+// A repo is one repository. It fetches as little of it as possible.
 type repo struct {
 	fetcher *Fetcher
 	url     string // as the go command records it: before insteadOf
@@ -42,15 +42,15 @@ type repo struct {
 	all     bool // objects has all that branches and tags reach
 }
 
-// A remote is a way to a repository. Both calls begin anew.
+// A remote is a connection to a repository. Each call starts a new exchange.
 type remote interface {
-	// refs returns what the server offers.
+	// refs returns the server's branches and tags.
 	refs(ctx context.Context) (*packp.AdvRefs, error)
 	// pack sends a request for objects and returns the answer to it.
 	pack(ctx context.Context, request []byte) (closer, error)
 }
 
-// repo returns a repository that can be reached, once for each URL.
+// repo returns a repository that answers. It connects once for each URL.
 func (f *Fetcher) repo(ctx context.Context, at *root) (*repo, error) {
 	f.mu.Lock()
 	r := f.repos[at.repo]
@@ -67,8 +67,8 @@ func (f *Fetcher) repo(ctx context.Context, at *root) (*repo, error) {
 	return r, r.err
 }
 
-// candidates are the URLs to try for a repository. For HOST/PATH.git these are the schemes that the go command tries; a
-// server is asked by SSH where there is an agent.
+// candidates returns the URLs to try for a repository. For HOST/PATH.git these are the schemes that the go command
+// tries; SSH is among them if there is an agent.
 func (f *Fetcher) candidates(at *root) []string {
 	if strings.Contains(at.repo, "://") {
 		return []string{at.repo}
@@ -83,7 +83,7 @@ func (f *Fetcher) candidates(at *root) []string {
 	return list
 }
 
-// connect takes the first URL whose refs can be had.
+// connect takes the first URL that lists its refs.
 func (r *repo) connect(ctx context.Context, candidates []string) error {
 	var errs []error
 	for _, candidate := range candidates {
@@ -128,7 +128,7 @@ func joinLine(errs []error) error {
 	return fmt.Errorf(format, args...)
 }
 
-// dial returns the way to a URL. Nothing is asked yet.
+// dial returns a connection to a URL. It doesn't send anything yet.
 func (f *Fetcher) dial(at string) (remote, error) {
 	if to, ok := parseSSH(at); ok {
 		return newSSH(f, to)
@@ -144,7 +144,7 @@ func (f *Fetcher) dial(at string) (remote, error) {
 	return nil, fmt.Errorf("Larder fetches git repositories by https, http and ssh, not by %q", u.Scheme)
 }
 
-// open notes what the server offers, and makes the folder for what is fetched.
+// open keeps the server's list of refs, and makes the folder for fetched objects.
 func (r *repo) open(adv *packp.AdvRefs) error {
 	var err error
 	if r.objects, err = newStorage(filepath.Join(r.dir, "objects")); err != nil {
@@ -168,8 +168,8 @@ func (r *repo) open(adv *packp.AdvRefs) error {
 	return nil
 }
 
-// newStorage returns where objects are. Each is read into memory, which is bounded when they come: read as a stream, one
-// that is a delta of a delta would be read over and over.
+// newStorage returns the storage of objects. It reads each object into memory, and their size is limited when they
+// arrive: if objects were read as streams, a delta of a delta would be read over and over.
 func newStorage(dir string) (*filesystem.Storage, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -188,8 +188,9 @@ func (r *repo) tag(ctx context.Context, tag string) (*object.Commit, string, err
 	return commit, name, err
 }
 
-// abbreviated fetches the commit whose hash begins so, of those that branches and tags reach, and its tree. Others, such
-// as those of pull requests, aren't a version of the repository's, even where the server would give them.
+// abbreviated fetches the commit whose hash begins with rev, and its tree. It looks only at commits that branches and
+// tags reach. Others, such as those of pull requests, aren't a version of the repository's, even where the server would
+// give them.
 func (r *repo) abbreviated(ctx context.Context, rev string) (*object.Commit, string, error) {
 	var name string
 	for ref, hash := range r.refs {
@@ -209,8 +210,8 @@ func (r *repo) abbreviated(ctx context.Context, rev string) (*object.Commit, str
 	return commit, "", err
 }
 
-// search looks for a commit in the history. Servers that can leave files out of it send that alone, if they then give the
-// one commit that is found; others send all.
+// search looks for a commit in the history. If the server can leave files out, it fetches the history alone, provided
+// that the server then gives the one commit that is found; otherwise it fetches everything.
 func (r *repo) search(ctx context.Context, rev string) (plumbing.Hash, error) {
 	store := r.objects
 	can := r.adv.Capabilities.Supports
@@ -250,7 +251,7 @@ func (r *repo) search(ctx context.Context, rev string) (plumbing.Hash, error) {
 	return plumbing.ZeroHash, fmt.Errorf("it has %d commits that begin with %s", len(hashes), rev)
 }
 
-// everything is all that branches and tags name.
+// everything returns the hashes of all branches and tags.
 func (r *repo) everything() []plumbing.Hash {
 	var wants []plumbing.Hash
 	for _, hash := range r.tips {
@@ -269,7 +270,8 @@ func (r *repo) fetchAll(ctx context.Context) error {
 	return err
 }
 
-// commit returns a commit, fetching tip, which is it or a tag of it, if need be: without history, where the server can.
+// commit returns a commit. If need be it fetches tip, which is the commit or a tag of it, without history if the server
+// can do that.
 func (r *repo) commit(ctx context.Context, hash, tip plumbing.Hash) (*object.Commit, error) {
 	if !r.all && !r.fetched[hash] {
 		depth := 0

@@ -29,7 +29,7 @@ type root struct {
 	by     string // who said so, for messages
 }
 
-// hosts is how the paths of some hosts are read without asking: from the go command's table.
+// hosts are the hosts whose paths show the repository, so that no server is asked. They are in the go command's table.
 var hosts = []struct {
 	prefix string
 	path   *regexp.Regexp // with the groups root and, if it isn't https://root, repo and vcs
@@ -42,7 +42,7 @@ var hosts = []struct {
 	{"", regexp.MustCompile(`^(?P<root>(?P<repo>([a-z0-9.\-]+\.)+[a-z0-9.\-]+(:[0-9]+)?(/~?[\w.\-]+)+?)\.(?P<vcs>bzr|fossil|git|hg|svn))(/~?[\w.\-]+)*$`)},
 }
 
-// root finds the repository of a module path, once for each.
+// root finds the repository of a module path. It searches once for each path.
 func (f *Fetcher) root(ctx context.Context, path string) (*root, error) {
 	f.mu.Lock()
 	r := f.roots[path]
@@ -107,10 +107,10 @@ func knownRoot(path string, r *root) (bool, error) {
 	return false, nil
 }
 
-// maxPage bounds what is read of a page that may have meta tags.
+// maxPage is the greatest number of bytes that are read of a page that may have meta tags.
 const maxPage = 4 << 20
 
-// askRoot asks the path's own host, whose page has the repository in a meta tag.
+// askRoot asks the path's own host, whose page names the repository in a meta tag.
 func (f *Fetcher) askRoot(ctx context.Context, path string, r *root) error {
 	tag, by, err := f.ask(ctx, path, path)
 	if err != nil {
@@ -136,12 +136,12 @@ func (f *Fetcher) askRoot(ctx context.Context, path string, r *root) error {
 	return nil
 }
 
-// allowed reports whether a module may come by a scheme.
+// allowed reports whether a module may be fetched by a scheme.
 func (f *Fetcher) allowed(scheme, path string) bool {
 	return scheme == "https" || scheme == "ssh" || scheme == "git+ssh" || module.MatchPrefixPatterns(f.GOINSECURE, path)
 }
 
-// ask asks the host of prefix what it has for path, and returns the URL that it asked.
+// ask reads the meta tag for path from the host of prefix, and returns it with the page's URL.
 func (f *Fetcher) ask(ctx context.Context, prefix, path string) (metaTag, string, error) {
 	host, rest, _ := strings.Cut(prefix, "/")
 	schemes := []string{"https"}

@@ -23,7 +23,7 @@ import (
 	"github.com/larder-build/larder/internal/fetch"
 )
 
-// An sshURL is where a repository is by SSH.
+// An sshURL is the address of a repository that is reached by SSH.
 type sshURL struct{ user, host, port, path string }
 
 var scpForm = regexp.MustCompile(`^(?:([^@/:]+)@)?([^@/:\[\]]+|\[[0-9a-fA-F:.]+\]):([^/].*|/[^/].*)$`)
@@ -59,7 +59,7 @@ func parseSSH(at string) (sshURL, bool) {
 	return to, true
 }
 
-// sshRemote runs git-upload-pack on a server that it knows, with the keys of an agent.
+// sshRemote runs git-upload-pack on a server whose key is known, with the user's keys in an agent.
 type sshRemote struct {
 	to    sshURL
 	addr  string
@@ -172,7 +172,7 @@ func (s *sshRemote) connect(ctx context.Context, session *sshSession) error {
 	return session.start(ssh.NewClient(client, channels, requests), s.to.path)
 }
 
-// hostKeyError says what is wrong with a server's key.
+// hostKeyError returns an error that says what is wrong with a server's key.
 func (s *sshRemote) hostKeyError(err error, key ssh.PublicKey) error {
 	switch {
 	case err == nil:
@@ -185,7 +185,7 @@ func (s *sshRemote) hostKeyError(err error, key ssh.PublicKey) error {
 	return fmt.Errorf("checking the host key of %s: %w", s.to.host, fetch.OneLine(err))
 }
 
-// An sshSession is git-upload-pack at work. It reads its output.
+// An sshSession is a running git-upload-pack. Reads return its output.
 type sshSession struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
@@ -221,7 +221,7 @@ func (s *sshSession) start(client *ssh.Client, path string) error {
 	return nil
 }
 
-// shellQuote quotes as git does: servers that run no shell read the same.
+// shellQuote quotes a text as git does, so that servers without a shell read the same text.
 func shellQuote(s string) string {
 	return "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(s) + "'"
 }
@@ -234,7 +234,7 @@ func (s *sshSession) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the connection, which ends all that works on it.
+// Close closes the connection, which ends everything that uses it.
 func (s *sshSession) Close() error {
 	s.watch.Stop()
 	s.cancel(nil)
@@ -247,7 +247,7 @@ func (s *sshSession) Close() error {
 	return nil
 }
 
-// explain takes what the server wrote to its error output as the reason.
+// explain returns an error with the server's error output as the reason.
 func (s *sshSession) explain(err error) error {
 	if cause := context.Cause(s.ctx); cause != nil {
 		return cause

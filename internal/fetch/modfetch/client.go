@@ -1,6 +1,6 @@
-// Package modfetch gets files of modules from module proxies and GOPROXY folders, and checks them: the steps inside of a
-// build that fetch use it, and so does whoever stocks a bundle. Nothing that it returns is to be trusted before the check
-// of its h1 hash, and a checksum database is asked where no go.sum has one.
+// Package modfetch gets files of modules from module proxies and GOPROXY folders, and checks them. Build steps that
+// fetch use it, and so does the code that makes bundles. Its results may not be trusted before the check of their h1
+// hash; the expected hash is from go.sum, or from a checksum database where no go.sum has one.
 package modfetch
 
 import (
@@ -19,7 +19,8 @@ import (
 	"github.com/larder-build/larder/internal/fetch"
 )
 
-// progressToRetry is how much a broken transfer must have brought for the count of tries to start anew.
+// progressToRetry is the number of bytes that a broken transfer must have brought so that the count of tries starts
+// anew.
 const progressToRetry = 1 << 20
 
 // A Sink takes the bytes of one file. A failed transfer may leave some in it.
@@ -28,14 +29,14 @@ type Sink interface {
 	Truncate(size int64) error
 }
 
-// health is what is known of a source that many files come from: one that never answered isn't tried for each of them.
+// health is what is known about a source of many files. If it never answered, it isn't asked again for each of them.
 type health struct {
 	answered atomic.Bool
 	dead     atomic.Pointer[error]
 }
 
-// Get writes a file of the source to w, and goes on where a transfer broke off. A file that isn't there gives
-// fs.ErrNotExist, one of more than limit bytes is an error. Errors don't tell the source or name.
+// Get writes a file of the source to w. It continues where a transfer broke off. A missing file is fs.ErrNotExist, and
+// a file of more than limit bytes is an error. Errors don't name the source or the file.
 func (src *Source) Get(ctx context.Context, c *fetch.Client, name string, w Sink, limit int64) error {
 	if src.url == nil {
 		return copyFile(filepath.Join(src.dir, filepath.FromSlash(name)), w, limit)
@@ -64,13 +65,15 @@ func (src *Source) Get(ctx context.Context, c *fetch.Client, name string, w Sink
 	}
 }
 
-// A partialDownload is how much of a file an earlier try brought, and the server's mark of the file's version.
+// A partialDownload is the size of what earlier tries brought of a file, and the server's validator for the file's
+// version.
 type partialDownload struct {
 	size      int64
 	validator string
 }
 
-// try asks once, for the rest of a file whose beginning is there. Errors that another try may mend are fetch.TemporaryErrors.
+// try sends one request, for the part of a file that is missing. An error is a fetch.TemporaryError if another try may
+// succeed.
 func (src *Source) try(ctx context.Context, c *fetch.Client, name string, w Sink, limit int64, part *partialDownload) error {
 	req, err := src.request(ctx, name)
 	if err != nil {
@@ -117,7 +120,7 @@ func (src *Source) try(ctx context.Context, c *fetch.Client, name string, w Sink
 	return err
 }
 
-// begin reads from an answer's header whether it goes on from part or begins anew.
+// begin reads from an answer's header whether the answer continues the part or starts from the beginning.
 func (p *partialDownload) begin(resp *http.Response) error {
 	switch resp.StatusCode {
 	case http.StatusOK:
@@ -137,7 +140,7 @@ func (p *partialDownload) begin(resp *http.Response) error {
 	return nil
 }
 
-// validator returns what If-Range may name: a weak ETag and a date of the same second may not.
+// validator returns the value for a later If-Range. A weak ETag may not be used, nor a date of the same second.
 func validator(h http.Header) string {
 	if tag := h.Get("ETag"); strings.HasPrefix(tag, `"`) {
 		return tag
@@ -153,7 +156,7 @@ func (src *Source) request(ctx context.Context, name string) (*http.Request, err
 	return req, nil
 }
 
-// client returns what asks the source: the user in its URL comes before other credentials.
+// client returns the client for the source. It sends the user in the source's URL rather than other credentials.
 func (src *Source) client(c *fetch.Client) *fetch.Client {
 	if src.user == nil {
 		return c
@@ -161,7 +164,7 @@ func (src *Source) client(c *fetch.Client) *fetch.Client {
 	return c.With(&userOf{src.url, src.user})
 }
 
-// A userOf is the user of one host, who was named in its URL.
+// A userOf is the user of one host, from the URL of a source.
 type userOf struct {
 	at   *url.URL
 	user *url.Userinfo
@@ -181,7 +184,7 @@ func (u *userOf) Header(at *url.URL) http.Header {
 // Proxy implements fetch.Credentials.
 func (u *userOf) Proxy(*url.URL) *url.Userinfo { return nil }
 
-// Redact implements fetch.Credentials: nothing is left of a text that repeats the user, as a token may stand in its place.
+// Redact implements fetch.Credentials. If a text repeats the user, which may be a token, nothing of the text is left.
 func (u *userOf) Redact(text string) string {
 	password, _ := u.user.Password()
 	_, basic, _ := strings.Cut(u.Header(u.at).Get("Authorization"), " ")
@@ -193,8 +196,8 @@ func (u *userOf) Redact(text string) string {
 	return text
 }
 
-// Guarded reports whether the source is sent something of the user's own for a file, without which it might not give it: a
-// user, a query that may be a token, or what the credentials have for it.
+// Guarded reports whether a request for a file has something secret, without which the source might refuse it: a user,
+// a query that may be a token, or the credentials for it.
 func (src *Source) Guarded(c *fetch.Client, name string) bool {
 	if src.url == nil {
 		return false

@@ -13,7 +13,7 @@ import (
 	"github.com/larder-build/larder/internal/redact"
 )
 
-// A Source is one place that files are fetched from: a web server or a folder.
+// A Source is a web server or a folder that files are fetched from.
 type Source struct {
 	Shown string        // its name for messages, without user, password and query
 	url   *url.URL      // for http and https, without the user
@@ -29,8 +29,8 @@ type Entry struct {
 	onError bool   // after any error of this entry the next is tried, not only where it hasn't got the file
 }
 
-// ParseList reads a GOPROXY list as the go command does. Errors tell the entry by its number, as its text may hold a
-// password.
+// ParseList reads a GOPROXY list as the go command does. Errors name an entry by its number, because its text may hold
+// a password.
 func ParseList(list string) ([]Entry, error) {
 	var entries []Entry
 	for _, proxy := range gomod.ParseProxies(list) {
@@ -52,7 +52,7 @@ func ParseList(list string) ([]Entry, error) {
 
 var errNotURL = errors.New("is not a URL: expected https://HOST/PATH, http://HOST/PATH, file:///PATH, direct or off; signs in a password must be written as %XX")
 
-// parseSource returns the source that a URL, of which https:// may be left out, names.
+// parseSource returns the source at a URL, which may lack https://.
 func parseSource(text string) (*Source, error) {
 	u, _ := url.Parse(gomod.WithScheme(text)) // whose error quotes the text
 	return newSource(u)
@@ -84,9 +84,9 @@ func newSource(u *url.URL) (*Source, error) {
 // ErrDirect is the error of Fetch where version control is to be asked next.
 var ErrDirect = errors.New("next in GOPROXY is direct")
 
-// Fetch writes the file called name, from the first entry of the list that has it, to w, and returns that entry's
-// source. As in the go command an entry that hasn't got the file (404, 410) leads on to the next, any other error only
-// where a bar follows the entry. The error tells what each entry that was tried said.
+// Fetch writes the file called name to w, from the first entry of the list that has it, and returns that entry's
+// source. As in the go command, the next entry is tried if one lacks the file (404, 410); after any other error only if
+// a bar follows the entry. The error has the answers of all entries that were tried.
 func Fetch(ctx context.Context, c *fetch.Client, list []Entry, name string, w Sink, limit int64) (*Source, error) {
 	var said []error
 	for _, p := range list {
@@ -111,7 +111,7 @@ func Fetch(ctx context.Context, c *fetch.Client, list []Entry, name string, w Si
 	return nil, giveUp(said, errors.New("no other proxy is left in GOPROXY: "+c.Remedies.Missing))
 }
 
-// giveUp puts what every proxy said into one line.
+// giveUp joins the answers of all proxies into one line.
 func giveUp(said []error, last error) error {
 	if last != nil {
 		said = append(said, last)

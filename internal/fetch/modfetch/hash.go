@@ -23,7 +23,7 @@ type FileSum struct {
 	Content []byte
 }
 
-// H1 returns the h1 hash of a module with some files: golang.org/x/mod/sumdb/dirhash.Hash1 says how that is made.
+// H1 returns the h1 hash of a module with the given files, as golang.org/x/mod/sumdb/dirhash.Hash1 computes it.
 func H1(files []FileSum) string {
 	slices.SortFunc(files, func(a, b FileSum) int { return cmp.Compare(a.Name, b.Name) })
 	h := sha256.New()
@@ -33,8 +33,8 @@ func H1(files []FileSum) string {
 	return "h1:" + base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-// Hash1 is dirhash.Hash1 on all CPUs: a toolchain has 15,000 files, which a single one is at for seconds. open is called
-// by several goroutines at once.
+// Hash1 does the same as dirhash.Hash1, but on all CPUs: a toolchain has 15,000 files, which take a single CPU several
+// seconds. Several goroutines call open at the same time.
 func Hash1(files []string, open func(name string) (io.ReadCloser, error)) (string, error) {
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -63,7 +63,7 @@ func Hash1(files []string, open func(name string) (io.ReadCloser, error)) (strin
 	return H1(sums), nil
 }
 
-// HashZip returns the h1 hash of a zip that lies within something else, as dirhash.HashZip does for one in a file.
+// HashZip returns the h1 hash of a zip that r reads. It is dirhash.HashZip for a zip that isn't a file of its own.
 func HashZip(r io.ReaderAt, size int64) (string, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {

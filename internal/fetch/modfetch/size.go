@@ -12,7 +12,7 @@ import (
 	"github.com/larder-build/larder/internal/fetch"
 )
 
-// Size returns how many bytes a file has at the first entry of a list that tells, without fetching it.
+// Size returns the size in bytes of a file, without fetching it, from the first entry of a list that tells it.
 func Size(ctx context.Context, c *fetch.Client, list []Entry, name string) (int64, error) {
 	err := fs.ErrNotExist
 	for _, e := range list {

@@ -14,15 +14,16 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// goSumdbKey is the key that the go command has for the checksum database that everybody uses.
+// goSumdbKey is the key of the public checksum database, as in the go command.
 const goSumdbKey = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
 
-// maxSumdbFile bounds what is read of a checksum database at a time: its largest files, tiles, have 8 kB.
+// maxSumdbFile is the greatest size of a file that is read from a checksum database: its largest files, tiles, have 8
+// kB.
 const maxSumdbFile = 1 << 20
 
-// A Database asks a checksum database, directly or through the proxies that offer it, and remembers nothing: it
-// implements sumdb.ClientOps for the one lookup of a step. That the database is consistent with what others were told
-// can't be seen so; that it vouches for a hash, with its signature and a proof of inclusion, can.
+// A Database is a client of a checksum database, directly or through the proxies that offer it. It keeps nothing
+// between runs: it implements sumdb.ClientOps for the one lookup of a step. So it can't check that other clients see
+// the same database. It does check the signature and the proof of inclusion for a hash.
 type Database struct {
 	ctx    context.Context // ClientOps takes none
 	client *fetch.Client
@@ -54,7 +55,7 @@ func databaseFields(gosumdb string) ([]string, error) {
 	return fields, nil
 }
 
-// DatabaseKey returns the verifier key that a GOSUMDB setting means, or "" for "off".
+// DatabaseKey returns the verifier key for a GOSUMDB setting, or "" for "off".
 func DatabaseKey(gosumdb string) (string, error) {
 	if gosumdb == "off" {
 		return "", nil
@@ -66,8 +67,8 @@ func DatabaseKey(gosumdb string) (string, error) {
 	return fields[0], nil
 }
 
-// NewDatabase finds the checksum database that a GOSUMDB setting means, as the go command does: a known name, a
-// verifier key, either followed by a URL which is then asked instead of any proxy.
+// NewDatabase finds the checksum database of a GOSUMDB setting, as the go command does. The setting is a known name or
+// a verifier key. Either may be followed by a URL, which is then used instead of any proxy.
 func NewDatabase(ctx context.Context, c *fetch.Client, gosumdb string, proxies []Entry) (*Database, error) {
 	fields, err := databaseFields(gosumdb)
 	if err != nil {
@@ -91,8 +92,8 @@ func NewDatabase(ctx context.Context, c *fetch.Client, gosumdb string, proxies [
 	return d, d.choose(direct, proxies)
 }
 
-// choose finds who is to be asked: the first proxy that says that it passes the database's files on, and then only
-// that one, or the database itself if none does.
+// choose decides which server is asked. It is the first proxy that says that it passes the database's files on, or the
+// database itself if none does.
 func (d *Database) choose(direct *Source, proxies []Entry) error {
 	dir := "sumdb/" + d.name
 	for _, p := range proxies {
@@ -138,7 +139,7 @@ func (d *Database) Lookup(m module.Version) (string, error) {
 // Key returns the database's verifier key, NAME+HASH+KEY.
 func (d *Database) Key() string { return d.key }
 
-// Get returns a file of the database, such as /lookup/golang.org/x/mod@v0.40.0. It may be called by several goroutines.
+// Get returns a file of the database, such as /lookup/golang.org/x/mod@v0.40.0. Several goroutines may call it.
 func (d *Database) Get(ctx context.Context, path string) ([]byte, error) {
 	var b buffer
 	if err := d.base.Get(ctx, d.client, strings.TrimPrefix(d.dir+path, "/"), &b, maxSumdbFile); err != nil {
@@ -159,11 +160,11 @@ func (d *Database) ReadRemote(path string) ([]byte, error) {
 	return data, checkSize(data)
 }
 
-// maxRecords is more than a checksum database will ever have. With a size near 2^63, which only its owner can sign, the
+// maxRecords is more records than a checksum database will ever have. If its owner signed a size near 2^63, the
 // client of x/mod would count for ever.
 const maxRecords = 1 << 40
 
-// checkSize refuses a record of a tree of more records than there may be. What is no record has no size.
+// checkSize refuses an answer if its tree has more records than maxRecords. It accepts an answer that is no record.
 func checkSize(data []byte) error {
 	_, _, signed, err := tlog.ParseRecord(data)
 	if err != nil {
@@ -212,7 +213,7 @@ func (b *buffer) Truncate(size int64) error {
 	return nil
 }
 
-// WriteAt implements Sink; it takes what follows on what it has.
+// WriteAt implements Sink. It accepts only bytes that directly follow those it has.
 func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
 	if off != int64(len(b.data)) {
 		return 0, errors.New("write out of order")

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// ToolchainModule returns the module that a toolchain is distributed as, for a release such as go1.26.10 and
+// ToolchainModule returns the module in which a toolchain is distributed, for a release such as go1.26.10 and
 // the platform OS/ARCHITECTURE that it runs on.
 func ToolchainModule(release, platform string) (module.Version, error) {
 	goos, goarch, ok := strings.Cut(platform, "/")

@@ -19,24 +19,24 @@ import (
 	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
-// An Expected hash is an h1 hash that a file must have, who says so, and what to do where it doesn't.
+// An Expected hash is an h1 hash that a file must have, with its source, and with advice for a mismatch.
 type Expected struct {
 	Hash, By, Remedy string
 }
 
-// InGoSum is what a line of go.sum expects.
+// InGoSum returns the hash that a line of go.sum expects.
 func InGoSum(sum gomod.Sum) Expected {
 	return Expected{sum.Hash, "go.sum", "one of the two was changed since go.sum was written; compare with another proxy, and run 'go mod verify' on a machine that you trust"}
 }
 
-// Mismatch is the error for a file of what, such as example.com/mod@v1.2.3, with another hash than expected.
+// Mismatch returns the error for a wrong hash. The parameter what names the module, such as example.com/mod@v1.2.3.
 func (e Expected) Mismatch(what, file, from, got string) error {
 	return fmt.Errorf("%s: the %s from %s has %s, %s says %s: %s", what, file, from, got, e.By, e.Hash, e.Remedy)
 }
 
-// CheckZip checks that a file is a zip that the go command would take for the module: names below path@version, clean
-// and without collisions, sizes within x/mod/zip's limits. It also refuses what the go command would take for a plain
-// file but an archiver wouldn't: links and special files. The error names the module and the entry.
+// CheckZip checks that a file is a zip that the go command accepts for the module: all names are below path@version,
+// clean and without collisions, and sizes are within x/mod/zip's limits. It also refuses links and special files, which
+// the go command would read as plain files but an archiver wouldn't. The error names the module and the entry.
 func CheckZip(m module.Version, file string) error {
 	checked, err := modzip.CheckZip(m, file)
 	if err != nil {
@@ -62,7 +62,7 @@ func CheckZip(m module.Version, file string) error {
 	return nil
 }
 
-// CheckZipIn is CheckZip for a zip that lies within something else.
+// CheckZipIn is like CheckZip, for a zip that r reads.
 func CheckZipIn(m module.Version, r io.ReaderAt, size int64) error {
 	if size > modzip.MaxZipFile {
 		return fmt.Errorf("its zip has %d bytes: the go command allows %d", size, modzip.MaxZipFile)
@@ -95,8 +95,8 @@ func CheckZipIn(m module.Version, r io.ReaderAt, size int64) error {
 	return nil
 }
 
-// addFolded refuses a name that, or a folder of which, is another but for the case of its letters, or is a file and a
-// folder. Names of folders end in a slash.
+// addFolded adds a name and its folders. It refuses a name that differs from another only in the case of its letters,
+// or that is both a file and a folder; this applies to its folders too. Names of folders end in a slash.
 func addFolded(names map[string]string, name string) error {
 	slash := ""
 	for ; name != "."; name, slash = path.Dir(name), "/" {
@@ -112,7 +112,7 @@ func addFolded(names map[string]string, name string) error {
 	return nil
 }
 
-// VerifyZip is CheckZip, then compares the zip's h1 hash. from says where the zip is from, for the error.
+// VerifyZip calls CheckZip and then compares the zip's h1 hash. The parameter from names the zip's source in errors.
 func VerifyZip(m module.Version, file, from string, want Expected) error {
 	if err := CheckZip(m, file); err != nil {
 		return err
@@ -139,8 +139,8 @@ func VerifyMod(m module.Version, data []byte, from string, want Expected) error 
 	return nil
 }
 
-// VerifySum compares a file with its go.sum line. An error here ends the search: another proxy isn't asked instead, as
-// one that serves wrong bytes is to be known.
+// VerifySum compares a file with its go.sum line. An error ends the search: no other proxy is asked instead, because
+// the user has to know that one serves wrong bytes.
 func VerifySum(sum gomod.Sum, file, from string) error {
 	if !sum.GoMod {
 		return VerifyZip(sum.Module(), file, from, InGoSum(sum))
@@ -152,11 +152,11 @@ func VerifySum(sum gomod.Sum, file, from string) error {
 	return VerifyMod(sum.Module(), data, from, InGoSum(sum))
 }
 
-// MaxReported is how many files that failed are told, one line each.
+// MaxReported is the greatest number of failed files in an error, one on each line.
 const MaxReported = 10
 
-// Summarize joins the errors of many files, sorted, so that the same failures read the same, and bounded. It is nil for
-// none.
+// Summarize joins the errors of many files, sorted and limited in number, so that the same failures give the same text.
+// Without errors it returns nil.
 func Summarize(failed []error) error {
 	slices.SortFunc(failed, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	// A module's zip and its go.mod file fail alike.

@@ -64,7 +64,7 @@ func (r *recording) chooseHead(records []record) (earlier []head, err error) {
 	return earlier, nil
 }
 
-// knownHeads returns the heads of the known copies and those before them, oldest first.
+// knownHeads returns the heads of the known copies, including the earlier heads that these list, oldest first.
 func (r *recording) knownHeads() (all []head, err error) {
 	for _, fsys := range r.known {
 		names, err := fs.Glob(fsys, "heads/*")

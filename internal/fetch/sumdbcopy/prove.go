@@ -14,7 +14,7 @@ import (
 // tileHeight is the height of the tiles that the go command asks for.
 const tileHeight = 8
 
-// prove checks that records and earlier heads belong to the tree under the common head, and writes the tiles that show
+// prove checks that records and earlier heads belong to the tree of the common head, and writes the tiles that prove
 // it. A go command that starts from nothing asks for these and no others: for every record it reads those tiles of the
 // tree that have its right edge, and those on the way from there down to the record (tlog.TileHashReader, in whatever
 // order the records come). One that last saw an earlier head also asks for those with that head's right edge.
@@ -58,7 +58,7 @@ func proveRecords(reader tlog.HashReader, records []record) error {
 	return nil
 }
 
-// tiles are the tiles of a recording, from its known copies or the remote.
+// tiles reads the tiles for a recording, from its known copies or the remote.
 type tiles struct {
 	ctx context.Context // tlog.TileReader takes none
 	*recording
@@ -93,7 +93,7 @@ func (t *tiles) read(ctx context.Context, tile tlog.Tile) ([]byte, error) {
 	return data, nil
 }
 
-// SaveTiles implements tlog.TileReader. The tiles are checked by now.
+// SaveTiles implements tlog.TileReader. It is called after the tiles were checked.
 func (t *tiles) SaveTiles(list []tlog.Tile, data [][]byte) {
 	for i, tile := range list {
 		if err := t.write(tile.Path(), data[i]); err != nil {
@@ -102,8 +102,8 @@ func (t *tiles) SaveTiles(list []tlog.Tile, data [][]byte) {
 	}
 }
 
-// readTile reads a tile. When the tree has grown past a tile, a database need only have the whole of it, of which the
-// tile was the beginning.
+// readTile reads a tile. A tile may be the beginning of a larger one: once the tree has grown, a database need only
+// have the larger tile.
 func readTile(tile tlog.Tile, read func(name string) ([]byte, error)) ([]byte, error) {
 	size := tile.W * tlog.HashSize
 	data, err := read(tile.Path())

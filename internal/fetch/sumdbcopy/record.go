@@ -1,7 +1,7 @@
-// Package sumdbcopy copies from a checksum database what the go command asks it for a list of module versions, so that
-// the go command can check these versions where the database can't be reached. A database's answers to a lookup carry
-// the signed head of its tree at that moment, and the tiles that prove the answer depend on the head. A copy has one
-// head for all its lookups: then the tiles are a known set, whatever order they are asked for in.
+// Package sumdbcopy copies the parts of a checksum database that the go command asks for when it checks a list of
+// module versions. With a copy the go command can check them where the database can't be reached. A database's answers
+// to a lookup carry the signed head of its tree at that moment, and the tiles that prove the answer depend on the head.
+// A copy has one head for all its lookups: then the tiles are a known set, whatever order they are asked for in.
 //
 // A copy is a folder of these files, which is what a module proxy serves below /sumdb/, as laid down in
 // https://go.dev/design/25530-sumdb:
@@ -32,16 +32,16 @@ import (
 const (
 	// requests is how many files are asked for at a time.
 	requests = 16
-	// batch is how many records are proved at a time, and so bounds the tiles in memory.
+	// batch is the number of records that are proved at a time. It bounds the tiles in memory.
 	batch = 128
-	// maxFile bounds a file of a checksum database; its largest, the tiles, have 8 kB.
+	// maxFile is the greatest size of a file of a checksum database; the largest, the tiles, have 8 kB.
 	maxFile = 1 << 20
 )
 
-// A Remote is a checksum database, asked directly or through a proxy that passes its files on.
+// A Remote is a checksum database that is asked directly or through a proxy.
 type Remote interface {
 	// Get returns the file at a path of the database, such as /lookup/golang.org/x/mod@v0.40.0 or /tile/8/0/000. The
-	// error is fs.ErrNotExist for what the database says that it hasn't got. It is called from several goroutines.
+	// error is fs.ErrNotExist if the database says that it lacks the file. Several goroutines call it.
 	Get(ctx context.Context, path string) ([]byte, error)
 }
 
@@ -53,17 +53,18 @@ type Recorder struct {
 	Known  []fs.FS // earlier copies, above their folder sumdb; nothing that these have is asked for again
 }
 
-// A Copy tells what a Recorder wrote.
+// A Copy describes the files that a Recorder wrote.
 type Copy struct {
 	Name  string    // the database's
 	Head  tlog.Tree // under which all records are proved
 	Files []string  // below the recorder's Dir, with slashes, sorted; others may be there from earlier runs
 }
 
-// Record copies the records of module versions and what proves them to a go command that has never asked the database
-// before, or that last saw the head of one of the known copies. The head is the newest of the known copies if it covers
-// all records, so that a copy changes as little as it can; else it is the newest that the database told. For the same
-// versions and the same head the files are the same. A version that the database doesn't know is an error.
+// Record copies the records of module versions and the tiles that prove them. The proof is complete for a go command
+// that has never asked the database before, or that last saw the head of one of the known copies. The head is the
+// newest of the known copies if it covers all records, so that a copy changes as little as possible; otherwise it is
+// the newest that the database sent. For the same versions and the same head the files are the same. A version that the
+// database doesn't know is an error.
 //
 // Every file appears complete or not at all. After an error or a kill the next run goes on from what is there.
 func (r Recorder) Record(ctx context.Context, mods []module.Version) (*Copy, error) {
@@ -99,7 +100,7 @@ type recording struct {
 	files     map[string]bool // below Dir's folder of the database
 }
 
-// A record is what is kept of a lookup's answer; its text stays on disk.
+// A record is the result of a lookup. Its text stays on disk.
 type record struct {
 	mod  module.Version
 	file string // lookup/<module>@<version>
@@ -142,8 +143,8 @@ func (r *recording) copy() *Copy {
 	return c
 }
 
-// lookUp finds the records of the versions, and writes down those that it had to ask for. They come sorted by their
-// place in the tree, so that neighbours are proved together.
+// lookUp finds the records of the versions, and writes those that it had to fetch. It returns them in the order of the
+// tree, so that neighbours are proved together.
 func (r *recording) lookUp(ctx context.Context, mods []module.Version) ([]record, error) {
 	mods = slices.Clone(mods)
 	module.Sort(mods)
@@ -202,7 +203,7 @@ func (r *recording) lookUpOne(ctx context.Context, m module.Version) (record, er
 	return rec, nil
 }
 
-// lookupFile returns the name of a version's lookup in a database.
+// lookupFile returns the name of the file with the lookup of a version.
 func lookupFile(m module.Version) (string, error) {
 	escaped, err := module.EscapePath(m.Path)
 	if err != nil {
@@ -215,7 +216,7 @@ func lookupFile(m module.Version) (string, error) {
 	return "lookup/" + escaped + "@" + version, nil
 }
 
-// parse reads the answer to a lookup. Only its head's signature is checked here.
+// parse reads the answer to a lookup. It checks only the signature of its head.
 func (r *recording) parse(m module.Version, data []byte) (record, error) {
 	if len(data) > maxFile {
 		return record{}, fmt.Errorf("the answer has more than %d bytes", maxFile)
@@ -237,7 +238,7 @@ func (r *recording) parse(m module.Version, data []byte) (record, error) {
 	return record{id: id, hash: tlog.RecordHash(text), head: h}, nil
 }
 
-// rewrite writes a lookup with the common head in place of the one that it came with.
+// rewrite writes a lookup with the common head instead of its own.
 func (r *recording) rewrite(rec record) error {
 	data, err := readFirst(r.known, rec.file)
 	if err != nil {

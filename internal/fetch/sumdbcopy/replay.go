@@ -13,8 +13,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// NewClient returns a client of the database with a verifier key that asks nothing but a copy, above its folder sumdb.
-// Its Lookup returns the lines of a go.sum that the database vouches for, having checked the signature and the proof.
+// NewClient returns a client of the database with the given verifier key. The client reads only a copy, from fsys above
+// its folder sumdb. Its Lookup checks the signature and the proof, and returns the lines for a go.sum.
 func NewClient(fsys fs.FS, key string) (*sumdb.Client, error) {
 	verifier, err := note.NewVerifier(key)
 	if err != nil {
@@ -41,7 +41,7 @@ func Has(fsys fs.FS, key string, m module.Version) (bool, error) {
 	return err == nil, err
 }
 
-// A replay implements sumdb.ClientOps over a copy. It never saw another head, as a go command that is new.
+// A replay implements sumdb.ClientOps over a copy. It knows no earlier head, like a new go command.
 type replay struct {
 	key  string
 	fsys fs.FS
@@ -64,10 +64,10 @@ func (r *replay) WriteCache(string, []byte)                {}
 func (r *replay) Log(string)                               {}
 func (r *replay) SecurityError(string)                     {}
 
-// Lookup returns a lookup file, lookup/<module>@<version>, from the first of several copies of one database that has it;
-// they are given as its folders sumdb/<name>. It carries the newest head of all the copies if their tiles prove the
-// record under that head, so that a go command sees as few heads as can be; else the one that it is stored with. The
-// signatures are for the go command to check.
+// Lookup returns a lookup file, lookup/<module>@<version>, from the first of several copies of one database that has
+// it. The copies are its folders sumdb/<name>. If the tiles prove the record under the newest head of all copies, the
+// file gets that head, so that a go command sees as few heads as possible; otherwise it keeps its own. The go command
+// checks the signatures.
 func Lookup(copies []fs.FS, file string) ([]byte, error) {
 	data, err := readFirst(copies, file)
 	if err != nil || len(copies) == 1 {

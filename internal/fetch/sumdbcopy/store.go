@@ -23,7 +23,7 @@ func readFirst(dirs []fs.FS, name string) ([]byte, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
-// readFile reads a file of a database, and none that is longer than these are.
+// readFile reads a file of a database. It fails if the file is longer than such files may be.
 func readFile(fsys fs.FS, name string) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
@@ -49,7 +49,7 @@ func (r *recording) write(name string, data []byte) error {
 	return r.store(name, data)
 }
 
-// store makes or replaces a file of Dir's folder of the database. It may be called from several goroutines.
+// store makes or replaces a file of Dir's folder of the database. Several goroutines may call it.
 func (r *recording) store(name string, data []byte) error {
 	file := filepath.Join(r.Dir, "sumdb", filepath.FromSlash(r.name), filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
