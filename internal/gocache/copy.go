@@ -17,22 +17,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// usedWithin is how long ago an entry was used at most, if a go command that ran since Age used it. The go command sets
-// the time of an entry anew if that is more than an hour old.
+// usedWithin is the greatest age of an entry that a go command has used since Age ran. The go command updates an
+// entry's time if it is more than an hour old.
 const (
 	usedWithin = time.Hour
 	aged       = 2 * usedWithin
 )
 
-// A Choice says which entries to copy, and how.
+// A Choice says which entries to copy, and with what time.
 type Choice struct {
 	Used    time.Time // those that were used since Age was called at this time; all if it is zero
 	Without []Dir     // not what these have
 	Stamp   time.Time // the time of what is copied, so that equal entries give equal layers; now if it is zero
 }
 
-// Age makes all entries look as if they were last used two hours ago or longer, so that Copy can tell those that a go
-// command uses from now on. They are used anew before they are due to be removed, which is after five days.
+// Age makes all entries look as if they were last used two hours ago or earlier. So Copy can tell which entries a go
+// command uses from now on. Age doesn't make the go command remove an entry: it does that only after five days without
+// use.
 func (d Dir) Age(ctx context.Context, now time.Time) error {
 	return eachFolder(ctx, func(folder string) error {
 		actions, err := d.actions(folder)
@@ -48,9 +49,9 @@ func (d Dir) Age(ctx context.Context, now time.Time) error {
 	})
 }
 
-// Copy copies entries that d lacks from another folder, and returns how many. An entry that isn't right is left out: a
-// cache may lack anything. Every file gets its name when it is complete, and an entry comes after its output: others may
-// use both folders at the same time, and whoever is killed leaves nothing that a go command would take.
+// Copy copies entries that d lacks from another folder, and returns how many. It leaves out damaged entries: a cache
+// may lack anything. A file gets its name when it is complete, and an entry is written after its output. So other
+// processes may use both folders at the same time, and a killed process leaves nothing that a go command would use.
 func (d Dir) Copy(ctx context.Context, from Dir, choice Choice) (copied int, err error) {
 	var count atomic.Int64
 	err = eachFolder(ctx, func(folder string) error {
@@ -84,7 +85,7 @@ func (d Dir) Copy(ctx context.Context, from Dir, choice Choice) (copied int, err
 	return int(count.Load()), err
 }
 
-// takes reports whether an entry is to be copied.
+// takes reports whether the choice includes an entry.
 func (c Choice) takes(from Dir, action string) bool {
 	if !c.Used.IsZero() && !from.usedAfter(action, c.Used.Add(-usedWithin)) {
 		return false
@@ -121,7 +122,7 @@ func (d Dir) copyEntry(from Dir, action string, stamp time.Time) (copied bool, e
 	return d.write(action, "a", strings.NewReader(e.line(at)), int64(entrySize), stamp)
 }
 
-// write makes a file of d. It isn't made, and ok is false, if the source doesn't have the size.
+// write writes a file of d. If the source doesn't have the given size, it writes nothing and ok is false.
 func (d Dir) write(id, kind string, source io.Reader, size int64, stamp time.Time) (ok bool, err error) {
 	name := d.file(id, kind)
 	f, err := d.temp(id, kind)
@@ -144,8 +145,8 @@ func (d Dir) write(id, kind string, source io.Reader, size int64, stamp time.Tim
 	return true, os.Rename(f.Name(), name)
 }
 
-// temp makes a file beside the one that it will be. Its name is no entry's, but ends as these do: the go command removes
-// such a file after five days, if its writer was killed.
+// temp makes a temporary file beside the final one. Its name isn't that of an entry, but has the same ending: the go
+// command removes such a file after five days, if its writer was killed.
 func (d Dir) temp(id, kind string) (*os.File, error) {
 	folder := filepath.Join(string(d), id[:2])
 	f, err := os.CreateTemp(folder, "new-*-"+kind)
@@ -158,7 +159,7 @@ func (d Dir) temp(id, kind string) (*os.File, error) {
 	return f, err
 }
 
-// eachFolder calls a function for the names of a Dir's folders, some at a time, until one fails.
+// eachFolder calls f for the names of a Dir's folders, several at a time, until a call fails.
 func eachFolder(ctx context.Context, f func(folder string) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(2 * runtime.GOMAXPROCS(0))

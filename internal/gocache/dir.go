@@ -1,6 +1,6 @@
-// Package gocache moves compiled packages between folders that are laid out as the go command's GOCACHE. A layer of an
-// image travels with a build's cache but is read-only; a cache mount is what a go command uses by itself. Compiled
-// packages go from the one into the other, and back.
+// Package gocache copies compiled packages between folders that are laid out as the go command's GOCACHE. It exists
+// because a layer of an image travels with a build's cache but is read-only, while a go command needs a cache mount,
+// which is writable. So packages are copied from one to the other, and back.
 package gocache
 
 import (
@@ -29,14 +29,14 @@ const idSize = sha256.Size
 // entrySize is the length of an entry: v1 <action> <output> <size> <time>, the numbers padded to 20 characters.
 const entrySize = len("v1 ") + 2*idSize + 1 + 2*idSize + 1 + 20 + 1 + 20 + 1
 
-// An entry is what a Dir has for an action.
+// An entry is the record of an action in a Dir.
 type entry struct {
 	action, output string // in hex
 	size           int64  // of the output, in bytes
 }
 
-// read returns the entry of an action. Anything wrong with it, such as a half-written file or an output of another size,
-// is a miss, as it is to the go command.
+// read returns the entry of an action. If anything is wrong with it, such as a half-written file or an output of
+// another size, ok is false, as in the go command.
 func (d Dir) read(action string) (e entry, ok bool) {
 	file := d.file(action, "a")
 	info, err := os.Lstat(file)
@@ -51,14 +51,14 @@ func (d Dir) read(action string) (e entry, ok bool) {
 	return e, ok && d.hasOutput(e)
 }
 
-// hasOutput reports whether the output of an entry is there. That of a program which 'go run' keeps is a folder, and isn't
-// moved.
+// hasOutput reports whether the output of an entry is there and is a file. A program that 'go run' keeps is a folder,
+// and isn't copied.
 func (d Dir) hasOutput(e entry) bool {
 	info, err := os.Lstat(d.file(e.output, "d"))
 	return err == nil && info.Mode().IsRegular() && info.Size() == e.size
 }
 
-// actions returns the actions that one of d's 256 folders has entries of.
+// actions returns the actions of the entries in one of d's 256 folders.
 func (d Dir) actions(folder string) (map[string]bool, error) {
 	dir, err := os.Open(filepath.Join(string(d), folder))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -88,7 +88,7 @@ func (d Dir) usedAfter(action string, at time.Time) bool {
 	return err == nil && info.ModTime().After(at)
 }
 
-// folders are the names of a Dir's folders.
+// folders returns the names of a Dir's 256 folders.
 func folders() (names []string) {
 	for i := range 256 {
 		names = append(names, fmt.Sprintf("%02x", i))
@@ -101,7 +101,7 @@ func (d Dir) file(id, kind string) string {
 	return filepath.Join(string(d), id[:2], id+"-"+kind)
 }
 
-// line is the text of an entry.
+// line returns the text of an entry.
 func (e entry) line(at time.Time) string {
 	return fmt.Sprintf("v1 %s %s %20d %20d\n", e.action, e.output, e.size, at.UnixNano())
 }

@@ -14,16 +14,17 @@ import (
 	"github.com/larder-build/larder/internal/atomicfile"
 )
 
-// turnFile is the lock of a Dir, and turnsFile the keys that had their turn. The go command leaves both be.
+// turnFile is the lock of a Dir, and turnsFile has the keys that had their turn. The go command ignores both.
 const (
 	turnFile  = "larder.lock"
 	turnsFile = "larder.turns"
 	maxTurns  = 64 // keys that are remembered
 )
 
-// Turn has one process at a time compile what others would compile, too. It waits until no other has its turn, and
-// returns at once for a key that had its turn before: what its processes share is compiled. With an empty key it always
-// waits. done ends the turn; with good, the key has had it. The kernel ends the turn of a process that is killed.
+// Turn lets one process at a time compile packages that others would compile too. It waits until no other process has
+// its turn. It returns at once for a key that had its turn before, because the shared packages are then compiled. With
+// an empty key it always waits. done ends the turn; with good, the key has had it. The kernel ends the turn of a
+// process that is killed.
 //
 // Where there can be no lock, as in a folder that can't be written, everybody has a turn: to compile something twice does
 // no harm.
@@ -61,7 +62,7 @@ func (d Dir) turns() []string {
 
 func (d Dir) hadTurn(key string) bool { return key != "" && slices.Contains(d.turns(), key) }
 
-// remember adds a key. If that fails, its next process waits once more.
+// remember adds a key. If that fails, the next process with the key waits once more.
 func (d Dir) remember(key string) {
 	keys := append(d.turns(), key)
 	keys = keys[max(0, len(keys)-maxTurns):]
