@@ -6,8 +6,8 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// IsBlank reports whether a go.mod says nothing. Such a file is a known way to keep a folder out of the module above it:
-// it is no module that anything could be built of.
+// IsBlank reports whether a go.mod has no statement. People put such a file into a folder to keep it out of the module
+// above it: nothing can be built from it as a module.
 func IsBlank(data []byte) bool {
 	if bytes.Contains(data, []byte("module")) && modfile.ModulePath(data) != "" {
 		return false
@@ -16,7 +16,7 @@ func IsBlank(data []byte) bool {
 	return err == nil && len(mod.Syntax.Stmt) == comments(mod.Syntax)
 }
 
-// comments counts the statements that are comments alone.
+// comments counts the statements that are only comments.
 func comments(file *modfile.FileSyntax) (n int) {
 	for _, stmt := range file.Stmt {
 		if _, ok := stmt.(*modfile.CommentBlock); ok {

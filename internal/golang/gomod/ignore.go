@@ -11,14 +11,16 @@ type Ignores struct{ lines []ignoreLine }
 
 type ignoreLine struct{ module, pattern string }
 
-// Add notes the lines of the go.mod of a folder, by its path in the tree; "." is the root.
+// Add adds the ignore lines of a go.mod. The parameter dir is the folder of the go.mod, as a path in the tree; "." is
+// the root.
 func (i *Ignores) Add(dir string, lines []*modfile.Ignore) {
 	for _, line := range lines {
 		i.lines = append(i.lines, ignoreLine{dir, line.Path})
 	}
 }
 
-// Has reports whether a line names a folder or one above it: with ./ in front from its module's root, else anywhere below.
+// Has reports whether a line names a folder or one above it. A line that begins with ./ is relative to its module's
+// root; another line matches anywhere below.
 func (i *Ignores) Has(dir string) bool {
 	for _, line := range i.lines {
 		rel, below := dir, true

@@ -14,16 +14,16 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// Needs are what a module needs of others: the packages that it imports of them and of the standard library, and the files
-// that say which versions these are of.
+// Needs are what a module needs from outside: the packages that it imports from other modules and from the standard
+// library, and the files that determine their versions.
 type Needs struct {
 	GoMod   []byte   // the module's go.mod
 	Set     Set      // what its go.sum lists
 	Imports []string // sorted
 }
 
-// Bounds of the text of Needs: one variable of a process's environment holds 128 KB, and no module has a go.mod and a go.sum
-// of more than some MB.
+// These are bounds on the text of Needs: one variable of a process's environment holds 128 KB, and no module has a
+// go.mod and a go.sum of more than some MB.
 const (
 	MaxNeeds  = 100 << 10
 	maxInside = 4 << 20
@@ -35,8 +35,8 @@ type needsText struct {
 	Imports      []string
 }
 
-// Text returns needs as ParseNeeds reads them: gzip of JSON, in base64. It is "" where that would be longer than an
-// environment variable may be.
+// Text returns the needs in the form that ParseNeeds reads: JSON, compressed by gzip, in base64. If that is longer than
+// an environment variable may be, it returns "".
 func (n Needs) Text() string {
 	data, err := json.Marshal(needsText{string(n.GoMod), string(n.Set.Text()), n.Imports})
 	if err != nil || len(data) > maxInside {
@@ -52,7 +52,8 @@ func (n Needs) Text() string {
 	return ""
 }
 
-// ParseNeeds reads what Text returns, of a build that may not have been honest. It refuses what Plain does.
+// ParseNeeds parses the result of Text. The text may come from a malicious build, so its size is limited. It refuses
+// the same go.mod files as Plain.
 func ParseNeeds(text []byte) (Needs, error) {
 	if len(text) > MaxNeeds {
 		return Needs{}, fmt.Errorf("it has %d bytes, expected at most %d", len(text), MaxNeeds)
@@ -90,8 +91,7 @@ func ParseNeeds(text []byte) (Needs, error) {
 	return n, nil
 }
 
-// Plain returns the path of the module that a go.mod file is of, if all that it requires comes from elsewhere: no replace
-// line names a folder.
+// Plain returns the module path of a go.mod file. It fails if a replace line names a folder.
 func Plain(goMod []byte) (path string, err error) {
 	f, err := modfile.Parse("go.mod", goMod, nil)
 	if err != nil {
@@ -108,8 +108,9 @@ func Plain(goMod []byte) (path string, err error) {
 	return f.Module.Mod.Path, nil
 }
 
-// Like reports whether most of two needs is the same: half of the modules, and of the imports, of each are in the other one,
-// and no module has two hashes. What is compiled of one is then worth to begin the other with.
+// Like reports whether two needs are mostly the same: half of the modules and half of the imports of each are in the
+// other, and no module has two hashes. Then it is worth starting one build with the packages that were compiled for the
+// other.
 func (n Needs) Like(other Needs) bool {
 	hashes := map[string]string{}
 	for _, z := range other.Set.Zips() {
@@ -135,8 +136,8 @@ func (n Needs) Like(other Needs) bool {
 	return most(same, len(n.Set.Zips()), len(other.Set.Zips())) && most(shared, len(n.Imports), len(other.Imports))
 }
 
-// Sample returns a name that needs which differ in little most likely share: the modules and the imports that have the least
-// hashes. One of n of them that is added or changed changes it once in n times.
+// Sample returns a name that similar needs most likely share: the module and the import with the least hashes. If one
+// of n modules or imports is added or changed, the name changes with a probability of 1/n.
 func (n Needs) Sample() string {
 	var modules []string
 	for _, z := range n.Set.Zips() {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// ModuleOf returns the module of a list that a package is in, by its import path: of nested modules, the innermost. It is
-// the zero value if there is none.
+// ModuleOf returns the module in a list that contains a package, by its import path. If modules are nested, it returns
+// the innermost. If there is none, it returns the zero value.
 func ModuleOf(pkg string, list []module.Version) (in module.Version) {
 	for _, m := range list {
 		if strings.HasPrefix(pkg+"/", m.Path+"/") && len(m.Path) > len(in.Path) {

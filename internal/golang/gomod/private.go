@@ -8,8 +8,8 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// NoProxy reports whether no proxy may be asked for a module, by settings as 'go help private' has them: GONOPROXY, or
-// GOPRIVATE where that is not set.
+// NoProxy reports whether no proxy may be asked for a module, by the settings in 'go help private': GONOPROXY, or
+// GOPRIVATE if GONOPROXY is not set.
 func NoProxy(gonoproxy, goprivate, path string) bool {
 	return matches(gonoproxy, goprivate, path)
 }
@@ -27,10 +27,10 @@ func matches(patterns, otherwise, path string) bool {
 	return module.MatchPrefixPatterns(patterns, path)
 }
 
-// LooksPrivate returns why a module path looks like one that the world at large should not be told of, or "". main is the
-// path of the module that requires it, or empty. Only what is hardly ever wrong counts: top-level domains that the public
-// DNS doesn't have (RFC 2606, RFC 6762, RFC 8375, ICANN's .internal), addresses, and a host that is named like a company's
-// code host, such as git.acme.com, and is the main module's own.
+// LooksPrivate returns the reason why a module path looks private, so that no public server should see it, or "". The
+// parameter main is the path of the module that requires it, or empty. It applies only rules that are hardly ever
+// wrong: top-level domains that the public DNS doesn't have (RFC 2606, RFC 6762, RFC 8375, ICANN's .internal),
+// addresses, and a host that is named like a company's code host, such as git.acme.com, and is the main module's own.
 func LooksPrivate(path, main string) string {
 	host := Host(path)
 	labels := strings.Split(host, ".")
@@ -47,17 +47,17 @@ func LooksPrivate(path, main string) string {
 	return ""
 }
 
-// Host returns the first element of a module path: where it is fetched from, for all but the standard library's.
+// Host returns the first element of a module path. Modules are fetched from that host, except the standard library's.
 func Host(path string) string {
 	host, _, _ := strings.Cut(path, "/")
 	return host
 }
 
-// IsStandard reports whether an import path is one of the standard library, as the go command tells: its first element has
-// no dot.
+// IsStandard reports whether an import path belongs to the standard library. As in the go command, its first element
+// then has no dot.
 func IsStandard(importPath string) bool { return !strings.Contains(Host(importPath), ".") }
 
-// PublicHost reports whether a host is one of those, of the well-known ones, that anybody can fetch modules from.
+// PublicHost reports whether a host is one of the well-known hosts from which anybody can fetch modules.
 func PublicHost(host string) bool {
 	return slices.Contains(publicHosts, host)
 }

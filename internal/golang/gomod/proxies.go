@@ -15,7 +15,8 @@ type Proxy struct {
 }
 
 // ParseProxies reads a GOPROXY list as the go command does: see 'go help goproxy'. Entries end in a comma or, for AnyError, in
-// a bar. Nothing after off or direct is reached, so the list ends there. What is no URL is the caller's to refuse.
+// a bar. The list ends at off or direct, because later entries are never reached. The caller has to refuse entries that
+// are no URL.
 func ParseProxies(list string) (proxies []Proxy) {
 	for position := 1; list != ""; position++ {
 		text, rest, bar := list, "", false
@@ -38,7 +39,7 @@ func ParseProxies(list string) (proxies []Proxy) {
 	return proxies
 }
 
-// WithScheme returns a proxy's URL with the https:// that the go command lets one leave out.
+// WithScheme returns a proxy's URL with https://, which the user may leave out.
 func WithScheme(text string) string {
 	if strings.ContainsAny(text, ".:/") && !strings.Contains(text, ":/") && !strings.HasPrefix(text, "/") {
 		return "https://" + text

@@ -11,13 +11,15 @@ type Replace struct {
 	File string
 }
 
-// Replaces are the replace lines of a build by what they replace: those of go.work, and those of the main modules.
+// Replaces are the replace lines of a build by the module that they replace: those of go.work, and those of the main
+// modules.
 type Replaces struct{ work, mods map[module.Version]Replace }
 
-// AddWork adds the lines of a go.work, which count before others.
+// AddWork adds the lines of a go.work. They apply before others.
 func (r *Replaces) AddWork(file string, lines []*modfile.Replace) { add(&r.work, file, lines) }
 
-// AddMod adds the lines of a main module's go.mod. Where two modules differ, the go command refuses them.
+// AddMod adds the lines of a main module's go.mod. If two modules have different lines for one version, the go command
+// refuses them.
 func (r *Replaces) AddMod(file string, lines []*modfile.Replace) { add(&r.mods, file, lines) }
 
 func add(to *map[module.Version]Replace, file string, lines []*modfile.Replace) {
@@ -29,7 +31,7 @@ func add(to *map[module.Version]Replace, file string, lines []*modfile.Replace) 
 	}
 }
 
-// Of returns the line that replaces a version of a module. One that names the version counts before one that names none.
+// Of returns the line that replaces a version of a module. A line with the version applies before a line without one.
 func (r *Replaces) Of(mod module.Version) (Replace, bool) {
 	for _, lines := range []map[module.Version]Replace{r.work, r.mods} {
 		for _, version := range []string{mod.Version, ""} {
@@ -41,7 +43,7 @@ func (r *Replaces) Of(mod module.Version) (Replace, bool) {
 	return Replace{}, false
 }
 
-// Used returns what is used in a module's place: itself, where no line replaces it.
+// Used returns the module that replaces a module, or the module itself if no line replaces it.
 func (r *Replaces) Used(mod module.Version) module.Version {
 	if line, ok := r.Of(mod); ok {
 		return line.New

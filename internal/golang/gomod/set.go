@@ -1,5 +1,5 @@
-// Package gomod turns go.mod, go.sum and go.work files into what a build is keyed by: the set of modules that may be
-// used, the key of that set, and the Go toolchain to use it with. It is pure: text in, data out.
+// Package gomod reads go.mod, go.sum and go.work files and returns what a build is keyed by: the set of modules that
+// may be used, the key of that set, and the Go toolchain to use with it. It is pure: it takes text and returns data.
 //
 // File formats and their checks are those of the go command, read with golang.org/x/mod.
 package gomod
@@ -17,7 +17,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// ToolchainPath is the module that the Go toolchain is distributed as.
+// ToolchainPath is the path of the module in which the Go toolchain is distributed.
 const ToolchainPath = "golang.org/toolchain"
 
 const goModSuffix = "/go.mod"
@@ -50,15 +50,16 @@ func (s Sum) Module() module.Version {
 	return module.Version{Path: s.Path, Version: s.Version}
 }
 
-// A Set is the module set of a build: all that its go.sum files list, sorted, each line once.
+// A Set is the module set of a build: all lines of its go.sum files, sorted, each once.
 type Set struct {
 	sums       []Sum
 	toolchains []Sum
 }
 
 // ParseSums reads go.sum files (a go.sum, a go.work.sum, the go.sum of every module of a workspace) into one set.
-// A malformed line, a module path or version that the go command would not accept, and two different hashes for one
-// module are errors that name the file and line. Lines about the Go toolchain itself are no part of the set: see Toolchains.
+// An error names the file and line. It is an error if a line is malformed, if the go command wouldn't accept a module
+// path or version, or if a module has two different hashes. Lines about the Go toolchain itself aren't part of the set:
+// see Toolchains.
 func ParseSums(files ...File) (Set, error) {
 	type key struct {
 		module.Version
@@ -142,14 +143,13 @@ func (s Set) Zips() []Sum { return s.filter(false) }
 // GoMods returns the lines of go.mod files that the go command reads to make the build list, sorted.
 func (s Set) GoMods() []Sum { return s.filter(true) }
 
-// Toolchains returns what the files that were parsed list of the Go toolchain, in their order. No build needs it to be
-// there.
+// Toolchains returns the lines about the Go toolchain, in their order. No build needs these files.
 func (s Set) Toolchains() []Sum { return s.toolchains }
 
 // Empty reports whether the set has no module: the build uses the standard library alone.
 func (s Set) Empty() bool { return len(s.sums) == 0 }
 
-// Filter returns the lines that keep returns true for, as a set; an error of keep ends it.
+// Filter returns a set of the lines for which keep returns true. It stops at an error of keep.
 func (s Set) Filter(keep func(Sum) (bool, error)) (Set, error) {
 	var out Set
 	for _, sum := range s.sums {
@@ -192,7 +192,7 @@ func (s Set) Key() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// SetTag returns the tag, in a registry, of an image that holds the modules of the set with a key.
+// SetTag returns the tag, in a registry, of the image with the modules of the set that has the key.
 func SetTag(key string) string { return "gosum-" + key }
 
 // File returns the path of a file of the module, with the extension .zip, .mod or .info, below the root of a module

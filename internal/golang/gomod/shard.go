@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// shardCount returns into how many shards to part a set, by its zips. One more layer costs a first build 0.2 s of CPU for its
-// container; a new dependency has one of them unpacked anew, and unpacking takes 0.03 s for a zip.
+// shardCount returns the number of shards for a set with so many zips. One more layer costs a first build 0.2 s of CPU
+// for its container. On the other hand a new dependency unpacks one shard anew, which takes 0.03 s for each zip.
 func shardCount(zips int) uint64 {
 	switch {
 	case zips < 16:
@@ -17,9 +17,9 @@ func shardCount(zips int) uint64 {
 	return 8
 }
 
-// Shards parts a set by module paths into a bounded number of sets, so that a new or changed module changes its own, and no
-// more where it brings no others along. A small set is left whole. None of the shards is empty, but for those of an empty
-// set, which is its only one.
+// Shards splits a set by module paths into a limited number of sets. So a new or changed module changes only its own
+// shard, and those of modules that it brings along. A small set is left whole. None of the shards is empty, but for
+// those of an empty set, which is its only one.
 func (s Set) Shards() []Set {
 	count := shardCount(len(s.Zips()))
 	if count == 1 {

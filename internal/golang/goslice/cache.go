@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// A Cache keeps what was read of a tree, for several requests that are about that tree. Its zero value is empty.
+// A Cache keeps what was read from one tree, for several requests about that tree. Its zero value is empty.
 type Cache struct {
 	mu       sync.Mutex                        // guards the maps
 	listed   map[string]map[string]fs.DirEntry // folders; nil for what is none
@@ -45,8 +45,8 @@ func (c *Cache) entries(tree fs.FS, dir string) map[string]fs.DirEntry {
 	return byName
 }
 
-// ImportDirs reads the packages of some folders, as the function ImportDirs does, each once in the same way. They
-// don't tell where imports are.
+// ImportDirs reads the packages of some folders, as the function ImportDirs does. It reads each package once with the
+// same settings. The packages' fields don't have the positions of imports.
 func (c *Cache) ImportDirs(ctxt *build.Context, tests bool, dirs []string) ([]*build.Package, []error) {
 	if !tests {
 		ctxt = WithoutTests(ctxt)

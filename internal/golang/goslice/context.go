@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Context returns a context for go/build that reads a tree in place of the disk, for an OS and architecture, without cgo
+// Context returns a context for go/build that reads a tree instead of the disk, for an OS and architecture, without cgo
 // and without tags.
 func Context(tree fs.FS, goos, goarch string) *build.Context {
 	ctxt := build.Default
@@ -40,7 +40,7 @@ func Context(tree fs.FS, goos, goarch string) *build.Context {
 	return &ctxt
 }
 
-// WithoutTests returns a context that sees no files of tests: to read them takes as long as to read the others.
+// WithoutTests returns a context that doesn't see test files, because reading them takes as long as reading the others.
 func WithoutTests(ctxt *build.Context) *build.Context {
 	built := *ctxt
 	built.ReadDir = func(dir string) ([]fs.FileInfo, error) {
@@ -53,15 +53,15 @@ func WithoutTests(ctxt *build.Context) *build.Context {
 // readers is how many packages are read side by side.
 const readers = 16
 
-// ImportDirs reads the packages of some folders, each with its error as ImportDir of go/build has it. They are read side
-// by side, because reading a file of a tree that a builder holds is a call to it.
+// ImportDirs reads the packages of some folders, and returns for each the package and the error that ImportDir of
+// go/build gives. They are read side by side, because reading a file of a tree that a builder holds is a call to it.
 func ImportDirs(ctxt *build.Context, dirs []string) ([]*build.Package, []error) {
 	packages, errs := make([]*build.Package, len(dirs)), make([]error, len(dirs))
 	sideBySide(len(dirs), func(i int) { packages[i], errs[i] = ctxt.ImportDir(dirs[i], 0) })
 	return packages, errs
 }
 
-// sideBySide calls f with 0 to n-1, some of these calls at once.
+// sideBySide calls f with 0 to n-1. Several calls run at the same time.
 func sideBySide(n int, f func(i int)) {
 	var group errgroup.Group
 	group.SetLimit(readers)

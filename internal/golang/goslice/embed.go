@@ -14,7 +14,7 @@ type Embed struct {
 	Pattern string
 }
 
-// noteMissing notes those patterns of a package that no file matches.
+// noteMissing records those patterns of a package that match no file.
 func (s *slicer) noteMissing(dir string, patterns []string, at map[string][]token.Position) {
 	for _, pattern := range patterns {
 		glob, all := strings.CutPrefix(pattern, "all:")
@@ -27,8 +27,8 @@ func (s *slicer) noteMissing(dir string, patterns []string, at map[string][]toke
 	}
 }
 
-// embeds reports whether a pattern, split at its slashes, matches something in a folder that can be embedded, as 'go doc
-// embed' has it, or may do so. That what it matches may be embedded at all is the go command's to check.
+// embeds reports whether a pattern, split at its slashes, matches something in a folder that can be embedded or may be,
+// by the rules of 'go doc embed'. The go command itself checks whether a match may be embedded.
 func (s *slicer) embeds(dir string, pattern []string, all bool) bool {
 	for name, e := range s.entries(dir) {
 		if matched, err := path.Match(pattern[0], name); err == nil && !matched {
@@ -51,8 +51,8 @@ func (s *slicer) embeds(dir string, pattern []string, all bool) bool {
 	return pattern[0] == "."
 }
 
-// hasFiles reports whether a folder that is embedded has files: those whose names begin with a dot or an underscore don't
-// count, unless all do.
+// hasFiles reports whether an embedded folder has files. Files whose names begin with a dot or an underscore count only
+// if all is true.
 func (s *slicer) hasFiles(dir string, all bool) bool {
 	entries := s.entries(dir)
 	if entries["go.mod"] != nil {

@@ -1,6 +1,6 @@
-// Package goslice finds the files of a tree that a go command reads: those that its packages, and what they import,
-// compile or embed on one platform. It exists so that a build step can be given these and nothing else: then an edit of
-// another file doesn't run it again.
+// Package goslice finds the files of a tree that a go command reads: the files that its packages, and the packages that
+// they import, compile or embed on one platform. It exists so that a build step gets these files and nothing else: then
+// an edit of another file doesn't run the step again.
 //
 // It is pure: a read-only view of a tree in, names out. What it can't follow with certainty it refuses with a WholeError,
 // and the step is given the whole tree.
@@ -22,7 +22,7 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// A Request says what a go command is asked for. Paths are relative to the root of Tree, with slashes.
+// A Request describes the go command whose files are wanted. Paths are relative to the root of Tree, with slashes.
 type Request struct {
 	Tree     fs.FS
 	Module   gotree.Module // as read from Tree: the command runs in its folder
@@ -47,7 +47,7 @@ type Slice struct {
 	Missing []Embed  // what packages of the slice embed, and the tree hasn't
 }
 
-// A WholeError says why a go command has to be given the whole tree.
+// A WholeError says why a go command needs the whole tree.
 type WholeError struct{ Why string }
 
 // Error implements error.
@@ -84,8 +84,8 @@ func Of(req Request) (Slice, error) {
 	return Slice{Files: sorted(s.files), Globs: sorted(s.globs), Imports: sorted(s.imports), Profile: profile, Missing: s.missing}, err
 }
 
-// profile returns the profile that all packages are compiled with: that of -pgo, or that of the one main package that is
-// named. Where there are several main packages, each has a default.pgo of its own or none.
+// profile returns the profile with which all packages are compiled. It is the file of -pgo, or that of the main package
+// if only one is named. If there are several main packages, each has its own default.pgo or none.
 func (s *slicer) profile() (string, error) {
 	switch s.Request.Profile {
 	case "", "auto":
@@ -133,10 +133,10 @@ type slicer struct {
 	files, globs, imports map[string]bool
 }
 
-// A local is a module of the tree whose packages count under its path.
+// A local is a module of the tree, with the path by which its packages are imported.
 type local struct{ path, dir string }
 
-// addModules takes the main module, those of the workspace, and those that replace others.
+// addModules adds the main module, the modules of the workspace, and the folders that replace other modules.
 func (s *slicer) addModules() error {
 	root := s.Module.Dir
 	if s.Module.Work != "" {
@@ -160,7 +160,8 @@ func (s *slicer) addModules() error {
 	return nil
 }
 
-// addReplaced takes the folders that stand for other modules, whole: modules that aren't in the tree may import them.
+// addReplaced adds the folders that replace other modules. They are added whole, because modules outside the tree may
+// import their packages.
 func (s *slicer) addReplaced(root string, replaces []*modfile.Replace) error {
 	for _, r := range replaces {
 		if r.New.Version != "" || !modfile.IsDirectoryPath(r.New.Path) {
@@ -186,10 +187,11 @@ func (s *slicer) keep(names ...string) {
 	}
 }
 
-// entries reads a folder, once.
+// entries returns the entries of a folder, which is read once.
 func (s *slicer) entries(dir string) map[string]fs.DirEntry { return s.Cache.entries(s.Tree, dir) }
 
-// isDir reports whether a folder is there. One behind a symbolic link is refused: the link would have to be in the slice.
+// isDir reports whether a folder exists. It refuses a folder behind a symbolic link, because the link would have to be
+// in the slice.
 func (s *slicer) isDir(dir string) (bool, error) {
 	if dir == "." {
 		return true, nil
@@ -251,7 +253,7 @@ func releaseTags(version string) []string {
 	return tags
 }
 
-// ModFiles returns those of the slice's files that say which modules there are.
+// ModFiles returns the slice's files that determine which modules there are.
 func (s Slice) ModFiles() []string {
 	var files []string
 	for _, f := range s.Files {

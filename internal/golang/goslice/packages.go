@@ -10,7 +10,7 @@ import (
 	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
-// match returns the folders that a pattern names, as 'go help packages' has it.
+// match returns the folders that match a pattern, by the rules of 'go help packages'.
 func (s *slicer) match(pattern string) ([]string, error) {
 	clean, recursive := strings.CutSuffix(pattern, "/...")
 	if pattern == "..." || strings.Contains(clean, "...") || strings.ContainsAny(pattern, "@$*") || strings.HasSuffix(pattern, ".go") {
@@ -51,7 +51,7 @@ func orWhole(err error, pattern string) error {
 	return whole("%s isn't there", pattern)
 }
 
-// local returns the path of the module of the tree that an import path is of, or "".
+// local returns the path of the module of the tree that has an import path, or "".
 func (s *slicer) local(importPath string) string {
 	for _, m := range s.modules {
 		if importPath == m.path || strings.HasPrefix(importPath, m.path+"/") {
@@ -61,7 +61,8 @@ func (s *slicer) local(importPath string) string {
 	return ""
 }
 
-// below appends a folder and those below it that "..." matches: none of another module, and none whose name says so.
+// below appends a folder and its subfolders that "..." matches. It skips folders of other modules, and folders whose
+// names "..." skips.
 func (s *slicer) below(dir string, dirs []string) ([]string, error) {
 	if _, err := s.isDir(dir); err != nil {
 		return nil, err
@@ -96,9 +97,9 @@ func sortedNames(entries map[string]fs.DirEntry) []string {
 	return names
 }
 
-// addAll puts the packages of some folders into the slice, and what they import. Those that were named on the command line
-// come first: their tests may count, and they may have no files for the platform, since a pattern with "..." matches such.
-// Then comes in each round what the round before imports.
+// addAll adds the packages of some folders to the slice, and all packages that they import. It begins with the packages
+// that the command line names: their tests may be needed, and they may have no files for the platform, because a
+// pattern with "..." matches such packages too. Each further round adds the packages that the round before imports.
 func (s *slicer) addAll(named []string) error {
 	added := map[string]bool{}
 	for round, first := named, true; len(round) > 0; first = false {
@@ -120,7 +121,7 @@ func (s *slicer) addAll(named []string) error {
 	return nil
 }
 
-// addRound puts the packages of some folders into the slice, and returns what they import, each once.
+// addRound adds the packages of some folders to the slice, and returns their imports, each once.
 func (s *slicer) addRound(dirs []string, named bool) ([]string, error) {
 	packages, errs := s.Cache.ImportDirs(s.ctxt, named && s.Tests, dirs)
 	seen := map[string]bool{}
@@ -146,7 +147,8 @@ func (s *slicer) addRound(dirs []string, named bool) ([]string, error) {
 	return sorted(seen), nil
 }
 
-// resolveAll returns the folders of those import paths that modules of the tree have. The others are the slice's imports.
+// resolveAll returns the folders of those import paths that belong to modules of the tree. It adds the others to the
+// slice's imports.
 func (s *slicer) resolveAll(imports []string) ([]string, error) {
 	found, errs := make([]string, len(imports)), make([]error, len(imports))
 	sideBySide(len(imports), func(i int) { found[i], _, errs[i] = s.resolve(imports[i]) })
@@ -164,7 +166,7 @@ func (s *slicer) resolveAll(imports []string) ([]string, error) {
 	return dirs, nil
 }
 
-// testMain is what the main package of a test binary imports, which the go command writes.
+// testMain lists the imports of a test binary's main package, which the go command writes.
 var testMain = []string{"os", "reflect", "testing", "testing/internal/testdeps"}
 
 // addFiles adds the files of a package.
@@ -213,10 +215,10 @@ func (s *slicer) addFiles(p *build.Package, dir string, tests bool) error {
 	return nil
 }
 
-// cgoFiles are the extensions of what a C compiler, or a linker, may look for in a folder that isn't the package's.
+// cgoFiles are the extensions of files that a C compiler or a linker may read from a folder other than the package's.
 var cgoFiles = []string{"h", "hh", "hpp", "hxx", "inc", "def", "c", "cc", "cpp", "cxx", "m", "mm", "s", "S", "sx", "f", "F", "for", "f90", "a", "so", "o", "syso"}
 
-// addForeign takes all files with some extensions of the module that a folder is in.
+// addForeign adds all files with the given extensions from the module that a folder is in.
 func (s *slicer) addForeign(dir string, extensions []string) {
 	root := "."
 	for _, m := range s.modules {

@@ -12,8 +12,8 @@ import (
 )
 
 // IsProgram reports whether a package, as go/build has read it from a tree, is a command: package main with a function
-// main. Files of package main that only hold tools for go generate have none. A file that can't be parsed may have one:
-// that is the compiler's to report.
+// main. A package main that only holds tools for go generate has no such function. A file that can't be parsed may have
+// one; the compiler will report it.
 func IsProgram(tree fs.FS, p *build.Package) bool {
 	if p == nil || p.Name != "main" {
 		return false

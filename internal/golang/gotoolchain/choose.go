@@ -1,5 +1,5 @@
-// Package gotoolchain chooses the Go release that a build uses, as the go command would, and knows the sums of some releases
-// beforehand. It is pure: what go.mod and go.work say is given to it.
+// Package gotoolchain chooses the Go release that a build uses, as the go command would, and has the hashes of some
+// releases built in. It is pure: the caller gives it the contents of go.mod and go.work.
 package gotoolchain
 
 import (
@@ -11,7 +11,7 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// A Toolchain is a Go release and why it was chosen.
+// A Toolchain is a Go release, and the reason why it was chosen.
 type Toolchain struct {
 	Version string // as the go command prints it: go1.26.8
 	Why     string // for people: "go line of go.mod: go 1.26"
@@ -22,39 +22,39 @@ func (t Toolchain) ModuleVersion(goos, goarch string) string {
 	return "v0.0.1-" + t.Version + "." + goos + "-" + goarch
 }
 
-// Sum returns the line that a go.sum would have for the zip of the toolchain for a host platform, OS/ARCHITECTURE.
+// Sum returns the go.sum line for the zip of the toolchain for a host platform, OS/ARCHITECTURE.
 func (t Toolchain) Sum(platform, h1 string) gomod.Sum {
 	goos, goarch, _ := strings.Cut(platform, "/")
 	return gomod.Sum{Path: gomod.ToolchainPath, Version: t.ModuleVersion(goos, goarch), Hash: h1}
 }
 
-// Tag returns the tag, in a registry, of an image that holds the zip of the toolchain for a host platform, as in Sum.
+// Tag returns the tag, in a registry, of the image with the zip of the toolchain for a host platform, as in Sum.
 func (t Toolchain) Tag(platform string) string {
 	goos, arch, _ := strings.Cut(platform, "/")
 	goarch, _, _ := strings.Cut(arch, "/") // one toolchain is for all variants
 	return "gotoolchain-" + t.Version + "." + goos + "-" + goarch
 }
 
-// A Request is all that has a say in which toolchain a build uses.
+// A Request has everything that determines which toolchain a build uses.
 type Request struct {
 	From  string        // VERSION of "FROM go:VERSION"; empty or "latest" leaves the choice open
 	Env   string        // GOTOOLCHAIN, from a build argument
 	Files []VersionFile // go.mod, or go.work and the go.mod of each of its modules
 }
 
-// A VersionFile is what a go.mod or go.work file says of the toolchain.
+// A VersionFile has the go line and the toolchain line of a go.mod or go.work file.
 type VersionFile struct {
 	Name      string // for messages
 	Go        string // the go line's version: 1.26 or 1.26.8; empty if there is none
 	Toolchain string // the toolchain line's name: go1.26.8; empty or "default" if there is none
 }
 
-// ModVersions returns what a parsed go.mod says of the toolchain.
+// ModVersions returns the go line and the toolchain line of a parsed go.mod.
 func ModVersions(name string, f *modfile.File) VersionFile {
 	return versionFile(name, f.Go, f.Toolchain)
 }
 
-// WorkVersions returns what a parsed go.work says of the toolchain.
+// WorkVersions returns the go line and the toolchain line of a parsed go.work.
 func WorkVersions(name string, f *modfile.WorkFile) VersionFile {
 	return versionFile(name, f.Go, f.Toolchain)
 }
@@ -70,9 +70,9 @@ func versionFile(name string, g *modfile.Go, t *modfile.Toolchain) VersionFile {
 	return v
 }
 
-// Choose picks a toolchain as the go command would if Larder's pinned releases were the ones installed: what
-// FROM go:VERSION or GOTOOLCHAIN names, else the newest toolchain line, else the newest go line. A version without a
-// patch number means the newest pinned patch release; a go line is a minimum and is met by the newest pinned patch of
+// Choose picks a toolchain as the go command would if Larder's pinned releases were the ones installed: the release
+// that FROM go:VERSION or GOTOOLCHAIN names, else the newest toolchain line, else the newest go line. A version without
+// a patch number means the newest pinned patch release; a go line is a minimum and is met by the newest pinned patch of
 // its own release, or by Default where it names a release too old to be pinned. A choice that is older than a
 // go line is an error, since GOTOOLCHAIN=local would refuse it later.
 func Choose(req Request) (Toolchain, error) {
@@ -106,7 +106,8 @@ func choose(req Request, need VersionFile) (Toolchain, error) {
 	return forGoLine(need)
 }
 
-// named resolves a toolchain that somebody named: exactly that one, or the newest pinned patch of a bare release.
+// named resolves a toolchain name from the user. It returns exactly that toolchain, or the newest pinned patch of a
+// release without a patch number.
 func named(name, why string) (Toolchain, error) {
 	if !version.IsValid(name) || strings.ContainsAny(name, "-+ ") {
 		return Toolchain{}, fmt.Errorf("%s: %q is not a Go release, expected something like go1.26 or %s", why, strings.TrimPrefix(name, "go"), Default)

@@ -2,10 +2,10 @@ package gotoolchain
 
 import "go/version"
 
-// Default is the release used where nothing names one: the newest that is pinned.
+// Default is the release that is used if nothing names one: the newest pinned release.
 const Default = "go1.27.3"
 
-// A Pin is what is known beforehand of a toolchain's zip, so that no checksum database need be asked.
+// A Pin has the known hashes of a toolchain's zip, so that no checksum database need be asked.
 type Pin struct {
 	H1     string // the h1 hash of the module golang.org/toolchain at that version, as go.sum would list it
 	SHA256 string // hex SHA-256 of the zip's bytes as proxy.golang.org serves them, for a download by checksum
@@ -38,7 +38,7 @@ func (t Toolchain) Pin(platform string) (Pin, bool) {
 	return p, ok
 }
 
-// Pinned returns the toolchain whose pin has a sum, and its host platform.
+// Pinned returns the toolchain whose pin has the given h1 hash, and its host platform.
 func Pinned(h1 string) (t Toolchain, platform string, ok bool) {
 	for version, of := range pins {
 		for platform, p := range of {

@@ -26,8 +26,9 @@ func (e *TooManyError) Error() string {
 	return fmt.Sprintf("there are more than %d files and folders: name the folder of one module", e.Limit)
 }
 
-// Find looks for modules in a tree, but for those that belong to others: vendored modules and test data. It looks at so
-// many files and folders at most; where there are more, it returns what it has found and a TooManyError. Zero is no limit.
+// Find looks for modules in a tree. It leaves out vendored modules and test data, which belong to others. It reads at
+// most limit files and folders; if there are more, it returns what it has found and a TooManyError. Zero means no
+// limit.
 func (t Tree) Find(limit int) (Folders, error) {
 	var found Folders
 	seen := 0
@@ -66,7 +67,8 @@ func (t Tree) leadsNowhere(link string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// Blank reports whether a go.mod says nothing. One that can't be read is reported by who reads it.
+// Blank reports whether a go.mod has no statement. If it can't be read, Blank returns false, and the caller that reads
+// it gets the error.
 func (t Tree) Blank(name string) bool {
 	data, err := t.Read(name)
 	return err == nil && gomod.IsBlank(data)

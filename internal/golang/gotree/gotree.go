@@ -1,5 +1,5 @@
-// Package gotree reads the modules and workspaces of a source tree: where they are, and what go.mod, go.work and go.sum
-// say there. It exists so that all who ask that get one answer.
+// Package gotree reads the modules and workspaces of a source tree: where they are, and what their go.mod, go.work and
+// go.sum files contain. It exists so that all callers get the same answer.
 //
 // It is pure: a read-only view of a tree in, what it says out. Paths are relative to the root of the tree, with slashes.
 package gotree
@@ -22,7 +22,7 @@ type Tree struct {
 	Name string // what errors write before the names of files, such as the folder that a user named; it may be empty
 }
 
-// maxFile is how many bytes of a file are read at most, which is what the go command reads of a go.mod.
+// maxFile is the greatest size of a file that is read, the same as the go command's for a go.mod.
 const maxFile = 16 << 20
 
 // Read returns a file. One of more than 16 MiB is an error.
@@ -42,7 +42,7 @@ func (t Tree) Read(name string) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// File names a file of the tree for people.
+// File returns the name of a file of the tree for messages.
 func (t Tree) File(name string) string { return path.Join(t.Name, name) }
 
 // Mod parses the go.mod in a folder. One without a module line is an error.
@@ -72,7 +72,7 @@ func (t Tree) Work(dir string) (*modfile.WorkFile, error) {
 	return modfile.ParseWork(t.File(name), data, nil)
 }
 
-// Sums returns those of some checksum files that are there.
+// Sums returns those of the named checksum files that exist.
 func (t Tree) Sums(names ...string) (files []gomod.File, err error) {
 	for _, name := range names {
 		data, err := t.Read(name)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// A Module is a Go module of a tree, together with the workspace that it is in.
+// A Module is a Go module of a tree, with the workspace that it belongs to.
 type Module struct {
 	Dir      string // the folder of go.mod, or of a go.work that has no module beside it; "." is the root of the tree
 	Path     string // the main module's path; of a workspace without one at its root, that of its first module
@@ -55,9 +55,9 @@ func (e *MissingUseError) Error() string {
 	return fmt.Sprintf("%s: use %s: there is no %s: take the line out with 'go work edit -dropuse=%[2]s', or add the module", e.At, e.Use, path.Join(e.Dir, "go.mod"))
 }
 
-// Module reads go.mod and go.sum in a folder, the go.work and go.work.sum that count there, and the go.mod and go.sum of
-// each module that go.work uses. As with the go command, the nearest go.work counts, in the folder or in one above it, and
-// the folder that has it needs no go.mod. With alone, no go.work counts, as with GOWORK=off.
+// Module reads go.mod and go.sum in a folder, the go.work and go.work.sum that apply there, and the go.mod and go.sum
+// of each module that go.work uses. As in the go command, the nearest go.work applies, in the folder or in one above
+// it, and the folder of a go.work needs no go.mod. If alone is true, no go.work applies, as with GOWORK=off.
 func (t Tree) Module(dir string, alone bool) (Module, error) {
 	m := Module{Dir: dir}
 	if !alone {
@@ -86,7 +86,7 @@ func (t Tree) Module(dir string, alone bool) (Module, error) {
 	return m, nil
 }
 
-// nearestWork returns the go.work in a folder, or in the nearest one above it, or "".
+// nearestWork returns the path of the go.work in a folder, or in the nearest folder above it, or "".
 func (t Tree) nearestWork(dir string) string {
 	for ; ; dir = path.Dir(dir) {
 		if name := path.Join(dir, "go.work"); t.has(name) {
@@ -111,7 +111,7 @@ func (m *Module) add(t Tree, dir string, sums *[]gomod.File) error {
 	return err
 }
 
-// addWork adds what go.work says.
+// addWork adds the modules and replace lines of go.work.
 func (m *Module) addWork(t Tree, sums *[]gomod.File) error {
 	root := path.Dir(m.Work)
 	work, err := t.Work(root)
@@ -144,7 +144,7 @@ func (m *Module) addWork(t Tree, sums *[]gomod.File) error {
 	return err
 }
 
-// CheckSums returns a MissingSumError if the module needs one from outside of the tree and has no go.sum at all.
+// CheckSums returns a MissingSumError if the module requires one from outside the tree and has no go.sum at all.
 func (m *Module) CheckSums() error {
 	if m.Summed || m.Vendored {
 		return nil
@@ -163,7 +163,7 @@ func (m *Module) CheckSums() error {
 	return nil
 }
 
-// Replaces returns the replace lines that count.
+// Replaces returns the replace lines that apply.
 func (m *Module) Replaces() *gomod.Replaces {
 	lines := &gomod.Replaces{}
 	lines.AddWork(m.Work, m.Replaced)

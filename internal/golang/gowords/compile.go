@@ -6,25 +6,27 @@ import (
 	"strings"
 )
 
-// Flags of a go command that only compiles and links: see OnlyCompiles.
+// These are flags of a go command that only compiles and links: see OnlyCompiles.
 var (
 	compileBools  = strings.Fields("a n v x work json trimpath race msan asan cover modcacherw buildvcs")
 	compileValues = strings.Fields("C p o tags pgo buildmode buildvcs covermode coverpkg installsuffix mod")
-	// compileTexts have flags of a tool of the toolchain as their value.
+	// compileTexts are flags whose value has flags for a tool of the toolchain.
 	compileTexts = map[string]toolFlags{
 		"ldflags": {bools: strings.Fields("s w v compressdwarf checklinkname"), values: strings.Fields("X linkmode buildid extldflags")},
 		"gcflags": {bools: strings.Fields("N l m e B")},
 	}
-	// linkTexts are what -extldflags may have: no plug-in of the C linker's, and no file.
+	// linkTexts are the words that -extldflags may have: no plug-in of the C linker, and no file.
 	linkTexts = strings.Fields("-static -static-pie -s -w")
 )
 
-// toolFlags are flags that a tool may be given: bools stand alone or have their value behind =, values take the next word.
+// toolFlags are the flags that a tool may get. A flag in bools stands alone or has its value after =; a flag in values
+// takes the next word.
 type toolFlags struct{ bools, values []string }
 
-// OnlyCompiles reports whether a go command runs no program but those of the toolchain and writes no files but its cache
-// and what -o and GOBIN name. The words are its subcommand and arguments, in which variables may be left where their
-// values can't change that. why is "" if so, and else says what else the command may do.
+// OnlyCompiles reports whether a go command only compiles: it runs only programs of the toolchain, and writes only its
+// cache and the files that -o and GOBIN name. The words are its subcommand and arguments. Words whose value can't
+// change the result may still contain variables. If the command only compiles, why is ""; otherwise it says what else
+// the command may do.
 //
 // A command that isn't known to be so may be so all the same: a list of flags here can only be too short.
 func OnlyCompiles(words []string) (why string) {
@@ -63,7 +65,7 @@ func OnlyCompiles(words []string) (why string) {
 	return ""
 }
 
-// FlagsOnlyCompile is OnlyCompiles for a text of GOFLAGS.
+// FlagsOnlyCompile does the same as OnlyCompiles for a text of GOFLAGS.
 func FlagsOnlyCompile(text string) (why string) {
 	words, err := Quoted(text)
 	if err != nil {
@@ -72,7 +74,7 @@ func FlagsOnlyCompile(text string) (why string) {
 	return OnlyCompiles(append([]string{"build"}, words...))
 }
 
-// allow checks the value of a flag that has flags of a tool: [PATTERN=]FLAG…
+// allow checks the value of a flag that passes flags to a tool: [PATTERN=]FLAG…
 func (t toolFlags) allow(name, text string) (why string) {
 	if pattern, rest, ok := strings.Cut(text, "="); ok && !strings.HasPrefix(text, "-") && !strings.ContainsAny(pattern, " '\"$") {
 		text = rest

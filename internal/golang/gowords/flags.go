@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Flags splits a text of GOFLAGS. Flags that change what is built out of sight are refused there.
+// Flags splits a text of GOFLAGS. It refuses flags that would change what is built without being seen.
 func Flags(text string) (words []string, err error) {
 	words, err = Quoted(text)
 	if err != nil {
@@ -24,8 +24,8 @@ func Flags(text string) (words []string, err error) {
 	return words, nil
 }
 
-// Quoted splits what the go command takes as a list in one variable: at white space, and a word may be quoted as a whole.
-// There are no escapes.
+// Quoted splits a list that the go command takes in one variable. Words are separated by white space, and a word may be
+// quoted as a whole. There are no escapes.
 func Quoted(s string) (words []string, err error) {
 	const space = " \t\n\r"
 	for s = strings.TrimLeft(s, space); s != ""; s = strings.TrimLeft(s, space) {

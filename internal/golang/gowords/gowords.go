@@ -1,5 +1,5 @@
-// Package gowords splits GO lines and texts of GOFLAGS into words, for the plan of a build and for the step that runs the
-// line: both have to see the same.
+// Package gowords splits GO lines and texts of GOFLAGS into words. It exists so that the plan of a build and the step
+// that runs the line see the same words.
 //
 // BuildKit's lexer can split a line, too, but not as a go command needs it: it drops an argument that is empty (as in
 // -ldflags "$NONE"), it joins "<<" and the word after it, and of a word with ${X:-y} it loses what stands before that.
@@ -15,8 +15,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
-// Expand splits a line into words and expands the variables in it, NAME=VALUE, as other instructions of a Dockerfile do.
-// Variables that aren't set are empty. A variable outside of quotes may become several words, or none.
+// Expand splits a line into words and expands its variables, as other instructions of a Dockerfile do. The variables
+// are given in env, as NAME=VALUE; others are empty. A variable outside of quotes may become several words, or none.
 func Expand(line string, escape rune, env []string) ([]string, error) {
 	words, err := split(line, expand.New(shell.NewLex(escape)), false, escape, env)
 	if err != nil {
@@ -28,14 +28,15 @@ func Expand(line string, escape rune, env []string) ([]string, error) {
 	return words, nil
 }
 
-// Split splits a line into words, without quotes and escapes, and leaves variables as they are. Its errors are the lexer's.
+// Split splits a line into words. It removes quotes and escapes, and keeps variables as they are. Its errors are the
+// lexer's.
 func Split(line string, escape rune) ([]string, error) {
 	lex := shell.NewLex(escape)
 	lex.SkipUnsetEnv = true
 	return split(line, expand.New(lex), true, escape, nil)
 }
 
-// split expands variables unless they are to be kept as they are.
+// split splits a line into words. It expands variables unless kept is true.
 func split(line string, lex *expand.Lex, kept bool, escape rune, env []string) ([]string, error) {
 	s := &wordScanner{text: []rune(line), escape: escape}
 	vars := shell.EnvsFromSlice(env)
@@ -81,7 +82,7 @@ func (f *fields) add(text string) {
 	f.open = true
 }
 
-// split adds what a variable without quotes stands for, which may be several words, or none.
+// split adds the value of an unquoted variable. It may be several words, or none.
 func (f *fields) split(value string) {
 	for _, r := range value {
 		if unicode.IsSpace(r) {
@@ -100,15 +101,15 @@ func (f *fields) end() {
 	f.open = false
 }
 
-// A wordScanner goes through a line, past one character or one quoted text, escaped character or variable at a time, as
-// BuildKit's lexer would see them. What is unterminated is left to the lexer, which says so.
+// A wordScanner scans a line as BuildKit's lexer would. Each step skips one character, quoted text, escaped character
+// or variable. It leaves it to the lexer to report quotes and variables that don't end.
 type wordScanner struct {
 	text   []rune
 	escape rune
 	pos    int
 }
 
-// skip goes past one character, or one quoted text, escaped character or ${…}.
+// skip skips one character, quoted text, escaped character or ${…}.
 func (s *wordScanner) skip() {
 	c := s.text[s.pos]
 	s.pos++
@@ -127,7 +128,7 @@ func (s *wordScanner) skip() {
 	}
 }
 
-// skipVariable goes past what follows a $. A second $ is the name of a variable that is never set.
+// skipVariable skips the rest of a variable after its $. A second $ is the name of a variable that is never set.
 func (s *wordScanner) skipVariable() {
 	switch c := s.peek(); {
 	case c == '{':
@@ -146,7 +147,7 @@ func (s *wordScanner) skipVariable() {
 	}
 }
 
-// skipInQuotes is skip for the inside of double quotes, where only some characters can be escaped.
+// skipInQuotes is like skip, but inside double quotes, where only some characters can be escaped.
 func (s *wordScanner) skipInQuotes() {
 	c := s.text[s.pos]
 	s.pos++
