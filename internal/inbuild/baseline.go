@@ -9,8 +9,8 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// runBaseline keeps what a build needs of other modules, for builds that need about the same. What is needed is in the
-// environment, as the proxy for FTP: no cache key may have it.
+// runBaseline keeps the needs of a build's module, for builds with similar needs. They come in the environment, as the
+// proxy for FTP, because they must not be in a cache key.
 func runBaseline(_ context.Context, s *step.Baseline, to output) error {
 	needs := os.Getenv("FTP_PROXY")
 	if err := os.WriteFile(s.Out, []byte(needs), 0o644); err != nil {

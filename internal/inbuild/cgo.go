@@ -13,13 +13,14 @@ import (
 )
 
 const (
-	// sysroot is where a C toolchain takes the headers and libraries of the target platform from, if it is mounted there.
+	// sysroot is the folder from which a C toolchain takes the headers and libraries of the target platform, if it is
+	// mounted there.
 	sysroot = "/sysroot"
 
 	cgoAdvice = "start the stage from an image that has Go and a C compiler, such as golang (FROM go has none), or set CGO_ENABLED=0"
 )
 
-// A cPlatform is a platform of Go's as C toolchains call it.
+// A cPlatform has the names that C toolchains use for one of Go's platforms.
 type cPlatform struct {
 	prefixes []string // of cross compilers, in front of -gcc: Debian's, then that of musl toolchains
 	clang    string   // for clang --target=
@@ -28,13 +29,13 @@ type cPlatform struct {
 	dir      string   // below /usr/lib, Debian's folder for libraries
 }
 
-// linux returns a platform whose toolchains are called after one architecture.
+// linux returns the platform of an architecture after which all toolchains are named.
 func linux(arch, debian string) cPlatform {
 	gnu := arch + "-linux-gnu"
 	return cPlatform{prefixes: []string{gnu, arch + "-linux-musl"}, clang: gnu, zig: arch + "-linux-musl", debian: "gcc-" + debian + "-linux-gnu", dir: gnu}
 }
 
-// arm returns one for 32-bit ARM, whose toolchains differ in how floating-point numbers are passed.
+// arm returns a platform of 32-bit ARM, whose toolchains differ in how they pass floating-point numbers.
 func arm(abi string, musl []string, clang, zig string) cPlatform {
 	gnu := "arm-linux-" + abi
 	return cPlatform{prefixes: append([]string{gnu}, musl...), clang: clang, zig: zig, debian: "gcc-" + gnu, dir: gnu}
@@ -57,7 +58,7 @@ var cPlatforms = map[string]cPlatform{
 	"windows/386":   {[]string{"i686-w64-mingw32"}, "", "x86-windows-gnu", "gcc-mingw-w64-i686", ""},
 }
 
-// platform returns the platform that an environment has the go command compile for.
+// platform returns the platform for which an environment makes the go command compile.
 func platform(env map[string]string) (name string, native bool) {
 	goos, goarch := env["GOOS"], env["GOARCH"]
 	if goos == "" {
@@ -78,7 +79,7 @@ func platform(env map[string]string) (name string, native bool) {
 	return name, native
 }
 
-// setCgo decides on CGO_ENABLED and, if a line compiles with it, on the C compiler. The user's own always wins.
+// setCgo sets CGO_ENABLED and, if a line compiles with cgo, the C compiler. Values that the user set are kept.
 func (l *goLine) setCgo(env map[string]string, subcommand string) error {
 	switch l.Cgo {
 	case "true":
@@ -123,7 +124,7 @@ func hasSysroot(dir string) bool {
 	return false
 }
 
-// hasLibC reports whether a root file system has the loader of a C library, glibc's or musl's.
+// hasLibC reports whether a root file system has the loader of glibc or musl.
 func hasLibC(root string) bool {
 	for _, dir := range []string{"lib", "lib64", "lib/*"} {
 		if found, _ := filepath.Glob(filepath.Join(root, dir, "ld-*.so*")); len(found) > 0 {
@@ -133,9 +134,10 @@ func hasLibC(root string) bool {
 	return false
 }
 
-// chooseCompiler returns variables of the go command for a platform's C compiler, as names and values: for the builder's
-// own platform gcc or clang, as go does, else cc; for others a cross compiler, or clang with a sysroot; and zig for any. zig
-// links with the C library of the stage, if that has one, for its own platform, else with musl, which it has itself.
+// chooseCompiler returns variables of the go command for a platform's C compiler, as names and values. For the
+// builder's own platform it chooses gcc or clang, as go does, else cc. For other platforms it chooses a cross compiler,
+// or clang with a sysroot. It takes zig for any platform if it finds no other. For the builder's platform zig links
+// with the C library of the stage, if there is one, otherwise with its own musl.
 func chooseCompiler(name string, native, withSysroot, withLibC bool) (vars [][2]string, err error) {
 	p, root := cPlatforms[name], ""
 	if withSysroot {
@@ -195,7 +197,8 @@ func noCompiler(name string, native bool, p cPlatform) error {
 		name, p.prefixes[0], p.debian, sysroot)
 }
 
-// pkgConfig has pkg-config find the libraries of the target platform, and none of the builder's.
+// pkgConfig returns variables with which pkg-config finds the libraries of the target platform, and none of the
+// builder's.
 func pkgConfig(p cPlatform, root string) [][2]string {
 	if p.dir == "" {
 		return nil
@@ -208,7 +211,7 @@ func pkgConfig(p cPlatform, root string) [][2]string {
 	return [][2]string{{"PKG_CONFIG_LIBDIR", strings.Join(dirs, ":")}, {"PKG_CONFIG_SYSROOT_DIR", root}}
 }
 
-// tool sets a variable to a program that is there.
+// tool returns a variable set to a program, if the program exists.
 func tool(key, program string) [][2]string {
 	if !onPath(program) {
 		return nil

@@ -9,13 +9,15 @@ import (
 	"strings"
 )
 
-// What the go command says of packages that need cgo when that is off, in words that don't name the reason.
+// These match messages of the go command about packages that need cgo when it is off. The messages don't name that
+// reason.
 var (
 	saysExcluded  = regexp.MustCompile(`build constraints exclude all Go files in (\S+)`)
 	saysUndefined = regexp.MustCompile(`^(\S+\.go):\d+(?::\d+)?: undefined: `)
 )
 
-// cgoHint says that a package needs cgo, if that is why the go command failed on a line of its output.
+// cgoHint returns a hint that a package needs cgo, if a line of the go command's output shows that it failed for that
+// reason.
 func (l *listener) cgoHint(line string) string {
 	if !l.noCgo {
 		return ""

@@ -14,7 +14,7 @@ import (
 )
 
 // runCheckLibs checks that an image has the loader and the libraries of the Go programs that were copied into it, in some
-// files or folders. It writes nothing. Programs of other languages came with the image: they are its own matter.
+// files or folders. It writes nothing. It ignores programs of other languages, which came with the image.
 func runCheckLibs(_ context.Context, s *step.CheckLibs, to output) error {
 	if s.Root == "" || len(s.Paths) == 0 {
 		return &step.UsageError{Err: errors.New("in-build check-libs: expected --root DIR PATH…")}
@@ -59,7 +59,7 @@ func runCheckLibs(_ context.Context, s *step.CheckLibs, to output) error {
 	return nil
 }
 
-// checkProgram finds what a file needs, if it is a program that Go made.
+// checkProgram checks that the libraries of a file are there, if the file is a Go program.
 func checkProgram(root fs.FS, name string) (program bool, err error) {
 	f, err := root.Open(name)
 	if err != nil {

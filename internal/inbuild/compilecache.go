@@ -15,13 +15,13 @@ import (
 	"github.com/larder-build/larder/internal/gocache"
 )
 
-// A compileCache is the cache mount where the go command of a step keeps what it compiles: its GOCACHE.
+// A compileCache is the cache mount where the go command of a step keeps compiled packages: its GOCACHE.
 type compileCache struct {
 	dir  gocache.Dir
 	deps []string // layers of packages that are compiled already; they may not be there
 }
 
-// fill copies into the cache what layers have and it lacks.
+// fill copies entries that layers have into the cache, unless it has them.
 func (c compileCache) fill(ctx context.Context) error {
 	for _, layer := range c.deps {
 		if _, err := c.dir.Copy(ctx, gocache.Dir(layer), gocache.Choice{}); err != nil {
@@ -31,8 +31,8 @@ func (c compileCache) fill(ctx context.Context) error {
 	return nil
 }
 
-// inTurn fills the cache and runs a go command, in a folder and an environment. Of commands that run at the same time and
-// compile the same modules in the same way, one does so, and the others wait for what it leaves.
+// inTurn fills the cache and runs a go command, in a folder and with an environment. If several commands compile the
+// same modules in the same way at the same time, one runs, and the others wait for its results.
 func (c compileCache) inTurn(ctx context.Context, dir string, env []string, run func() error) error {
 	done, err := c.dir.Turn(ctx, turnKey(dir, env))
 	if err != nil {
@@ -45,7 +45,7 @@ func (c compileCache) inTurn(ctx context.Context, dir string, env []string, run 
 	return err
 }
 
-// turnKey is a digest of the settings of a go command, and of the files that say which modules there are.
+// turnKey returns a digest of a go command's settings and of the files that determine which modules there are.
 func turnKey(dir string, env []string) string {
 	h := sha256.New()
 	settings := slices.Clone(env)
@@ -80,16 +80,17 @@ func fileDigest(name string) []byte {
 	return h.Sum(nil)
 }
 
-// maxIndexed bounds the files that are looked at before the go command's index is done without.
+// maxIndexed is the greatest number of files that are checked. If there are more, the go command runs without its
+// index.
 const maxIndexed = 20000
 
-// withoutIndex is the setting of GODEBUG by which the go command reads the imports of all packages.
+// withoutIndex is the GODEBUG setting with which the go command reads the imports of all packages itself.
 const withoutIndex = "goindex=0"
 
-// indexSetting returns a GODEBUG with which the go command doesn't take the imports of one tree for another's. It keeps an
-// index of a folder's files by their names, sizes and times (cmd/go/internal/modindex), not by what is in them. Where
-// files have times that a file system gave, in nanoseconds, no two trees have the same. A context from git, from an image
-// or an archive may have whole seconds, or one time for all: then it has to do without that index.
+// indexSetting returns a GODEBUG with which the go command doesn't confuse the imports of two trees. It keeps an
+// index of a folder's files by their names, sizes and times (cmd/go/internal/modindex), not by their content. If a file
+// system set the files' times, in nanoseconds, no two trees have the same. The files of a context from git, from an
+// image or from an archive may have times in whole seconds, or all the same time: then the index is turned off.
 func indexSetting(dir, godebug string) string {
 	seen, errDone := 0, errors.New("done")
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {

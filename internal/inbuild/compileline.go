@@ -13,17 +13,17 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// ownPath is PATH for a line that runs nothing of its stage.
+// ownPath is the PATH for a line that runs no program of its stage.
 const ownPath = step.GoRoot + "/bin"
 
-// compileSettings are what a line that runs nothing of its stage takes from the stage's environment. All else stays out:
-// GOCACHEPROG names a program, GOROOT and GOTOOLDIR say where programs are.
+// compileSettings are the variables of the stage's environment that a line gets if it runs no program of its stage. All
+// others are left out: GOCACHEPROG names a program, GOROOT and GOTOOLDIR say where programs are.
 var compileSettings = strings.Fields(`GOOS GOARCH GO386 GOAMD64 GOARM GOARM64 GOMIPS GOMIPS64 GOPPC64 GORISCV64 GOWASM GODEBUG GOEXPERIMENT
 	GOFIPS140 GOFLAGS GOMODCACHE GOCACHE GOWORK GOPATH GOBIN GOENV GOTOOLCHAIN GOPROXY GONOPROXY GOSUMDB GOVCS GOTELEMETRY
 	GOMAXPROCS GOGC GOMEMLIMIT HOME PWD SOURCE_DATE_EPOCH ` + step.CommitEnv)
 
-// checkCompiles checks that a line of these words, expanded, does no more than compile, whatever the plan took it for,
-// and that it writes nothing but the stage's own files.
+// checkCompiles checks that a line with these expanded words does nothing but compile, whatever the plan expected, and
+// that it writes only files of the stage.
 func (l *goLine) checkCompiles(words []string, env map[string]string) error {
 	if l.Compile == "" {
 		return nil
@@ -43,7 +43,7 @@ func (l *goLine) checkCompiles(words []string, env map[string]string) error {
 	return nil
 }
 
-// outputs are the files and folders that a line writes.
+// outputs returns the files and folders that a line writes.
 func (l *goLine) outputs(words []string, env map[string]string) (names []string) {
 	dir := l.Dir
 	for i, word := range words {
@@ -69,7 +69,7 @@ func (l *goLine) outputs(words []string, env map[string]string) (names []string)
 	return names
 }
 
-// absolute leaves .. as it is: what that is depends on links before it.
+// absolute makes a name absolute. It keeps "..", because its meaning depends on the links before it.
 func absolute(dir, name string) string {
 	if filepath.IsAbs(name) {
 		return name
@@ -77,7 +77,8 @@ func absolute(dir, name string) string {
 	return dir + "/" + name
 }
 
-// outsideOf checks that a file, or what is in a folder, isn't in another folder by way of symbolic links.
+// outsideOf checks that a file, or the content of a folder, doesn't lie in another folder when symbolic links are
+// followed.
 func outsideOf(folder, name string) error {
 	names := []string{name}
 	entries, err := os.ReadDir(name)
@@ -110,8 +111,8 @@ func isNoFolder(name string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// resolve follows symbolic links as far as a path is there. A link that leads nowhere would be followed by who makes the
-// file: it counts as what it says.
+// resolve follows symbolic links as far as the path exists. For a link that leads nowhere it returns the link's target,
+// because the program that creates the file would follow it.
 func resolve(name string) (string, error) {
 	for range 40 {
 		at, err := filepath.EvalSymlinks(name)
@@ -139,7 +140,7 @@ func resolve(name string) (string, error) {
 	return "", errors.New("too many symbolic links")
 }
 
-// ownEnvironment leaves of an environment what a line that runs nothing of its stage may see.
+// ownEnvironment removes all variables that a line which runs no program of its stage may not see.
 func ownEnvironment(env map[string]string) {
 	for name := range env {
 		if !slices.Contains(compileSettings, name) {

@@ -16,10 +16,10 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// runDeps compiles packages in the cache mount GOCACHE, and keeps what was compiled as a layer for the steps that need them.
-// For packages of other modules and of the standard library go.mod and go.sum are enough of the module. What the folders
-// of s.Deps have isn't kept once more, nor what the output folder has already. A package that can't be compiled is left to
-// the step that needs it, which then says why.
+// runDeps compiles packages in the cache mount GOCACHE, and keeps the results as a layer for the steps that need them.
+// For packages of other modules and of the standard library it needs only go.mod and go.sum of the module. It leaves
+// out what the folders of s.Deps or the output folder have already. It ignores a package that can't be compiled: the
+// step that needs the package then reports why.
 func runDeps(ctx context.Context, s *step.Deps, to output) error {
 	if s.Dir == "" || s.Out == "" {
 		return &step.UsageError{Err: errors.New("in-build deps: expected --dir DIR --out DIR")}
@@ -51,8 +51,8 @@ func runDeps(ctx context.Context, s *step.Deps, to output) error {
 	return stampTree(s.Out)
 }
 
-// compileAll compiles the packages that arguments of the go command name, and what they import. flags are those of the
-// arguments that may name a profile.
+// compileAll compiles the packages that arguments of the go command name, and the packages that they import. The
+// parameter flags has those of the arguments that may name a profile.
 func compileAll(ctx context.Context, dir string, env, flags, args []string, stdout, stderr io.Writer) error {
 	if err := readProfile(ctx, dir, env, flags, stderr); err != nil {
 		fmt.Fprintf(stdout, "the profile can't be read: %v\n", err) // the step that needs it says why
@@ -70,8 +70,8 @@ func compileAll(ctx context.Context, dir string, env, flags, args []string, stdo
 	return nil
 }
 
-// keep runs go commands and copies what they use of the cache to a layer, but for what is in the layers that they start
-// with. It returns how many. Nobody else compiles the same meanwhile.
+// keep runs go commands and copies the entries that they use from the cache to a layer. It leaves out entries of the
+// layers that they start with. It returns how many it copied. Meanwhile no other process compiles the same packages.
 func (c compileCache) keep(ctx context.Context, out string, run func() error) (added int, err error) {
 	done, err := c.dir.Turn(ctx, "")
 	if err != nil {
@@ -95,8 +95,8 @@ func (c compileCache) keep(ctx context.Context, out string, run func() error) (a
 	return gocache.Dir(out).Copy(ctx, c.dir, choice)
 }
 
-// readProfile has go build read the profile that flags of the go command name. go list compiles as if there was none
-// until it has (Go 1.26); any package makes it do so.
+// readProfile makes go build read the profile that flags of the go command name. Until go build has read it, go list
+// compiles as if there was none (Go 1.26); go build does so for any package.
 func readProfile(ctx context.Context, dir string, env, flags []string, stderr io.Writer) error {
 	i := slices.IndexFunc(flags, func(f string) bool { return strings.HasPrefix(f, "-pgo=/") })
 	if i < 0 {

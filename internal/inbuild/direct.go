@@ -15,10 +15,10 @@ import (
 	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
-// secretsDir is where BuildKit puts the secrets of a step: see package llb for which there may be.
+// secretsDir is the folder in which BuildKit puts the secrets of a step. Package llb lists the possible secrets.
 const secretsDir = "/run/secrets"
 
-// readSecret returns a secret of the step, or nothing where the build has none of that name.
+// readSecret returns a secret of the step, or nil if the build has none of that name.
 func readSecret(id string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(secretsDir, id))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -27,7 +27,7 @@ func readSecret(id string) ([]byte, error) {
 	return data, err
 }
 
-// readCredentials reads what the build's secrets say about servers.
+// readCredentials reads the credentials in the build's secrets.
 func readCredentials() (*credentials.Store, error) {
 	var files credentials.Files
 	for id, data := range map[string]*[]byte{"netrc": &files.Netrc, "goauth": &files.GoAuth, "gitconfig": &files.GitConfig} {
@@ -39,7 +39,7 @@ func readCredentials() (*credentials.Store, error) {
 	return credentials.Parse(files)
 }
 
-// newClient returns a client that sends servers what the build's secrets have for them.
+// newClient returns a client that sends the credentials in the build's secrets.
 func newClient() (*fetch.Client, *credentials.Store, error) {
 	creds, err := readCredentials()
 	if err != nil {
@@ -49,8 +49,8 @@ func newClient() (*fetch.Client, *credentials.Store, error) {
 	return client, creds, err
 }
 
-// newGit returns what fetches from version control, in a folder of out's that is removed at the end. It takes GOINSECURE,
-// GOVCS and the socket of the SSH agent from the environment.
+// newGit returns a Fetcher for version control, which works in a folder of out that is removed at the end. It takes
+// GOINSECURE, GOVCS and the socket of the SSH agent from the environment.
 func newGit(out *os.Root, client *fetch.Client, creds *credentials.Store, goprivate string) (*gitfetch.Fetcher, error) {
 	known, err := readSecret("known_hosts")
 	if err != nil {

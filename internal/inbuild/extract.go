@@ -26,16 +26,16 @@ import (
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 )
 
-// A placement says what becomes of a file of a zip by its name there: its name and exact mode, or, if written is false,
-// that it is only hashed.
+// A placement returns, for the name of a file in a zip, the name and exact mode with which it is written. If written is
+// false, the file is only hashed.
 type placement func(name string) (as string, mode fs.FileMode, written bool)
 
-// readOnly places a module's files as the go command does.
+// readOnly is the placement that the go command uses for a module's files.
 func readOnly(name string) (string, fs.FileMode, bool) { return name, 0o444, true }
 
-// extractChecked checks a module's zip, unpacks it into the folder dir of out, and compares its h1 hash. The hash is made
-// of the very bytes that are written, in one pass, and the folder is one that nothing else can write: it is a step's own
-// output. So nobody reads the tree once more. What is left of a zip with another hash is for the caller to remove.
+// extractChecked checks a module's zip, unpacks it into the folder dir of out, and compares its h1 hash. It hashes the
+// same bytes that it writes, in one pass. Nothing else can write to the folder, which is a step's own output, so the
+// tree needn't be read again. If the hash is wrong, the caller has to remove the files.
 func extractChecked(ctx context.Context, out *os.Root, dir string, m module.Version, zip, from string, want modfetch.Expected, place placement) error {
 	if err := modfetch.CheckZip(m, zip); err != nil {
 		return err
@@ -50,10 +50,10 @@ func extractChecked(ctx context.Context, out *os.Root, dir string, m module.Vers
 	return nil
 }
 
-// extract unpacks the files of a zip whose names begin with prefix into the folder dir of out, which it can't leave; a
-// name without the prefix, a name that isn't local, a link and a special file are errors that quote the entry, and so is
-// more content than a module may have. Folders come from the names of files, as the go command has it. Modes and times are
-// as seal makes them.
+// extract unpacks the files of a zip whose names begin with prefix into the folder dir of out, which it can't leave. It
+// refuses a name without the prefix, a name that isn't local, a link, a special file, and more content than a module
+// may have; the error quotes the entry. It makes the folders in the names of files, as the go command does. Modes and
+// times are those of seal.
 //
 // It returns the zip's h1 hash, made of what it read: to have dirhash.HashZip read the zip would take as long again.
 func extract(ctx context.Context, out *os.Root, dir, file, prefix string, place placement) (h1 string, err error) {
@@ -88,15 +88,15 @@ func extract(ctx context.Context, out *os.Root, dir, file, prefix string, place 
 	return modfetch.H1(x.sums), nil
 }
 
-// A batch is some files of one folder. The folder is opened once for them: to walk down to each from the top costs as much
-// as to write a small one.
+// A batch is a group of files in one folder. The folder is opened once for all of them: to open it from the top for
+// each file costs as much as to write a small one.
 type batch struct {
 	dir   string
 	size  uint64
 	files []zipEntry
 }
 
-// A zipEntry is the index of a file in its zip, and what becomes of it.
+// A zipEntry is the index of a file in its zip, with its placement.
 type zipEntry struct {
 	index   int
 	name    string // in its folder
@@ -104,7 +104,8 @@ type zipEntry struct {
 	written bool
 }
 
-// batchSize is small enough that a folder of large files, such as the tools of a toolchain, keeps all processors busy.
+// batchSize is the size of a batch in bytes. It is so small that all processors get work in a folder of large files,
+// such as the tools of a toolchain.
 const batchSize = 4 << 20
 
 // parted checks the names of a zip's files and parts the files into batches.
@@ -132,7 +133,8 @@ func parted(files []*zip.File, dir, prefix string, place placement) ([]*batch, e
 	return batches, nil
 }
 
-// foldersOf makes the folders of batches and returns them with those above them up to dir, each after those below it.
+// foldersOf makes the folders of batches. It returns them with all folders above them up to dir; each comes after its
+// subfolders.
 func foldersOf(out *os.Root, dir string, batches []*batch) ([]string, error) {
 	all := map[string]bool{path.Clean(dir): true}
 	for _, b := range batches {
@@ -184,7 +186,7 @@ func (x *extraction) unpack(ctx context.Context, out *os.Root, b *batch) error {
 	return nil
 }
 
-// extractFile writes a file of a zip to dir, if it is to be written, and all that it reads to content.
+// extractFile writes a file of a zip to dir, if its placement says so, and all bytes that it reads to content.
 func extractFile(dir *os.Root, p zipEntry, zf *zip.File, limit int64, content io.Writer) (n int64, err error) {
 	r, err := zf.Open()
 	if err != nil {

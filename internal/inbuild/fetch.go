@@ -19,7 +19,7 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// inStep is what to do about errors of a step that fetches.
+// inStep has the advice for errors of a step that fetches.
 var inStep = fetch.Remedies{
 	Missing:     "use a proxy that serves it, or pass a GOPROXY folder as the named context larder-modules",
 	CA:          "if the network has a certificate authority of its own, pass it with --secret id=ca,src=FILE",
@@ -31,7 +31,7 @@ const (
 	progressEvery   = 5 * time.Second
 )
 
-// fetchModules fetches what a set lists, and nothing else, and unpacks it.
+// fetchModules fetches the files that a set lists, and nothing else, and unpacks them.
 func fetchModules(ctx context.Context, u *unpacking, set gomod.Set, ask *step.Modules) error {
 	proxies, err := modfetch.ParseList(ask.GoProxy)
 	if err != nil {
@@ -76,7 +76,8 @@ func fetchModules(ctx context.Context, u *unpacking, set gomod.Set, ask *step.Mo
 	return nil
 }
 
-// checkReachable refuses a list that forbids all that isn't private with one error, not one for each module.
+// checkReachable returns one error for the whole set, instead of one for each module, if the list of proxies forbids
+// all modules that aren't private.
 func checkReachable(set gomod.Set, first modfetch.Entry, private func(path string) bool) error {
 	if first.Word != "off" {
 		return nil
@@ -102,11 +103,12 @@ type fetcher struct {
 	taken, bytes atomic.Int64 // files that were kept, and what was fetched
 }
 
-// fetching is where files are until they are unpacked: no module path starts with a dot.
+// fetching is the folder for files until they are unpacked. No module path starts with a dot, so no module has that
+// name.
 const fetching = ".fetching"
 
-// get returns the file of one go.sum line: one that is kept, unless it is to be had anew, else from a proxy if one may be asked and has it, else from
-// version control.
+// get returns the file of one go.sum line. It comes from the kept files, unless anew is true, else from a proxy if one
+// may be asked and has it, else from version control.
 func (f *fetcher) get(ctx context.Context, sum gomod.Sum, anew bool) (source, error) {
 	defer f.now.begin(sum.Module())()
 	if f.private(sum.Path) {
@@ -129,7 +131,8 @@ func (f *fetcher) get(ctx context.Context, sum gomod.Sum, anew bool) (source, er
 	return src, nil
 }
 
-// download fetches the file of a go.sum line from a proxy. It is kept once it is checked, or else removed.
+// download fetches the file of a go.sum line from a proxy, and checks it. If the check succeeds the file is kept,
+// otherwise removed.
 func (f *fetcher) download(ctx context.Context, sum gomod.Sum) (source, error) {
 	name, err := sumFile(sum)
 	if err != nil {
@@ -154,7 +157,7 @@ func (f *fetcher) download(ctx context.Context, sum gomod.Sum) (source, error) {
 	}}, nil
 }
 
-// download fetches name into the new file tmp of out, and returns where it came from.
+// download fetches a file into the new file tmp of out, and returns its source.
 func download(ctx context.Context, c *fetch.Client, list []modfetch.Entry, name string, out *os.Root, tmp string, limit int64) (*modfetch.Source, error) {
 	if err := writeFile(out, tmp, nil, 0o644); err != nil {
 		return nil, err
@@ -173,7 +176,7 @@ func (f *fetcher) count(file string) {
 	}
 }
 
-// report writes a line of progress every few seconds until the function that it returns is called.
+// report writes a line of progress every few seconds until the returned function is called.
 func (f *fetcher) report(u *unpacking, total int) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// Limits on the inputs that a fuzz test may leave: their number, and the bytes of one that are shown.
+// These are limits on the inputs that a fuzz test may leave: on their number, and on the bytes of one that are shown.
 const (
 	maxInputs     = 100
 	maxInputShown = 4 << 10
 )
 
-// withInputs runs a go test. What fuzzing finds to fail go writes into the source tree, which is gone after the step: it
-// is shown and, if there is a folder for it, copied.
+// withInputs runs a go test. If fuzzing finds a failing input, go writes it into the source tree, which is gone after
+// the step. So withInputs shows the new inputs and, if there is a folder for them, copies them.
 func (t *testRun) withInputs(to string, stderr io.Writer, run func() error) error {
 	if !hasFlag(t.words, "fuzz") {
 		return run()
@@ -77,7 +77,7 @@ func fuzzInputs(dir string) (inputs, error) {
 	return in, nil
 }
 
-// copyFile copies a file if it is there, and makes the folders that it needs.
+// copyFile copies a file if it exists, and makes the folders that the copy needs.
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -14,10 +14,10 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// gitDir is on PATH where a GO line stamps.
+// gitDir is the folder of Larder's git. It is on PATH if a GO line stamps.
 var gitDir = path.Dir(step.Git)
 
-// stampEnv has the go command find Larder's git before any other.
+// stampEnv changes PATH so that the go command finds Larder's git before any other, and passes the facts to it.
 func stampEnv(env map[string]string, facts string) {
 	env["PATH"] = firstInPath(gitDir, env["PATH"])
 	env[step.CommitEnv] = facts
@@ -25,7 +25,7 @@ func stampEnv(env map[string]string, facts string) {
 
 func firstInPath(dir, rest string) string { return strings.TrimSuffix(dir+":"+rest, ":") }
 
-// runGit is git to the go command, which runs it in the root of the sources: see commit.Commit.Answer.
+// runGit is the git that the go command finds. It runs in the root of the sources: see commit.Commit.Answer.
 func runGit(_ context.Context, args []string, stdout, _ io.Writer) error {
 	var c commit.Commit
 	if err := json.Unmarshal([]byte(os.Getenv(step.CommitEnv)), &c); err != nil {

@@ -17,16 +17,16 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// An exitError carries the exit code of a go command, which has said on its own what went wrong.
+// An exitError has the exit code of a go command, which has printed its own error.
 type exitError struct{ code int }
 
 func (e *exitError) Error() string {
 	return fmt.Sprintf("the go command failed with exit code %d", e.code)
 }
 
-// runGo runs the go command and gives all that it wrote below the folder s.Stamp one fixed time, so that equal sources give
-// equal layers. Its build cache is GOCACHE, into which what the folders of s.Deps have is copied. Its git is the one in the
-// folder s.Git, which is told of a commit by the environment: see runGit.
+// runGo runs the go command and sets all files that it wrote below the folder s.Stamp to one fixed time, so that equal
+// sources give equal layers. Its build cache is GOCACHE, into which the entries in the folders of s.Deps are copied.
+// Its git is in the folder s.Git, and gets the facts of a commit from the environment: see runGit.
 func runGo(ctx context.Context, s *step.GoCommand, to output) error {
 	if len(s.Args) == 0 {
 		return &step.UsageError{Err: errors.New("in-build go: expected --stamp DIR -- SUBCOMMAND")}
@@ -51,13 +51,13 @@ func runGo(ctx context.Context, s *step.GoCommand, to output) error {
 	return stampTree(s.Stamp)
 }
 
-// runCommand runs a go command. What it says is passed on as it comes; if it fails, hints follow.
+// runCommand runs a go command. It passes on the output as it comes. If the command fails, it adds hints.
 func runCommand(cmd *exec.Cmd, stdout, stderr io.Writer) error {
 	return runConverted(cmd, stdout, stderr, func(stdout, stderr io.Writer) (io.Writer, io.Writer, func()) { return stdout, stderr, func() {} })
 }
 
-// runConverted runs a go command as runCommand does. convert is given where its output is to be shown, and returns what
-// it is to write to, and what to do when it has ended.
+// runConverted runs a go command as runCommand does, but converts its output. The function convert gets the writers for
+// the result. It returns the writers for the command, and a function to call at its end.
 func runConverted(cmd *exec.Cmd, stdout, stderr io.Writer, convert func(stdout, stderr io.Writer) (io.Writer, io.Writer, func())) error {
 	var said [2]*listener
 	for i := range said {

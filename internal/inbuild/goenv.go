@@ -12,8 +12,8 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// environment returns the environment of the go command, out of the stage's, for a line of these words. That of
-// gomod.OfflineEnv counts whatever the stage says.
+// environment returns the environment of the go command for a line of these words. It is made from the stage's
+// environment; the settings of gomod.OfflineEnv override it.
 func (l *goLine) environment(stage, words []string) ([]string, error) {
 	env := map[string]string{}
 	for _, kv := range stage {
@@ -69,14 +69,14 @@ func (l *goLine) environment(stage, words []string) ([]string, error) {
 	return list, nil
 }
 
-// setDefault sets what is unset or empty: that is the same to the go command.
+// setDefault sets a variable that is unset or empty, which is the same to the go command.
 func setDefault(env map[string]string, key, value string) {
 	if env[key] == "" {
 		env[key] = value
 	}
 }
 
-// readTarget reads a file of lines KEY=VALUE, the go command's variables for a platform.
+// readTarget reads a file of lines KEY=VALUE with the go command's variables for a platform.
 func readTarget(name string) (map[string]string, error) {
 	target := map[string]string{}
 	if name == "" {
@@ -98,8 +98,8 @@ func readTarget(name string) (map[string]string, error) {
 	return target, nil
 }
 
-// runsItsOutput reports whether a line runs what it compiles. It can do so only on the platform of the builder, as
-// nothing is emulated.
+// runsItsOutput reports whether a line runs what it compiles. Such a line compiles for the platform of the builder,
+// because nothing is emulated.
 func runsItsOutput(words []string) bool {
 	switch words[0] {
 	case "run", "tool":
@@ -118,7 +118,7 @@ func runsItsOutput(words []string) bool {
 	return false
 }
 
-// oneDash writes a flag with one dash: the go command takes two for the same.
+// oneDash returns a flag with one dash instead of two, which mean the same to the go command.
 func oneDash(flag string) string {
 	if strings.HasPrefix(flag, "--") {
 		return flag[1:]
@@ -126,8 +126,8 @@ func oneDash(flag string) string {
 	return flag
 }
 
-// setPlatform has the go command compile for the target platform, or for the builder's own. A platform that the user
-// asked for in the stage's environment wins.
+// setPlatform makes the go command compile for the target platform, or for the builder's own if builders is true. A
+// platform in the stage's environment, which the user set, is kept.
 func setPlatform(env, target map[string]string, builders bool) {
 	if !builders {
 		for k, v := range target {
@@ -147,7 +147,7 @@ func setPlatform(env, target map[string]string, builders bool) {
 	}
 }
 
-// moduleFlags joins texts of GOFLAGS, of which the last has the last word, and adds -mod.
+// moduleFlags joins texts of GOFLAGS, of which the last has precedence, and adds -mod.
 func moduleFlags(texts []string, vendor bool) (string, error) {
 	texts = slices.DeleteFunc(texts, func(s string) bool { return strings.TrimSpace(s) == "" })
 	mod, readonly := false, false

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// goHints say what to do about what the go command says, where it can't know that it runs in a build that fetches
-// nothing, and whose source tree is read-only.
+// goHints give advice on messages of the go command, which doesn't know that it runs in a build that fetches nothing
+// and whose source tree is read-only.
 var goHints = []struct {
 	says   *regexp.Regexp
 	advice string
@@ -56,10 +56,10 @@ var goHints = []struct {
 
 const absent = " is needed, and not among the modules of this build: add it to the folder larder-modules, or run 'go mod tidy' if go.sum lacks it"
 
-// maxHints bounds the advice on one failure: go's own words say the rest.
+// maxHints is the greatest number of hints on one failure. After so many, go's own messages have to do.
 const maxHints = 20
 
-// A listener collects the hints to what a go command says on one of its streams.
+// A listener collects the hints on one output stream of a go command.
 type listener struct {
 	modCache string
 	dir      string // where the command runs
@@ -68,7 +68,7 @@ type listener struct {
 	hints    []string
 }
 
-// maxHeard bounds how much of a line is kept: a test may print long ones.
+// maxHeard is the number of bytes of a line that are kept: a test may print long lines.
 const maxHeard = 64 << 10
 
 func (l *listener) Write(p []byte) (int, error) {
@@ -108,7 +108,7 @@ func (l *listener) add(hint string) {
 	}
 }
 
-// tellHints writes what listeners have collected, each hint once.
+// tellHints writes the hints of listeners, each once.
 func tellHints(w io.Writer, listeners ...*listener) {
 	var told []string
 	for _, l := range listeners {

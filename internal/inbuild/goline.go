@@ -18,17 +18,18 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// defaultGo is where the official images, and FROM go, have the go command: a stage may have another PATH.
+// defaultGo is the path of the go command in the official images and in FROM go. It is used because a stage may have
+// another PATH.
 const defaultGo = ownPath + "/go"
 
-// A goLine is a GO line, and what the flags of its step say about it.
+// A goLine is a GO line, with the flags of its step.
 type goLine struct {
 	step.GoLine
 	line     string // all that follows GO and its flags
 	compiler string // that was chosen for C; "" if none is needed, or it is the user's choice
 }
 
-// runGoLine runs the go command as a GO line says, in the stage's own file system and environment.
+// runGoLine runs the go command of a GO line, in the stage's own file system and environment.
 func runGoLine(ctx context.Context, s *step.GoLine, to output) error {
 	l, err := newGoLine(s)
 	if err != nil {
@@ -74,8 +75,8 @@ func runGoLine(ctx context.Context, s *step.GoLine, to output) error {
 	return l.takeLibraries(words, env, stderr)
 }
 
-// withCache runs the go command of the line with its compile cache. A line that runs code of the tree, such as a test that
-// hangs, holds nobody up.
+// withCache runs the go command of the line with its compile cache. If the line runs code of the tree, such as a test
+// that may hang, no other step waits for it.
 func (l *goLine) withCache(ctx context.Context, env []string, run func() error) error {
 	cache := compileCache{dir: gocache.Dir(l.GoCache), deps: l.Deps}
 	switch {
@@ -90,7 +91,7 @@ func (l *goLine) withCache(ctx context.Context, env []string, run func() error) 
 	return run()
 }
 
-// newGoLine checks the arguments of a step, and sets those that are empty.
+// newGoLine checks the arguments of a step, and sets defaults for empty ones.
 func newGoLine(s *step.GoLine) (*goLine, error) {
 	l := &goLine{GoLine: *s}
 	l.ModCache, l.Work, l.Escape = cmp.Or(l.ModCache, step.ModCache), cmp.Or(l.Work, "off"), cmp.Or(l.Escape, `\`)
@@ -125,7 +126,7 @@ func newGoLine(s *step.GoLine) (*goLine, error) {
 	return l, nil
 }
 
-// findGo returns the stage's go command.
+// findGo returns the path of the stage's go command.
 func findGo(fallback string) (string, error) {
 	for _, name := range []string{"go", fallback} {
 		if file, err := exec.LookPath(name); err == nil {
@@ -135,8 +136,8 @@ func findGo(fallback string) (string, error) {
 	return "", errors.New("this stage has no go command: start it with FROM go, or from an image that has a Go toolchain")
 }
 
-// keepOutput has run write its output to stdout, and keeps it in a file too if run succeeds: a file that is there is
-// whole.
+// keepOutput calls run, whose output goes to stdout. If run succeeds, the output is also written to a file, which is
+// then complete.
 func keepOutput(name string, stdout io.Writer, run func(stdout io.Writer) error) error {
 	if name == "" {
 		return run(stdout)
@@ -164,8 +165,8 @@ func keepOutput(name string, stdout io.Writer, run func(stdout io.Writer) error)
 	return nil
 }
 
-// A stdoutFile remembers an error rather than return it: the go command isn't ended half-way by a disk that is full, and
-// all that it says is shown.
+// A stdoutFile is a writer that keeps an error instead of returning it. So a full disk doesn't end the go command
+// half-way, and all output is shown.
 type stdoutFile struct {
 	*os.File
 	err error

@@ -17,7 +17,7 @@ import (
 	"github.com/larder-build/larder/internal/fetch"
 )
 
-// A bugError is a panic, of Larder or of a library that it uses.
+// A bugError is a panic in Larder or in a library that it uses.
 type bugError struct {
 	value any
 	where string // function, file and line
@@ -27,9 +27,9 @@ func (e *bugError) Error() string {
 	return fmt.Sprintf("this is a bug in Larder, report it please: %v in %s", fetch.OneLine(fmt.Errorf("%v", e.value)), e.where)
 }
 
-// caught returns what do returns, or a bugError if it panics: what comes from outside may be what a library wasn't made
-// for. It sees no panic of a goroutine that do starts, so each of a step's own goroutines has one; what libraries start
-// themselves, net/http and ssh for their connections, can't have one.
+// caught returns the error of do, or a bugError if do panics: input from outside may make a library panic. It doesn't
+// see panics in other goroutines, so each of a step's goroutines calls it. Goroutines that libraries start themselves,
+// such as those of net/http and ssh for connections, can't call it.
 func caught(do func() error) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -39,7 +39,7 @@ func caught(do func() error) (err error) {
 	return do()
 }
 
-// panicked returns where the panic that is being recovered from was.
+// panicked returns the place in the code of the panic that is being recovered from.
 func panicked() string {
 	pcs := make([]uintptr, 32)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
@@ -58,8 +58,8 @@ func panicked() string {
 	}
 }
 
-// maxFetchMemory is how much memory a step that fetches may take, in bytes. Servers decide how much that is as far as the
-// bounds of what they send allow, and others build on the same machine.
+// maxFetchMemory is how much memory a step that fetches may take, in bytes. Within the bounds on their answers, servers
+// decide how much that is, and other builds run on the same machine.
 const maxFetchMemory = 4 << 30
 
 // A fetchList has the modules that are being fetched.
@@ -68,7 +68,7 @@ type fetchList struct {
 	modules map[module.Version]int
 }
 
-// begin notes a module until the function that it returns is called.
+// begin adds a module to the list until the returned function is called.
 func (f *fetchList) begin(m module.Version) (end func()) {
 	f.note(m, 1)
 	return func() { f.note(m, -1) }
@@ -96,9 +96,9 @@ func (f *fetchList) String() string {
 	return strings.Join(names, ", ")
 }
 
-// limitMemory has the garbage collector keep below the limit, and calls over where that isn't enough: with an error that
-// names the modules being fetched. What takes the memory may heed no context, so over has to end the process; RLIMIT_AS
-// would end it with the stack of every goroutine. The function that is returned stops the watch.
+// limitMemory sets the garbage collector's memory limit. If that isn't enough, it calls over with an error that names
+// the modules being fetched. The code that takes the memory may ignore its context, so over has to end the process;
+// RLIMIT_AS would end it with the stacks of all goroutines. The returned function stops the watch.
 func limitMemory(limit uint64, modules *fetchList, over func(error)) (stop func()) {
 	before := debug.SetMemoryLimit(int64(limit - limit/4))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -122,7 +122,7 @@ func limitMemory(limit uint64, modules *fetchList, over func(error)) (stop func(
 	return func() { cancel(); wg.Wait(); debug.SetMemoryLimit(before) }
 }
 
-// memoryTaken returns how much memory the process has from the system, in bytes.
+// memoryTaken returns the number of bytes that the process has from the system.
 func memoryTaken() uint64 {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(samples)

@@ -1,6 +1,6 @@
-// Package inbuild is what runs inside a build: small steps without a shell, each one a run of Larder's own static
-// binary in a container that BuildKit made. They exist because a module layer may be made only of bytes that were
-// checked against go.sum, and nothing that is already in a module cache is ever checked again by the go command.
+// Package inbuild runs in-build steps. A step has no shell: it is a run of Larder's own static binary in a container
+// that BuildKit made. Steps exist because a module layer may be made only of bytes that were checked against go.sum:
+// the go command never checks again what is already in a module cache.
 //
 // A step that fetches has a network, and trusts nothing that it brings: it is checked while it is unpacked, and leaves
 // nothing if it isn't what go.sum, a pin or the checksum database says. No other step has one. Every step reads untrusted
@@ -18,7 +18,7 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// Exit codes of Main.
+// These are the exit codes of Main.
 const (
 	exitOK      = 0
 	exitFailure = 1
@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // A runner runs a kind of step.
 type runner func(ctx context.Context, args []string, stdout, stderr io.Writer) error
 
-// steps are all kinds of steps.
+// steps maps the names of all kinds of steps to their runners.
 var steps = map[string]runner{
 	step.KindOf(&step.Modules{}):         parsed(runModules),
 	step.KindOf(&step.FetchToolchain{}):  parsed(runFetchToolchain),
@@ -81,10 +81,10 @@ var steps = map[string]runner{
 	step.GitKind:                         runGit,
 }
 
-// output is where a step tells what it does.
+// output has the writers for a step's messages.
 type output struct{ stdout, stderr io.Writer }
 
-// parsed makes a runner of a function that takes the arguments of its kind of step.
+// parsed returns a runner for a function that takes the arguments of one kind of step.
 func parsed[S any, P interface {
 	*S
 	step.Step

@@ -14,15 +14,16 @@ import (
 	"github.com/larder-build/larder/internal/golang/gomod"
 )
 
-// keptFiles is a folder of zips and go.mod files that were fetched from proxies, each called after its h1 hash: a cache mount
-// that all builds on a builder share, so that a new dependency is all that a build downloads. It is trusted no more than a
-// proxy: what is taken from it is checked as if it were fetched. It has nothing of modules that no proxy may be asked for, nor
-// of what a proxy gave for credentials.
+// keptFiles is a folder of zips and go.mod files that were fetched from proxies, each named by its h1 hash. It is a
+// cache mount that all builds on a builder share, so that a build downloads only new dependencies. It is trusted no
+// more than a proxy: its files are checked as if they were fetched. It has no private modules, and no files that a
+// proxy gave only for credentials.
 type keptFiles struct {
 	dir *os.Root
 }
 
-// Limits of what is kept. The one for age leaves a month's holiday; the one for size is that of some two hundred sets.
+// These are limits on the kept files. The limit for age allows for a month's holiday; the limit for size is that of
+// some two hundred sets.
 const (
 	keptUnused = 30 * 24 * time.Hour
 	keptBytes  = 4 << 30
@@ -43,7 +44,7 @@ func openKept(dir string) (*keptFiles, error) {
 
 func (k *keptFiles) close() { _ = k.dir.Close() }
 
-// find returns the file of a go.sum line, if it is there. One that turns out to be another is removed.
+// find returns the kept file of a go.sum line, if there is one. A file with the wrong hash is removed.
 func (k *keptFiles) find(sum gomod.Sum) (source, bool) {
 	name := keptName(sum)
 	file, err := findFile(k.dir.Name(), name, maxSize(sum))
@@ -65,14 +66,15 @@ func (k *keptFiles) find(sum gomod.Sum) (source, bool) {
 // temporary returns a new name for a file that is being fetched.
 func (k *keptFiles) temporary() string { return keptTemporary + rand.Text() }
 
-// keep gives a fetched file, which was checked, its name. Without it, it is fetched again: that is no error.
+// keep gives a fetched file, which was checked, its final name. If that fails, it isn't an error: the file is fetched
+// again by the next build.
 func (k *keptFiles) keep(tmp string, sum gomod.Sum) {
 	if err := k.dir.Rename(tmp, keptName(sum)); err != nil {
 		_ = removed(k.dir, tmp)
 	}
 }
 
-// keptName returns the name of a go.sum line's file: its hash, which gomod has checked to be one.
+// keptName returns the name of the file of a go.sum line: its hash, which gomod has checked.
 func keptName(sum gomod.Sum) string {
 	hash, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(sum.Hash, "h1:"))
 	if sum.GoMod {
@@ -81,8 +83,8 @@ func keptName(sum gomod.Sum) string {
 	return hex.EncodeToString(hash) + ".zip"
 }
 
-// trim removes what has not been used for long, and of the rest what was not used for longest, until the limit is held.
-// Another step may be doing the same.
+// trim removes files that were not used for long, and then those unused for longest until the rest is below the limit.
+// Another step may do the same at the same time.
 func (k *keptFiles) trim(now time.Time) {
 	entries, err := fs.ReadDir(k.dir.FS(), ".")
 	if err != nil {
@@ -113,7 +115,7 @@ func (k *keptFiles) trim(now time.Time) {
 	}
 }
 
-// removed removes a file that may be gone.
+// removed removes a file. It is no error if the file is gone already.
 func removed(dir *os.Root, name string) error {
 	if err := dir.Remove(name); !os.IsNotExist(err) {
 		return err

@@ -28,7 +28,7 @@ func versionFile(m module.Version, ext string) (string, error) {
 	return gomod.Sum{Path: m.Path, Version: m.Version}.File(ext)
 }
 
-// sumFile returns the name in a GOPROXY folder of the file that a go.sum line is about.
+// sumFile returns the name of a go.sum line's file in a GOPROXY folder.
 func sumFile(s gomod.Sum) (string, error) {
 	if s.GoMod {
 		return s.File(".mod")
@@ -36,8 +36,8 @@ func sumFile(s gomod.Sum) (string, error) {
 	return s.File(".zip")
 }
 
-// folders are GOPROXY folders in the order in which they are searched. Each may instead be a GOMODCACHE: it holds one
-// at cache/download, and nothing else in it is ever read.
+// folders are GOPROXY folders in the order in which they are searched. Each may instead be a GOMODCACHE, which has a
+// GOPROXY folder at cache/download; nothing else in it is read.
 type folders []string
 
 // openFolders checks that each of dirs is a folder.
@@ -64,7 +64,7 @@ func (fds folders) get(sum gomod.Sum) (source, error) {
 	return source{file: file, from: file}, err
 }
 
-// maxSize returns how many bytes the file of a go.sum line may have.
+// maxSize returns the greatest size in bytes of the file of a go.sum line.
 func maxSize(sum gomod.Sum) int64 {
 	if sum.GoMod {
 		return modzip.MaxGoMod
@@ -72,8 +72,8 @@ func maxSize(sum gomod.Sum) int64 {
 	return modzip.MaxZipFile
 }
 
-// find returns where the first folder that has the file has it. Only a regular file counts, of at most limit bytes,
-// and not one that a link leads to outside the folder. The error is fs.ErrNotExist if none has it.
+// find returns the path of a file in the first folder that has it. The file must be regular, have at most limit bytes,
+// and not be reached by a link that leads out of the folder. The error is fs.ErrNotExist if none has it.
 func (fds folders) find(name string, limit int64) (string, error) {
 	for _, dir := range fds {
 		for _, sub := range []string{"", "cache/download"} {

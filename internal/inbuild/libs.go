@@ -14,8 +14,8 @@ import (
 	"github.com/larder-build/larder/internal/inbuild/elflibs"
 )
 
-// takeLibraries copies the loader and the libraries that the programs which a GO line wrote need into the folder --libs,
-// at their own paths, so that the folder over an empty root file system is one in which they run.
+// takeLibraries copies the loader and the libraries of the programs that a GO line wrote into the folder --libs, at
+// their own paths. If the folder is laid over an empty root file system, the programs run there.
 func (l *goLine) takeLibraries(words, env []string, stderr io.Writer) error {
 	programs, closeAll, err := l.programs(words)
 	defer closeAll()
@@ -56,7 +56,7 @@ func (l *goLine) takeLibraries(words, env []string, stderr io.Writer) error {
 	return nil
 }
 
-// programs opens what -o names: a program, or a folder of programs.
+// programs opens the files that -o names: a program, or a folder of programs.
 func (l *goLine) programs(words []string) (programs []elflibs.Program, closeAll func(), err error) {
 	closeAll = func() {
 		for _, p := range programs {
@@ -117,8 +117,8 @@ func isELF(r io.ReaderAt) bool {
 	return err == nil && string(magic) == elf.ELFMAG
 }
 
-// libraryRoots returns the root file systems that have the target platform's libraries: the sysroot if there is one, else
-// the stage itself, and after it what is of Debian's cross compiler there.
+// libraryRoots returns the root file systems with the target platform's libraries. They are the sysroot if there is
+// one, else the stage itself, followed by the folders of Debian's cross compiler there.
 func libraryRoots(env []string) (roots []fs.FS, closeAll func(), err error) {
 	var opened []*os.Root
 	closeAll = func() {
@@ -153,7 +153,7 @@ func libraryRoots(env []string) (roots []fs.FS, closeAll func(), err error) {
 	return roots, closeAll, nil
 }
 
-// takeFile copies a file, or makes a link, below out.
+// takeFile copies a file, or makes a link, into out.
 func takeFile(out *os.Root, root fs.FS, f elflibs.File) error {
 	if err := out.MkdirAll(path.Dir(f.Path), 0o755); err != nil {
 		return err

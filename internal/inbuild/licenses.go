@@ -15,12 +15,13 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// licensesFile is the file that the step licences writes: the SPDX identifiers of the licences of each module by its sum,
-// as a JSON object.
+// licensesFile is the file that the step licences writes. It has a JSON object that maps the sum of each module to the
+// SPDX identifiers of its licences.
 const licensesFile = "licences.json"
 
-// runLicenses detects the licences of the modules in a module cache that the step modules made. It is a step of its own since reading in all licences that
-// are known takes a second: it is run when the modules change, where the step sbom is with each edit.
+// runLicenses detects the licences of the modules in a module cache that the step modules made. It is a step of its own
+// because it takes a second to read all known licences: it runs only when the modules change, while the step sbom runs
+// after each edit.
 func runLicenses(_ context.Context, s *step.Licenses, to output) error {
 	root, err := os.OpenRoot(s.Modules)
 	if err != nil {
@@ -64,7 +65,8 @@ func moduleLicenses(cache *os.Root) (map[string][]string, error) {
 	return found, err
 }
 
-// folderLicences returns the licences of a module's folder; none if there is no such folder, or too many files to tell.
+// folderLicences returns the licences in a module's folder. It returns none if there is no such folder, or if it has
+// too many files.
 func folderLicenses(cache *os.Root, folder string) ([]string, error) {
 	entries, err := fs.ReadDir(cache.FS(), folder)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -96,7 +98,7 @@ func addLicense(found *license.Files, root *os.Root, name string) error {
 	return errors.Join(found.Add(f), f.Close())
 }
 
-// readLicences reads what the step licences has left in folders, one for each of several module caches.
+// readLicences reads the results of the step licences from folders, one for each of several module caches.
 func readLicenses(dirs []string) (map[string][]string, error) {
 	known := map[string][]string{}
 	for _, dir := range dirs {

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// linkModules makes dir, which is empty, a GOMODCACHE of what several have, each of which has a part of the modules: each
-// module's tree is a link to the one that has it, and so is each file of the download cache. The go command follows them
-// (https://go.dev/issue/50807), and reads the same by the same names: to merge the folders, which copies or links each file,
-// takes seconds.
+// linkModules makes the empty folder dir a GOMODCACHE with the modules of several others, each of which has a part of
+// them. Each module's tree is a link into the part that has it, and so is each file of the download cache. The go
+// command follows the links (https://go.dev/issue/50807) and reads the same files under the same names. Merging the
+// folders instead, which copies or links each file, takes seconds.
 //
 // Of a file that several have the first is taken: it is an .info, which is the same in all.
 func linkModules(dir string, parts []string) error {
@@ -29,8 +29,8 @@ func linkModules(dir string, parts []string) error {
 	return nil
 }
 
-// linkPart links what one folder has into dir. made has the folders that were made there, by their names: what lies in a
-// folder goes into one of them, and never through a link.
+// linkPart links the content of one folder into dir. The map made has the names of the folders that were made there:
+// content of a folder goes only into one of these, never through a link.
 func linkPart(dir, part string, made map[string]bool) error {
 	return fs.WalkDir(os.DirFS(part), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || name == "." {

@@ -27,9 +27,10 @@ import (
 
 const cacheDownload = "cache/download" // where a GOMODCACHE keeps what isn't unpacked
 
-// runModules makes a read-only GOMODCACHE of what go.sum lists, and of nothing else: unpacked trees, and of the download
-// cache the go.mod files, the zips' hashes and a minimal .info for each version. No zips: no build reads them. Each file is
-// checked against go.sum while it is unpacked. The files come from GOPROXY folders or are fetched.
+// runModules makes a read-only GOMODCACHE of the modules that go.sum lists, and of nothing else. It has unpacked trees
+// and, in the download cache, the go.mod files, the zips' hashes and a minimal .info for each version. It has no zips,
+// because no build reads them. Each file is checked against go.sum while it is unpacked. The files come from GOPROXY
+// folders or are fetched.
 func runModules(ctx context.Context, s *step.Modules, to output) error {
 	s.GoProxy = cmp.Or(s.GoProxy, os.Getenv("GOPROXY"))
 	s.GoPrivate = cmp.Or(s.GoPrivate, os.Getenv("GOPRIVATE"))
@@ -64,9 +65,9 @@ func runModules(ctx context.Context, s *step.Modules, to output) error {
 	})
 }
 
-// partition parts a set into what the folders have and what they lack. A folder that 'go mod download' made lacks some
-// of what go.sum lists, such as what only the tests of dependencies need, and no build misses it; but a folder that has
-// nothing at all, not even a go.mod file, is another folder than was meant.
+// partition splits a set into the lines whose files the folders have, and those whose files they lack. A folder that
+// 'go mod download' made lacks some files that go.sum lists, such as those that only the tests of dependencies need,
+// and no build misses them. But if a folder has no file at all, not even a go.mod file, it is the wrong folder.
 func partition(set gomod.Set, src folders) (present gomod.Set, missing []gomod.Sum, err error) {
 	present, err = set.Filter(func(sum gomod.Sum) (bool, error) {
 		_, err := src.get(sum)
@@ -85,7 +86,7 @@ func partition(set gomod.Set, src folders) (present gomod.Set, missing []gomod.S
 	return present, missing, err
 }
 
-// tellMissing lists the first of what is missing.
+// tellMissing lists the first of the missing lines.
 func tellMissing(w io.Writer, missing []gomod.Sum) {
 	for i, sum := range missing {
 		if i == modfetch.MaxReported {
@@ -113,15 +114,15 @@ type unpacking struct {
 	failed []error
 }
 
-// A source is a file that should be that of a go.sum line.
+// A source is a candidate for the file of a go.sum line.
 type source struct {
 	file, from string        // from is what errors call it
 	checked    func(ok bool) // is told whether it was; may be nil
 	kept       bool          // if it wasn't, it can be had anew
 }
 
-// unpack unpacks every module of the set, and gets some files at a time. It goes on after a module that failed, so that one
-// run tells of all that fail: the error has a line for each of the first, and the count.
+// unpack unpacks every module of the set, several at a time. It goes on after a module that failed, so that one run
+// reports all failures: the error has a line for each of the first, and their number.
 func (u *unpacking) unpack(ctx context.Context, set gomod.Set, parallel int) error {
 	sums := append(set.Zips(), set.GoMods()...)
 	var group errgroup.Group
@@ -189,9 +190,9 @@ func (u *unpacking) unpackSum(ctx context.Context, sum gomod.Sum) error {
 	return err
 }
 
-// sealModules does what seal does but for the trees of modules, which are sealed already. It lets any user add modules to
-// a cache that is mounted to take writes, which are dropped after the step: the folders above the trees of modules, and
-// those of the download cache, are open to all.
+// sealModules does the same as seal, except for the trees of modules, which are sealed already. It makes the folders
+// above these trees, and those of the download cache, writable for all users: a step may mount the cache so that writes
+// are dropped at its end, and then any user can add modules.
 func sealModules(out *os.Root) error {
 	return fs.WalkDir(out.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -206,8 +207,9 @@ func sealModules(out *os.Root) error {
 	})
 }
 
-// versions are those that need an .info: the set's, and all that its go.mod files require. Of the latter a pruned build
-// list has some whose own go.mod file nobody reads, but 'go list -m all' asks whether they exist.
+// versions are the module versions that need an .info: those of the set, and all that its go.mod files require. Among
+// the latter are versions of a pruned build list whose own go.mod file nobody reads, but 'go list -m all' asks whether
+// they exist.
 type versions struct {
 	mu   sync.Mutex
 	seen map[module.Version]bool
@@ -231,7 +233,7 @@ func (v *versions) addRequired(goMod []byte) {
 	}
 }
 
-// unpackZip unpacks a zip, and checks it meanwhile.
+// unpackZip unpacks a zip, and checks it at the same time.
 func (u *unpacking) unpackZip(ctx context.Context, sum gomod.Sum, src source) error {
 	m := sum.Module()
 	dir, err := moduleDir(m)
@@ -277,9 +279,9 @@ func moduleDir(m module.Version) (string, error) {
 	return p + "@" + v, nil
 }
 
-// writeInfo writes a version's .info as the go command itself would write it, since it rewrites any that it would
-// write in another way. No checksum covers an .info, so nothing is taken from one that a proxy made: the time is that
-// of a pseudo-version's name, or none.
+// writeInfo writes a version's .info exactly as the go command would, because the go command rewrites any that differs.
+// No checksum covers an .info, so it takes nothing from a proxy's: the time is the one in a pseudo-version's name, or
+// none.
 func writeInfo(out *os.Root, m module.Version) error {
 	info := struct {
 		Version string

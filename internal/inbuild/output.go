@@ -13,8 +13,9 @@ import (
 // epoch is the time of every file and folder that a step writes, so that equal input gives equal layers.
 var epoch = time.Unix(0, 0)
 
-// fill makes dir if it is missing, and has write fill it. It insists that dir is empty before, and empties it if write
-// fails: a step leaves all that it promises, or nothing. Folders made on the way to dir get the fixed mode and time too.
+// fill makes dir if it is missing, and calls write to fill it. It fails if dir isn't empty before, and empties it if
+// write fails: a step leaves its whole output, or nothing. New folders on the way to dir get the fixed mode and time
+// too.
 func fill(dir string, write func(out *os.Root) error) (err error) {
 	made, err := makeParents(dir)
 	if err != nil {
@@ -50,14 +51,14 @@ func fill(dir string, write func(out *os.Root) error) (err error) {
 	return nil
 }
 
-// fillWith is fill for a folder that is to have one file.
+// fillWith is like fill, for a folder that gets one file.
 func fillWith(dir, name string, data []byte) error {
 	return fill(dir, func(out *os.Root) error {
 		return errors.Join(writeFile(out, name, data, 0o644), seal(out))
 	})
 }
 
-// makeParents makes dir and returns the folders above it that it had to make.
+// makeParents makes dir and returns the folders above it that were missing.
 func makeParents(dir string) (made []string, err error) {
 	dir = filepath.Clean(dir)
 	parent := filepath.Dir(dir)
@@ -84,11 +85,11 @@ func empty(out *os.Root) error {
 	return err
 }
 
-// seal gives every folder below out mode 0755, whatever the umask, and everything below it the same time. It comes
-// last, since each file made in a folder changes the folder's time.
+// seal gives every folder below out mode 0755, whatever the umask, and everything below it the same time. It must be
+// called last, because each new file in a folder changes the folder's time.
 func seal(out *os.Root) error { return sealBut(out, "") }
 
-// sealBut is seal for all but a folder that is sealed already.
+// sealBut does the same as seal for everything except a folder that is sealed already.
 func sealBut(out *os.Root, sealed string) error {
 	return fs.WalkDir(out.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {

@@ -13,7 +13,7 @@ import (
 // SBOMFile is the file that the step sbom writes.
 const SBOMFile = "sbom.spdx.json"
 
-// runSBOM makes the bill of materials of an image, of which a file has what is known (sbom.Facts).
+// runSBOM makes the bill of materials of an image from a file with the facts about it (sbom.Facts).
 func runSBOM(_ context.Context, s *step.SBOM, to output) error {
 	data, err := os.ReadFile(s.Facts)
 	if err != nil {

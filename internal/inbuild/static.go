@@ -16,10 +16,10 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// nonroot is the user and group that images run as, by the number that distroless images made customary.
+// nonroot is the number of the user and group that images run as. It is the one that distroless images use.
 const nonroot = 65532
 
-// staticFiles are the small files that a static binary's libraries look for at run time.
+// staticFiles are the small files that libraries in a static binary read at run time.
 var staticFiles = map[string]string{
 	"etc/passwd": "root:x:0:0:root:/root:/sbin/nologin\n" +
 		"nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n" +
@@ -75,8 +75,8 @@ func writeZoneinfo(ctx context.Context, out *os.Root, file string) error {
 }
 
 // rootsPEM returns Mozilla's certificate authorities, in the order of their names, as the file that Go, OpenSSL and
-// others read. An authority that Mozilla trusts only for certificates issued before some date is left out: the file
-// can't say so, and would trust it for more than Mozilla does.
+// others read. It leaves out an authority that Mozilla trusts only for certificates issued before some date: the file
+// can't express that, so programs would trust it for more than Mozilla does.
 func rootsPEM() []byte {
 	var b bytes.Buffer
 	for root := range bundle.Roots() {

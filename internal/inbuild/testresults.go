@@ -18,8 +18,9 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// runTestResults joins what lines with --record kept. The folder s.From has a folder for each line, named by the line's
-// number. What it leaves in s.Out is junit.xml, test.json, test.txt, exit-code and, if there is any, cover.out and seeds/.
+// runTestResults joins the records of lines with --record. The folder s.From has a folder for each line, named by the
+// line's number. It writes junit.xml, test.json, test.txt, exit-code and, if there are any, cover.out and seeds/ to
+// s.Out.
 func runTestResults(ctx context.Context, s *step.TestResults, to output) error {
 	records, err := recordFolders(s.From)
 	if err != nil {
@@ -34,7 +35,7 @@ func runTestResults(ctx context.Context, s *step.TestResults, to output) error {
 	return nil
 }
 
-// recordFolders returns the folders of records, by their numbers.
+// recordFolders returns the folders of records, in the order of their numbers.
 func recordFolders(from string) ([]string, error) {
 	entries, err := os.ReadDir(from)
 	if err != nil {
@@ -144,8 +145,8 @@ func copySeeds(from, to string) error {
 	return err
 }
 
-// joinCoverage writes the coverage profiles of all lines as one. Where one only says whether a block was run, and another
-// how often, the whole says whether.
+// joinCoverage joins the coverage profiles of all lines into one. If one profile only says whether a block was run, and
+// another how often, the joined profile says only whether.
 func joinCoverage(records []string, to string) error {
 	var modes []string
 	for _, dir := range records {
@@ -183,8 +184,8 @@ func joinCoverage(records []string, to string) error {
 	return errors.Join(err, w.Flush(), f.Close())
 }
 
-// readCoverage reads a profile, if it is there: see 'go doc golang.org/x/tools/cover'. Reading ends after the first line
-// if blocks aren't asked for.
+// readCoverage reads a profile, if it exists: see 'go doc golang.org/x/tools/cover'. If block is nil, it reads only the
+// first line.
 func readCoverage(name string, mode func(string) error, block func(string)) error {
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -210,7 +211,7 @@ func readCoverage(name string, mode func(string) error, block func(string)) erro
 	return lines.Err()
 }
 
-// runTestVerdict fails if tests failed, of which the step test-results told.
+// runTestVerdict fails if tests failed, as the result of the step test-results shows.
 func runTestVerdict(_ context.Context, s *step.TestVerdict, to output) error {
 	code, err := os.ReadFile(filepath.Join(s.From, testExit))
 	if err != nil {

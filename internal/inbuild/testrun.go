@@ -17,7 +17,7 @@ import (
 	"github.com/larder-build/larder/internal/inbuild/testjson"
 )
 
-// Files that the results of tests consist of: in the folder of --record, and in that of the step test-results.
+// These are the files that hold the results of tests: in the folder of --record, and in that of the step test-results.
 const (
 	testJSON   = "test.json"  // what go test -json printed
 	testText   = "test.txt"   // what was shown of it
@@ -29,7 +29,7 @@ const (
 	testSeeds  = "seeds"      // inputs that fuzzing found to fail, by their paths in the module
 )
 
-// A testRun is a "go test" whose events are read: it runs with -json, and what is shown is as it would be without.
+// A testRun is a "go test" whose events are read. It runs with -json, but shows the same output as without.
 //
 // With --record its results are kept, the coverage among them, and it succeeds if tests fail, so that the build goes on
 // and exports them: a step of its own, test-verdict, fails. What keeps tests from being run at all is a failure still.
@@ -44,10 +44,10 @@ type testRun struct {
 	stderr testjson.Clipped
 }
 
-// maxStderr bounds what is kept of stderr.
+// maxStderr is the number of bytes of stderr that are kept.
 const maxStderr = 256 << 10
 
-// test returns how to run a line whose test results are asked for, or nil.
+// test returns a testRun for a line whose test results are requested, or nil.
 func (l *goLine) test(words []string) *testRun {
 	if words[0] != "test" || l.JUnit == "" && l.Record == "" && !hasFlag(words, "fuzz") {
 		return nil
@@ -55,7 +55,7 @@ func (l *goLine) test(words []string) *testRun {
 	return &testRun{line: l, words: words, json: io.Discard, text: io.Discard, stderr: testjson.Clipped{Limit: maxStderr}}
 }
 
-// run runs the command, whose arguments are not changed yet.
+// run runs the command. It adds the flags to the command's arguments.
 func (t *testRun) run(cmd *exec.Cmd, stdout, stderr io.Writer) error {
 	var err error
 	switch l := t.line; {
@@ -122,7 +122,7 @@ func (t *testRun) record(cmd *exec.Cmd, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// watch runs the command, which writes events, and shows them as text, or as they are if the line asks for that.
+// watch runs the command and reads its events. It shows them as text, or unchanged if the line has -json.
 func (t *testRun) watch(cmd *exec.Cmd, stdout, stderr io.Writer) error {
 	return runConverted(cmd, stdout, io.MultiWriter(stderr, t.text), func(out, errs io.Writer) (io.Writer, io.Writer, func()) {
 		printer := &testjson.Printer{Stdout: io.MultiWriter(out, t.text), Stderr: errs, Verbose: hasFlag(t.words, "v")}
@@ -156,7 +156,7 @@ func (t *testRun) watch(cmd *exec.Cmd, stdout, stderr io.Writer) error {
 	})
 }
 
-// jsonFlag returns the flag that makes go test write events, if the line hasn't it.
+// jsonFlag returns the flag that makes go test write events, unless the line has it.
 func (t *testRun) jsonFlag() []string {
 	if hasFlag(t.words, "json") {
 		return nil
@@ -164,8 +164,8 @@ func (t *testRun) jsonFlag() []string {
 	return []string{"-json"}
 }
 
-// coverage returns where the line's own flags have the coverage written, or flags to have it written to a file. Fuzzing
-// has none, and it would change the figures of benchmarks.
+// coverage returns the file to which the line's own flags write the coverage, or else flags that write it to the file
+// to. There are no such flags for fuzzing, which has no coverage, nor for benchmarks, whose figures it would change.
 func (t *testRun) coverage(to string) (own string, flags []string) {
 	flags = []string{"-coverprofile=" + to}
 	eachFlag(t.words, func(name, value string) {
@@ -182,8 +182,8 @@ func (t *testRun) coverage(to string) (own string, flags []string) {
 	return own, flags
 }
 
-// makeFolders makes the folders of the files that flags of go test name, as go build does for -o: go test wants them to
-// be there. Below the module they are left to be, where nothing can be written.
+// makeFolders makes the folders of the files that flags of go test name, as go build does for -o. Go test fails if they
+// are missing. It makes no folders inside the module, which is read-only.
 func makeFolders(words []string) (err error) {
 	if words[0] != "test" {
 		return nil
@@ -213,7 +213,7 @@ func (t *testRun) writeJUnit(name string) error {
 	return nil
 }
 
-// writeReport writes a report: a file that is there is whole.
+// writeReport writes a report to a file, which is complete or missing.
 func writeReport(report *junit.Report, name string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
@@ -224,7 +224,7 @@ func writeReport(report *junit.Report, name string) error {
 	})
 }
 
-// testFlags returns the words behind "test" that are go's: what follows -args is the test binary's.
+// testFlags returns the words after "test" that are for the go command. Those after -args are for the test binary.
 func testFlags(words []string) []string {
 	if i := slices.IndexFunc(words, func(w string) bool { return oneDash(w) == "-args" }); i >= 0 {
 		words = words[:i]
@@ -232,8 +232,8 @@ func testFlags(words []string) []string {
 	return words[1:]
 }
 
-// eachFlag gives the flags of a line of go test, with one dash and without the prefix test., and their values to a
-// function. Without "=" the next word is taken for the value, also where the flag is one that takes none.
+// eachFlag calls do for each flag of a line of go test, with the flag's name, without the prefix test., and its value.
+// If a flag has no "=", the next word is taken as its value, even if the flag takes none.
 func eachFlag(words []string, do func(name, value string)) {
 	words = testFlags(words)
 	for i, w := range words {
@@ -256,7 +256,7 @@ func hasFlag(words []string, name string) bool {
 	})
 }
 
-// withFlags puts flags behind "test", and behind -C, which go insists on being the first.
+// withFlags inserts flags after "test", and after -C, which must be the first flag.
 func withFlags(words []string, flags ...string) []string {
 	at := 1
 	if len(words) > 1 && strings.HasPrefix(oneDash(words[1]), "-C") {
@@ -268,7 +268,7 @@ func withFlags(words []string, flags ...string) []string {
 	return slices.Insert(slices.Clone(words), at, flags...)
 }
 
-// A lockedWriter is one of several writers to the same place.
+// A lockedWriter is one of several writers that write to the same place, one at a time.
 type lockedWriter struct {
 	mu *sync.Mutex
 	io.Writer
@@ -280,7 +280,7 @@ func (l lockedWriter) Write(p []byte) (int, error) {
 	return l.Writer.Write(p)
 }
 
-// A stringWriter keeps what is written.
+// A stringWriter keeps what is written to it.
 type stringWriter struct{ to *testjson.Clipped }
 
 func (w stringWriter) Write(p []byte) (int, error) {

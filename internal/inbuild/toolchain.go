@@ -22,7 +22,7 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// Names of what fetch-toolchain leaves in its folder.
+// These are the names of the files that fetch-toolchain writes.
 const (
 	toolchainZip = "toolchain.zip"
 	toolchainH1  = "h1"
@@ -32,9 +32,9 @@ const useOtherToolchain = "choose a release that Larder has a pin for, such as "
 
 const otherToolchain = "this is another toolchain than Go's makers published"
 
-// runFetchToolchain fetches the zip of a Go toolchain. Where Larder has no pin, the checksum database must vouch for it:
-// unlike for modules there is no go.sum that could, and the unpacked files will be run.
-// The folder s.Out gets toolchain.zip and h1, the hash as text.
+// runFetchToolchain fetches the zip of a Go toolchain. If Larder has no pin, the checksum database must confirm the
+// hash: unlike for modules, no go.sum has it, and the unpacked files will be run. The folder s.Out gets toolchain.zip
+// and h1, the hash as text.
 func runFetchToolchain(ctx context.Context, s *step.FetchToolchain, to output) error {
 	goproxy, gosumdb := cmp.Or(s.GoProxy, os.Getenv("GOPROXY")), cmp.Or(s.GoSumDB, os.Getenv("GOSUMDB"))
 	if goproxy == "" {
@@ -105,9 +105,9 @@ func fetchToolchain(ctx context.Context, c *fetch.Client, proxies []modfetch.Ent
 	return errors.Join(writeFile(out, toolchainH1, []byte(want.Hash), 0o644), seal(out))
 }
 
-// runUnpackToolchain unpacks a toolchain's zip and checks it meanwhile, so that DIR/bin/go runs: the same tree as the go
-// command makes of it on first use, but without the tests of Go itself. With s.Root, s.Out is a root file system that has
-// that tree there, and beside it the folders that the go command needs.
+// runUnpackToolchain unpacks a toolchain's zip and checks it at the same time, so that DIR/bin/go runs. The result is
+// the tree that the go command makes on first use, but without the tests of Go itself. If s.Root is set, s.Out becomes
+// a root file system with that tree at s.Root and the folders that the go command needs.
 func runUnpackToolchain(ctx context.Context, s *step.UnpackToolchain, to output) error {
 	if (s.H1 == "") == (s.H1File == "") {
 		return &step.UsageError{Err: errors.New("in-build unpack-toolchain: one of --h1 and --h1-file is needed")}
@@ -140,7 +140,8 @@ func runUnpackToolchain(ctx context.Context, s *step.UnpackToolchain, to output)
 	return nil
 }
 
-// toolchainOf returns the module that a toolchain's zip says to be. The hash covers it, as it covers every name.
+// toolchainOf returns the module whose name is in a toolchain's zip. The hash covers that name, as it covers every
+// name.
 func toolchainOf(file string) (module.Version, error) {
 	z, err := zip.OpenReader(file)
 	if err != nil {
@@ -169,9 +170,9 @@ func unpackToolchain(ctx context.Context, out *os.Root, dir string, m module.Ver
 	return nil
 }
 
-// InToolchain places a file in a toolchain. A module's zip has no modes, so the go command knows by their names which
-// files are run: those below bin and pkg/tool, and lib's go_OS_ARCH_exec. It can hold one go.mod file alone, at its top,
-// so those of the standard library and its tools are called _go.mod there.
+// InToolchain is the placement of a file in a toolchain. A module's zip has no modes, so the go command knows from the
+// names which files are executable: those below bin and pkg/tool, and lib's go_OS_ARCH_exec. A zip can have only one
+// go.mod file, at its top, so those of the standard library and its tools are named _go.mod.
 //
 // The tests of Go itself and their data, half of all files, are of no use to any other module.
 func InToolchain(name string) (as string, mode fs.FileMode, written bool) {
@@ -188,7 +189,7 @@ func InToolchain(name string) (as string, mode fs.FileMode, written bool) {
 	return name, 0o644, true
 }
 
-// addRoot adds to a root file system that has a toolchain at goroot what else the go command needs there.
+// addRoot adds the other files and folders that the go command needs to a root file system with a toolchain at goroot.
 func addRoot(out *os.Root, goroot string) error {
 	// GOTELEMETRY can't be set in the environment: this is where "go telemetry off" puts it.
 	err := errors.Join(

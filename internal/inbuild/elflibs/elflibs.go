@@ -1,6 +1,6 @@
 // Package elflibs finds the shared libraries that programs need, as the dynamic loader of glibc or musl would find them,
 // without running anything: the programs may be hostile, or for another architecture. It exists because a program that
-// cgo made runs only where its loader and its libraries are, which a base such as scratch doesn't have.
+// uses cgo runs only where its loader and its libraries are, and a base such as scratch lacks them.
 //
 // What is read is described in the ELF specification (generic ABI, chapter 5), ld.so(8), and musl's ldso/dynlink.c. What
 // a program opens by name while it runs (dlopen) can't be seen.
@@ -18,7 +18,7 @@ import (
 	"strings"
 )
 
-// most bounds the libraries of one program: real ones have at most a few hundred.
+// most is the greatest number of libraries of one program: real programs have at most a few hundred.
 const most = 1000
 
 // A Program is an executable, or a library that another program loads.
@@ -27,14 +27,14 @@ type Program struct {
 	File io.ReaderAt
 }
 
-// A File is what a program needs of a root file system: a regular file, or a symbolic link on the way to one.
+// A File is a file that a program needs from a root file system: a regular file, or a symbolic link on the way to one.
 type File struct {
 	Root int    // the index of the root that has it
 	Path string // without a leading slash; no part but the last is a link
 	Link string // what a link points to; "" for a regular file
 }
 
-// A MissingError says that a program can't run: something that it needs is nowhere.
+// A MissingError says that a program can't run because a file that it needs is missing.
 type MissingError struct {
 	Program string
 	By      string   // the library of the program that needs it; "" if that is the program itself
@@ -54,7 +54,7 @@ func (e *MissingError) Error() string {
 	return text + ", which is in none of " + shown(strings.Join(e.Folders, ", "))
 }
 
-// shown writes a name of an untrusted file so that it does nothing to a terminal.
+// shown quotes a name from an untrusted file so that it can't control a terminal.
 func shown(s string) string {
 	if quoted := strconv.Quote(s); quoted != `"`+s+`"` {
 		return quoted
@@ -63,9 +63,9 @@ func shown(s string) string {
 }
 
 // Find returns the loader and the libraries that programs need, and the links that lead to them, sorted by path and each
-// once. roots are root file systems, whose symbolic links it follows as if each were "/"; a library is taken from the
-// first that has it in a folder. The error joins a MissingError for each file that none has. A program that isn't ELF, or
-// is damaged, is an error. A static program needs nothing.
+// once. The parameter roots has root file systems, whose symbolic links are followed as if each were "/". A library is
+// taken from the first root that has it in a folder. The error joins a MissingError for each file that no root has. It
+// is an error if a program isn't ELF or is damaged. A static program needs nothing.
 func Find(roots []fs.FS, programs ...Program) ([]File, error) {
 	found := map[File]bool{}
 	var errs []error
@@ -106,7 +106,7 @@ type mappedFile struct {
 	cached bool        // it is in a folder that the loader knows from its configuration alone
 }
 
-// A search finds what one program needs.
+// A search finds the files that one program needs.
 type search struct {
 	roots   []fs.FS
 	program *mappedFile
@@ -159,7 +159,7 @@ func (s *search) run() error {
 	return nil
 }
 
-// need finds a library, unless it is there already.
+// need finds a library and adds it, unless it was added already.
 func (s *search) need(by *mappedFile, name string) error {
 	if _, ok := s.byName[name]; ok || s.musl != "" && isMuslsOwn(name) {
 		return nil
@@ -190,9 +190,9 @@ func isMuslsOwn(name string) bool {
 	return ok && dot && slices.Contains([]string{"c", "pthread", "rt", "m", "dl", "util", "xnet"}, base)
 }
 
-// addNames adds what glibc before 2.34 opens by itself to look up hosts and users, and links for libraries in folders
-// that are known from /etc/ld.so.conf. The loader reads no such file, but a cache made of it, which isn't where the
-// libraries will go: there it finds a link beside the C library.
+// addNames adds the libraries that glibc before 2.34 opens to look up hosts and users, and links for libraries in
+// folders that /etc/ld.so.conf lists. The loader doesn't read that file but a cache made from it, which won't be in the
+// target: so it needs a link beside the C library.
 func (s *search) addNames() {
 	libc := s.byName["libc.so.6"]
 	if libc == nil {
@@ -211,7 +211,7 @@ func (s *search) addNames() {
 	}
 }
 
-// addConfig adds the file that tells musl's loader its folders.
+// addConfig adds the file that lists the folders for musl's loader.
 func (s *search) addConfig() {
 	if s.musl == "" {
 		return

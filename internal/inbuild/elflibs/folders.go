@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// multiarch are the folders below /lib in which Debian and its kin keep libraries, by architecture.
+// multiarch maps an architecture to the folders below /lib in which Debian and similar systems keep libraries.
 var multiarch = map[elf.Machine][]string{
 	elf.EM_386:       {"i386-linux-gnu"},
 	elf.EM_X86_64:    {"x86_64-linux-gnu"},
@@ -23,7 +23,7 @@ var multiarch = map[elf.Machine][]string{
 	elf.EM_MIPS:      {"mips64el-linux-gnuabi64", "mipsel-linux-gnu", "mips-linux-gnu", "mips64-linux-gnuabi64"},
 }
 
-// look looks for a library in the folders that the loader has for it, and returns these too.
+// look looks for a library in the folders that the loader would search, and returns these too.
 func (s *search) look(by *mappedFile, name string) (*mappedFile, []string) {
 	named := s.rpaths(by)
 	dirs := slices.Concat(named, s.configured)
@@ -40,7 +40,7 @@ func (s *search) look(by *mappedFile, name string) (*mappedFile, []string) {
 	return nil, slices.Compact(dirs)
 }
 
-// rpaths returns the folders that an object names, and those that count for it of the objects that led to it.
+// rpaths returns the folders in an object's rpath and runpath, and those in the rpaths of the objects that loaded it.
 func (s *search) rpaths(o *mappedFile) (dirs []string) {
 	if s.musl != "" { // which makes no difference between the two
 		for up := o; up != nil; up = up.by {
@@ -60,7 +60,7 @@ func (s *search) rpaths(o *mappedFile) (dirs []string) {
 	return dirs
 }
 
-// expand puts in what $ORIGIN and $LIB stand for. Folders that depend on where the program is started are left out.
+// expand replaces $ORIGIN and $LIB. It leaves out folders that depend on where the program is started.
 func (s *search) expand(o *mappedFile, dirs []string) (all []string) {
 	for _, dir := range dirs {
 		dir = strings.NewReplacer("${ORIGIN}", path.Dir(o.path), "$ORIGIN", path.Dir(o.path), "${LIB}", "$LIB").Replace(dir)
@@ -80,8 +80,8 @@ func (s *search) expand(o *mappedFile, dirs []string) (all []string) {
 	return all
 }
 
-// ownFolders returns the folders that the loader has of itself. /lib is a link to /usr/lib on most systems: without it, the
-// files are where all of them take them.
+// ownFolders returns the folders that are built into the loader. It leaves out /lib where that is a link to /usr/lib,
+// as on most systems, so that files have the same paths as there.
 func (s *search) ownFolders() (dirs []string) {
 	if s.musl != "" {
 		if len(s.configured) > 0 {
@@ -101,7 +101,7 @@ func (s *search) ownFolders() (dirs []string) {
 	return append(dirs, "/usr/lib", "/lib")
 }
 
-// Bounds on a loader's configuration.
+// These are bounds on a loader's configuration.
 const (
 	maxConfig   = 1 << 20 // bytes of a file
 	maxIncludes = 100     // files in all
@@ -124,7 +124,7 @@ func (s *search) configuration() (dirs []string) {
 	return slices.DeleteFunc(dirs, func(dir string) bool { return !path.IsAbs(dir) })
 }
 
-// ldConfig reads a file of ldconfig's: a folder on each line, comments, and "include PATTERN".
+// ldConfig reads a configuration file of ldconfig: a folder on each line, comments, and "include PATTERN".
 func ldConfig(root fs.FS, name string, left *int) (dirs []string) {
 	if *left--; *left < 0 {
 		return nil
@@ -152,7 +152,7 @@ func ldConfig(root fs.FS, name string, left *int) (dirs []string) {
 	return dirs
 }
 
-// configLines yields the lines of a file; none if it isn't there.
+// configLines yields the lines of a file, or none if the file is missing.
 func configLines(root fs.FS, name string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		real, _, err := resolve(root, name)

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// Bounds on what is read of a file that may be hostile.
+// These are bounds on what is read of a file, which may be hostile.
 const (
 	maxText    = 4096    // bytes of a name or of a list of folders, as PATH_MAX
 	maxDynamic = 1 << 20 // bytes of a dynamic section
 )
 
-// An object is what the loader reads of an ELF file.
+// An object has the parts of an ELF file that the loader reads.
 type object struct {
 	class   elf.Class
 	data    elf.Data
@@ -49,7 +49,8 @@ func readFile(root fs.FS, name string) (*object, error) {
 	return read(r)
 }
 
-// read reads the program headers, as the loader does: section headers may be missing or lie.
+// read reads an ELF file's program headers, as the loader does. It ignores section headers, which may be missing or
+// wrong.
 func read(r io.ReaderAt) (*object, error) {
 	f, err := elf.NewFile(r)
 	if err != nil {
@@ -111,7 +112,7 @@ func (o *object) readDynamic(f *elf.File, p *elf.Prog) error {
 	return err
 }
 
-// entry reads one entry of a dynamic section. What is cut off is a DT_NULL.
+// entry reads one entry of a dynamic section. At the end of the data it returns a DT_NULL.
 func entry(f *elf.File, data []byte) (tag, value uint64, rest []byte) {
 	if f.Class == elf.ELFCLASS64 {
 		if len(data) < 16 {
@@ -125,7 +126,7 @@ func entry(f *elf.File, data []byte) (tag, value uint64, rest []byte) {
 	return uint64(f.ByteOrder.Uint32(data)), uint64(f.ByteOrder.Uint32(data[4:])), data[8:]
 }
 
-// texts reads strings of the table that is loaded at an address.
+// texts reads strings from the string table at an address.
 func texts(f *elf.File, table uint64, offsets []uint64) (list []string, err error) {
 	for _, off := range offsets {
 		s, err := loadedText(f, table+off)

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// maxLinks is how many symbolic links a path may lead through, as in Linux.
+// maxLinks is the greatest number of symbolic links on a path, as in Linux.
 const maxLinks = 40
 
-// Resolve follows the symbolic links of an absolute path as if root were "/", and returns where the file is, without a
-// leading slash. That path has no links, so it can be opened by an FS that follows none.
+// Resolve follows the symbolic links of an absolute path as if root were "/", and returns the path of the file, without
+// a leading slash. That path has no links, so it can be opened by an FS that follows none.
 func Resolve(root fs.FS, name string) (string, error) {
 	real, _, err := resolve(root, name)
 	return real, err
 }
 
-// resolve is Resolve, with the links that were passed.
+// resolve is like Resolve, and also returns the links on the way.
 func resolve(root fs.FS, name string) (real string, links []File, err error) {
 	real = "."
 	rest := strings.Split(name, "/")

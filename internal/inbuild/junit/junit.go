@@ -1,4 +1,5 @@
-// Package junit writes what "go test -json" says as JUnit XML, which CI servers show. It is pure: events in, XML out.
+// Package junit writes the output of "go test -json" as JUnit XML, which CI servers show. It is pure: it takes events
+// and returns XML.
 //
 // There is no one schema of JUnit XML. This is what Jenkins' junit-10.xsd, GitLab's "Unit test reports" and the GitHub
 // actions that read such files have in common: testsuites > testsuite > testcase > skipped, failure or error, and
@@ -17,7 +18,7 @@ import (
 	"github.com/larder-build/larder/internal/inbuild/testjson"
 )
 
-// Limits on what is kept of the output of one test and of all, in bytes: CI servers refuse large files.
+// These are limits on the output that is kept of one test and of all tests, in bytes: CI servers refuse large files.
 const (
 	maxCase = 1 << 20
 	maxAll  = 32 << 20
@@ -50,7 +51,7 @@ type testCase struct {
 	output  testjson.Clipped
 }
 
-// Add adds an event. A package's events after its end are of another run, which is a suite of its own.
+// Add adds an event. If a package's events continue after its end, they are from another run and become another suite.
 func (r *Report) Add(e testjson.Event) {
 	if e.Action == "build-output" {
 		if r.builds == nil {
@@ -113,7 +114,7 @@ func (r *Report) addTest(s *suite, e testjson.Event) {
 	}
 }
 
-// write keeps an output, as far as there is room.
+// write keeps a piece of output, if there is room for it.
 func (r *Report) write(to *testjson.Clipped, text string) {
 	to.Limit = max(min(maxCase, to.Len()+maxAll-r.kept), 1<<10)
 	before := to.Len()
@@ -121,13 +122,13 @@ func (r *Report) write(to *testjson.Clipped, text string) {
 	r.kept += to.Len() - before
 }
 
-// drop forgets an output that nobody asks for.
+// drop forgets the output of a test when it is no longer needed.
 func (r *Report) drop(out *testjson.Clipped) {
 	r.kept -= out.Len()
 	*out = testjson.Clipped{}
 }
 
-// Fail tells that the go command failed, with what it printed to stderr, where no package tells.
+// Fail records that the go command failed, with its stderr, if no package shows the failure.
 func (r *Report) Fail(stderr string) {
 	for _, s := range r.suites {
 		if s.failed {

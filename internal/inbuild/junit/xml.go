@@ -101,7 +101,7 @@ func (s *suite) caseXML(c *testCase) xmlCase {
 	return x
 }
 
-// packageXML is the case of a package that failed, none of whose tests did.
+// packageXML returns a test case for a package that failed although none of its tests did.
 func (r *Report) packageXML(s *suite) xmlCase {
 	why := &xmlReason{Message: "the package failed, none of its tests did", Type: "package", Text: s.output.String()}
 	name := "TestMain"
@@ -131,7 +131,7 @@ func line(text, prefix string) string {
 	return ""
 }
 
-// reason returns what a test said when it skipped itself: its last log line, without the place.
+// reason returns the message of a test that skipped itself: its last log line, without file and line.
 func reason(out string) string {
 	said := ""
 	for l := range strings.Lines(out) {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A Clipped is a text whose middle is left out where it is longer than a limit. A test may print without end; what it
-// was about is at the start, and why it failed is at the end.
+// A Clipped is a text that loses its middle if it becomes longer than a limit. A test may print without end; its start
+// shows what it does, and its end shows why it failed.
 type Clipped struct {
 	Limit int // bytes; none are kept if it is 0
 
@@ -32,7 +32,7 @@ func (c *Clipped) WriteString(s string) {
 	}
 }
 
-// Len returns how many bytes are kept.
+// Len returns the number of bytes that are kept.
 func (c *Clipped) Len() int { return len(c.head) + len(c.tail) }
 
 // String returns the text. What isn't UTF-8 in it stays as it is.

@@ -1,5 +1,5 @@
-// Package testjson reads what "go test -json" writes, and writes it as "go test" does without -json, so that a test run
-// can be shown to people and kept for machines at once. It is pure: events in, text out.
+// Package testjson reads what "go test -json" writes, and writes it as "go test" does without -json. So a test run can
+// be shown to people and kept for machines at the same time. It is pure: it takes events and returns text.
 package testjson
 
 import (
@@ -36,7 +36,7 @@ func (e Event) Framing() bool {
 		(strings.HasPrefix(e.Output, "=== ") || strings.TrimSuffix(e.Output, "\n") == e.Test && strings.HasPrefix(e.Test, "Benchmark"))
 }
 
-// Parse reads a line. ok is false for one that is no event: the go command writes some of its own words between them.
+// Parse reads a line. If it isn't an event, ok is false: the go command writes some lines of its own between events.
 func Parse(line []byte) (e Event, ok bool) {
 	line = bytes.TrimSpace(line)
 	if len(line) == 0 || line[0] != '{' || json.Unmarshal(line, &e) != nil || e.Action == "" {
@@ -45,13 +45,13 @@ func Parse(line []byte) (e Event, ok bool) {
 	return e, true
 }
 
-// A Lines is a writer that calls each for every line that is written to it, with what ends it.
+// A Lines is a writer that splits its input into lines and calls each for every line, including the line end.
 type Lines struct {
 	each func(line []byte)
 	rest []byte
 }
 
-// maxLine bounds a line: a longer one comes in pieces.
+// maxLine is the greatest length of a line. A longer one comes in pieces.
 const maxLine = 4 << 20
 
 // NewLines returns a writer of lines.
@@ -75,7 +75,7 @@ func (l *Lines) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Flush passes on a line that nothing ends.
+// Flush passes on the last line if it has no line end.
 func (l *Lines) Flush() {
 	if len(l.rest) > 0 {
 		l.each(l.rest)

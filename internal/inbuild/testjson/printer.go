@@ -6,7 +6,7 @@ import (
 )
 
 // A Printer writes events as "go test" without -json writes them: the output of tests that fail, and a line for each
-// package. What a test that passes prints is left out, also where another test of its package fails.
+// package. It leaves out the output of tests that pass, even if another test of their package fails.
 type Printer struct {
 	Stdout, Stderr io.Writer // what builds print goes to Stderr
 
@@ -17,12 +17,12 @@ type Printer struct {
 	failed   bool
 }
 
-// running holds what tests of a package have printed.
+// running has the tests of a package that haven't ended, with their output.
 type running struct {
 	tests map[string]*shownTest
 }
 
-// A shownTest is a test that isn't over, or whose parent isn't.
+// A shownTest is a test that hasn't ended, or whose parent hasn't.
 type shownTest struct {
 	head     string  // its --- line
 	output   Clipped // what else it printed
@@ -30,10 +30,10 @@ type shownTest struct {
 	children []*shownTest
 }
 
-// maxShown bounds what is kept of a test, half of its start and half of its end.
+// maxShown is the number of bytes that are kept of a test's output, half from its start and half from its end.
 const maxShown = 2 << 20
 
-// Add shows an event, now or when its test has ended.
+// Add adds an event. Its output is shown now, or when its test has ended.
 func (p *Printer) Add(e Event) {
 	switch {
 	case e.Action == "build-output":
@@ -103,7 +103,7 @@ func (p *Printer) addTest(e Event) {
 	}
 }
 
-// test returns a test, and makes it and those that it is a part of.
+// test returns a test. It adds the test and its parents if they are new.
 func (r *running) test(name string) *shownTest {
 	t := r.tests[name]
 	if t == nil {
@@ -117,7 +117,7 @@ func (r *running) test(name string) *shownTest {
 	return t
 }
 
-// show writes a test that failed, with those of its subtests that did.
+// show writes the output of a failed test, and of its failed subtests.
 func (p *Printer) show(t *shownTest, indent string) {
 	if t.head != "" {
 		io.WriteString(p.Stdout, indent+t.head)
@@ -135,7 +135,7 @@ func (p *Printer) show(t *shownTest, indent string) {
 	}
 }
 
-// flush shows tests that were ended by the end of their package: by a panic, or at the timeout.
+// flush shows the tests that hadn't ended when their package did: after a panic, or at the timeout.
 func (p *Printer) flush(pkg string) {
 	r := p.packages[pkg]
 	delete(p.packages, pkg)
@@ -150,7 +150,7 @@ func (p *Printer) flush(pkg string) {
 	}
 }
 
-// unfinished marks what has no verdict.
+// unfinished marks tests without a verdict.
 func unfinished(t *shownTest) {
 	for _, sub := range t.children {
 		if sub.head == "" {
@@ -160,7 +160,7 @@ func unfinished(t *shownTest) {
 	}
 }
 
-// Close shows what is left, and that not all is well.
+// Close shows the rest, and adds that something failed.
 func (p *Printer) Close() {
 	for _, pkg := range sortedKeys(p.packages) {
 		p.flush(pkg)
