@@ -14,7 +14,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// readDocument reads an index, a manifest or a config, and refuses one that another reader might take for something else.
+// readDocument reads an index, a manifest or a config, and refuses one that another reader might take for a different
+// kind.
 func (l *Layout) readDocument(ctx context.Context, desc ocispec.Descriptor, v any) error {
 	var data json.RawMessage
 	if err := l.readJSON(ctx, desc, maxJSON, &data); err != nil {
@@ -30,8 +31,8 @@ func (l *Layout) readDocument(ctx context.Context, desc ocispec.Descriptor, v an
 	return nil
 }
 
-// CheckDocument checks that an index, a manifest or a config is what its media type says, and no other kind beside it: which
-// of two kinds a reader takes is anybody's guess.
+// CheckDocument checks that an index, a manifest or a config is what its media type says, and can't be read as another
+// kind too. Readers would choose between two kinds differently.
 func CheckDocument(mediaType string, data []byte) error {
 	if err := checkNames(json.NewDecoder(bytes.NewReader(data))); err != nil {
 		return err
@@ -65,7 +66,7 @@ func CheckDocument(mediaType string, data []byte) error {
 	return nil
 }
 
-// checkNames refuses an object that has a name twice, of which one reader takes the first and another the last.
+// checkNames refuses an object that has a name twice, because one reader takes the first value and another the last.
 func checkNames(d *json.Decoder) error {
 	var open []map[string]bool // of each object and list that isn't closed; nil for a list
 	isName := false
@@ -109,8 +110,9 @@ func top(open []map[string]bool) map[string]bool {
 
 var platformPart = regexp.MustCompile(`^[A-Za-z0-9_.-]*$`)
 
-// checkPlatform checks that an image is for the platform that its index says, if that says one. Runtimes go by the index,
-// and where that says nothing by the config; where a system or an architecture is left out, they take their own.
+// checkPlatform checks that an image's config has the platform that its index names, if the index names one. Runtimes
+// use the index's platform, and if it has none, the config's; if the system or the architecture is missing, they use
+// their own.
 func checkPlatform(index *ocispec.Platform, config ocispec.Platform) error {
 	if config.OS == "" || config.Architecture == "" {
 		return errors.New("its config doesn't say what platform it is for: expected os and architecture")
@@ -135,8 +137,9 @@ func checkPlatform(index *ocispec.Platform, config ocispec.Platform) error {
 	return nil
 }
 
-// chosenBy is what runtimes choose an image by: platforms.Only of containerd, which Docker has too, leaves the version of
-// the system aside, but for Windows. Of features it takes what has the most of those that the machine has.
+// chosenBy returns the text by which runtimes choose an image. As in containerd's platforms.Only, which Docker uses
+// too, the version of the system is left out, except for Windows. Of images that differ in features, runtimes take the
+// one with the most features that the machine has.
 func chosenBy(p ocispec.Platform) string {
 	n := platforms.Normalize(p)
 	if n.OS != "windows" {

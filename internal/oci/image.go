@@ -12,7 +12,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// What BuildKit marks its attestations by, in an index beside the images. Runtimes look at none of this but the platform.
+// These are the values with which BuildKit marks its attestations in an index, beside the images. Runtimes look at none
+// of this but the platform.
 const (
 	referenceType   = "vnd.docker.reference.type"
 	referenceDigest = "vnd.docker.reference.digest"
@@ -32,9 +33,9 @@ type Image struct {
 }
 
 // Images returns the layout's images in the order of its indexes, each once; attestations are left out. A blob that
-// is missing or isn't what its digest says is an error, and so is all that readers might take for different things: a
-// document that isn't of its media type, two images of which a runtime could take either, an image for another platform
-// than its index says.
+// is missing or doesn't match its digest is an error. So is everything that readers might understand differently: a
+// document that doesn't match its media type, two images between which a runtime could choose, an image for another
+// platform than its index says.
 //
 // What is an attestation is decided by what runtimes go by: one that they could run is an image, whatever it is marked as.
 func (l *Layout) Images(ctx context.Context) ([]*Image, error) {
@@ -80,7 +81,7 @@ func (w *walk) all(ctx context.Context, descs []ocispec.Descriptor, depth int) e
 	return nil
 }
 
-// one finds the images of an entry of an index. The same entry may come twice, as for two names.
+// one finds the images of an entry of an index. An entry may occur twice, for example with two names.
 func (w *walk) one(ctx context.Context, desc ocispec.Descriptor, depth int) error {
 	if before, ok := w.seen[desc.Digest]; ok && before.MediaType == desc.MediaType && reflect.DeepEqual(before.Platform, desc.Platform) {
 		return nil
@@ -106,7 +107,7 @@ func (w *walk) one(ctx context.Context, desc ocispec.Descriptor, depth int) erro
 	return fmt.Errorf("%s in %s has the media type %q: expected an image manifest or an index", desc.Digest, w.layout.name, desc.MediaType)
 }
 
-// add adds an image, unless a runtime could take it in the place of another one.
+// add adds an image, unless a runtime could take it instead of another one.
 func (w *walk) add(image *Image) error {
 	as := chosenBy(image.Config.Platform)
 	if other := w.runs[as]; other != nil {
@@ -117,8 +118,8 @@ func (w *walk) add(image *Image) error {
 	return nil
 }
 
-// isAttestation reports whether an entry of an index is an attestation about another entry: one that no runtime takes for
-// an image, since there is no machine of its platform.
+// isAttestation reports whether an entry of an index is an attestation about another entry. No runtime takes it for an
+// image, because no machine has its platform.
 func isAttestation(desc ocispec.Descriptor, index []ocispec.Descriptor) bool {
 	if !images.IsManifestType(desc.MediaType) || !ofNoMachine(desc) || desc.Annotations[referenceType] != attestation {
 		return false

@@ -10,7 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A Layer says what a layer takes, packed as a registry holds it and as the tar that is in there.
+// A Layer has the sizes of a layer, both compressed, as a registry holds it, and as a plain tar.
 type Layer struct {
 	Digest       digest.Digest
 	Compressed   int64
@@ -50,7 +50,8 @@ func (i *Image) layerHistory() []string {
 	return lines
 }
 
-// Unpack makes the image's root file system in dir, which must be empty. Only root can give files their owners.
+// Unpack makes the image's root file system in dir, which must be empty. It has to run as root to set the files'
+// owners.
 func (i *Image) Unpack(ctx context.Context, dir string) error {
 	for n := range i.Manifest.Layers {
 		err := i.ReadLayer(ctx, n, func(r io.Reader) error {
@@ -64,8 +65,8 @@ func (i *Image) Unpack(ctx context.Context, dir string) error {
 	return nil
 }
 
-// ReadLayer passes a layer's tar, uncompressed, to read, then checks that it was what manifest and config say. Layer 0 is the
-// lowest.
+// ReadLayer passes a layer's uncompressed tar to read, then checks it against the manifest and the config. Layer 0 is
+// the lowest.
 func (i *Image) ReadLayer(ctx context.Context, n int, read func(io.Reader) error) error {
 	b, err := i.layout.openBlob(ctx, i.Manifest.Layers[n])
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package oci opens OCI image layouts, as BuildKit's oci exporter writes them, and images of registries, unpacks
-// them and starts them with runc. larder verify, tests and the demo look at finished images with it: what they say of an
-// image is read from its own bytes, checked against its digests, and not from what the build reported.
+// Package oci opens OCI image layouts, as BuildKit's oci exporter writes them, and images in registries. It unpacks
+// images and starts them with runc. Tests, the demo and larder verify look at finished images with it: all facts about
+// an image come from the image's own bytes, checked against its digests, and not from what the build reported.
 package oci
 
 import (
@@ -26,7 +26,7 @@ const (
 	maxStatement = 128 << 20 // an attestation; BuildKit attaches none over 80 MiB
 )
 
-// A Layout is an OCI image layout, open for reading, or what a registry has in its place.
+// A Layout is an OCI image layout, open for reading, or an image in a registry.
 type Layout struct {
 	Index ocispec.Index // index.json
 
@@ -35,13 +35,13 @@ type Layout struct {
 	close func() error
 }
 
-// Remote returns an image, or an index, of a registry as a layout of nothing else. name is for messages, and fetch returns
-// what a descriptor is of, which is checked here.
+// Remote returns an image, or an index, of a registry as a layout that holds nothing else. The name is for messages.
+// The function fetch returns the content of a descriptor, which Layout checks.
 func Remote(name string, desc ocispec.Descriptor, fetch func(context.Context, ocispec.Descriptor) (io.ReadCloser, error)) *Layout {
 	return &Layout{Index: ocispec.Index{Manifests: []ocispec.Descriptor{desc}}, name: name, blobs: fetch, close: func() error { return nil }}
 }
 
-// files is a folder or a tar file.
+// files has the files of a layout, which is a folder or a tar file.
 type files interface {
 	open(name string) (io.ReadCloser, error)
 	Close() error
@@ -147,7 +147,7 @@ func (l *Layout) openBlob(ctx context.Context, desc ocispec.Descriptor) (*blob, 
 	return b, nil
 }
 
-// verify reads what is left and checks size and digest.
+// verify reads the rest and checks size and digest.
 func (b *blob) verify() error {
 	if _, err := io.Copy(io.Discard, b.Reader); err != nil {
 		return fmt.Errorf("read %s in %s: %w", b.desc.Digest, b.layout, err)
@@ -177,7 +177,8 @@ func (f folder) open(name string) (io.ReadCloser, error) {
 	return regular(file)
 }
 
-// regular returns a file, if it is one: a device may have no end, and a pipe nobody at the other.
+// regular returns f if it is a regular file, and an error otherwise: a device may have no end, and a pipe may have no
+// writer.
 func regular(f *os.File) (*os.File, error) {
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
@@ -201,7 +202,7 @@ func modeName(mode fs.FileMode) string {
 	return "something special"
 }
 
-// A tarball finds the files of a tar file by their place in it, so that none is read before it is asked for.
+// A tarball finds the files of a tar file by their offsets, so that no file is read before it is needed.
 type tarball struct {
 	*os.File
 	members map[string]member

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// stopLimit is how long a container may take to stop by itself; docker stop allows as much.
+// stopLimit is how long a container may take to stop by itself, the same time as for docker stop.
 const stopLimit = 10 * time.Second
 
-// RunOptions says how to start an image where the image itself doesn't.
+// RunOptions says how to start an image, where the image itself doesn't say it.
 type RunOptions struct {
 	Args           []string // in the place of the image's entrypoint and command
 	Env            []string // NAME=value, over the image's own
@@ -33,8 +33,8 @@ type Container struct {
 	wait func() error
 }
 
-// Start unpacks the image and starts it with runc, which has to be on PATH; it needs root. When ctx is done the
-// container is killed. The caller ends it with Wait or Stop; either leaves nothing behind.
+// Start unpacks the image and starts it with runc, which has to be on PATH. It needs root. When ctx is done, the
+// container is killed. The caller must call Wait or Stop; both remove everything.
 func (i *Image) Start(ctx context.Context, o RunOptions) (*Container, error) {
 	if _, err := exec.LookPath("runc"); err != nil {
 		return nil, fmt.Errorf("start image: %w: install the package runc", err)
@@ -81,14 +81,14 @@ func (i *Image) prepare(ctx context.Context, dir string, o RunOptions) error {
 	return os.WriteFile(filepath.Join(dir, "config.json"), data, 0o600)
 }
 
-// Rootfs returns the folder of the container's root file system; it goes when the container does. What is in there is
-// to be opened with os.Root: links may point out of it.
+// Rootfs returns the folder of the container's root file system, which is removed with the container. Open its files
+// with os.Root, because links may point out of it.
 func (c *Container) Rootfs() string { return filepath.Join(c.dir, "rootfs") }
 
 // Wait waits for the container to end and removes it. A status other than zero is an *exec.ExitError.
 func (c *Container) Wait() error { return c.wait() }
 
-// Stop asks the container to stop with SIGTERM, kills it if it doesn't in good time, and returns as Wait does.
+// Stop sends SIGTERM to the container, kills it if it doesn't stop in time, and returns the same as Wait.
 func (c *Container) Stop() error {
 	// Runc in the foreground hands the signal on; it fails if the container has ended, and then Wait has more to say.
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
@@ -99,7 +99,7 @@ func (c *Container) Stop() error {
 
 func (c *Container) kill(signal string) error { return c.runc("kill", c.id, signal) }
 
-// remove deletes what the runtime holds of the container, and its files.
+// remove deletes the runtime's state of the container, and its files.
 func (c *Container) remove() error {
 	// Forced, it succeeds also if there is no container any more.
 	return errors.Join(c.runc("delete", "--force", c.id), os.RemoveAll(c.dir))
@@ -113,7 +113,7 @@ func (c *Container) runc(args ...string) error {
 	return nil
 }
 
-// args puts the runtime's state beside the bundle, away from containers of others.
+// args adds a flag that keeps the runtime's state beside the bundle, separate from other containers.
 func (c *Container) args(args ...string) []string {
 	return append([]string{"--root", filepath.Join(c.dir, "state")}, args...)
 }

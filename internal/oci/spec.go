@@ -14,8 +14,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// newSpec returns the runtime's description of a container that has as little as a service needs: the image's own
-// user, environment, folder and command; a root file system it can't write to; no capabilities and no way to more.
+// newSpec returns the runtime's description of a container with only what a service needs: the image's own user,
+// environment, folder and command, and a read-only root file system. It has no capabilities and no way to get any.
 func newSpec(config ocispec.ImageConfig, rootfs string, o RunOptions) (*specs.Spec, error) {
 	args := o.Args
 	if args == nil {
@@ -59,7 +59,7 @@ func newSpec(config ocispec.ImageConfig, rootfs string, o RunOptions) (*specs.Sp
 	}, nil
 }
 
-// mergeEnv returns the variables of env with those of more in the place of their namesakes.
+// mergeEnv returns the variables of env; those in more replace variables of the same name.
 func mergeEnv(env, more []string) []string {
 	merged := slices.Clone(env)
 	for _, kv := range more {
@@ -70,7 +70,7 @@ func mergeEnv(env, more []string) []string {
 	return merged
 }
 
-// findUser finds what an image's USER means, in the image's own passwd and group files. Empty means root.
+// findUser looks up an image's USER in the image's own passwd and group files. An empty name means root.
 func findUser(rootfs, name string) (specs.User, error) {
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// predicateType is the annotation of a layer of an attestation manifest that says what it attests.
+// predicateType is the annotation, on a layer of an attestation manifest, that names the type of the attestation.
 const predicateType = "in-toto.io/predicate-type"
 
 // A Statement is an in-toto attestation, as BuildKit attaches it to an image.
@@ -22,8 +22,8 @@ type Statement struct {
 	Predicate json.RawMessage `json:"predicate"`
 }
 
-// Statements returns the attestations of an image that are of a type, checked against their digests. One that is of
-// another image's digest is an error.
+// Statements returns the attestations of an image that have the given type, checked against their digests. An
+// attestation for another image's digest is an error.
 func (i *Image) Statements(ctx context.Context, of string) ([]Statement, error) {
 	var found []Statement
 	seen := map[digest.Digest]bool{}

@@ -14,7 +14,7 @@ import (
 	"github.com/distribution/reference"
 )
 
-// access is what one image, or one repository, is reached by, and the tokens for it.
+// access gives access to one image, or one repository, and keeps its tokens.
 type access struct {
 	client *Client
 	named  reference.Named
@@ -22,8 +22,8 @@ type access struct {
 	auth   docker.Authorizer
 }
 
-// access has its own tokens for each image: containerd's authorizer would ask for one that is good for all repositories
-// that it was used for, which a registry may refuse as a whole.
+// access returns an access to an image with tokens of its own. Otherwise containerd's authorizer would ask for one
+// token for all repositories that it was used for, which a registry may refuse as a whole.
 func (c *Client) access(named reference.Named) *access {
 	auth := docker.NewDockerAuthorizer(docker.WithAuthClient(c.http), docker.WithAuthCreds(c.login))
 	hosts := docker.ConfigureDefaultRegistries(docker.WithClient(c.http), docker.WithPlainHTTP(c.isPlain), docker.WithAuthorizer(auth))
@@ -37,7 +37,7 @@ func (a *access) resolver() remotes.Resolver {
 // host returns the registry's name for messages.
 func (a *access) host() string { return reference.Domain(a.named) }
 
-// url returns the URL of something in the repository.
+// url returns the URL of a path in the repository.
 func (a *access) url(path string) (*url.URL, error) {
 	hosts, err := a.hosts(a.host())
 	if err != nil {
@@ -47,7 +47,7 @@ func (a *access) url(path string) (*url.URL, error) {
 	return &url.URL{Scheme: h.Scheme, Host: h.Host, Path: h.Path + "/" + reference.Path(a.named) + "/" + path}, nil
 }
 
-// A request is one that may be made twice: without a token, and with it.
+// A request is a request that may be sent twice: without a token, and with one.
 type request struct {
 	method    string
 	url       *url.URL
@@ -74,7 +74,7 @@ func (r request) build(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-// do makes a request, with the token or login that the registry asks for.
+// do sends a request, with the token or login that the registry requires.
 func (a *access) do(ctx context.Context, r request) (*http.Response, error) {
 	var seen []*http.Response
 	for {
@@ -99,7 +99,7 @@ func (a *access) do(ctx context.Context, r request) (*http.Response, error) {
 	}
 }
 
-// expect closes an answer, which is an error unless it has one of the codes.
+// expect closes an answer, and returns an error unless its status is one of the codes.
 func expect(resp *http.Response, codes ...int) error {
 	defer resp.Body.Close()
 	if !slices.Contains(codes, resp.StatusCode) {

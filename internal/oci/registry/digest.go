@@ -9,11 +9,11 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// maxManifest is how many bytes of a manifest are read, as registries take no more.
+// maxManifest is the greatest size of a manifest that is read: registries accept no larger ones.
 const maxManifest = 4 << 20
 
-// Digest returns the digest of the manifest or index that a reference names now. What a registry says of it is compared
-// with the bytes.
+// Digest returns the digest of the manifest or index that a reference names now. It checks the digest in the registry's
+// answer against the bytes.
 func (c *Client) Digest(ctx context.Context, ref string) (digest.Digest, error) {
 	name, desc, fetcher, err := c.Resolve(ctx, ref)
 	if err != nil {

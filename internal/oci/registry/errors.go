@@ -17,14 +17,14 @@ import (
 	"github.com/larder-build/larder/internal/fetch"
 )
 
-// A plainError says all that its reader needs: what containerd and net/http wrap it in, with URLs that may be signed, is
-// left out.
+// A plainError is an error that is complete for the reader. The errors of containerd and net/http around it, with URLs
+// that may be signed, are left out.
 type plainError struct{ err error }
 
 // Error implements error.
 func (e plainError) Error() string { return e.err.Error() }
 
-// Unwrap returns what it says.
+// Unwrap returns the wrapped error.
 func (e plainError) Unwrap() error { return e.err }
 
 // unwrapped returns the plainError in an error, or the error itself.
@@ -36,7 +36,7 @@ func unwrapped(err error) error {
 	return err
 }
 
-// named has an error of package fetch name its server.
+// named returns an error of package fetch with the name of the server.
 func named(host string, err error) error {
 	var again *fetch.TemporaryError
 	var silent *fetch.SilenceError
@@ -61,7 +61,7 @@ func named(host string, err error) error {
 	return text
 }
 
-// explain makes one clear error of what containerd says.
+// explain turns an error of containerd into one clear error.
 func (a *access) explain(ctx context.Context, err error) error {
 	var plain plainError
 	var status remoteserrors.ErrUnexpectedStatus
@@ -82,7 +82,7 @@ func (a *access) explain(ctx context.Context, err error) error {
 	return fetch.OneLine(err)
 }
 
-// refused says what to do about a registry that refuses.
+// refused returns an error with advice for a registry that refuses.
 func (a *access) refused(status, said string) error {
 	host := a.host()
 	user, known := a.client.userOf(host)
@@ -95,7 +95,7 @@ func (a *access) refused(status, said string) error {
 	return fmt.Errorf("%s refuses %s to %s (%s%s): run 'docker login %s' again, or ask for access", host, reference.Path(a.named), user, status, said, host)
 }
 
-// said returns the first reason that a registry gave, for the end of a message. The form is that of
+// said returns the first reason in a registry's answer, for the end of a message. The form is that of
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes.
 func said(body []byte) string {
 	var reasons struct {

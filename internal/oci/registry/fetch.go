@@ -11,7 +11,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// progressToRetry is how much a broken download must have brought for the count of tries to start anew.
+// progressToRetry is the number of bytes that a broken download must have brought so that the count of tries starts
+// anew.
 const progressToRetry = 1 << 20
 
 // A fetcher gets blobs and manifests of a repository.
@@ -20,8 +21,8 @@ type fetcher struct {
 	inner  remotes.Fetcher
 }
 
-// Fetch implements remotes.Fetcher. What it returns is an io.Seeker too, asks the registry only once it is read, and
-// has no more bytes than desc says. Whether they are the right ones is for the reader to check.
+// Fetch implements remotes.Fetcher. The result is also an io.Seeker. It asks the registry only when it is read, and has
+// no more bytes than desc says. The reader has to check the digest.
 func (f fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
 	if desc.Size <= 0 {
 		return nil, fmt.Errorf("%s is said to have %d bytes: the image is damaged", desc.Digest, desc.Size)
@@ -30,7 +31,7 @@ func (f fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadClo
 	return &download{ctx: quiet(ctx), from: f, desc: desc, try: 1}, nil
 }
 
-// A download goes on where it broke off.
+// A download is a reader of a blob that continues where the transfer broke off.
 type download struct {
 	ctx    context.Context
 	from   fetcher
@@ -69,7 +70,7 @@ func (d *download) Read(p []byte) (int, error) {
 	}
 }
 
-// read reads from the body, which it asks for first if there is none.
+// read reads from the body. If there is no body yet, it requests one first.
 func (d *download) read(p []byte) (int, error) {
 	if d.body == nil {
 		body, err := d.from.inner.Fetch(d.ctx, d.desc)
@@ -84,7 +85,7 @@ func (d *download) read(p []byte) (int, error) {
 	return d.body.Read(p)
 }
 
-// again waits for the next try, if there is to be one.
+// again waits for the next try, if one is allowed.
 func (d *download) again() error {
 	if d.offset-d.began >= progressToRetry {
 		d.began, d.try = d.offset, 1

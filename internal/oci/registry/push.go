@@ -14,17 +14,17 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A Repository is one to push to. It speaks the distribution protocol itself: containerd's pusher feeds a request through
-// a pipe that nobody reads any more once a token can't be had, and then waits for ever.
+// A Repository is a repository to push to. It speaks the distribution protocol itself: if containerd's pusher can't get
+// a token, it waits for ever for a reader of its pipe.
 type Repository struct {
 	access *access
 	tag    string
 	mounts []*access
 }
 
-// Repository returns the repository that a reference names, whose tag, which is latest if it has none, is Tag's. A blob
-// that one of the repositories mountFrom has, which must be of the same registry, is taken from there by the registry
-// itself.
+// Repository returns the repository that a reference names. The method Tag returns the reference's tag, which is latest
+// if there is none. If one of the repositories mountFrom, which must be in the same registry, has a blob, the registry
+// takes the blob from there.
 func (c *Client) Repository(ref string, mountFrom ...string) (*Repository, error) {
 	named, err := parse(ref)
 	if err != nil {
@@ -54,8 +54,8 @@ func (r *Repository) Name() string { return r.access.named.Name() }
 // Tag returns the tag of the reference.
 func (r *Repository) Tag() string { return r.tag }
 
-// Push puts a blob or a manifest there, unless it is there already, and reports whether it had to be sent. A manifest is
-// known by tag as well if that isn't "".
+// Push stores a blob or a manifest, unless it is there already, and reports whether it was sent. A manifest also gets
+// the tag, if that isn't "".
 func (r *Repository) Push(ctx context.Context, desc ocispec.Descriptor, data io.ReaderAt, tag string) (sent bool, err error) {
 	ctx = docker.WithScope(quiet(ctx), "repository:"+reference.Path(r.access.named)+":pull,push")
 	send := r.blob
@@ -74,7 +74,7 @@ func (r *Repository) Push(ctx context.Context, desc ocispec.Descriptor, data io.
 	return sent, nil
 }
 
-// blob pushes a blob in one piece. A try that failed leaves an upload behind that the registry forgets in time.
+// blob pushes a blob in one piece. A failed try leaves an upload that the registry will remove by itself.
 func (r *Repository) blob(ctx context.Context, desc ocispec.Descriptor, data io.ReaderAt) (sent bool, err error) {
 	there, err := r.access.exists(ctx, "blobs/"+desc.Digest.String(), desc)
 	if there || err != nil {
@@ -95,7 +95,7 @@ func (r *Repository) blob(ctx context.Context, desc ocispec.Descriptor, data io.
 	return true, expect(resp, http.StatusCreated, http.StatusOK, http.StatusNoContent)
 }
 
-// begin begins an upload and returns where it goes to: nil if the registry took the blob from another repository.
+// begin starts an upload and returns its URL, or nil if the registry took the blob from another repository.
 func (r *Repository) begin(ctx context.Context, desc ocispec.Descriptor) (*url.URL, error) {
 	u, err := r.access.url("blobs/uploads/")
 	if err != nil {
@@ -117,7 +117,7 @@ func (r *Repository) begin(ctx context.Context, desc ocispec.Descriptor) (*url.U
 	return location(resp)
 }
 
-// location returns where an upload goes to.
+// location returns the URL of an upload.
 func location(resp *http.Response) (*url.URL, error) {
 	to, err := resp.Location()
 	if err != nil {
@@ -126,7 +126,7 @@ func location(resp *http.Response) (*url.URL, error) {
 	return to, nil
 }
 
-// mount is begin, with the wish that the registry take the blob from another repository.
+// mount is like begin, but asks the registry to take the blob from another repository.
 func (r *Repository) mount(ctx context.Context, u url.URL, desc ocispec.Descriptor, from string) (*url.URL, error) {
 	u.RawQuery = url.Values{"mount": {desc.Digest.String()}, "from": {from}}.Encode()
 	resp, err := r.access.do(docker.ContextWithAppendPullRepositoryScope(ctx, from), request{method: http.MethodPost, url: &u})
@@ -139,7 +139,7 @@ func (r *Repository) mount(ctx context.Context, u url.URL, desc ocispec.Descript
 	return location(resp)
 }
 
-// holder returns the path of a repository to mount a blob from, "" if none has it.
+// holder returns the path of a repository that has a blob, or "" if none has it.
 func (r *Repository) holder(ctx context.Context, desc ocispec.Descriptor) string {
 	for _, m := range r.mounts {
 		path := reference.Path(m.named)
@@ -170,7 +170,7 @@ func (r *Repository) manifest(ctx context.Context, desc ocispec.Descriptor, data
 	return true, expect(resp, http.StatusCreated, http.StatusOK, http.StatusNoContent)
 }
 
-// exists asks whether a blob, or a manifest by its digest or tag, is what desc says.
+// exists reports whether a blob, or a manifest by its digest or tag, is there and matches desc.
 func (a *access) exists(ctx context.Context, path string, desc ocispec.Descriptor) (bool, error) {
 	u, err := a.url(path)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package registry gets images from registries and puts them there, over networks that fail. The protocol is containerd's
-// resolver's; this package adds what that leaves open: waits that end, downloads that go on where they broke off,
+// Package registry gets images from registries and pushes images to them, over networks that fail. It uses the protocol
+// of containerd's resolver and adds what that lacks: waits that end, downloads that continue where they broke off,
 // credentials that stay with their host, and errors that say what to do.
 package registry
 
@@ -22,14 +22,15 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// Options say whom to trust, and as whom to come.
+// Options say which certificates to trust, and which credentials to use.
 type Options struct {
 	Docker    *configfile.ConfigFile // has the logins, or names the credential helpers that have them; nil for none
 	CA        string                 // a file of certificate authorities beside the system's; "" for none
 	PlainHTTP []string               // registries without TLS, as HOST or HOST:PORT; those on loopback never need it
 }
 
-// A Client talks to registries. Its methods may be called by several goroutines; its fields may be changed before.
+// A Client talks to registries. Several goroutines may call its methods; its fields may be changed only before the
+// first call.
 type Client struct {
 	Policy fetch.Policy // of requests, and of blobs that a request didn't bring whole
 
@@ -40,7 +41,7 @@ type Client struct {
 	users  map[string]string // whom a login was found for, by host
 }
 
-// NewClient returns a client. The usual variables name the HTTP proxies that it uses.
+// NewClient returns a client. It uses the HTTP proxies that the usual variables name.
 func NewClient(o Options) (*Client, error) {
 	base, err := fetch.NewTransport(o.CA, nil)
 	if err != nil {
@@ -69,7 +70,7 @@ func parse(ref string) (reference.Named, error) {
 	return reference.TagNameOnly(named), nil
 }
 
-// Resolve returns the full name of an image, its manifest or index, and who has its blobs.
+// Resolve returns the full name of an image, its manifest or index, and a fetcher of its blobs.
 func (c *Client) Resolve(ctx context.Context, ref string) (string, ocispec.Descriptor, remotes.Fetcher, error) {
 	named, err := parse(ref)
 	if err != nil {
@@ -86,15 +87,15 @@ func (c *Client) Resolve(ctx context.Context, ref string) (string, ocispec.Descr
 	return named.String(), desc, fetcher{a, f}, err
 }
 
-// quiet keeps containerd from logging what is told by errors.
+// quiet keeps containerd from logging what errors report already.
 func quiet(ctx context.Context) context.Context {
 	l := logrus.New()
 	l.SetOutput(io.Discard)
 	return log.WithLogger(ctx, logrus.NewEntry(l))
 }
 
-// login returns user and password, or "" and a token, that docker's config has for a host. Only that host, and the
-// server that it says gives tokens for it, ever get them.
+// login returns user and password, or "" and a token, that docker's config has for a host. They are sent only to that
+// host, and to the token server that it names.
 func (c *Client) login(host string) (user, secret string, err error) {
 	if c.docker == nil {
 		return "", "", nil
@@ -118,7 +119,7 @@ func (c *Client) login(host string) (user, secret string, err error) {
 	return user, secret, nil
 }
 
-// userOf returns whom a login was used for.
+// userOf returns the user of the login for a host.
 func (c *Client) userOf(host string) (user string, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,17 +9,17 @@ import (
 	"github.com/larder-build/larder/internal/fetch"
 )
 
-// maxDocument bounds what a registry sends other than blobs: manifests, tokens, errors.
+// maxDocument is the greatest size of what a registry sends other than blobs: manifests, tokens, errors.
 const maxDocument = 16 << 20
 
-// A transport makes the requests: it repeats what is worth repeating. Its errors are plainErrors.
+// A transport sends requests and repeats them if another try may succeed. Its errors are plainErrors.
 type transport struct {
 	client *Client
 	base   http.RoundTripper
 }
 
-// checkRedirect leaves credentials behind at a change of host, and refuses to send the form that a token was asked for with,
-// which has the password in it, to another.
+// checkRedirect removes credentials when the host changes. It refuses to send the form of a token request, which has
+// the password in it, to another host.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if err := fetch.CheckRedirect(nil)(req, via); err != nil {
 		return plainError{named(via[len(via)-1].URL.Host, err)}
@@ -27,8 +27,8 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// RoundTrip implements http.RoundTripper. An upload isn't repeated here, as the registry may have kept a part of it:
-// whoever pushes begins a new one.
+// RoundTrip implements http.RoundTripper. It doesn't repeat an upload, because the registry may have kept a part of it:
+// the pusher starts a new one.
 func (t *transport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	if req.Body != nil {
 		defer req.Body.Close() // each try has a body of its own
@@ -51,7 +51,8 @@ func (t *transport) RoundTrip(req *http.Request) (resp *http.Response, err error
 	return resp, nil
 }
 
-// checkScheme refuses to leave TLS, wherever a registry's redirects, upload locations and token servers lead.
+// checkScheme refuses to change from HTTPS to HTTP, wherever a registry's redirects, upload locations and token servers
+// lead.
 func (t *transport) checkScheme(req *http.Request) error {
 	if req.URL.Scheme == "https" {
 		return nil
@@ -63,8 +64,8 @@ func (t *transport) checkScheme(req *http.Request) error {
 	return err
 }
 
-// once makes a request. Errors that another try may mend are fetch.TemporaryErrors, and so are the answers that say that
-// the registry can't now.
+// once makes a request. An error is a fetch.TemporaryError if another try may succeed, and if the answer says that the
+// registry is busy.
 func (t *transport) once(req *http.Request) (*http.Response, error) {
 	host := req.URL.Host
 	out := req.Clone(req.Context())
@@ -91,7 +92,7 @@ func (t *transport) once(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// isBlob reports whether a blob was asked for, wherever redirects have led since.
+// isBlob reports whether the first request, before any redirects, was for a blob.
 func isBlob(req *http.Request) bool {
 	for req.Response != nil && req.Response.Request != nil {
 		req = req.Response.Request
@@ -99,7 +100,7 @@ func isBlob(req *http.Request) bool {
 	return strings.Contains(req.URL.Path, "/blobs/")
 }
 
-// receiving is an answer's body, whose errors name the server.
+// receiving is the body of an answer. Its errors name the server.
 type receiving struct {
 	io.ReadCloser
 	host  string
