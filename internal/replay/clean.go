@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// secretWords are parts of the names of query parameters that carry secrets. What a signature is of, such as the time that
-// it ends, goes with it.
+// secretWords are parts of the names of query parameters that carry secrets. Parameters that belong to a signature,
+// such as its expiry time, are removed with it.
 var secretWords = []string{"token", "secret", "passw", "pwd", "signature", "credential", "apikey", "api_key", "api-key", "accesskey", "access_key", "auth", "session", "jwt", "x-amz-", "x-goog-"}
 
 // Clean returns a URL as a recording has it: without a user, a password and a fragment, without the port that its scheme
-// has anyway, and without the query parameters that may carry a credential. What is left is the key of an answer, so a
-// step that is given another token is given the same answer.
+// has anyway, and without the query parameters that may carry a credential. The result is the key of an answer, so a
+// step with another token gets the same answer.
 func Clean(u *url.URL) string {
 	out := url.URL{Scheme: strings.ToLower(u.Scheme), Host: strings.ToLower(u.Host), Path: u.Path, RawPath: u.RawPath}
 	if port := u.Port(); out.Scheme == "http" && port == "80" || out.Scheme == "https" && port == "443" || port == "" {
@@ -46,7 +46,8 @@ func isSecret(name string) bool {
 	return false
 }
 
-// cleanText is Clean of what may be no URL, such as a Location, relative to another: "" then.
+// cleanText is like Clean, for a text such as a Location, which may be relative to base. It returns "" for a text that
+// is no URL.
 func cleanText(base *url.URL, text string) string {
 	u, err := base.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

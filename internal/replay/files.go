@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Files serves what is asked of it as http://ADDRESS/https/HOST/PATH by a handler that is asked for https://HOST/PATH, for
-// those who take files from an address that they are given and know no proxy. It follows redirects, which would lead them
-// elsewhere.
+// Files returns a handler for clients that fetch files from a given address and use no proxy. A request for
+// http://ADDRESS/https/HOST/PATH becomes a request for https://HOST/PATH to the handler answers. It follows redirects,
+// which would otherwise lead clients to other servers.
 func Files(answers http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scheme, rest, ok := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
@@ -39,10 +39,10 @@ func Files(answers http.Handler) http.Handler {
 	})
 }
 
-// maxRedirects is what BuildKit follows, too.
+// maxRedirects is the number of redirects that are followed, as in BuildKit.
 const maxRedirects = 10
 
-// following is an answer that is given, unless it is a redirect.
+// following passes an answer on, unless it is a redirect.
 type following struct {
 	w        http.ResponseWriter
 	header   http.Header
@@ -80,7 +80,7 @@ func (f *following) Write(p []byte) (int, error) {
 	return f.w.Write(p)
 }
 
-// FlushError is for http.ResponseController. Of a redirect there is nothing to flush.
+// FlushError is for http.ResponseController. It does nothing for a redirect.
 func (f *following) FlushError() error {
 	if f.location != "" {
 		return nil

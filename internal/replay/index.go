@@ -1,4 +1,5 @@
-// Package replay keeps what servers answered while a build ran, and gives the same answers again without them.
+// Package replay records the answers of servers while a build runs, and gives the same answers later without the
+// servers.
 //
 // A Recorder stands between the steps of a build and the network. A Replayer stands where the network isn't: it answers
 // from a recording and from nothing else. A recording is a folder with an index and with the bodies, by their digests.
@@ -27,7 +28,7 @@ import (
 // IndexName is the file of a recording that lists the answers: a line of JSON for the head, and one for each of them.
 const IndexName = "index.jsonl"
 
-// Bounds on an index, which comes from outside.
+// These are bounds on an index, which comes from outside.
 const (
 	maxLine    = 64 << 10 // bytes
 	maxAnswers = 200_000
@@ -39,7 +40,7 @@ type Index struct {
 	Answers   []Answer // sorted by URL, then by what was accepted
 }
 
-// An Answer is what a server said to a GET, or to a HEAD, of a URL.
+// An Answer is a server's answer to a GET or HEAD of a URL.
 type Answer struct {
 	URL    string            `json:"url"`              // cleaned
 	Accept string            `json:"accept,omitempty"` // the request's header, if the answer goes by it
@@ -56,20 +57,21 @@ type head struct {
 	Platforms []string `json:"platforms"`
 }
 
-// kept are the headers of an answer that matter to those who ask. Cookies and challenges don't: they are for one client.
+// kept lists the headers of an answer that are recorded. Cookies and challenges aren't, because they are for one
+// client.
 var kept = []string{
 	"Content-Disposition", "Content-Encoding", "Content-Language", "Content-Type", "Docker-Content-Digest", "Etag", "Last-Modified", "Location", "Vary",
 	"X-Checksum-Md5", "X-Checksum-Sha1", "X-Checksum-Sha256", "X-Linked-Etag", "X-Linked-Size", "X-Repo-Commit",
 }
 
-// BodyName returns the file that a body is in.
+// BodyName returns the name of the file with a body.
 func BodyName(d digest.Digest) string { return "sha256/" + d.Encoded() }
 
 func compareAnswers(a, b Answer) int {
 	return cmp.Or(cmp.Compare(a.URL, b.URL), cmp.Compare(a.Accept, b.Accept))
 }
 
-// Write writes an index, sorted.
+// Write writes an index with its answers sorted.
 func (x Index) Write(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	enc := json.NewEncoder(out)
@@ -85,7 +87,7 @@ func (x Index) Write(w io.Writer) error {
 	return out.Flush()
 }
 
-// ReadIndex reads an index. Whatever isn't as Write has it is an error that names the line.
+// ReadIndex reads an index. A line that differs from what Write would write is an error, which names the line.
 func ReadIndex(r io.Reader) (x Index, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
@@ -154,7 +156,7 @@ func (h head) check() error {
 	return nil
 }
 
-// check refuses what a Recorder doesn't write.
+// check refuses an answer that a Recorder doesn't write.
 func (a Answer) check() error {
 	u, err := url.Parse(a.URL)
 	switch {
@@ -190,7 +192,7 @@ func (a Answer) check() error {
 
 func isHeader(value string) bool { return textproto.TrimString(value) == value && len(value) < maxLine }
 
-// redirects reports whether an answer of a status leads elsewhere.
+// redirects reports whether a status is that of a redirect.
 func redirects(status int) bool {
 	switch status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -199,7 +201,7 @@ func redirects(status int) bool {
 	return false
 }
 
-// never reports whether an answer of a status is for one client, or for one moment, and so is never kept.
+// never reports whether an answer with a status is for one client or one moment only, so that it is never kept.
 func never(status int) bool {
 	switch status {
 	case http.StatusPartialContent, http.StatusNotModified, http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout,

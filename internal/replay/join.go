@@ -20,8 +20,8 @@ func ReadFolder(fsys fs.FS) (Index, error) {
 	return x, errors.Join(err, f.Close())
 }
 
-// Join makes one recording of several, which reads their bodies where they are. An answer that two of them have in
-// different ways is an error.
+// Join makes one recording of several, whose bodies it reads in place. It is an error if two of them have different
+// answers to the same request.
 func Join(list ...fs.FS) (fs.FS, error) {
 	j := joined{list: list}
 	var all Index
@@ -51,7 +51,7 @@ func Join(list ...fs.FS) (fs.FS, error) {
 	return j, nil
 }
 
-// joined is the folder of several recordings.
+// joined is a folder with the files of several recordings.
 type joined struct {
 	index []byte
 	list  []fs.FS

@@ -20,10 +20,11 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A Recorder passes requests on and keeps the answers in a folder. What it has kept it doesn't ask for again, so that what
-// belongs together, such as a list of packages and its signature, is of one moment. Requests have whole URLs.
+// A Recorder passes requests on and keeps the answers in a folder. It doesn't ask a server again for an answer that it
+// has kept. So answers that belong together, such as a list of packages and its signature, are from the same time.
+// Requests have whole URLs.
 type Recorder struct {
-	// Step says which step a request is of. Nil: it isn't known.
+	// Step returns the step that sent a request. If it is nil, steps aren't known.
 	Step func(r *http.Request) string
 
 	upstream http.RoundTripper
@@ -43,13 +44,14 @@ type Recorder struct {
 
 type key struct{ url, accept string }
 
-// An answer is what is kept, and the URL with its secrets by which it was asked, which never leaves this process.
+// An answer is a recorded answer, with a hash of the request's URL including its secrets. The hash never leaves this
+// process.
 type answer struct {
 	Answer
 	asked [sha256.Size]byte
 }
 
-// bounds are for servers that never end.
+// bounds are limits for servers that never end.
 type bounds struct {
 	body, total int64 // bytes
 	answers     int
@@ -59,7 +61,7 @@ type bounds struct {
 
 var usual = bounds{body: 16 << 30, total: 64 << 30, answers: maxAnswers, stall: 2 * time.Minute, finish: 30 * time.Second}
 
-// NewRecorder makes a recorder that writes into a folder, which is made. The caller calls Finish.
+// NewRecorder returns a recorder that writes into a folder, which it makes. The caller must call Finish.
 func NewRecorder(dir string, upstream http.RoundTripper) (*Recorder, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "sha256"), 0o755); err != nil {
 		return nil, fmt.Errorf("recording: %w", err)
@@ -69,8 +71,8 @@ func NewRecorder(dir string, upstream http.RoundTripper) (*Recorder, error) {
 	return r, nil
 }
 
-// Finish waits for bodies that are still coming, writes the index and returns it. It says what went wrong while the
-// recording was made, if that makes it useless, such as a full disk.
+// Finish waits for bodies that are still arriving, writes the index and returns it. It returns an error that makes the
+// recording useless, such as a full disk.
 func (r *Recorder) Finish(platforms []string) (Index, error) {
 	late := time.AfterFunc(r.bounds.finish, r.stop)
 	defer late.Stop()
@@ -89,7 +91,7 @@ func (r *Recorder) Finish(platforms []string) (Index, error) {
 	return x, atomicfile.WriteBy(filepath.Join(r.dir, IndexName), func(f *os.File) error { return errors.Join(x.Write(f), f.Sync()) })
 }
 
-// Lost lists the requests so far of which no answer could be kept.
+// Lost lists the requests so far whose answers couldn't be kept.
 func (r *Recorder) Lost() []Miss { return r.misses.all() }
 
 // ServeHTTP implements http.Handler.
@@ -114,7 +116,7 @@ func (r *Recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// lose remembers that no answer is kept.
+// lose records that the answer to a request isn't kept.
 func (r *Recorder) lose(req *http.Request, why string) Miss {
 	m := Miss{Method: req.Method, URL: Clean(req.URL), Step: r.step(req), Why: why}
 	r.misses.add(m)
@@ -128,8 +130,8 @@ func (r *Recorder) step(req *http.Request) string {
 	return r.Step(req)
 }
 
-// again returns the answer to a request that was asked before, with the same secrets. What failed is asked anew, and a
-// redirect, too: it may carry a secret of its own, which isn't kept.
+// again returns the kept answer to a request that was sent before with the same secrets. It returns nil for errors and
+// redirects, which are requested anew: a redirect may carry a secret of its own, which isn't kept.
 func (r *Recorder) again(req *http.Request) *answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -142,19 +144,19 @@ func (r *Recorder) again(req *http.Request) *answer {
 	return nil
 }
 
-// asked tells requests apart that differ in what isn't kept.
+// asked returns a hash of a request's URL and credentials, which tells requests apart whose recorded URL is the same.
 func asked(req *http.Request) [sha256.Size]byte {
 	return sha256.Sum256([]byte(req.URL.String() + "\n" + req.Header.Get("Authorization")))
 }
 
-// hop are the headers of a request that are between a client and its proxy, and those that ask for a part: what is kept is
-// whole, and not compressed for one client.
+// hop are the headers of a request that concern only a client and its proxy, and those that ask for a part: a kept
+// answer is whole, and not compressed for one client.
 var hop = []string{
 	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding",
 	"Accept-Encoding", "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
 }
 
-// pass asks the server, gives its answer and keeps it.
+// pass sends a request to the server, passes its answer on and keeps it.
 func (r *Recorder) pass(w http.ResponseWriter, req *http.Request) error {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(req.Context())) // what nobody waits for is kept all the same
 	defer cancel(nil)
@@ -187,7 +189,7 @@ func (r *Recorder) pass(w http.ResponseWriter, req *http.Request) error {
 	return err
 }
 
-// passPart keeps the whole and gives what was asked for of it.
+// passPart keeps the whole body and passes on the requested part of it.
 func (r *Recorder) passPart(w http.ResponseWriter, req *http.Request, resp *http.Response, body io.Reader) error {
 	a, err := r.keep(req, resp, body)
 	if err != nil {
@@ -202,7 +204,7 @@ func (r *Recorder) passPart(w http.ResponseWriter, req *http.Request, resp *http
 	return nil
 }
 
-// keep reads a body into its file, and keeps the answer if it is one to be kept.
+// keep reads a body into its file, and keeps the answer if it may be kept.
 func (r *Recorder) keep(req *http.Request, resp *http.Response, body io.Reader) (Answer, error) {
 	a := Answer{URL: Clean(req.URL), Status: resp.StatusCode, Header: headers(req.URL, resp.Header), Size: resp.ContentLength, Step: r.step(req), Time: time.Now().UTC().Truncate(time.Second)}
 	if varies(resp.Header) {
@@ -230,7 +232,8 @@ func (r *Recorder) keep(req *http.Request, resp *http.Response, body io.Reader) 
 	return a, r.put(a, asked(req))
 }
 
-// varies reports whether an answer goes by the Accept header, of whose like Accept-Encoding isn't passed on.
+// varies reports whether an answer depends on the Accept header. Accept-Encoding doesn't matter, because it isn't
+// passed on.
 func varies(h http.Header) bool {
 	for name := range strings.SplitSeq(strings.Join(h.Values("Vary"), ","), ",") {
 		if strings.EqualFold(strings.TrimSpace(name), "Accept") {
@@ -240,7 +243,7 @@ func varies(h http.Header) bool {
 	return false
 }
 
-// headers returns those that are kept. A Location is whole, and has no secret.
+// headers returns the headers that are kept. A Location becomes absolute, without secrets.
 func headers(base *url.URL, from http.Header) map[string]string {
 	out := map[string]string{}
 	for _, name := range kept {
@@ -255,7 +258,7 @@ func headers(base *url.URL, from http.Header) map[string]string {
 	return out
 }
 
-// put keeps an answer, unless a better one is there.
+// put keeps an answer, unless there is a better one.
 func (r *Recorder) put(a Answer, by [sha256.Size]byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -276,7 +279,7 @@ func (r *Recorder) put(a Answer, by [sha256.Size]byte) error {
 	return nil
 }
 
-// body reads a body into the file of its digest.
+// body reads a body into the file named by its digest.
 func (r *Recorder) body(from io.Reader) (d digest.Digest, size int64, err error) {
 	f, err := os.CreateTemp(r.dir, ".body-*")
 	if err != nil {
@@ -313,7 +316,7 @@ func (r *Recorder) body(from io.Reader) (d digest.Digest, size int64, err error)
 	return d, room.size, nil
 }
 
-// broken notes an error of this machine.
+// broken records an error of this machine, and returns it.
 func (r *Recorder) broken(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -356,7 +359,8 @@ func (m *meter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// alive is a body whose server is waited for anew for each part of it, and not while who asked makes us wait.
+// alive is the body of a server's answer. Each read has its own time limit for the server; time that the client takes
+// doesn't count.
 type alive struct {
 	io.Reader
 	stall *time.Timer
@@ -369,7 +373,7 @@ func (a *alive) Read(p []byte) (int, error) {
 	return a.Reader.Read(p)
 }
 
-// A client is who asked. Once it has gone, what is written for it is dropped.
+// A client is the writer of an answer to a client. After the client has gone, it drops what is written.
 type client struct {
 	w    http.ResponseWriter
 	gone bool
@@ -398,7 +402,7 @@ func (c *client) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// withoutURL takes the URL, which may have a token, out of an error of the client's.
+// withoutURL removes the URL, which may have a token, from an error of the HTTP client.
 func withoutURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

@@ -23,7 +23,7 @@ type Miss struct {
 	Why    string
 }
 
-// String says all of it in one line.
+// String returns all fields in one line.
 func (m Miss) String() string {
 	where := ""
 	if m.Step != "" {
@@ -35,7 +35,7 @@ func (m Miss) String() string {
 // maxMisses is how many misses are remembered: a step may try again for ever.
 const maxMisses = 1000
 
-// misses are remembered once each, in their order.
+// misses remembers each miss once, in the order of their first occurrence.
 type misses struct {
 	mu   sync.Mutex
 	list []Miss
@@ -55,13 +55,13 @@ func (m *misses) all() []Miss {
 	return slices.Clone(m.list)
 }
 
-// Why a request is refused, whether it is recorded or replayed.
+// These are the reasons for refusing a request, both for recording and for replaying.
 const (
 	onlyReads  = "only GET and HEAD can be recorded and replayed"
 	noUpgrades = "only HTTP requests can be recorded and replayed, not what starts as one"
 )
 
-// unfit returns why a request can be neither recorded nor replayed, or "".
+// unfit returns the reason why a request can be neither recorded nor replayed, or "".
 func unfit(r *http.Request) string {
 	switch {
 	case r.Method == http.MethodConnect:
@@ -76,9 +76,9 @@ func unfit(r *http.Request) string {
 
 // A Replayer answers requests from a recording, and from nothing else. Requests have whole URLs, as those to a proxy have.
 type Replayer struct {
-	// Step says which step a request is of. Nil: it isn't known.
+	// Step returns the step that sent a request. If it is nil, steps aren't known.
 	Step func(r *http.Request) string
-	// Answered is told of each answer that was given, and Missed of each that couldn't be. Nil: nobody is.
+	// Answered is called for each answer, and Missed for each request without an answer. Either may be nil.
 	Answered func(r *http.Request, a Answer)
 	Missed   func(r *http.Request, m Miss)
 
@@ -104,10 +104,10 @@ func Open(fsys fs.FS) (*Replayer, error) {
 	return p, nil
 }
 
-// Index returns what is recorded.
+// Index returns the index of the recording.
 func (p *Replayer) Index() Index { return p.index }
 
-// Missing lists the requests so far that couldn't be answered.
+// Missing lists the requests so far that had no answer.
 func (p *Replayer) Missing() []Miss { return p.misses.all() }
 
 // ServeHTTP implements http.Handler.
@@ -134,8 +134,8 @@ func (p *Replayer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	give(w, r, a, body)
 }
 
-// refuse answers what can't be answered with 403, which clients take for final: of other errors some try again for minutes,
-// and a 404 some take for an answer.
+// refuse answers a request with 403. Clients take that for final, while some try again for minutes after other errors,
+// and some take a 404 for an answer.
 func (p *Replayer) refuse(w http.ResponseWriter, r *http.Request, name, why string) {
 	m := Miss{Method: r.Method, URL: name, Why: why}
 	if p.Step != nil {
@@ -182,13 +182,13 @@ func (p *Replayer) find(r *http.Request, name string) (a Answer, why string) {
 	return a, ""
 }
 
-// A file is what bodies are read from.
+// A file is a file from which bodies are read.
 type file interface {
 	fs.File
 	io.ReadSeeker
 }
 
-// body opens a body, whose bytes are those that the index says.
+// body opens a body, and checks its bytes against the index.
 func (p *Replayer) body(a Answer) (file, error) {
 	opened, err := p.fsys.Open(BodyName(a.Digest))
 	if err != nil {
