@@ -1,5 +1,5 @@
-// Package licence detects the licence of a module by the texts at its root. The audit and the bills of materials both
-// name licences, and have to name the same.
+// Package license detects the licences of a module from the texts at its root. It exists because the audit and the
+// bills of materials both name licences, and must name the same.
 package license
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/google/licensecheck"
 )
 
-// What is read of a module.
+// These are limits on what is read of a module.
 const (
 	MaxFile  = 1 << 20 // bytes of a file
 	MaxFiles = 16      // files
@@ -22,13 +22,13 @@ const minCoverage = 75
 
 var fileName = regexp.MustCompile(`(?i)^(un)?(licen[cs]e|copying)([-._].*)?$`)
 
-// IsFile reports whether licences are looked for in a file of that name, at a module's root.
+// IsFile reports whether a file of that name, at a module's root, may hold a licence.
 func IsFile(name string) bool { return fileName.MatchString(name) }
 
 // ErrTooMany is the error of a module with more than MaxFiles licence files.
 var ErrTooMany = fmt.Errorf("it has more than %d licence files", MaxFiles)
 
-// Files are the licence files of one module, to be added one by one. Its zero value has none.
+// Files collects the licence files of one module. Its zero value has none.
 type Files struct {
 	ids            []string
 	files, unknown int
@@ -60,7 +60,7 @@ func (f *Files) IDs() []string {
 	return slices.Compact(ids)
 }
 
-// None reports whether there is no file.
+// None reports whether no file was added.
 func (f *Files) None() bool { return f.files == 0 }
 
 // Unknown reports whether a file holds no licence that is known.

@@ -7,8 +7,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A Bundle is what a build takes modules, toolchains and images of. No definition tells it: it is the word of the client,
-// which has opened it. Its images are among the sources.
+// A Bundle is the bundle from which a build takes modules, toolchains and images. The definition doesn't show it: the
+// client, which has opened it, reports it. Its images are among the sources.
 type Bundle struct {
 	Name     string        `json:"name"`               // its reference, or its folder's name
 	Digest   digest.Digest `json:"digest"`             // as docs/reference/bundle-format.md has it

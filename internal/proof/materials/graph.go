@@ -1,6 +1,6 @@
-// Package materials finds what a build is made of in its definition, which is all that the builder is given: the sources
-// that it takes, the modules and toolchains that Larder's own steps check and unpack, the steps that have a network, and
-// the image that the result begins with. It doesn't ask the plan, which says what was meant.
+// Package materials finds what a build is made of. It reads the build's definition, which is all that the builder gets,
+// and lists the sources, the modules and toolchains that Larder's own steps check and unpack, the steps that have a
+// network, and the base image of the result. It doesn't read the plan, which says only what was intended.
 package materials
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A graph is a definition, to be walked.
+// A graph is a definition whose operations can be walked.
 type graph struct {
 	def  *pb.Definition
 	ops  []*pb.Op // as def.Def has them
@@ -32,12 +32,13 @@ func parse(def *pb.Definition) (*graph, error) {
 	return g, nil
 }
 
-// name returns what the progress display calls an operation, of which i is the number.
+// name returns the name that the progress display shows for operation number i.
 func (g *graph) name(i int) string {
 	return g.def.GetMetadata()[string(digest.FromBytes(g.def.Def[i]))].GetDescription()["llb.customname"]
 }
 
-// input returns what an operation's input comes from, and which of that operation's outputs it is; nil for none.
+// input returns the operation that an operation's input comes from, and the number of that operation's output. It
+// returns nil if there is none.
 func (g *graph) input(op *pb.Op, i int64) (*pb.Op, int64) {
 	if op == nil || i < 0 || i >= int64(len(op.Inputs)) {
 		return nil, 0
@@ -46,8 +47,8 @@ func (g *graph) input(op *pb.Op, i int64) (*pb.Op, int64) {
 	return g.byID[in.Digest], in.Index
 }
 
-// base returns the source that a root file system begins with, by way of the steps and copies that were made on it; nil
-// if that is nothing, or no single source.
+// base returns the source from which the result's root file system was made by steps and copies. It returns nil if
+// there is none, or no single source.
 func (g *graph) base() *pb.Op {
 	if len(g.ops) == 0 {
 		return nil
@@ -74,7 +75,7 @@ func (g *graph) base() *pb.Op {
 	return nil
 }
 
-// mounted returns the input that an output of a step has begun as, or -1.
+// mounted returns the input on which an output of a step is based, or -1.
 func mounted(exec *pb.ExecOp, out int64) int64 {
 	for _, m := range exec.GetMounts() {
 		if m.GetOutput() == out && m.GetMountType() == pb.MountType_BIND {
@@ -84,8 +85,8 @@ func mounted(exec *pb.ExecOp, out int64) int64 {
 	return -1
 }
 
-// changed returns the input that an output of a file operation has begun as, or -1. Each action takes an input of the
-// operation or, counted from the last of these on, what another action has made.
+// changed returns the input on which an output of a file operation is based, or -1. Each action takes an input of the
+// operation or the result of another action; the numbers of results follow those of the inputs.
 func changed(file *pb.FileOp, inputs, out int64) int64 {
 	actions := file.GetActions()
 	at := int64(-1)
@@ -106,8 +107,8 @@ func changed(file *pb.FileOp, inputs, out int64) int64 {
 	return at
 }
 
-// fileAt returns the text of a file that a step is given in a mount whose file system is made of texts alone; nil if there
-// is none.
+// fileAt returns the text of a file that a step gets in a mount whose files are all made from texts in the definition.
+// It returns nil if there is no such file.
 func (g *graph) fileAt(op *pb.Op, name string) []byte {
 	for _, m := range op.GetExec().GetMounts() {
 		if m.GetDest() != path.Dir(name) {
@@ -123,8 +124,8 @@ func (g *graph) fileAt(op *pb.Op, name string) []byte {
 	return nil
 }
 
-// earlier returns the operations that nothing needs but the layer of an earlier build, which a step that compiles what is
-// imported from elsewhere begins with (llb.Baseline).
+// earlier returns the operations that only the layer of an earlier build needs, on which a step that compiles imported
+// packages is based (llb.Baseline).
 func (g *graph) earlier() map[*pb.Op]bool {
 	earlier := map[*pb.Op]bool{}
 	for _, op := range g.ops {
@@ -149,13 +150,13 @@ func (g *graph) earlier() map[*pb.Op]bool {
 	return earlier
 }
 
-// listed reports whether an operation is a step that compiles what a list, of this build or an earlier one, says.
+// listed reports whether an operation is a step that compiles the packages in a list, of this build or an earlier one.
 func listed(op *pb.Op) bool {
 	kind, _ := step.Kind(op.GetExec().GetMeta().GetArgs())
 	return kind == step.KindOf(&step.Deps{}) && at(op, step.Needs) >= 0
 }
 
-// at returns the input that a step has at a place, or -1.
+// at returns the input that a step mounts at a path, or -1.
 func at(op *pb.Op, dest string) int64 {
 	for _, m := range op.GetExec().GetMounts() {
 		if m.GetDest() == dest {

@@ -16,10 +16,10 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A Kind is what a source is.
+// A Kind is the kind of a source.
 type Kind string
 
-// Kinds of sources.
+// These are the kinds of sources.
 const (
 	Image Kind = "image" // of a registry or an OCI layout
 	Web   Kind = "web"   // a file of the web
@@ -36,14 +36,14 @@ type Source struct {
 	Platform string // of an image, such as linux/arm64; may be empty
 }
 
-// A Toolchain is one that a step of Larder's checks and unpacks. Its sum is in the definition if it is pinned; else a
-// step asks the checksum database for it, and Version and Platform say what for.
+// A Toolchain is a toolchain that a step of Larder's checks and unpacks. If it is pinned, its sum is in the definition;
+// otherwise a step asks the checksum database for the sum of Version and Platform.
 type Toolchain struct {
 	H1                string
 	Version, Platform string
 }
 
-// A Report is what Find has found. Lists are sorted and have no repeats.
+// A Report is the result of Find. Its lists are sorted and have no duplicates.
 type Report struct {
 	Sources    []Source
 	Modules    []gomod.Sum // whose zips are checked and unpacked
@@ -54,8 +54,9 @@ type Report struct {
 	Bundle *Bundle // set by who knows of one: Find doesn't
 }
 
-// Find looks at every operation of a definition, but for those by which an earlier build compiled what its modules need: of
-// that layer the go command takes what it would compile itself of the modules of this one.
+// Find looks at every operation of a definition, except those with which an earlier build compiled the packages that
+// its modules need. From that layer the go command takes only packages that it would otherwise compile itself from the
+// modules of this build.
 func Find(def *pb.Definition) (Report, error) {
 	var r Report
 	g, err := parse(def)
@@ -86,7 +87,8 @@ func Find(def *pb.Definition) (Report, error) {
 	return r, nil
 }
 
-// ownStep reads what a step of Larder's own unpacks. A step that has the same arguments does the same.
+// ownStep reads the arguments of a step of Larder's own, and adds the modules or the toolchain that it unpacks. Any
+// step with the same arguments does the same.
 func (r *Report) ownStep(g *graph, op *pb.Op) error {
 	own, err := step.Read(op.GetExec().GetMeta().GetArgs())
 	if err != nil {
@@ -126,8 +128,9 @@ func (r *Report) sort() {
 	r.Network = slices.Compact(r.Network)
 }
 
-// NotHermetic says what was not declared beforehand by something that can't change, or had a network, each in a sentence
-// without an end. A build is hermetic if there is nothing of it.
+// NotHermetic lists the reasons why a build isn't hermetic: inputs that weren't declared beforehand by something that
+// can't change, and steps with a network. Each is a sentence without a full stop. If the list is empty, the build is
+// hermetic.
 func (r Report) NotHermetic() []string {
 	reasons := []string{}
 	for _, name := range r.Network {
@@ -144,7 +147,7 @@ func (r Report) NotHermetic() []string {
 	return reasons
 }
 
-// Base returns the image that the result of a definition begins with, and whether there is one.
+// Base returns the base image of a definition's result, and whether there is one.
 func Base(def *pb.Definition) (Source, bool) {
 	g, err := parse(def)
 	if err != nil {
@@ -180,7 +183,7 @@ func source(src *pb.SourceOp, p *pb.Platform) Source {
 	return s
 }
 
-// imageName returns an image's reference without its digest, and that.
+// imageName returns an image's reference without its digest, and the digest.
 func imageName(named reference.Named) (name, dgst string) {
 	name = named.Name()
 	if tagged, ok := named.(reference.Tagged); ok {

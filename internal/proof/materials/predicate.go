@@ -13,30 +13,31 @@ import (
 )
 
 const (
-	// PredicateType is that of the attestation that has a Predicate.
+	// PredicateType is the type of an attestation whose predicate is a Predicate.
 	PredicateType = "https://larder.build/materials/v1"
-	// File is its name where a result is a folder.
+	// File is the name of the file with the predicate if the result is a folder.
 	File = "larder-materials.json"
 )
 
-// A Predicate says what an image is made of, as the definition of its build has it. The docs describe it: docs/guides/proofs.md.
+// A Predicate lists what an image is made of, as its build's definition shows it. The docs describe it:
+// docs/guides/proofs.md.
 type Predicate struct {
 	Larder   string `json:"larder"` // version
 	Platform string `json:"platform"`
 	Hermetic bool   `json:"hermetic"`
-	// NotHermetic is why it isn't: see Report.NotHermetic. It is never nil.
+	// NotHermetic has the reasons why the build isn't hermetic: see Report.NotHermetic. It is never nil.
 	NotHermetic []string   `json:"notHermetic"`
 	Steps       Steps      `json:"steps"`
 	Materials   []Resource `json:"resolvedDependencies"`
 }
 
-// Steps are those that run a command.
+// Steps counts the steps that run a command.
 type Steps struct {
 	Total   int      `json:"total"`
 	Network []string `json:"network"` // names of those with a network
 }
 
-// A Resource is a material as in-toto's ResourceDescriptor has it.
+// A Resource is a material in the form of in-toto's ResourceDescriptor.
 type Resource struct {
 	Name        string            `json:"name"`
 	URI         string            `json:"uri,omitempty"`
@@ -69,8 +70,8 @@ func NewPredicate(larder, platform string, r Report) Predicate {
 	return p
 }
 
-// Release returns the toolchain's release, such as go1.26.8, and its version as a module; false if its sum is none that
-// this larder knows.
+// Release returns the toolchain's release, such as go1.26.8, and its version as a module. It returns false if this
+// larder doesn't know the toolchain's sum.
 func (t Toolchain) Release() (release, version string, ok bool) {
 	release, platform := t.Version, t.Platform
 	if t.H1 != "" {
@@ -84,7 +85,7 @@ func (t Toolchain) Release() (release, version string, ok bool) {
 	return release, gotoolchain.Toolchain{Version: release}.ModuleVersion(goos, goarch), true
 }
 
-// goModule returns a module as a material. In-toto has the h1 sum as the digest dirHash, in hex.
+// goModule returns a module as a material. In-toto's name for the h1 sum, in hex, is the digest dirHash.
 func goModule(m module.Version, h1 string) Resource {
 	r := Resource{Name: m.String(), URI: spdx.GoPURL(m.Path, m.Version, "")}
 	if h1 == "" {

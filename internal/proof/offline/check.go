@@ -1,5 +1,5 @@
-// Package offline finds what of a build would use a network, in the definition that the builder is given: the last thing
-// before steps run, whoever made it. What it doesn't know, it doesn't let pass.
+// Package offline finds operations that would use a network in a build's definition. It checks the definition that the
+// builder gets, right before steps run, whoever made it. It refuses operations that it doesn't know.
 //
 // It sees sources and steps. What the builder does by itself, such as to push the result, is in no definition.
 package offline
@@ -15,10 +15,10 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A Kind is what is wrong.
+// A Kind is the kind of a violation.
 type Kind int
 
-// What a Violation may be of.
+// These are the kinds of violations.
 const (
 	Image   Kind = iota // an image of a registry that isn't allowed; the subject is its reference
 	Git                 // a git repository; the subject is its URL
@@ -30,7 +30,7 @@ const (
 	Unknown             // an operation that isn't known here
 )
 
-// A Violation is one operation that would use a network, or may.
+// A Violation is an operation that uses a network, or may use one.
 type Violation struct {
 	Kind    Kind
 	Subject string          // what it is about, without credentials
@@ -39,7 +39,7 @@ type Violation struct {
 	At      *errdefs.Source // the first place in a file that it, or what is made of it, comes from; nil if none is known
 }
 
-// String says what is wrong, in a few words.
+// String describes the violation in a few words.
 func (v Violation) String() string {
 	switch v.Kind {
 	case Image:
@@ -60,7 +60,7 @@ func (v Violation) String() string {
 	return "it is an operation that this version of Larder doesn't know"
 }
 
-// A Report is what Check has found.
+// A Report is the result of Check.
 type Report struct {
 	Violations []Violation // in the order of the file, and then those without a place in one
 
@@ -160,14 +160,14 @@ func (c *checker) exec(exec *pb.ExecOp) {
 	c.add(v)
 }
 
-// add notes a violation by the operation at hand.
+// add records a violation by the current operation.
 func (c *checker) add(v Violation) {
 	v.Name = c.def.GetMetadata()[string(c.dgst)].GetDescription()["llb.customname"]
 	v.At = c.place(c.dgst)
 	c.report.Violations = append(c.report.Violations, v)
 }
 
-// sorted puts violations into the order of their files, and leaves out what reads the same.
+// sorted sorts violations by their files, and leaves out those with the same text.
 func sorted(all []Violation) []Violation {
 	slices.SortStableFunc(all, func(a, b Violation) int {
 		if a.At == nil || b.At == nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// place returns the first place that an operation comes from or, since not every operation is given one, the first that
-// what is made of it comes from; nil for none.
+// place returns the first place in a file that an operation comes from. Some operations have no place; then it is the
+// first place of the operations that use its result. It returns nil if there is none.
 func (c *checker) place(dgst digest.Digest) *errdefs.Source {
 	seen := map[digest.Digest]bool{}
 	for level := []digest.Digest{dgst}; len(level) > 0; {
@@ -35,7 +35,7 @@ func (c *checker) place(dgst digest.Digest) *errdefs.Source {
 	return nil
 }
 
-// places returns where an operation itself comes from.
+// places returns the places in files that an operation itself comes from.
 func (c *checker) places(dgst digest.Digest) []*errdefs.Source {
 	src := c.def.GetSource()
 	var places []*errdefs.Source
@@ -47,7 +47,7 @@ func (c *checker) places(dgst digest.Digest) []*errdefs.Source {
 	return places
 }
 
-// usersOf returns the operations that have one among their inputs.
+// usersOf returns the operations that take the output of an operation as an input.
 func (c *checker) usersOf(dgst digest.Digest) []digest.Digest {
 	if c.users == nil {
 		c.users = map[digest.Digest][]digest.Digest{}
@@ -68,8 +68,7 @@ func line(at *errdefs.Source) int {
 	return int(at.GetRanges()[0].GetStart().GetLine())
 }
 
-// Line returns the file and the number of the line that a violation is at, and that line's text; an empty name if no
-// place is known.
+// Line returns the file, the line number and the text of the line of a violation. If no place is known, the file is "".
 func (v Violation) Line() (file string, number int, text string) {
 	if v.At == nil {
 		return "", 0, ""
@@ -82,8 +81,8 @@ func (v Violation) Line() (file string, number int, text string) {
 	return v.At.GetInfo().GetFilename(), number, text
 }
 
-// networkFlag returns the flag by which a line of the operation at hand asks for a network, or "". The definition alone
-// doesn't tell: a build that has no network by default has none for "RUN --network=default" either.
+// networkFlag returns the flag with which a line of the current operation asks for a network, or "". The definition
+// alone doesn't show it: if a build has no network by default, "RUN --network=default" has none either.
 func (c *checker) networkFlag() string {
 	for _, at := range c.places(c.dgst) {
 		flags, ok := c.flags[at.Info]
@@ -98,7 +97,7 @@ func (c *checker) networkFlag() string {
 	return ""
 }
 
-// networkFlags returns the flags of a Dockerfile that ask for a network, by the line that their instruction starts at.
+// networkFlags returns the flags in a Dockerfile that ask for a network, by the first line of their instruction.
 func networkFlags(file *pb.SourceInfo) map[int]string {
 	flags := map[int]string{}
 	ast, err := parser.Parse(bytes.NewReader(file.GetData()))

@@ -12,10 +12,9 @@ import (
 	"github.com/larder-build/larder/internal/redact"
 )
 
-// A Policy names the registries that an offline build may ask all the same. Its zero value allows none.
+// A Policy names the registries that an offline build may use. Its zero value allows none.
 type Policy struct {
-	// Replayed says that the builder answers steps with a network, and what is asked for a file of the web, from what was
-	// recorded, and from nothing else.
+	// Replayed says that the builder answers requests of steps, and downloads of files, only from a recording.
 	Replayed bool
 
 	allowed []registry
@@ -25,8 +24,8 @@ type Policy struct {
 type registry struct{ host, repo string }
 
 // ParsePolicy reads a list of registries, separated by commas, such as "registry.internal,registry.internal:5000/base":
-// a host with or without a port, or a repository or a folder of repositories of one. The error names the entry that is
-// neither.
+// each is a host with or without a port, or a repository or a folder of repositories on one. The error names an invalid
+// entry.
 func ParsePolicy(list string) (Policy, error) {
 	var p Policy
 	for entry := range strings.SplitSeq(list, ",") {
@@ -73,8 +72,8 @@ func (p Policy) Image(ref string) bool {
 	})
 }
 
-// Source returns what is wrong with a source, and whether something is. Schemes are those of BuildKit; one that isn't
-// known here is refused.
+// Source returns the violation of a source, and whether there is one. Schemes are those of BuildKit; an unknown scheme
+// is refused.
 func (p Policy) Source(src *pb.SourceOp) (Violation, bool) {
 	scheme, rest, ok := strings.Cut(src.GetIdentifier(), "://")
 	v := Violation{Kind: Source, Subject: redact.URL(src.GetIdentifier())}

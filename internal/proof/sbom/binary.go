@@ -1,6 +1,6 @@
-// Package sbom makes the bill of materials of an image from the image itself: from the build info that the go command
-// puts into each binary, which names the modules that are really linked, and from the databases of installed packages
-// that a base image has. What it lists is there, and what it doesn't list isn't known; nothing is guessed from file names.
+// Package sbom makes the bill of materials of an image from the image itself. It reads the build info that the go
+// command puts into each binary, which names the linked modules, and the base image's databases of installed packages.
+// Everything that it lists is there; about the rest nothing is known, because it guesses nothing from file names.
 //
 // The same package reads such a bill again, so that it can be compared with an image.
 package sbom
@@ -26,7 +26,7 @@ type Binary struct {
 	Info         *debug.BuildInfo
 }
 
-// A Module is a module that is linked into a binary: after a replacement, what is in its place.
+// A Module is a module that is linked into a binary. If it was replaced, it is the replacement.
 type Module struct {
 	module.Version        // the version is empty for a folder
 	H1             string // the sum that go.sum has, with "h1:"; empty for a folder and for a vendored module
@@ -36,7 +36,7 @@ type Module struct {
 // binaryHeads are the first bytes of files that may be binaries of Go: ELF, PE, Mach-O of either byte order, and XCOFF.
 var binaryHeads = []string{"\x7fELF", "MZ", "\xfe\xed\xfa", "\xfa\xed\xfe", "\xce\xfa\xed\xfe", "\xcf\xfa\xed\xfe", "\x01\xdf", "\x01\xf7"}
 
-// headSize is the longest of binaryHeads.
+// headSize is the length of the longest of binaryHeads.
 const headSize = 4
 
 // IsBinary reports whether a file that begins with head, of 4 bytes, may be a binary.
@@ -49,8 +49,8 @@ func IsBinary(head []byte) bool {
 	return false
 }
 
-// Inspect reads a file of an image. It is nil if the file is no binary of the go command's, or one without build info.
-// An error is the reader's.
+// Inspect reads a file of an image. It returns nil if the go command didn't build the file, or if the file has no build
+// info. An error is the reader's.
 func Inspect(path string, r io.ReaderAt, size int64) (*Binary, error) {
 	head := make([]byte, headSize)
 	if n, err := r.ReadAt(head, 0); n < headSize || !IsBinary(head) {
@@ -72,7 +72,7 @@ func Inspect(path string, r io.ReaderAt, size int64) (*Binary, error) {
 
 func encode(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 
-// Modules returns what is linked into the binary beside its main module and the standard library.
+// Modules returns the modules that are linked into the binary, besides its main module and the standard library.
 func (b *Binary) Modules() []Module {
 	var list []Module
 	for _, dep := range b.Info.Deps {
@@ -85,7 +85,7 @@ func (b *Binary) Modules() []Module {
 	return list
 }
 
-// Main returns the main module. Its version is empty if the build wasn't told one.
+// Main returns the main module. Its version is empty if the build didn't know one.
 func (b *Binary) Main() module.Version {
 	path := b.Info.Main.Path
 	if path == "" {
@@ -100,7 +100,7 @@ func (b *Binary) Toolchain() string {
 	return version
 }
 
-// Settings returns what the binary was built with, as NAME=VALUE.
+// Settings returns the build settings of the binary, as NAME=VALUE.
 func (b *Binary) Settings() []string {
 	var list []string
 	for _, s := range b.Info.Settings {
@@ -109,7 +109,7 @@ func (b *Binary) Settings() []string {
 	return list
 }
 
-// known returns a version, or "" for the one that the go command gives to a folder.
+// known returns a version, or "" for the placeholder that the go command uses for a folder.
 func known(version string) string {
 	if version == "(devel)" {
 		return ""

@@ -12,17 +12,17 @@ import (
 	"strings"
 )
 
-// Contents is what was found in an image.
+// Contents is the list of binaries and packages in an image.
 type Contents struct {
 	Binaries []Binary // sorted by path
 	Packages []Package
 	Release  Release
 }
 
-// maxDatabase is how much of a file that lists packages is read, in bytes.
+// maxDatabase is the number of bytes that are read of a file that lists packages.
 const maxDatabase = 64 << 20
 
-// IsDatabase reports whether a file of an image, by its absolute path, is one that Contents.AddDatabase reads.
+// IsDatabase reports whether Contents.AddDatabase can read a file of an image, by the file's absolute path.
 func IsDatabase(name string) bool {
 	switch name {
 	case "/lib/apk/db/installed", "/usr/lib/apk/db/installed", "/var/lib/dpkg/status", "/etc/os-release", "/usr/lib/os-release":
@@ -31,7 +31,7 @@ func IsDatabase(name string) bool {
 	return path.Dir(name) == "/var/lib/dpkg/status.d" && !strings.HasSuffix(name, ".md5sums")
 }
 
-// AddDatabase adds what a file for which IsDatabase is true says. The error names the file.
+// AddDatabase adds the packages in a file for which IsDatabase is true. The error names the file.
 func (c *Contents) AddDatabase(name string, r io.Reader) error {
 	data, err := io.ReadAll(io.LimitReader(r, maxDatabase+1))
 	if err != nil {
@@ -58,13 +58,13 @@ func (c *Contents) AddDatabase(name string, r io.Reader) error {
 	return nil
 }
 
-// Finish sorts what was found.
+// Finish sorts the contents.
 func (c *Contents) Finish() {
 	slices.SortFunc(c.Binaries, func(a, b Binary) int { return cmp.Compare(a.Path, b.Path) })
 	c.Packages = sorted(c.Packages)
 }
 
-// Tree finds the contents of a root file system. No link is followed. What can't be read is an error.
+// Tree finds the contents of a root file system. It follows no link. A file that can't be read is an error.
 func Tree(root *os.Root) (*Contents, error) {
 	c := &Contents{}
 	err := fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// Facts are what is known of an image from its build. They are handed to the step that makes the bill as JSON.
+// Facts are what a build knows about its image. The step that makes the bill gets them as JSON.
 type Facts struct {
 	Name       string      `json:"name"`     // what the image is called in the bill
 	Platform   string      `json:"platform"` // linux/arm64
@@ -26,13 +26,13 @@ type Facts struct {
 	Toolchains []Toolchain `json:"toolchains,omitempty"`
 }
 
-// A Base is the image that an image began with.
+// A Base is the base image of an image.
 type Base struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"` // empty if the definition doesn't say
 }
 
-// A Toolchain is one that the build has unpacked, a version of golang.org/toolchain.
+// A Toolchain is a toolchain that the build has unpacked, as a version of golang.org/toolchain.
 type Toolchain struct {
 	Version string `json:"version"` // go1.26.8
 	Module  string `json:"module"`  // the version of golang.org/toolchain
@@ -42,18 +42,18 @@ type Toolchain struct {
 // Licenses returns the licences of a linked module, as SPDX identifiers; none if they aren't known.
 type Licenses func(Module) []string
 
-// Elements that there is one of.
+// These are the ids of elements that occur once.
 const (
 	imageID = "image"
 	baseID  = "base"
 )
 
-// creator is who makes annotations.
+// creator is the creator of annotations.
 const creator = "larder"
 
-// Document returns the bill of an image: SPDX 2.3 in JSON. In it the image CONTAINS files and packages of a distribution,
-// each file STATIC_LINKs modules and the standard library and is GENERATED_FROM its main module, and toolchains are the
-// BUILD_TOOL_OF files. It is the same for the same arguments.
+// Document returns the bill of an image: SPDX 2.3 in JSON. In it the image CONTAINS files and packages of a
+// distribution. Each file STATIC_LINKs modules and the standard library and is GENERATED_FROM its main module.
+// Toolchains are the BUILD_TOOL_OF files. The same arguments give the same document.
 func Document(c *Contents, facts Facts, licenses Licenses) ([]byte, error) {
 	created := time.Unix(facts.Created, 0)
 	d := &document{Document: spdx.NewDocument(facts.Name, "", facts.Larder, created), created: created, licenses: licenses, seen: map[string]bool{}}
@@ -81,7 +81,7 @@ type document struct {
 	seen     map[string]bool // ids of packages
 }
 
-// named writes the document under a name that is a function of what is in it.
+// named writes the document under a name that depends only on its content.
 func (d *document) named() ([]byte, error) {
 	var out bytes.Buffer
 	if err := d.Write(&out); err != nil {
@@ -127,7 +127,7 @@ func (d *document) binary(b Binary, toolchains []Toolchain) {
 	}
 }
 
-// settings says what a binary was built with.
+// settings returns annotations with the build settings of a binary.
 func (d *document) settings(b Binary) []v2_3.Annotation {
 	return []v2_3.Annotation{{
 		Annotator:      common.Annotator{Annotator: creator, AnnotatorType: "Tool"},
@@ -171,7 +171,7 @@ const StandardLibrary = "stdlib"
 // released matches versions of Go releases, which are not betas or release candidates.
 var released = regexp.MustCompile(`^[0-9]+(\.[0-9]+)+$`)
 
-// license says under which licences a module is.
+// license sets the licences of a module.
 func (d *document) license(id string, m Module) {
 	p := d.Packages[len(d.Packages)-1]
 	if string(p.PackageSPDXIdentifier) != id || p.PackageLicenseDeclared != spdx.NoAssertion {
@@ -182,7 +182,7 @@ func (d *document) license(id string, m Module) {
 	}
 }
 
-// expression matches what may be an expression of SPDX: distributions have other texts, too.
+// expression matches texts that may be SPDX expressions: distributions use other texts too.
 var expression = regexp.MustCompile(`^\(*[A-Za-z0-9.+-]+\)*( (AND|OR|WITH) \(*[A-Za-z0-9.+-]+\)*)*$`)
 
 // installed adds a package of a distribution.

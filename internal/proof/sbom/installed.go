@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// A Package is one that a distribution's package manager has installed.
+// A Package is a package that a distribution's package manager has installed.
 type Package struct {
 	Kind    string // apk or deb, as package URLs have it
 	Name    string
@@ -19,7 +19,7 @@ type Package struct {
 	License string // as the package says, which need not be an expression of SPDX
 }
 
-// A Release is what /etc/os-release says of a distribution; empty if there is none.
+// A Release has the values of /etc/os-release. They are empty if there is no such file.
 type Release struct {
 	ID      string // alpine, debian
 	Version string // 3.22.1
@@ -60,7 +60,7 @@ func ParseAPK(data []byte) ([]Package, error) {
 }
 
 // ParseDpkg reads /var/lib/dpkg/status, or a file of /var/lib/dpkg/status.d, as distroless images have them: paragraphs
-// of fields as in mail (deb822(5)). Packages that aren't installed are left out.
+// of fields as in mail (deb822(5)). It leaves out packages that aren't installed.
 func ParseDpkg(data []byte) ([]Package, error) {
 	var list []Package
 	p, installed := Package{Kind: "deb"}, true

@@ -11,18 +11,20 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A Listed is a binary as a bill has it.
+// A Listed is a binary that a bill lists.
 type Listed struct {
 	SHA256 string
 	Linked []string // its modules, each as Link has it, sorted
 }
 
-// Link says which module is linked, to be compared: the path, the version and the sum, as far as they are known.
+// Link returns a text that identifies a linked module in comparisons. It has the path, the version and the sum, as far
+// as they are known.
 func (m Module) Link() string {
 	return strings.TrimSpace(strings.Join([]string{m.Path, m.Version.Version, m.H1}, " "))
 }
 
-// Linked returns what is linked into the binary, the standard library among it, each as Link has it, sorted.
+// Linked returns the texts of Link for the modules that are linked into the binary, including the standard library,
+// sorted.
 func (b *Binary) Linked() []string {
 	links := []string{StandardLibrary + " " + strings.TrimPrefix(b.Toolchain(), "go")}
 	for _, m := range b.Modules() {
@@ -31,8 +33,8 @@ func (b *Binary) Linked() []string {
 	return compact(links)
 }
 
-// A bill is what is read of a document. The library that writes it panics at some documents, and this one may have been
-// made by anybody.
+// bill has the parts of a document that are read. The library that writes documents panics on some of them, and this
+// one may come from anybody.
 type bill struct {
 	Namespace string `json:"documentNamespace"`
 	Packages  []struct {
@@ -59,8 +61,8 @@ type bill struct {
 	} `json:"relationships"`
 }
 
-// Read reads a bill that Document has made, whatever BuildKit has added to it, and returns the binaries by their paths. The
-// error of one by another tool says so: such a bill doesn't tell what is linked into which file.
+// Read reads a bill that Document has made, whatever BuildKit has added to it, and returns the binaries by their paths.
+// If another tool made the bill, the error says so: such a bill doesn't show which modules are linked into which file.
 func Read(data []byte) (map[string]Listed, error) {
 	var doc bill
 	if err := json.Unmarshal(data, &doc); err != nil {
@@ -86,7 +88,7 @@ func Read(data []byte) (map[string]Listed, error) {
 	return files, nil
 }
 
-// linked returns what is linked into each file, by the file's id.
+// linked returns the modules that are linked into each file, by the file's id.
 func (b *bill) linked() map[string][]string {
 	links := map[string]string{}
 	for _, p := range b.Packages {

@@ -8,14 +8,15 @@ import (
 	packageurl "github.com/package-url/packageurl-go"
 )
 
-// GoPURL returns the package URL of a Go module or, with a subpath, of a package in it. An empty version is left out.
+// GoPURL returns the package URL of a Go module or, with a subpath, of a package in it. It leaves out an empty version.
 func GoPURL(module, version, subpath string) string {
 	namespace, name := path.Split(module)
 	return purl(packageurl.TypeGolang, namespace, name, version, nil, subpath)
 }
 
-// ImagePURL returns the package URL of an image, whose type oci has the repository's last element as its name; "" for a
-// name that is no reference. platform is OS/ARCHITECTURE; it is left out where it names none or several.
+// ImagePURL returns the package URL of an image, or "" for a name that is no reference. The type oci uses the
+// repository's last element as the name. The platform is OS/ARCHITECTURE; it is left out if it is empty or names
+// several.
 func ImagePURL(name, digest, platform string) string {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
@@ -36,7 +37,7 @@ func PURL(kind, namespace, name, version string, qualifiers map[string]string) s
 	return purl(kind, namespace, name, version, qualifiers, "")
 }
 
-// purl returns a package URL in the form that all have of it, or "" for what has none, such as a package without a name.
+// purl returns a package URL in its canonical form, or "" if there is none, such as for a package without a name.
 func purl(kind, namespace, name, version string, qualifiers map[string]string, subpath string) string {
 	p := packageurl.NewPackageURL(kind, namespace, name, version, packageurl.QualifiersFromMap(qualifiers), subpath)
 	if err := p.Normalize(); err != nil {

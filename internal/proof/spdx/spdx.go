@@ -1,6 +1,6 @@
-// Package spdx writes documents of SPDX 2.3 in JSON (https://spdx.github.io/spdx-spec/v2.3) the way all of Larder's are:
-// the same for the same contents, with package URLs and the h1 sums of go.sum. What goes into a document is for the
-// packages bundle and sbom to say.
+// Package spdx writes documents of SPDX 2.3 in JSON (https://spdx.github.io/spdx-spec/v2.3). All of Larder's documents
+// come from it, so they all have package URLs and the h1 sums of go.sum, and the same content gives the same document.
+// The packages bundle and sbom decide the content.
 package spdx
 
 import (
@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// NoAssertion is how SPDX says that nothing is said.
+	// NoAssertion is SPDX's word for an unknown value.
 	NoAssertion = "NOASSERTION"
 
-	// H1 is the type of an external reference whose locator is a module's sum, as go.sum has it.
+	// H1 is the type of an external reference whose locator is a module's sum, in the form of go.sum.
 	H1 = "go-sum-h1"
 
 	// Namespace begins the names of documents.
@@ -28,11 +28,11 @@ const (
 	tool = "larder-"
 )
 
-// A Document is one to be added to and written.
+// A Document is a document that is being made.
 type Document struct{ v2_3.Document }
 
-// NewDocument returns a document by a version of larder. key tells what it is about, so that documents of the same things
-// have the same name.
+// NewDocument returns a document by a version of larder. The key identifies the document's subject, so that documents
+// about the same things have the same name.
 func NewDocument(name, key, version string, created time.Time) *Document {
 	return &Document{v2_3.Document{
 		SPDXVersion:       v2_3.Version,
@@ -54,7 +54,7 @@ func (d *Document) Write(w io.Writer) error {
 	return spdxjson.Write(&d.Document, w, spdxjson.Indent("  "), spdxjson.EscapeHTML(false))
 }
 
-// NewPackage returns a package of which no more is said than this. An empty download location is one that isn't known.
+// NewPackage returns a package with only these fields. An empty download location means that it isn't known.
 func NewPackage(id, name, version, download, purpose string) *v2_3.Package {
 	if download == "" {
 		download = NoAssertion
@@ -73,7 +73,7 @@ func Refer(p *v2_3.Package, category, kind, locator string) {
 	}
 }
 
-// ID returns an element's id that says what text says and is no other text's.
+// ID returns an element's id that is readable and different for each text.
 func ID(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	plain := strings.Map(func(r rune) rune {

@@ -16,14 +16,14 @@ import (
 	"github.com/larder-build/larder/internal/proof/sbom"
 )
 
-// What a layer takes away, as the image specification has it.
+// These are the names of whiteouts in a layer, from the image specification.
 const (
 	whiteout = ".wh."
 	opaque   = ".wh..wh..opq" // all that lower layers have in the folder
 )
 
-// read finds the contents of an image in its layers, from the highest down, so that it is known of each file whether it is
-// still there. Nothing is unpacked but one binary at a time.
+// read finds the contents of an image in its layers, from the highest down, so that it knows for each file whether a
+// higher layer hides it. It unpacks only one binary at a time.
 func read(ctx context.Context, image *oci.Image) (*sbom.Contents, error) {
 	c := &sbom.Contents{}
 	above := newCovers()
@@ -41,7 +41,7 @@ func read(ctx context.Context, image *oci.Image) (*sbom.Contents, error) {
 	return c, nil
 }
 
-// covers is what layers hide of those below.
+// covers are the names that layers hide in the layers below.
 type covers struct {
 	hidden  map[string]bool // with all that is below
 	opaque  map[string]bool // all that is below
@@ -53,7 +53,7 @@ func newCovers() covers {
 	return covers{hidden: map[string]bool{}, opaque: map[string]bool{}, folders: map[string]bool{}, needed: map[string]bool{}}
 }
 
-// add adds what the next layer below hides.
+// add adds the names that another layer hides.
 func (c covers) add(more covers) {
 	maps.DeleteFunc(c.needed, func(dir string, _ bool) bool { return more.hides(dir) })
 	maps.Copy(c.needed, more.needed)
@@ -77,7 +77,7 @@ func (c covers) hides(name string) bool {
 	}
 }
 
-// A layer is one that is read.
+// A layer is the state of reading one layer.
 type layer struct {
 	covers                            // of the layers above
 	next      covers                  // what this one hides
@@ -111,7 +111,7 @@ func (l *layer) read(r io.Reader) error {
 	}
 }
 
-// entry takes an entry as containerd does when it unpacks a layer, or refuses it.
+// entry reads an entry as containerd does when it unpacks a layer, or refuses it.
 func (l *layer) entry(h *tar.Header, r io.Reader) error {
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return nil // it has a name, and is no file
@@ -148,7 +148,7 @@ func (l *layer) entry(h *tar.Header, r io.Reader) error {
 	return l.file(name, h, r)
 }
 
-// hide takes a whiteout.
+// hide reads a whiteout.
 func (l *layer) hide(dir, name string) error {
 	switch {
 	case whiteout+name == opaque:
@@ -161,7 +161,7 @@ func (l *layer) hide(dir, name string) error {
 	return nil
 }
 
-// file takes what is neither a folder nor a device.
+// file reads an entry that is neither a folder nor a device.
 func (l *layer) file(name string, h *tar.Header, r io.Reader) (err error) {
 	switch h.Typeflag {
 	case tar.TypeReg:
@@ -187,7 +187,8 @@ func (l *layer) file(name string, h *tar.Header, r io.Reader) (err error) {
 	return fmt.Errorf("%s is of the type %q: expected a file, a folder, a link, a pipe or a device", name, h.Typeflag)
 }
 
-// link takes a hard link. One to a file of another layer would be that file even where a later layer hides it.
+// link reads a hard link. It refuses a link to a file of another layer, which would stay that file even if a later
+// layer hides it.
 func (l *layer) link(name, to string) error {
 	b, ok := l.found[to]
 	if !ok {
@@ -202,7 +203,7 @@ func (l *layer) link(name, to string) error {
 	return nil
 }
 
-// goThrough notes the folders of a name, none of which may be a link.
+// goThrough records the folders of a name. It refuses a folder that is a link.
 func (l *layer) goThrough(dir string) error {
 	for ; dir != "/"; dir = path.Dir(dir) {
 		if l.links[dir] {
@@ -216,7 +217,7 @@ func (l *layer) goThrough(dir string) error {
 	return nil
 }
 
-// forget forgets what was in this layer under a name and below: it is replaced.
+// forget removes a name, and all names below it, that this layer had before: the new entry replaces them.
 func (l *layer) forget(name string) {
 	delete(l.links, name)
 	delete(l.found, name)
@@ -258,7 +259,7 @@ func inspect(name string, r io.Reader) (b *sbom.Binary, err error) {
 	return sbom.Inspect(name, f, size)
 }
 
-// finish adds what isn't hidden.
+// finish adds the binaries and packages that aren't hidden.
 func (l *layer) finish(into *sbom.Contents) error {
 	for name, b := range l.found {
 		if b != nil && !l.hides(name) {

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// textHead is the first line of what is signed, so that a key that signs other notes, such as bundles, can't be had to
-// sign an image.
+// textHead is the first line of the signed text. So a key that signs other notes too, such as those of bundles, can't
+// be misused to sign an image.
 const textHead = "larder image\n"
 
-// text is what is signed of an image: a line that says so, and its digest.
+// text returns the text that is signed for an image: textHead, and the image's digest.
 func text(image digest.Digest) string { return textHead + image.String() + "\n" }
 
-// Sign returns a signature of an image, by the digest of its manifest or index: a note as golang.org/x/mod/sumdb/note has
-// it, to be kept in a file of its own.
+// Sign returns a signature of an image, by the digest of its manifest or index. It is a note in the format of
+// golang.org/x/mod/sumdb/note, and is kept in a file of its own.
 func Sign(image digest.Digest, signer note.Signer) ([]byte, error) {
 	data, err := note.Sign(&note.Note{Text: text(image)}, signer)
 	if err != nil {
@@ -26,7 +26,8 @@ func Sign(image digest.Digest, signer note.Signer) ([]byte, error) {
 	return data, nil
 }
 
-// Signers returns the keys, as NAME+HASH, of those verifiers that have signed the image. It is an error if there is none.
+// Signers returns the keys, as NAME+HASH, of those verifiers that have signed the image. It returns an error if no
+// verifier has.
 func Signers(signature []byte, image digest.Digest, verifiers note.Verifiers) ([]string, error) {
 	signed, err := note.Open(signature, verifiers)
 	var unknown *note.UnverifiedNoteError

@@ -1,5 +1,5 @@
-// Package verify checks a finished image by its own bytes: every digest, the binaries of Go in its layers against its bill
-// of materials and against go.sum, and its signature. It believes neither the build nor the registry.
+// Package verify checks a finished image by its own bytes: every digest, the Go binaries in its layers against its bill
+// of materials and against go.sum, and its signature. It trusts neither the build nor the registry.
 package verify
 
 import (
@@ -14,10 +14,10 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// spdxPredicate is the type of attestations that are bills of materials.
+// spdxPredicate is the type of an attestation that is a bill of materials.
 const spdxPredicate = "https://spdx.dev/Document"
 
-// A Report is what was found of an image, or of an index of images.
+// A Report is the result of checking an image, or an index of images.
 type Report struct {
 	Image     string        `json:"image"`  // as it was named
 	Digest    digest.Digest `json:"digest"` // of the manifest or index that the name stands for
@@ -25,7 +25,7 @@ type Report struct {
 	Signers   []string      `json:"signers,omitempty"` // keys, as NAME+HASH
 }
 
-// A Platform is what was found of the image for one platform.
+// A Platform is the result of checking the image for one platform.
 type Platform struct {
 	Platform string        `json:"platform"`
 	Digest   digest.Digest `json:"digest"` // of the manifest
@@ -35,7 +35,7 @@ type Platform struct {
 	Problems []string      `json:"problems"` // where something disagrees; empty if nothing does
 }
 
-// A Binary is one of Go in an image.
+// A Binary is a Go binary in an image.
 type Binary struct {
 	Path      string   `json:"path"`
 	SHA256    string   `json:"sha256"`
@@ -45,7 +45,7 @@ type Binary struct {
 	Unchecked []string `json:"unchecked,omitempty"` // linked modules without a sum: vendored ones, and folders
 }
 
-// Problems returns all that disagrees, with its platform.
+// Problems returns all disagreements, with their platforms.
 func (r *Report) Problems() []string {
 	var all []string
 	for _, p := range r.Platforms {
@@ -56,9 +56,9 @@ func (r *Report) Problems() []string {
 	return all
 }
 
-// Image checks all images of a layout that is of one image or one index, called name. sums, unless nil, has to list what
-// is linked into the binaries. An error is that something can't be read or is damaged; where an image is whole and
-// disagrees with what is said of it, that is in the report.
+// Image checks all images of a layout that is of one image or one index, called name. Unless sums is nil, it must list
+// all modules that are linked into the binaries. The error says that something can't be read or is damaged. If an image
+// is whole, but disagrees with its bill or with sums, the report says so.
 func Image(ctx context.Context, l *oci.Layout, name string, sums *gomod.Set) (*Report, error) {
 	root, err := rootDigest(l, name)
 	if err != nil {
@@ -128,7 +128,7 @@ func binary(b sbom.Binary) Binary {
 	return out
 }
 
-// compareBills compares an image with its bill of materials, of which there has to be one.
+// compareBills compares an image with its bill of materials. There must be one bill.
 func compareBills(c *sbom.Contents, bills []oci.Statement) []string {
 	switch len(bills) {
 	case 0:
@@ -171,7 +171,7 @@ func compareBills(c *sbom.Contents, bills []oci.Statement) []string {
 	return problems
 }
 
-// compareSums compares what is linked in with go.sum. Modules without a sum are for the report to tell.
+// compareSums compares the linked modules with go.sum. It ignores modules without a sum, which the report lists.
 func compareSums(c *sbom.Contents, sums gomod.Set) []string {
 	known := map[string]string{}
 	for _, s := range sums.Zips() {
@@ -193,7 +193,7 @@ func compareSums(c *sbom.Contents, sums gomod.Set) []string {
 	return problems
 }
 
-// Err returns an error that says how much disagrees, or nil.
+// Err returns an error with the number of disagreements, or nil.
 func (r *Report) Err() error {
 	switch n := len(r.Problems()); n {
 	case 0:
