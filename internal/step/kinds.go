@@ -82,7 +82,7 @@ func (s *GoCommand) define() definition {
 	}}
 }
 
-// Deps compiles packages before a module is.
+// Deps compiles imported packages before the module that imports them.
 type Deps struct {
 	Imports string   // file of import paths
 	Deps    []string // folders of packages that are compiled already
@@ -98,7 +98,7 @@ func (s *Deps) define() definition {
 	}}
 }
 
-// Baseline writes down what a build needs.
+// Baseline records what a build needs from other modules.
 type Baseline struct {
 	Key string // what builds have in common that need about the same
 	Out string // file to make
@@ -108,7 +108,7 @@ func (s *Baseline) define() definition {
 	return definition{kind: "baseline", flags: []flagOf{required("key", &s.Key), required("out", &s.Out)}}
 }
 
-// Licenses tells the licenses of modules.
+// Licenses detects the licenses of modules.
 type Licenses struct {
 	Modules string // module cache
 	Out     string // folder to make
@@ -162,10 +162,10 @@ func (s *TestVerdict) define() definition {
 	return definition{kind: "test-verdict", shown: true, flags: []flagOf{required("from", &s.From), required("stages", &s.Stages)}}
 }
 
-// GitKind is the kind of the step that is git to a go command: its arguments are git's.
+// GitKind is the kind of the step that acts as git for a go command. Its arguments are git's.
 const GitKind = "git"
 
-// GoLine runs the go command as a GO line says, in the stage's own file system and environment.
+// GoLine runs the go command of a GO line, in the stage's own file system and environment.
 type GoLine struct {
 	Dir      string   // where the go command runs
 	Target   string   // file of lines KEY=VALUE for the target platform: GOOS, GOARCH, maybe GOARM or GOAMD64
@@ -187,7 +187,8 @@ type GoLine struct {
 	Line     []string // one: all that follows GO and its flags; continuations are joined, variables not expanded
 }
 
-// Kinds of GoLine.Compile: a line that runs no code of the tree, and so has a cache that such lines alone write.
+// These are the kinds of GoLine.Compile. Such a line runs no code of the tree, and so it has a cache that only such
+// lines write.
 const (
 	CompilesByOwn   = "own"   // with the toolchain of Larder's, which is mounted anew: nothing of the stage is run
 	CompilesByImage = "image" // with what the stage has
@@ -202,7 +203,8 @@ func (s *GoLine) define() definition {
 	}}
 }
 
-// lineDefaults are the flags that a GO line's step doesn't write, since BuildKit shows the arguments of a step that fails.
+// lineDefaults has the values of flags that a GO line's step leaves out, because BuildKit shows the arguments of a step
+// that fails.
 func lineDefaults() *GoLine {
 	return &GoLine{Dir: Src, Target: LineTarget, GoCache: LineCache, Deps: []string{LineDeps, LineLinked}}
 }

@@ -1,6 +1,6 @@
-// Package step is what the two sides of an in-build step agree on: who writes its arguments into the definition of a build,
-// and Larder's binary, which reads them inside the build. Each kind of step is a struct; its flags are listed once, for
-// both. Paths that a step finds its inputs and outputs at are here, too.
+// Package step defines the arguments and paths of in-build steps. Planner and llb write the arguments into a build's
+// definition, and Larder's binary reads them inside the build. Each kind of step is a struct; its flags are listed
+// once, for both sides.
 //
 // A step is a process whose first argument names Larder's binary in Dir, and whose next ones are "in-build", the kind of
 // step, and its flags. The step of a GO line is the exception: see Go.
@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// Places of a go stage, those of the official golang images.
+// These are the paths in a go stage, the same as in the official golang images.
 const (
 	GoRoot   = "/usr/local/go"
 	ModCache = "/go/pkg/mod"
@@ -25,7 +25,7 @@ const (
 	Src      = "/src" // the sources
 )
 
-// Places of Larder's own in a step that it adds to a build.
+// These are Larder's own paths in a step that it adds to a build.
 const (
 	Dir      = "/.larder"  // Larder's binary
 	Out      = "/out"      // what a step makes
@@ -38,7 +38,7 @@ const (
 	GitDir   = "/git"      // Larder's binary as git
 )
 
-// Places of Larder's own in the step of a GO line, where all else is the user's.
+// These are Larder's own paths in the step of a GO line, where everything else belongs to the user.
 const (
 	Go         = Dir + "/go"       // Larder's binary runs a GO line if it is called by that name
 	Git        = Dir + "/git/git"  // and is git to the go command by that one
@@ -49,13 +49,13 @@ const (
 	LineParts  = Dir + "/modules"  // parts of the modules, with a number
 )
 
-// CommitEnv is the variable that tells Larder's git of a commit.
+// CommitEnv is the environment variable with the facts of a commit for Larder's git.
 const CommitEnv = "LARDER_COMMIT"
 
-// inBuild is the argument by which Larder's binary knows that it is a step.
+// inBuild is the first argument of Larder's binary when it runs as a step.
 const inBuild = "in-build"
 
-// A Step is one of the structs of this package, by pointer.
+// A Step is a pointer to one of the structs of this package.
 type Step interface{ define() definition }
 
 // A definition lists the arguments of a kind of step, in the order in which they are written.
@@ -72,16 +72,16 @@ type flagOf struct {
 	required bool
 }
 
-// A UsageError says that a step was called in a way it doesn't know: the caller's mistake, not the input's.
+// A UsageError says that a step was called with invalid arguments. The mistake is in the caller, not in the input.
 type UsageError struct{ Err error }
 
 func (e *UsageError) Error() string { return e.Err.Error() }
 func (e *UsageError) Unwrap() error { return e.Err }
 
-// Args returns the arguments of a process, after its name, that is the step.
+// Args returns the arguments, without the program's name, of a process that runs a step.
 func Args(s Step) []string { return append([]string{inBuild, KindOf(s)}, Flags(s)...) }
 
-// Flags returns the flags of a step that aren't empty, and what follows them.
+// Flags returns the flags of a step that aren't empty, and the arguments after them.
 func Flags(s Step) (args []string) {
 	d := s.define()
 	for _, f := range d.flags {
@@ -102,8 +102,8 @@ func Flags(s Step) (args []string) {
 	return args
 }
 
-// Parse reads what Flags returned into a step, whose fields have the values of flags that aren't given. Of a flag that is
-// given twice the last counts, and a list has both. The error is a *UsageError.
+// Parse reads the arguments that Flags returned into a step. Fields of missing flags keep their values. If a flag is
+// given twice, the last applies; a list gets both. The error is a *UsageError.
 func Parse(s Step, args []string) error {
 	d := s.define()
 	set := flag.NewFlagSet(d.kind, flag.ContinueOnError)
@@ -134,7 +134,8 @@ func Parse(s Step, args []string) error {
 // KindOf returns the kind that a step is of.
 func KindOf(s Step) string { return s.define().kind }
 
-// Read returns the step that the arguments of a process, its name first, are of, or nil if it is none, or a GO line's.
+// Read returns the step that a process runs, from its arguments, which begin with its name. It returns nil if the
+// process runs no step, or a GO line's.
 func Read(process []string) (Step, error) {
 	kind, args := Kind(process)
 	for _, s := range kinds() {
@@ -145,8 +146,8 @@ func Read(process []string) (Step, error) {
 	return nil, nil
 }
 
-// Kind returns the kind of step that the arguments of a process, its name first, are of, and the step's own arguments.
-// The kind is "" for any other process, and for a GO line's.
+// Kind returns the kind of step that a process runs, from its arguments, which begin with its name. It also returns the
+// step's own arguments. The kind is "" for any other process, and for a GO line's.
 func Kind(process []string) (kind string, args []string) {
 	if len(process) < 3 || path.Dir(process[0]) != Dir || process[1] != inBuild {
 		return "", nil
@@ -154,8 +155,8 @@ func Kind(process []string) (kind string, args []string) {
 	return process[2], process[3:]
 }
 
-// Of returns the kind of step, and its arguments, that this process is if it was started with some arguments, its name
-// first, by whatever path.
+// Of returns the kind and the arguments of the step that this process runs. The parameter has the process's arguments,
+// which begin with its name, under whatever path.
 func Of(process []string) (args []string, ok bool) {
 	switch {
 	case len(process) > 1 && process[1] == inBuild:
@@ -198,7 +199,7 @@ func isSwitch(value flag.Value) bool {
 	return ok
 }
 
-// valuesOf returns the values by which a flag is to be written: none if it is empty.
+// valuesOf returns the values with which a flag is written, or none if the flag is empty.
 func valuesOf(value flag.Value) []string {
 	switch v := value.(type) {
 	case *list:
@@ -214,8 +215,8 @@ func valuesOf(value flag.Value) []string {
 	return []string{value.String()}
 }
 
-// Folders are those of the parts of a module cache: Prefix0, Prefix1 and so on. The count is said, since others of such
-// names may be a stage's own.
+// Folders are the folders of the parts of a module cache: Prefix0, Prefix1 and so on. Their number is stored, because a
+// stage may have other folders with such names.
 type Folders struct {
 	Prefix string
 	Count  int
@@ -232,7 +233,7 @@ func (f Folders) Names() (names []string) {
 	return names
 }
 
-// String is the flag's value, PREFIX,COUNT, or "" for no folders.
+// String returns the flag's value, PREFIX,COUNT, or "" for no folders.
 func (f *Folders) String() string {
 	if f.Count == 0 {
 		return ""

@@ -1,5 +1,5 @@
-// Package stepproxy is an HTTP proxy that passes nothing on by itself: a handler answers all that is asked through it, what
-// is asked over TLS too. For that the proxy is, to those who trust its certificate authority, each server that they ask.
+// Package stepproxy is an HTTP proxy that connects to no server: a handler answers all requests through it, including
+// those over TLS. To clients that trust its certificate authority, the proxy is every server that they ask.
 //
 // The authority is made anew by each process, and its key leaves it nowhere.
 package stepproxy
@@ -26,7 +26,7 @@ import (
 	"time"
 )
 
-// Lifetimes of certificates. A build may run on a machine whose clock is a little slow.
+// These are the lifetimes of certificates. A build may run on a machine whose clock is a little slow.
 const (
 	lifetime = 30 * 24 * time.Hour
 	backdate = 24 * time.Hour
@@ -35,10 +35,10 @@ const (
 // maxCerts is how many servers' certificates are kept.
 const maxCerts = 1024
 
-// helloLimit is how long a client may take to begin.
+// helloLimit is how long a client may take to send its first bytes.
 const helloLimit = 30 * time.Second
 
-// A Proxy answers by a handler, whose requests have whole URLs.
+// A Proxy answers requests by a handler, which gets whole URLs.
 type Proxy struct {
 	handler http.Handler
 	ca      *x509.Certificate
@@ -48,8 +48,8 @@ type Proxy struct {
 	certs map[string]*tls.Certificate
 }
 
-// New makes a proxy and its certificate authority. A request to what is spoken over the proxy and is neither HTTP nor TLS
-// reaches the handler as one with the method CONNECT.
+// New makes a proxy and its certificate authority. If a client speaks neither HTTP nor TLS over the proxy, the handler
+// gets a request with the method CONNECT.
 func New(handler http.Handler) (*Proxy, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -75,7 +75,7 @@ func (p *Proxy) CA() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.ca.Raw})
 }
 
-// Server returns a server of the proxy, whose requests have ctx.
+// Server returns an HTTP server for the proxy. Its requests have the context ctx.
 func (p *Proxy) Server(ctx context.Context) *http.Server { return server(ctx, p) }
 
 func server(ctx context.Context, h http.Handler) *http.Server {
@@ -97,7 +97,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// connect serves what is spoken over a connection that a client thinks is one to the server which it named.
+// connect serves a connection that the client takes for one to the server that it named.
 func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -139,8 +139,8 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 	p.serve(r.Context(), over, scheme, authority(scheme, host, port))
 }
 
-// authority is a host and its port, which is left out if the scheme has it anyway: servers sign what is asked of them, and
-// the name of the host is part of it.
+// authority returns host and port, without the port if it is the scheme's default. It must be exact, because servers
+// sign requests with the name of the host.
 func authority(scheme, host, port string) string {
 	full := net.JoinHostPort(host, port)
 	if scheme == "https" && port == "443" || scheme == "http" && port == "80" {
@@ -166,7 +166,8 @@ func (p *Proxy) serve(ctx context.Context, conn net.Conn, scheme, authority stri
 	_ = s.Serve(l)
 }
 
-// refuse has the handler say that it can't answer what is no HTTP. Nobody reads it, but it may take note.
+// refuse calls the handler for a connection that doesn't speak HTTP. Nobody reads the answer, but the handler can
+// record the request.
 func (p *Proxy) refuse(r *http.Request) {
 	to := r.Clone(r.Context())
 	to.URL.Scheme = "https"
@@ -208,7 +209,7 @@ func (p *Proxy) cert(host string) (*tls.Certificate, error) {
 	return p.certs[host], nil
 }
 
-// peeked is a connection of which something was read ahead.
+// peeked is a connection from which some bytes were read ahead.
 type peeked struct {
 	net.Conn
 	r io.Reader
@@ -216,7 +217,7 @@ type peeked struct {
 
 func (c *peeked) Read(b []byte) (int, error) { return c.r.Read(b) }
 
-// single is a listener of one connection.
+// single is a listener that accepts one connection.
 type single struct {
 	conn chan net.Conn
 	done chan struct{}
@@ -240,7 +241,7 @@ func (l *single) Close() error {
 
 func (l *single) Addr() net.Addr { return l.addr }
 
-// unread is an answer that nobody reads.
+// unread is a response writer whose answer nobody reads.
 type unread struct{ header http.Header }
 
 func (u *unread) Header() http.Header {
