@@ -1,5 +1,5 @@
-// Package atomicfile writes files that are whole under their names, or not there: under another name beside it, which
-// is then changed, as rename(2) does at once.
+// Package atomicfile writes a file under a temporary name in the same folder and then renames it. So a file is either
+// whole or not there.
 package atomicfile
 
 import (
@@ -16,7 +16,8 @@ func Write(name string, data []byte) error {
 	})
 }
 
-// WriteBy is Write of what a function writes. That it is on the disk, too, is the function's to see to, by f.Sync.
+// WriteBy is like Write, but calls a function to write the content. If the content has to be on the disk before the
+// rename, the function calls f.Sync.
 func WriteBy(name string, write func(f *os.File) error) error {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
 	if err != nil {
