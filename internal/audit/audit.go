@@ -96,11 +96,12 @@ type Options struct {
 	ModCache string
 	// VulnDB is a Go vulnerability database. nil if there is none.
 	VulnDB fs.FS
-	// Govulncheck is the command, with its first arguments, that runs Govulncheck with those that are added.
+	// Govulncheck is the command, with its first arguments, that runs the function Govulncheck. Further arguments are
+	// appended.
 	Govulncheck []string
-	// Env is where Govulncheck's environment takes PATH, TMPDIR, GOOS, GOARCH and CGO_ENABLED (default 0) from.
+	// Env has the variables PATH, TMPDIR, GOOS, GOARCH and CGO_ENABLED (default 0) that Govulncheck is run with.
 	Env map[string]string
-	// Now is what ages are counted from.
+	// Now is the time from which ages are counted.
 	Now time.Time
 	// MaxAge is how old a release may be; the zero Age is no limit.
 	MaxAge Age

@@ -48,10 +48,10 @@ type Options struct {
 	Notice io.Writer
 	// Log receives the embedded BuildKit's warnings. Nil discards.
 	Log io.Writer
-	// Answers has the steps of builds that ask for a proxy network (client.SolveOpt.ProxyNetwork) reach nothing but this
-	// handler, whatever server they ask over HTTP or HTTPS. Its requests have whole URLs, and StepArgs tells whose they are.
-	// It is for an embedded builder alone, and for one that runs in this process: Connect waits until no other uses the
-	// state folder.
+	// Answers is the only server that steps can reach in builds that ask for a proxy network
+	// (client.SolveOpt.ProxyNetwork). All their requests over HTTP and HTTPS go to this handler, with whole URLs, and
+	// StepArgs tells which step sent one. Only an embedded builder that runs in this process can have it: Connect waits
+	// until no other process uses the state folder.
 	Answers http.Handler
 }
 
@@ -70,9 +70,9 @@ type Builder struct {
 	Kind string
 	// Address is where it was found; for Embedded, its state folder.
 	Address string
-	// Version is BuildKit's, empty where it is too old to tell.
+	// Version is BuildKit's version. It is empty if BuildKit is too old to tell.
 	Version string
-	// ContainerdStore says of a Docker engine that it keeps images in
+	// ContainerdStore reports whether a Docker engine keeps its images in
 	// containerd's store. Without it the engine can't export OCI layouts,
 	// attestations or several platforms at once.
 	ContainerdStore bool
