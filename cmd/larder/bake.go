@@ -123,6 +123,9 @@ func (c *command) runBake(f *bakeFlags) (err error) {
 	if err := def.CheckAccess(c.ctx, c.stderr); err != nil {
 		return err
 	}
+	if err := def.CheckOutputs(); err != nil {
+		return err
+	}
 	from, err := c.openBundle(f.bundle)
 	if err != nil {
 		return err

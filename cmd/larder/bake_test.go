@@ -121,6 +121,8 @@ func TestBakeFails(t *testing.T) {
 	// What a definition itself may reach for, of targets among others that don't.
 	b.write("evil.hcl", "target \"app\" { output = [\"type=oci,dest="+filepath.Join(t.TempDir(), "x.tar")+"\"] }\n")
 	b.write("spy.hcl", "target \"inline\" { secret = [\"id=x,src=/etc/hostname\"] }\n")
+	b.write("cycle.hcl", "target \"base\" { contexts = { app = \"target:app\" } }\n")
+	b.write("unset.hcl", "target \"app\" { tags = [NONE] }\n")
 	b.write("up.hcl", "target \"many\" { contexts = { up = \"..\" } }\n")
 	for name, c := range map[string]struct {
 		args []string
@@ -132,6 +134,11 @@ func TestBakeFails(t *testing.T) {
 		"a secret beyond":   {[]string{"-f", "docker-bake.hcl", "-f", "spy.hcl"}, "--allow=fs.read=/etc/hostname"},
 		"a context beyond":  {[]string{"-f", "docker-bake.hcl", "-f", "up.hcl"}, "--allow=fs.read=.."},
 		"an unknown target": {[]string{"none"}, "failed to find target none"},
+		"one file":          {[]string{"many", "--set", "*.output=type=oci,dest=out/x.tar"}, "the targets many-one and many-two both write out/x.tar, and only one would be left"},
+		"one tag":           {[]string{"many", "--set", "*.output=type=registry", "--set", "*.tags=localhost:1/x:1"}, "the targets many-one and many-two both write the image localhost:1/x:1"},
+		"one name":          {[]string{"many", "--set", "*.output=type=image,push=true,name=localhost:1/x:1"}, "the targets many-one and many-two both write the image localhost:1/x:1"},
+		"a cycle":           {[]string{"-f", "docker-bake.hcl", "-f", "cycle.hcl"}, "infinite loop from base to app"},
+		"no such variable":  {[]string{"-f", "docker-bake.hcl", "-f", "unset.hcl"}, "unset.hcl:1"},
 		"what isn't done":   {[]string{"--set", "app.shm-size=1m"}, "target app: larder bake has no shm-size"},
 	} {
 		t.Run(name, func(t *testing.T) {

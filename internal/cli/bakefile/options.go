@@ -59,6 +59,45 @@ func (d *Definition) Links(name string) map[string]string {
 	return links
 }
 
+// CheckOutputs returns an error if two targets would write one file, or one name of an image in a registry or an engine:
+// only what the last of them made would be left.
+func (d *Definition) CheckOutputs() error {
+	writers := map[string]string{} // targets, by what they write
+	for _, name := range d.Names() {
+		for _, written := range d.written(name) {
+			if other := writers[written]; other != "" && other != name {
+				return fmt.Errorf("the targets %s and %s both write %s, and only one would be left: give one of them another name", other, name, written)
+			}
+			writers[written] = name
+		}
+	}
+	return nil
+}
+
+// written lists the files and the names of images that a target writes. Several targets may write into one folder.
+func (d *Definition) written(name string) (list []string) {
+	o, err := d.Options(name)
+	if err != nil {
+		return nil // the error is reported where the target is built
+	}
+	for _, out := range d.Targets[name].Outputs {
+		switch {
+		case len(o.Outputs) == 0: // it only answers, or another target uses it
+		case out.Destination != "" && out.Type != "local":
+			list = append(list, out.Destination)
+		case out.Type == "registry" || out.Type == "docker" || out.Type == "image" && out.Attrs["push"] == "true":
+			names := o.Tags
+			if out.Attrs["name"] != "" {
+				names = strings.Split(out.Attrs["name"], ",")
+			}
+			for _, image := range names {
+				list = append(list, "the image "+image)
+			}
+		}
+	}
+	return list
+}
+
 // unsupported returns the first key of a target that larder build doesn't support, or "".
 func (d *Definition) unsupported(name string) string {
 	switch t := d.Targets[name]; {
