@@ -30,6 +30,9 @@ type PlanOptions struct {
 	Again func(folder string) string // the command, for another folder of the context; nil if it isn't known
 }
 
+// Hidden returns a function that reports whether .dockerignore leaves a file out of the build context.
+func (o PlanOptions) Hidden() (func(name string) bool, error) { return ignored(o.Ignore) }
+
 // LoadPlan plans a build from a context on disk, without a builder. The plan is the one that Build would make.
 func LoadPlan(context fs.FS, opt PlanOptions) (*planner.Plan, error) {
 	hidden, err := ignored(opt.Ignore)

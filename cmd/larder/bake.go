@@ -18,6 +18,7 @@ import (
 
 // bakeFlags are the flags of larder bake, in the words of docker buildx bake.
 type bakeFlags struct {
+	since string // a commit
 	bakefile.Request
 	builder             builder.Options
 	bundle              bundleFlags
@@ -80,6 +81,7 @@ func (f *bakeFlags) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.push, "push", false, `Shorthand for "--set=*.output=type=registry"`)
 	flags.StringVar(&f.sbom, "sbom", "", `Shorthand for "--set=*.attest=type=sbom"`)
 	flags.StringArrayVar(&f.Overrides, "set", nil, `Override target value (e.g., "targetpattern.key=value")`)
+	flags.StringVar(&f.since, "since", "", "Build only targets that differ since a commit, tag or branch")
 	flags.StringArrayVar(&f.Vars, "var", nil, `Set a variable value (e.g., "name=value")`)
 	builderFlags(flags, &f.builder)
 }
@@ -116,6 +118,15 @@ func (c *command) runBake(f *bakeFlags) (err error) {
 	def, err := bakefile.Read(c.ctx, f.Request)
 	if err != nil {
 		return err
+	}
+	if f.since != "" {
+		if err := c.bakeSince(def, f); err != nil {
+			return err
+		}
+	}
+	if len(def.Targets) == 0 && !f.print {
+		c.warn(fmt.Sprintf("since %s nothing differs that these targets read: nothing is built", f.since))
+		return nil
 	}
 	if f.print {
 		return def.WriteJSON(c.stdout)

@@ -22,6 +22,7 @@ type planFlags struct {
 	json    bool
 	llb     string
 	out     string // of the plain Dockerfile
+	since   string // a commit
 	bundle  bundleFlags
 }
 
@@ -51,8 +52,10 @@ func (c *command) plan() *cobra.Command {
 	flags.BoolVar(&f.json, "json", false, "Print the plan as JSON")
 	flags.StringVar(&f.llb, "llb", "", `Print the LLB in place of the plan ("json", "dot"); a builder is asked for it`)
 	flags.StringVar(&f.out, "dockerfile-out", "", "Write a plain Dockerfile to a file, in place of printing the plan: one that other builders than Larder build to the same files")
+	flags.StringVar(&f.since, "since", "", "Print what runs again since a commit, tag or branch, in place of the plan, and why")
 	builderFlags(flags, &f.builder)
 	cmd.MarkFlagsMutuallyExclusive("json", "llb", "dockerfile-out")
+	cmd.MarkFlagsMutuallyExclusive("since", "llb", "dockerfile-out")
 	// It fails only for a flag that isn't there.
 	_ = cmd.RegisterFlagCompletionFunc("llb", cobra.FixedCompletions([]string{"json", "dot"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -74,21 +77,17 @@ func (c *command) runPlan(f *planFlags) error {
 		return err
 	}
 	defer tree.Close()
-	plan, err := frontend.LoadPlan(tree, frontend.PlanOptions{
-		Dockerfile: in.Dockerfile, Filename: in.Filename, Ignore: in.Ignore,
-		Target: f.Target, Platforms: in.Platforms, BuildPlatform: in.BuildPlatform,
-		BuildArgs: in.BuildArgs, Contexts: in.Contexts, Again: f.Again,
-		VCS:    planner.VCS{Source: in.VCS["source"], Revision: in.VCS["revision"], Version: in.VCS["version"]},
-		Commit: in.VCS,
-		Folder: func(path string) (fs.FS, error) { // until the process ends
-			if view, err := from.folder(c.ctx, path); view != nil || err != nil {
-				return view, err
-			}
-			return request.OpenTree(c.ctx, path)
-		},
-	})
+	opt := c.planOptions(f.Options, in, from)
+	plan, err := frontend.LoadPlan(tree, opt)
 	if err = cmp.Or(c.ctx.Err(), err); err != nil {
 		return err
+	}
+	if f.since != "" {
+		list, err := c.changesSince(f.since, f.Context, in.Dir, opt, plan)
+		if err != nil {
+			return err
+		}
+		return c.writeChanges(f.since, list, f.json)
 	}
 	if f.out != "" {
 		return c.writePlain(f, in, plan)
@@ -103,6 +102,23 @@ func (c *command) runPlan(f *planFlags) error {
 		Schema int `json:"schema"`
 		*planner.Plan
 	}{planner.PlanSchema, plan})
+}
+
+// planOptions returns the options of a plan for the inputs that were read.
+func (c *command) planOptions(o request.Options, in request.Inputs, from usedBundle) frontend.PlanOptions {
+	return frontend.PlanOptions{
+		Dockerfile: in.Dockerfile, Filename: in.Filename, Ignore: in.Ignore,
+		Target: o.Target, Platforms: in.Platforms, BuildPlatform: in.BuildPlatform,
+		BuildArgs: in.BuildArgs, Contexts: in.Contexts, Again: o.Again,
+		VCS:    planner.VCS{Source: in.VCS["source"], Revision: in.VCS["revision"], Version: in.VCS["version"]},
+		Commit: in.VCS,
+		Folder: func(path string) (fs.FS, error) { // until the process ends
+			if view, err := from.folder(c.ctx, path); view != nil || err != nil {
+				return view, err
+			}
+			return request.OpenTree(c.ctx, path)
+		},
+	}
 }
 
 // planLLB prints the LLB of a build. It needs a builder, which resolves the images.

@@ -39,6 +39,7 @@ type Definition struct {
 	Groups  map[string]*bake.Group  `json:"group,omitempty"`
 	Targets map[string]*bake.Target `json:"target"`
 
+	files   []string // that it was read from
 	options map[string]build.Options
 	allowed bake.EntitlementConf
 }
@@ -55,6 +56,9 @@ func Read(ctx context.Context, r Request) (*Definition, error) {
 		return nil, err
 	}
 	d := &Definition{}
+	for _, f := range files {
+		d.files = append(d.files, f.Name)
+	}
 	if d.allowed, err = allowed(r.Allow); err != nil {
 		return nil, err
 	}
@@ -151,6 +155,32 @@ func allowed(list []string) (bake.EntitlementConf, error) {
 
 // Names returns the names of the targets, sorted.
 func (d *Definition) Names() []string { return slices.Sorted(maps.Keys(d.Targets)) }
+
+// Files returns the names of the files that the definition was read from.
+func (d *Definition) Files() []string { return d.files }
+
+// Restrict leaves out the targets that aren't to be kept, but for those that kept ones link to.
+func (d *Definition) Restrict(keep func(name string) bool) {
+	kept := map[string]bool{}
+	var add func(name string)
+	add = func(name string) {
+		if !kept[name] {
+			kept[name] = true
+			for _, other := range d.Links(name) {
+				add(other)
+			}
+		}
+	}
+	for _, name := range d.Names() {
+		if !d.Linked(name) && keep(name) {
+			add(name)
+		}
+	}
+	maps.DeleteFunc(d.Targets, func(name string, _ *bake.Target) bool { return !kept[name] })
+	for _, g := range d.Groups {
+		g.Targets = slices.DeleteFunc(g.Targets, func(name string) bool { return d.Targets[name] == nil && d.Groups[name] == nil })
+	}
+}
 
 // Linked reports whether a target is there only because other targets use it as a named context. Such a target exports
 // nothing.

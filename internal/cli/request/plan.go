@@ -16,6 +16,7 @@ import (
 type Inputs struct {
 	Dockerfile    []byte
 	Filename      string
+	Dir           string // the folder of this machine that has the Dockerfile; "" if none has
 	Ignore        []byte // the .dockerignore file that counts, if there is one
 	Platforms     []string
 	BuildPlatform string
@@ -38,7 +39,7 @@ func PlanInputs(ctx context.Context, o Options, h Host) (in Inputs, err error) {
 	if err != nil {
 		return in, err
 	}
-	in.Filename, in.Dockerfile = df.Name, df.Data
+	in.Filename, in.Dir, in.Dockerfile = df.Name, df.Dir, df.Data
 	if in.Ignore, err = readIgnore(ctx, o.Context, df); err != nil {
 		return in, err
 	}

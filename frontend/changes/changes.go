@@ -1,0 +1,276 @@
+// Package changes tells which lines of a Go Dockerfile run again since an older state of the same tree, and why: by the
+// plans of both, and by the names of the files that differ. It exists so that CI builds only what an edit is part of.
+//
+// It is pure. It knows what lines read, not what a builder has in its cache: a line that it doesn't name runs again if a
+// line before it does, or if its base image is another one by now.
+package changes
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/larder-build/larder/frontend/dockerfile"
+	"github.com/larder-build/larder/frontend/planner"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/patternmatcher"
+	"golang.org/x/mod/semver"
+)
+
+// A Side is a file and its plan, for the target of that.
+type Side struct {
+	File   dockerfile.File
+	Plan   *planner.Plan
+	Target string // the stage that is built; "" is the last one
+}
+
+// A Change is a line that runs again.
+type Change struct {
+	Line int      `json:"line"` // the line in the Dockerfile of now; 0 for a build without instructions
+	Step string   `json:"step"` // what runs
+	Why  []string `json:"why"`  // files, modules and settings that differ
+}
+
+// Of returns the lines of the new side, in the stages that its target is made of, that run again. changed are the files of
+// the build context that differ, without those that .dockerignore leaves out on both sides.
+func Of(old, new Side, changed []string) []Change {
+	c := &comparison{old: old, new: new, changed: changed, modules: moduleChanges(old.Plan, new.Plan), toolchains: toolchainChanges(old.Plan, new.Plan)}
+	if new.Plan.Level == 0 {
+		return c.packages()
+	}
+	return c.lines()
+}
+
+// A comparison finds changes.
+type comparison struct {
+	old, new            Side
+	changed             []string
+	modules, toolchains []string // how those of the new side differ
+}
+
+// packages compares builds without instructions: of the main package that is built.
+func (c *comparison) packages() []Change {
+	if len(c.new.Plan.Packages) == 0 {
+		return nil
+	}
+	pkg := c.new.Plan.Packages[len(c.new.Plan.Packages)-1]
+	change := Change{Step: "go build " + pkg.Dir}
+	before := slices.IndexFunc(c.old.Plan.Packages, func(p planner.Package) bool { return p.Dir == pkg.Dir })
+	switch {
+	case c.old.Plan.Level != 0:
+		change.Why = []string{"there is no instruction in the file any more"}
+	case before < 0:
+		change.Why = []string{"the program is new"}
+	default:
+		change.Why = slices.Concat(c.compiled(c.old.Plan.Packages[before].Slice, pkg.Slice), c.modules, c.toolchains)
+		if was, now := settings(c.old.Plan), settings(c.new.Plan); was != now {
+			change.Why = append(change.Why, fmt.Sprintf("settings: %s, were %s", now, was))
+		}
+	}
+	if len(change.Why) == 0 {
+		return nil
+	}
+	return []Change{change}
+}
+
+func settings(p *planner.Plan) string { return strings.Join(slices.Concat(p.Flags, p.Env), " ") }
+
+// lines compares the lines of files with instructions.
+func (c *comparison) lines() []Change {
+	before := readLines(c.old)
+	var list []Change
+	if head(c.old.File) != head(c.new.File) {
+		list = append(list, Change{Line: 1, Step: "the head of the file", Why: []string{"its directives, or ARGs before the first stage, differ"}})
+	}
+	for _, st := range readLines(c.new) {
+		var was []line
+		if i := slices.IndexFunc(before, func(b stageLines) bool { return b.name == st.name }); i >= 0 {
+			was = before[i].lines
+		}
+		list = append(list, c.stage(was, st)...)
+	}
+	slices.SortStableFunc(list, func(a, b Change) int { return a.Line - b.Line })
+	return list
+}
+
+// stage compares the lines of a stage with those that it had before. A line that is the same is looked for first; what is
+// left on both sides is paired in order.
+func (c *comparison) stage(before []line, st stageLines) (list []Change) {
+	left := slices.Clone(before)
+	var others []line
+	for _, l := range st.lines {
+		i := slices.IndexFunc(left, func(b line) bool { return b.text == l.text })
+		if i < 0 {
+			others = append(others, l)
+			continue
+		}
+		if why := c.reads(left[i], l); len(why) > 0 {
+			list = append(list, Change{l.number, l.short(), why})
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	for i, l := range others {
+		why := "the line is new"
+		if i < len(left) {
+			why = "it was " + left[i].short()
+		}
+		list = append(list, Change{l.number, l.short(), []string{why}})
+	}
+	if len(left) > len(others) && len(st.lines) > 0 {
+		gone := left[len(others)]
+		list = append(list, Change{st.lines[0].number, st.lines[0].short(), []string{"there is no more line " + gone.short()}})
+	}
+	return list
+}
+
+// reads says why a line runs again whose text is as it was.
+func (c *comparison) reads(was, l line) (why []string) {
+	g := c.new.File.GoLines[l.number]
+	switch cmd := l.cmd.(type) {
+	case nil: // FROM
+		if base, _, _ := strings.Cut(l.base, ":"); base == "go" {
+			return c.toolchains
+		}
+	case *instructions.CopyCommand:
+		if cmd.From == "" {
+			why = c.copied(cmd.SourcePaths)
+		}
+	case *instructions.AddCommand:
+		why = c.copied(cmd.SourcePaths)
+	case *instructions.RunCommand:
+		if g != nil && g.From == "" {
+			why = c.compiled(sliceOf(c.old.Plan, was.number), sliceOf(c.new.Plan, l.number))
+		}
+		for _, m := range l.mounts() {
+			if m.Kind == dockerfile.KindBind && m.From == "" {
+				why = append(why, c.copied([]string{m.Source})...)
+			}
+		}
+		if slices.ContainsFunc(c.new.Plan.Rewrites, func(r planner.Rewrite) bool { return r.Line == l.number && r.Runs }) {
+			why = append(why, c.modules...)
+		}
+	}
+	return why
+}
+
+// sliceOf returns what a GO line is given of the build context, or nil for all of it.
+func sliceOf(p *planner.Plan, line int) *planner.SourceSlice {
+	i := slices.IndexFunc(p.Slices, func(s *planner.SourceSlice) bool {
+		return s.Context == fmt.Sprintf("%ssource-%d", planner.ContextPrefix, line)
+	})
+	if i < 0 {
+		return nil
+	}
+	return p.Slices[i]
+}
+
+// compiled returns the changed files that a step compiles, or compiled before.
+func (c *comparison) compiled(old, new *planner.SourceSlice) []string {
+	if old == nil || new == nil {
+		return c.some(func(string) bool { return true })
+	}
+	files := map[string]bool{}
+	var globs []string
+	for _, s := range []*planner.SourceSlice{old, new} {
+		for _, of := range s.Of {
+			for _, name := range of.Files {
+				files[name] = true
+			}
+			globs = append(globs, of.Globs...)
+		}
+	}
+	matches, err := patternmatcher.New(globs)
+	return c.some(func(name string) bool {
+		if files[name] || err != nil {
+			return true
+		}
+		hit, err := matches.MatchesOrParentMatches(name)
+		return hit || err != nil
+	})
+}
+
+// copied returns the changed files that sources of COPY name.
+func (c *comparison) copied(sources []string) []string {
+	return c.some(func(name string) bool {
+		return slices.ContainsFunc(sources, func(source string) bool { return names(source, name) })
+	})
+}
+
+// names reports whether a source of COPY or ADD takes a file, or may.
+func names(source, file string) bool {
+	if strings.Contains(source, "://") {
+		return false
+	}
+	source = path.Join("/", source)[1:]
+	if source == "" || strings.Contains(source, "$") {
+		return true
+	}
+	for ; file != "."; file = path.Dir(file) { // a folder is taken whole
+		if hit, err := path.Match(source, file); hit || err != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// shown is how many files a reason names.
+const shown = 8
+
+func (c *comparison) some(is func(name string) bool) []string {
+	list := slices.DeleteFunc(slices.Clone(c.changed), func(name string) bool { return !is(name) })
+	if more := len(list) - shown; more > 0 {
+		list = append(list[:shown], fmt.Sprintf("and %d files more", more))
+	}
+	return list
+}
+
+func toolchainChanges(old, new *planner.Plan) (list []string) {
+	versions := func(p *planner.Plan) string {
+		var all []string
+		for _, t := range p.Toolchains {
+			all = append(all, t.Version)
+		}
+		return strings.Join(all, ", ")
+	}
+	if was, now := versions(old), versions(new); was != now {
+		list = append(list, fmt.Sprintf("%s, was %s", now, was))
+	}
+	return list
+}
+
+// moduleChanges lists the modules whose versions differ.
+func moduleChanges(old, new *planner.Plan) (list []string) {
+	was, now := moduleVersions(old), moduleVersions(new)
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		switch before := was[name]; {
+		case before == "":
+			list = append(list, fmt.Sprintf("%s %s is new", name, now[name]))
+		case before != now[name]:
+			list = append(list, fmt.Sprintf("%s %s, was %s", name, now[name], before))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if now[name] == "" {
+			list = append(list, fmt.Sprintf("%s %s is gone", name, was[name]))
+		}
+	}
+	return list
+}
+
+// moduleVersions returns the versions of each module that a plan has the source of.
+func moduleVersions(p *planner.Plan) map[string]string {
+	all := map[string][]string{}
+	for _, m := range p.Modules {
+		for _, sum := range m.Set.Zips() {
+			all[sum.Path] = append(all[sum.Path], sum.Version)
+		}
+	}
+	versions := map[string]string{}
+	for name, list := range all {
+		slices.SortFunc(list, semver.Compare)
+		versions[name] = strings.Join(slices.Compact(list), ", ")
+	}
+	return versions
+}
