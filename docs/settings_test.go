@@ -46,6 +46,7 @@ var settings = []struct {
 		{"LARDER_OFFLINE_ALLOW", "registries that LARDER_OFFLINE=1 lets a build ask, with commas between them", "none"},
 		{"LARDER_MODULES", "a repository with images of modules and toolchains, as `larder bundle push` makes them ([how](../guides/monorepo.md#one-module-store-for-many-services))", "none"},
 		{"LARDER_LAYERS", "1 makes layers of compiled packages, 0 makes none ([how](../explanation/how-it-works.md#compiled-packages))", "1 if the build's cache is imported, or exported by `larder build`"},
+		{"LARDER_CA", "1 gives the secret `ca` to RUN lines with a network ([how](../guides/private-modules.md#the-authority-in-run-lines))", "0"},
 		{"BUILDKIT_SYNTAX", "the frontend's image, in place of the file's `# syntax=` line", "that line"},
 		{"BUILDKIT_INLINE_CACHE", "1 puts a cache into the image that `larder build` pushes", "0"},
 		{"BUILDKIT_CACHE_MOUNT_NS", "a namespace for cache mounts, Larder's own too", "none"},

@@ -35,6 +35,7 @@ type client struct {
 	rewrites  []planner.Rewrite // of instructions, whose steps are shown as the user wrote them
 
 	steps *stepEditor // of what is solved; nil for none
+	trust *trustGiver // gives steps the secret ca, also in files that have nothing of Go's; nil gives nothing
 
 	configs sync.Map // of images, by what was asked
 	reads   *readCache
@@ -76,6 +77,10 @@ func (c *client) follows(file []byte, wants syntax) bool {
 
 // untouched returns the client for a build that Larder leaves to BuildKit.
 func (c *client) untouched() gateway.Client {
+	if c.trust != nil {
+		c.steps, c.planned = &stepEditor{trust: c.trust}, true
+		return c
+	}
 	if c.opts[inbuildOpt] != "" {
 		return c // for its cmdline
 	}

@@ -11,9 +11,11 @@ import (
 	"io/fs"
 	"sync"
 
+	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/commit"
+	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerui"
@@ -37,8 +39,9 @@ type Frontend struct {
 	// Folders are the folders that the client's session sends, by the names of their local sources. What the plan reads of
 	// them is read from the disk. It may be nil: then the builder is asked.
 	Folders map[string]string
-	// Replayed says that the builder answers steps with a network from what was recorded: see offline.Policy.
-	Replayed bool
+	// Answered says that the builder's own proxy answers steps that have a network, while it records or from a recording:
+	// see offline.Policy. Such steps trust the proxy's authority and need no secret ca.
+	Answered bool
 
 	// remedies says, for a vertex whose own error doesn't, what failed and what to do.
 	remedies map[digest.Digest]string
@@ -54,7 +57,7 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 	defer f.ahead.Wait()
 	defer cancel() // what was read ahead and isn't needed
 	f.remedies = map[digest.Digest]string{}
-	g, err := newGuard(c, f.Replayed)
+	g, err := newGuard(c, f.Answered)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +114,11 @@ func (f *Frontend) open(ctx context.Context, c gateway.Client) (*build, error) {
 	src, err := ui.ReadEntrypoint(ctx, "Dockerfile")
 	if err != nil {
 		return nil, err
+	}
+	if !f.Answered {
+		if w.trust, err = newTrustGiver(ctx, ui.BuildArgs, larder.Builder{Platform: platforms.Normalize(ui.BuildPlatforms[0])}); err != nil {
+			return nil, err
+		}
 	}
 	return &build{client: w, ui: ui, src: src, remedies: f.remedies, again: f.Again, folders: f.Folders, mark: planner.DefaultMark + "-" + rand.Text()}, nil
 }

@@ -56,6 +56,7 @@ type stepEditor struct {
 	caches   larder.Builder         // names compile caches
 	merges   map[string]*pb.Op      // of a definition, by digest
 	mark     string                 // stands before the names of those that compiling lines alone have
+	trust    *trustGiver            // gives the secret ca; nil gives nothing
 }
 
 // edit changes a step, and reports whether it did.
@@ -138,7 +139,8 @@ func (e stepEditor) apply(def *pb.Definition) error {
 	e.merges = map[string]*pb.Op{}
 	def.Def = slices.Clone(def.Def) // which is that of the llb.Definition, too
 	renamed := map[string]string{}  // vertices that were changed, by their old digests
-	for i, data := range def.Def {  // of which each comes after its inputs
+	given := false
+	for i, data := range def.Def { // of which each comes after its inputs
 		var op pb.Op
 		if err := op.Unmarshal(data); err != nil {
 			return fmt.Errorf("reading the build's definition: %w", err)
@@ -147,6 +149,9 @@ func (e stepEditor) apply(def *pb.Definition) error {
 			e.merges[digest.FromBytes(data).String()] = &op
 		}
 		changed := e.edit(&op)
+		if e.trust.give(&op) {
+			changed, given = true, true
+		}
 		for _, in := range op.Inputs {
 			if to, ok := renamed[in.Digest]; ok {
 				in.Digest, changed = to, true
@@ -165,6 +170,9 @@ func (e stepEditor) apply(def *pb.Definition) error {
 		if def.Source != nil {
 			move(def.Source.Locations, from, to)
 		}
+	}
+	if given {
+		e.trust.addTo(def)
 	}
 	return nil
 }

@@ -48,7 +48,9 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*planner.Plan, error) {
 		return nil, err
 	}
 	if wants.kind == syntaxDocker {
-		return planner.Untouched(opt.Filename, opt.Dockerfile, wants.ref, platforms, opt.BuildPlatform), nil
+		plan := planner.Untouched(opt.Filename, opt.Dockerfile, wants.ref, platforms, opt.BuildPlatform)
+		plan.CA, err = planner.CALines(dockerfile.Parse(opt.Filename, opt.Dockerfile), opt.BuildArgs, nil)
+		return plan, err
 	}
 	req := planner.Request{
 		File: planner.ForTarget(dockerfile.Parse(opt.Filename, opt.Dockerfile), opt.Target), Tree: ignoringFS{context, hidden}, Hidden: hidden, Target: opt.Target,

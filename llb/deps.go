@@ -99,12 +99,12 @@ func (b Builder) CompileCache(main, version string) string {
 }
 
 // LineCache returns the name of a cache mount of Larder's for the id of a mount in a definition. The id has a mark if a
-// plan made it, which a user can't know. LineCache returns "" if the mark isn't there. No Dockerfile can have the name
+// plan made it, which a user can't know. LineCache returns "" if the mark isn't there, or is empty. No Dockerfile can have the name
 // that it returns.
 func (b Builder) LineCache(id, mark string) string {
 	prefix := b.Namespace + "/" + mark + "/" // as BuildKit's converter has it
 	name, ok := strings.CutPrefix(id, prefix)
-	if !ok {
+	if !ok || mark == "" {
 		return ""
 	}
 	return b.cacheID(name)

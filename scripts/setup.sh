@@ -27,6 +27,7 @@ missing_for_test() {
 	command -v busybox >/dev/null || missing+=(busybox-static) # the shell of images that tests make
 	command -v shellcheck >/dev/null || missing+=(shellcheck)
 	command -v curl >/dev/null || missing+=(curl) # of which action.yml makes use
+	command -v wget >/dev/null || missing+=(wget) # which trusts what its own settings say
 }
 
 missing_for_release() {

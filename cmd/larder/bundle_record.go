@@ -120,7 +120,7 @@ func (c *command) recordBuild(f *createFlags, b *bundle.Bundle, n *network, o bu
 		return err
 	}
 	req.AnswerBy(n.address)
-	_, err = c.solve(&frontend.Frontend{Folders: req.Folders()}, req, o, recordDisplay(f.progress), n.places)
+	_, err = c.solve(&frontend.Frontend{Folders: req.Folders(), Answered: true}, req, o, recordDisplay(f.progress), n.places)
 	return err
 }
 

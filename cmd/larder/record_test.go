@@ -66,6 +66,16 @@ func main() {
 }
 `
 
+// buildFetch compiles that program.
+func buildFetch(t *testing.T, to string) {
+	source := filepath.Join(t.TempDir(), "fetch.go")
+	require.NoError(t, os.WriteFile(source, []byte(fetchGo), 0o644))
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", to, source)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
 // outside is the network of a test, which counts what it is asked.
 func outside(t *testing.T, nonce string) *testkit.Web {
 	web := testkit.ServeWeb(t)
@@ -99,12 +109,7 @@ func fetchingWorld(t *testing.T) (w *world, web *testkit.Web, nonce string) {
 	nonce = rand.Text()
 	web = outside(t, nonce)
 	w.write("Dockerfile", strings.NewReplacer("NONCE", nonce, "SUM", fmt.Sprintf("%x", sha256.Sum256([]byte("data "+nonce)))).Replace(fetchedFile))
-	w.write(".dockerignore", "src\n")
-	w.write("src/fetch.go", fetchGo)
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(w.context, "fetch"), filepath.Join(w.context, "src", "fetch.go"))
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	buildFetch(t, filepath.Join(w.context, "fetch"))
 	busybox, err := os.ReadFile(testkit.Installed(t, "busybox"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(w.context, "busybox"), busybox, 0o755))

@@ -94,7 +94,7 @@ func (r *replayed) answer(req *request.Request, fe *frontend.Frontend) *request.
 		return nil
 	}
 	req.AnswerBy(r.address)
-	fe.Replayed = true
+	fe.Answered = true
 	return r.places
 }
 

@@ -98,6 +98,7 @@ type Plan struct {
 	Compiled      []*Compile     `json:"compiled,omitempty"`   // packages of the tree that are compiled before a step which stamps the commit
 	Steps         []Step         `json:"steps,omitempty"`      // what Larder adds to the build
 	Rewrites      []Rewrite      `json:"rewrites,omitempty"`   // instructions that are changed
+	CA            []int          `json:"ca,omitempty"`         // lines with a network that are given the secret ca
 	Notes         []Note         `json:"notes,omitempty"`      // why a RUN that calls go is left as it is
 	Warnings      []Warning      `json:"warnings,omitempty"`   // what lint found
 	Dockerfile    string         `json:"dockerfile"`           // what BuildKit's converter is given
@@ -166,18 +167,27 @@ func New(req Request) (*Plan, error) {
 	if err != nil {
 		return p, err
 	}
-	if !uses {
+	if uses {
+		err = p.level(req)
+	} else {
 		(&planner{Request: req, plan: p}).noteUnseen()
-		return p, nil
 	}
+	if err == nil {
+		p.CA, err = CALines(req.File, req.BuildArgs, p.Rewrites)
+	}
+	return p, err
+}
+
+// level plans a file with instructions that uses something of Larder's.
+func (p *Plan) level(req Request) error {
 	if len(req.File.GoLines) > 0 {
 		p.Level = 1
 	}
 	if req.File.Broken {
 		p.Go, p.Dockerfile = true, string(req.File.Placeholders())
-		return p, nil
+		return nil
 	}
-	return p, req.explain(p.dockerfile(req))
+	return req.explain(p.dockerfile(req))
 }
 
 // Untouched returns the plan for a file that names docker/dockerfile as its frontend.

@@ -35,6 +35,9 @@ func (p *Plan) WriteText(w io.Writer) error {
 	for i, r := range p.Rewrites {
 		row(first(i, "rewritten"), "line %d: %s", r.Line, r.What)
 	}
+	for i, line := range p.CA {
+		row(first(i, "secret ca"), "line %d: named by the step's environment", line)
+	}
 	for i, n := range p.Notes {
 		row(first(i, "note"), "line %d: %s", n.Line, n.Text)
 	}

@@ -47,8 +47,8 @@ var stepFS = sync.OnceValues(func() (fsutil.FS, error) {
 	return fsutil.NewFS(dir)
 })
 
-// step is the state after running the step program with args.
-func step(args ...string) llb.State {
+// stepState is the state after running the step program with args.
+func stepState(args ...string) llb.State {
 	return llb.Scratch().File(llb.Mkfile("/made", 0o600, []byte("by mkfile"))).
 		Run(llb.Args(append([]string{"/bin/step"}, args...)), llb.Network(llb.NetModeNone),
 			llb.AddMount("/bin", llb.Local("step"), llb.Readonly)).Root()
@@ -96,7 +96,7 @@ func solveWith(ctx context.Context, t *testing.T, b *Builder, s llb.State, onLog
 // checkBuild builds the step that writes text and checks what comes out.
 func checkBuild(t *testing.T, b *Builder, text string) (cached int) {
 	t.Helper()
-	dir, cached, err := solve(t.Context(), t, b, step("write", "/out", text), nil)
+	dir, cached, err := solve(t.Context(), t, b, stepState("write", "/out", text), nil)
 	require.NoError(t, err)
 	out, err := os.ReadFile(filepath.Join(dir, "out"))
 	require.NoError(t, err)

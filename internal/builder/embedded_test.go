@@ -44,7 +44,7 @@ func TestNetworkNoneHasNoNetwork(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 	var said bytes.Buffer
-	_, _, err = solve(t.Context(), t, b, step("dial", l.Addr().String()), func(p []byte) { said.Write(p) })
+	_, _, err = solve(t.Context(), t, b, stepState("dial", l.Addr().String()), func(p []byte) { said.Write(p) })
 	require.ErrorContains(t, err, "exit code: 1")
 	require.Contains(t, said.String(), "connection refused", "the step's own loopback, where nothing listens")
 }
@@ -52,7 +52,7 @@ func TestNetworkNoneHasNoNetwork(t *testing.T) {
 func TestUmaskDoesNotReachLayers(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o077))
 	b := start(t, stateDir(t))
-	dir, _, err := solve(t.Context(), t, b, step("write", "/out", "x"), nil)
+	dir, _, err := solve(t.Context(), t, b, stepState("write", "/out", "x"), nil)
 	require.NoError(t, err)
 	info, err := os.Stat(filepath.Join(dir, "out"))
 	require.NoError(t, err)
@@ -80,7 +80,7 @@ func TestCancelledBuildLeavesNothing(t *testing.T) {
 	state := stateDir(t)
 	b := start(t, state)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, _, err := solve(ctx, t, b, step("sleep", state), func(p []byte) {
+	_, _, err := solve(ctx, t, b, stepState("sleep", state), func(p []byte) {
 		require.Equal(t, "asleep\n", string(p))
 		cancel()
 	})
@@ -97,7 +97,7 @@ func TestBuildForEver(t *testing.T) {
 		return
 	}
 	b := start(t, state)
-	_, _, err := solve(t.Context(), t, b, step("sleep", state), func([]byte) { os.Stdout.WriteString("asleep\n") })
+	_, _, err := solve(t.Context(), t, b, stepState("sleep", state), func([]byte) { os.Stdout.WriteString("asleep\n") })
 	require.NoError(t, err)
 }
 

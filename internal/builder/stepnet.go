@@ -11,6 +11,7 @@ import (
 	"runtime"
 
 	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/larder-build/larder/internal/stepproxy"
 	"github.com/moby/buildkit/executor"
 	resourcestypes "github.com/moby/buildkit/executor/resources/types"
@@ -22,14 +23,8 @@ import (
 
 // caInStep is the path of the certificate of a step's proxy in the step. BuildKit also adds the certificate to the
 // root's own list of authorities, but a base may have no list, or a step may make one. The path is in a file system in
-// memory, which every step has, so that no layer gets the file.
+// memory, which every step has, so that no layer gets the file. The step's environment names it.
 const caInStep = "/dev/larder-ca.pem"
-
-// caVariables are environment variables that name that file. They are for programs that have their own authorities, or
-// find none.
-var caVariables = []string{
-	"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CARGO_HTTP_CAINFO", "AWS_CA_BUNDLE",
-}
 
 // stepNetwork is BuildKit's proxy network with a proxy that forwards no request: a handler answers. BuildKit's own
 // provider can't be used. It reaches the network through the host's, checks servers by the host's authorities, and
@@ -132,7 +127,7 @@ func (n *stepNamespace) Sample() (*resourcestypes.NetworkSample, error) { return
 // ProxyEnv implements network.ProxyNamespace.
 func (n *stepNamespace) ProxyEnv() []string {
 	env := network.ProxyEnv("http://"+n.addr.String(), "127.0.0.1,localhost,::1")
-	for _, name := range caVariables {
+	for _, name := range step.CAVariables {
 		env = append(env, name+"="+caInStep)
 	}
 	return env
