@@ -18,40 +18,47 @@ const perLayer = 20_000
 // recordedFiles returns the files of a recording, grouped by layers: the index, and each body once, with an item for
 // each answer.
 func recordedFiles(ctx context.Context, fsys fs.FS) (groups [][]itemFiles, err error) {
-	x, err := replay.ReadFolder(fsys)
-	if err != nil {
-		return nil, err
-	}
 	info, err := fs.Stat(fsys, replay.IndexName)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading a recording: %w", err)
 	}
 	index := itemFiles{Item{Kind: KindFile, Name: replay.IndexName, Size: info.Size()}, []file{fileOfFS(fsys, replay.IndexName, info.Size())}}
 	if index.item.Digest, err = index.files[0].digest(); err != nil {
 		return nil, err
 	}
 	group := []itemFiles{index}
-	have := map[digest.Digest]bool{}
-	for _, i := range answers(x) {
+	have := map[digest.Digest]digest.Digest{} // equal digests share one string
+	err = replay.EachAnswer(fsys, func(a replay.Answer) error {
+		i, ok := itemOf(a)
+		if !ok {
+			return nil
+		}
 		if len(group) >= perLayer {
 			groups, group = append(groups, group), nil
 		}
 		g := itemFiles{item: i}
-		if !have[i.Digest] {
-			f := fileOfFS(fsys, replay.BodyName(i.Digest), i.Size)
-			got, err := f.digest()
-			if err = errors.Join(err, ctx.Err()); err != nil {
-				return nil, err
+		if known, ok := have[i.Digest]; ok {
+			g.item.Digest = known
+		} else {
+			if g.files, err = bodyOf(fsys, i); err != nil {
+				return err
 			}
-			if got != i.Digest {
-				return nil, fmt.Errorf("the answer of %s has digest %s, and its index says %s: record it anew", i.Name, got, i.Digest)
-			}
-			g.files = []file{f}
-			have[i.Digest] = true
+			have[i.Digest] = i.Digest
 		}
 		group = append(group, g)
+		return ctx.Err()
+	})
+	return append(groups, group), err
+}
+
+// bodyOf returns the file with the body of an answer, after it was checked against the index.
+func bodyOf(fsys fs.FS, i Item) ([]file, error) {
+	f := fileOfFS(fsys, replay.BodyName(i.Digest), i.Size)
+	got, err := f.digest()
+	if err == nil && got != i.Digest {
+		err = fmt.Errorf("the answer of %s has digest %s, and its index says %s: record it anew", i.Name, got, i.Digest)
 	}
-	return append(groups, group), nil
+	return []file{f}, err
 }
 
 // fileOfFS returns a file whose content is read from a file system.
@@ -59,30 +66,31 @@ func fileOfFS(fsys fs.FS, name string, size int64) file {
 	return file{name, size, func() (io.ReadCloser, error) { return fsys.Open(name) }}
 }
 
-// answers returns the items of recorded answers. Answers without a body are in the index alone.
-func answers(x replay.Index) (items []Item) {
-	for _, a := range x.Answers {
-		if a.Digest != "" {
-			items = append(items, Item{Kind: KindAnswer, Name: a.URL, Version: a.Accept, Size: a.Size, Digest: a.Digest})
-		}
-	}
-	return items
+// itemOf returns the item of an answer. An answer without a body has no item: it is in the index alone.
+func itemOf(a replay.Answer) (i Item, ok bool) {
+	return Item{Kind: KindAnswer, Name: a.URL, Version: a.Accept, Size: a.Size, Digest: a.Digest}, a.Digest != ""
 }
 
-// checkRecorded compares the items of a recording with its index, because builds read the index.
+// checkRecorded compares the items of a recording with its index, which builds read. Both are in the same order.
 func checkRecorded(view fs.FS, items []Item) error {
-	x, err := replay.ReadFolder(view)
-	if err != nil {
-		return err
+	differ := errors.New("the manifest lists other answers than the index of what was recorded: don't use this bundle")
+	isAnswer := func(i Item) bool { return i.Kind == KindAnswer }
+	err := replay.EachAnswer(view, func(a replay.Answer) error {
+		want, ok := itemOf(a)
+		if !ok {
+			return nil
+		}
+		n := slices.IndexFunc(items, isAnswer)
+		if n < 0 || items[n] != want {
+			return differ
+		}
+		items = items[n+1:]
+		return nil
+	})
+	if err == nil && slices.ContainsFunc(items, isAnswer) {
+		return differ
 	}
-	listed := slices.DeleteFunc(slices.Clone(items), func(i Item) bool { return i.Kind != KindAnswer })
-	want := answers(x)
-	slices.SortFunc(listed, compareItems)
-	slices.SortFunc(want, compareItems)
-	if !slices.Equal(listed, want) {
-		return errors.New("the manifest lists other answers than the index of what was recorded: don't use this bundle")
-	}
-	return nil
+	return err
 }
 
 // Recorded opens the recorded answers of servers to build steps. It returns nil if nothing was recorded. The caller

@@ -83,7 +83,8 @@ type verification struct {
 	known map[gomod.Sum]string // hashes of a line without its own
 
 	mu     sync.Mutex
-	proved map[gomod.Sum]bool // by a go.sum or the checksum database
+	proved map[gomod.Sum]bool     // by a go.sum or the checksum database
+	bodies map[digest.Digest]bool // of answers: those whose digest was computed and is right
 	count  Verified
 	failed []error
 }

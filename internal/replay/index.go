@@ -89,12 +89,25 @@ func (x Index) Write(w io.Writer) error {
 
 // ReadIndex reads an index. A line that differs from what Write would write is an error, which names the line.
 func ReadIndex(r io.Reader) (x Index, err error) {
+	x.Platforms, err = scan(r, func(a Answer) error {
+		x.Answers = append(x.Answers, a)
+		return nil
+	})
+	if err != nil {
+		return Index{}, err
+	}
+	return x, nil
+}
+
+// scan reads and checks an index, and calls each for each answer in order. An error of each ends it.
+func scan(r io.Reader, each func(Answer) error) (platforms []string, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
 	n := 0
-	fail := func(err error) (Index, error) {
-		return Index{}, fmt.Errorf("%s, line %d: %w: no larder wrote this recording, or it is damaged: record it anew", IndexName, n, err)
+	fail := func(err error) ([]string, error) {
+		return nil, fmt.Errorf("%s, line %d: %w: no larder wrote this recording, or it is damaged: record it anew", IndexName, n, err)
 	}
+	var last Answer
 	for lines.Scan() {
 		if n++; n == 1 {
 			var h head
@@ -104,7 +117,7 @@ func ReadIndex(r io.Reader) (x Index, err error) {
 			if err := h.check(); err != nil {
 				return fail(err)
 			}
-			x.Platforms = h.Platforms
+			platforms = h.Platforms
 			continue
 		}
 		var a Answer
@@ -114,13 +127,16 @@ func ReadIndex(r io.Reader) (x Index, err error) {
 		if err := a.check(); err != nil {
 			return fail(err)
 		}
-		if len(x.Answers) > 0 && compareAnswers(x.Answers[len(x.Answers)-1], a) >= 0 {
+		if n > 2 && compareAnswers(last, a) >= 0 {
 			return fail(errors.New("answers are out of order, or come twice"))
 		}
-		if len(x.Answers) == maxAnswers {
+		if n-2 == maxAnswers {
 			return fail(fmt.Errorf("more than %d answers", maxAnswers))
 		}
-		x.Answers = append(x.Answers, a)
+		if err := each(a); err != nil {
+			return nil, err
+		}
+		last = a
 	}
 	if err := lines.Err(); err != nil {
 		n++
@@ -129,7 +145,7 @@ func ReadIndex(r io.Reader) (x Index, err error) {
 	if n == 0 {
 		return fail(errors.New("it is empty"))
 	}
-	return x, nil
+	return platforms, nil
 }
 
 func decode(line []byte, v any) error {

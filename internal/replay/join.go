@@ -20,6 +20,17 @@ func ReadFolder(fsys fs.FS) (Index, error) {
 	return x, errors.Join(err, f.Close())
 }
 
+// EachAnswer reads the index of a recording and calls each for each answer, in the order of the index. It holds one answer
+// in memory at a time. An error of each ends it.
+func EachAnswer(fsys fs.FS, each func(Answer) error) error {
+	f, err := fsys.Open(IndexName)
+	if err != nil {
+		return fmt.Errorf("reading a recording: %w", err)
+	}
+	_, err = scan(f, each)
+	return errors.Join(err, f.Close())
+}
+
 // Join makes one recording of several, whose bodies it reads in place. It is an error if two of them have different
 // answers to the same request.
 func Join(list ...fs.FS) (fs.FS, error) {
