@@ -12,6 +12,7 @@ import (
 	"github.com/docker/buildx/util/buildflags"
 	"github.com/larder-build/larder/internal/builder"
 	"github.com/larder-build/larder/internal/cli/bakefile"
+	"github.com/larder-build/larder/internal/cli/request"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -145,7 +146,7 @@ func (c *command) runBake(f *bakeFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	replayed, err := c.replayFrom(from, &f.builder, recordAgain(f.bundle.name, "."))
+	replayed, err := c.replayFrom(from, &f.builder, recordAgain(f.bundle.name, request.Options{Context: "."}))
 	if err != nil {
 		return err
 	}

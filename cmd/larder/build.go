@@ -122,7 +122,7 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 			return fmt.Errorf("removing image ID file: %w", err)
 		}
 	}
-	replayed, err := c.replayFrom(from.Bundle, &f.builder, recordAgain(f.bundle.name, f.Context))
+	replayed, err := c.replayFrom(from.Bundle, &f.builder, recordAgain(f.bundle.name, f.Options))
 	if err != nil {
 		return err
 	}

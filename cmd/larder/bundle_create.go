@@ -24,20 +24,23 @@ import (
 type createFlags struct {
 	stock.Options
 	registryFlags
-	trust    trustFlags
-	minAge   minAgeFlags
-	output   string
-	from     []string
-	args     []string
-	since    string
-	vulnDB   string
-	files    string
-	dryRun   bool
-	noSumDB  bool
-	record   bool
-	secrets  []string
-	state    string
-	progress string
+	trust  trustFlags
+	minAge minAgeFlags
+	output string
+	from   []string
+
+	dockerfiles []string
+	args        []string
+	since       string
+	vulnDB      string
+	files       string
+	dryRun      bool
+	noSumDB     bool
+	record      bool
+	secrets     []string
+	targets     []string
+	state       string
+	progress    string
 }
 
 func (c *command) bundleCreate() *cobra.Command {
@@ -76,6 +79,8 @@ func (c *command) bundleCreate() *cobra.Command {
 	f.registryFlags.register(flags)
 	flags.BoolVar(&f.noSumDB, "no-sumdb", false, "Don't copy what the checksum database says: desks that use the bundle then need GONOSUMDB")
 	flags.BoolVar(&f.record, "record", false, "Build what the Dockerfiles of the trees say, and add what servers answer to RUN and ADD lines meanwhile")
+	flags.StringArrayVarP(&f.dockerfiles, "file", "f", nil, "Name of a Dockerfile that isn't called so: its images are added, and --record builds it and no other")
+	flags.StringArrayVar(&f.targets, "target", nil, "Stage that --record builds (default: the last one)")
 	flags.StringArrayVar(&f.secrets, "secret", nil, `Secret to expose to the builds of --record (format: "id=mysecret[,src=/local/secret]")`)
 	flags.StringVar(&f.state, "state", "", "Folder in which the builder of --record has its state, while it runs (default: the user's data folder)")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "Tell what would be in the bundle, its size and what is to be fetched, and fetch nothing of it")
@@ -85,10 +90,13 @@ func (c *command) bundleCreate() *cobra.Command {
 }
 
 func (c *command) runBundleCreate(f *createFlags) (err error) {
-	if f.record && f.since != "" {
-		return usageError{errors.New("--record needs a whole bundle to build with: record into one without --since, and make the delta with --from of it")}
+	if err := f.checkRecord(); err != nil {
+		return usageError{err}
 	}
 	if err := normalizePlatforms(&f.Options); err != nil {
+		return err
+	}
+	if err := f.addImages(c); err != nil {
 		return err
 	}
 	now, err := c.now()

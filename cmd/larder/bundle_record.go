@@ -51,15 +51,13 @@ func (c *command) record(f *createFlags, b *bundle.Bundle, roots []byte) (record
 	if err := c.emptyBuilder(o); err != nil {
 		return nil, err
 	}
-	for _, tree := range f.Dirs {
-		files, err := dockerfiles(tree)
-		if err != nil {
-			return nil, err
-		}
-		for _, file := range files {
-			if err := c.recordBuild(f, b, n, o, tree, file); err != nil {
-				return nil, fmt.Errorf("recording the build of %s: %w", file, err)
-			}
+	builds, err := f.builds()
+	if err != nil {
+		return nil, err
+	}
+	for _, build := range builds {
+		if err := c.recordBuild(b, n, o, build, f.progress); err != nil {
+			return nil, fmt.Errorf("recording the build of %s: %w", build.File, err)
 		}
 	}
 	x, err := rec.Finish(f.Platforms)
@@ -97,30 +95,81 @@ func (c *command) emptyBuilder(o builder.Options) (err error) {
 	return errors.Join(b.Prune(c.ctx, nil, client.PruneAll), b.Close())
 }
 
-// recordBuild builds one Dockerfile on the builder that records.
-func (c *command) recordBuild(f *createFlags, b *bundle.Bundle, n *network, o builder.Options, tree, file string) error {
+// builds returns the builds to record: each Dockerfile to its last stage, or to the stages that --target names.
+func (f *createFlags) builds() (list []request.Options, err error) {
+	targets := f.targets
+	if len(targets) == 0 {
+		targets = []string{""}
+	}
+	for _, tree := range f.Dirs {
+		files := f.dockerfiles
+		if len(files) == 0 {
+			if files, err = dockerfiles(tree); err != nil {
+				return nil, err
+			}
+		}
+		for _, file := range files {
+			for _, target := range targets {
+				list = append(list, request.Options{
+					Context: tree, File: file, Target: target, BuildArgs: f.args, Platforms: f.Platforms, Secrets: f.secrets, Outputs: []string{"type=cacheonly"}, Network: "default",
+				})
+			}
+		}
+	}
+	return list, nil
+}
+
+// addImages adds the images that the Dockerfiles of --file name.
+func (f *createFlags) addImages(c *command) error {
 	h := c.host()
-	whole, err := filepath.Abs(tree)
+	for _, file := range f.dockerfiles {
+		images, _, err := request.ImageContexts(c.ctx, request.Options{Context: f.Dirs[0], File: file, BuildArgs: f.args, Platforms: f.Platforms}, &h)
+		if err != nil {
+			return fmt.Errorf("--file %s: %w", file, err)
+		}
+		if !f.NoImages {
+			f.Images = append(f.Images, images...)
+		}
+	}
+	return nil
+}
+
+// checkRecord refuses combinations of flags that make no sense with --record or --file.
+func (f *createFlags) checkRecord() error {
+	switch {
+	case f.record && f.since != "":
+		return errors.New("--record needs a whole bundle to build with: record into one without --since, and make the delta with --from of it")
+	case !f.record && len(f.targets) > 0:
+		return errors.New("--target says what --record builds, which isn't given: a bundle has what all stages need")
+	case len(f.dockerfiles) > 0 && len(f.Dirs) != 1:
+		return fmt.Errorf("--file is of the build of one folder, and %d are named", len(f.Dirs))
+	case slices.Contains(f.dockerfiles, "-"):
+		return errors.New("--file -: name a file: it is read more than once")
+	}
+	return nil
+}
+
+// recordBuild runs one build on the builder that records.
+func (c *command) recordBuild(b *bundle.Bundle, n *network, o builder.Options, build request.Options, progress string) error {
+	h := c.host()
+	whole, err := filepath.Abs(build.Context)
 	if err != nil {
 		return err
 	}
 	n.places.Dir = filepath.Base(whole)
-	options := request.Options{
-		Context: tree, File: file, BuildArgs: f.args, Platforms: f.Platforms, Secrets: f.secrets, Outputs: []string{"type=cacheonly"}, Network: "default",
-	}
-	images, _, err := request.ImageContexts(c.ctx, options, &h)
+	images, _, err := request.ImageContexts(c.ctx, build, &h)
 	if err != nil {
 		return err
 	}
-	if options.BuildContexts, err = b.Contexts(c.ctx, images); err != nil {
+	if build.BuildContexts, err = b.Contexts(c.ctx, images); err != nil {
 		return err
 	}
-	req, err := request.New(c.ctx, options, h)
+	req, err := request.New(c.ctx, build, h)
 	if err != nil {
 		return err
 	}
 	req.AnswerBy(n.address)
-	_, err = c.solve(&frontend.Frontend{Folders: req.Folders(), Answered: true}, req, o, recordDisplay(f.progress), n.places)
+	_, err = c.solve(&frontend.Frontend{Folders: req.Folders(), Answered: true}, req, o, recordDisplay(progress), n.places)
 	return err
 }
 

@@ -238,11 +238,70 @@ func TestRecordingIsKilled(t *testing.T) {
 	require.Equal(t, "page "+nonce, string(got))
 	require.NoDirExists(t, filepath.Join(bundle, ".staging"))
 	require.Contains(t, w.larder("bundle", "create", "--from", bundle, "-o", filepath.Join(dir, "next"), w.context), "1 recorded answers")
+
+	// What git fetches isn't HTTP that could be given again.
+	file, err := os.ReadFile(filepath.Join(w.context, "Dockerfile"))
+	require.NoError(t, err)
+	w.write("Dockerfile", string(file)+"ADD https://git.example/team/repo.git#v1 /repo\n")
+	const refused = "Dockerfile:6: ADD of a git repository: what git asks its servers can be neither recorded nor replayed: write ADD --unpack with"
+	out, err = w.build("--bundle", bundle)
+	require.Error(t, err)
+	require.Contains(t, out, refused)
+	require.Contains(t, w.fails(create...), refused)
+	w.write("Dockerfile", string(file))
 	require.NotContains(t, w.larder("bundle", "create", "-o", bundle, w.context), "recorded answers", "what isn't named again is gone")
+}
+
+// A file that isn't called Dockerfile, and stages that aren't the last, are recorded by their names, and no others are. The
+// error of a build that lacks something says how it is recorded.
+func TestRecordNamedBuilds(t *testing.T) {
+	w, web, nonce := fetchingWorld(t)
+	dir := t.TempDir()
+	ca, bundle := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "bundle")
+	require.NoError(t, os.WriteFile(ca, web.CA, 0o644))
+	w.write("Dockerfile", "FROM scratch\nADD https://files.example/not-this /x\n")
+	base, _, _ := strings.Cut(fetchedFile, "\n\n")
+	w.write("docker/web", base+"\nFROM base AS one\nRUN echo "+nonce+" && fetch http://apk.example/x86_64/APKINDEX.tar.gz >/one\n"+
+		"FROM base AS two\nRUN echo "+nonce+" && fetch https://cdn.example/f >/two\nFROM base\nRUN fetch https://cdn.example/g >/g\n")
+	env := w.env
+	w.env = append(env, "HTTP_PROXY="+web.ProxyURL, "HTTPS_PROXY="+web.ProxyURL, "GOSUMDB=off")
+	file := filepath.Join(w.context, "docker/web")
+	said := w.larder("bundle", "create", "--record", "--state", filepath.Join(dir, "state"), "--ca", ca, "-o", bundle, "-f", file, "--target", "one", "--target", "two", w.context)
+	require.Contains(t, said, "2 recorded answers")
+	w.env, w.ns = env, testkit.Offline(t)
+	for target, want := range map[string]string{"one": "index ", "two": "moved "} {
+		out, err := w.build("--bundle", bundle, "-f", file, "--target", target, "-o", filepath.Join(dir, target))
+		require.NoError(t, err, out)
+		got, err := os.ReadFile(filepath.Join(dir, target, target))
+		require.NoError(t, err)
+		require.Equal(t, want+nonce, string(got))
+	}
+	out, err := w.build("--bundle", bundle, "-f", file, "--no-cache", "-o", filepath.Join(dir, "last"))
+	require.Error(t, err)
+	require.Contains(t, out, "GET https://cdn.example/g: it was not recorded")
+	require.Contains(t, out, "larder bundle create --record -o "+bundle+" -f "+file+" "+w.context)
+}
+
+// The images of a file that isn't called Dockerfile are in the bundle.
+func TestImagesOfNamedFile(t *testing.T) {
+	w := newWorld(t)
+	w.write("docker/web", "FROM registry.example/base:1\nCOPY --from=registry.example/other /x /x\nRUN --mount=from=registry.example/tool,target=/t true\n")
+	w.env, w.ns = append(w.env, "GOSUMDB=off"), testkit.Offline(t)
+	create := []string{"bundle", "create", "--dry-run", "-o", filepath.Join(t.TempDir(), "bundle"), "-f", filepath.Join(w.context, "docker/web"), w.context}
+	require.Regexp(t, `(?s)registry.example/base:1 .*registry.example/other:latest .*registry.example/tool:latest `, w.larder(create...))
+	require.NotContains(t, w.larder(append(create, "--no-images")...), "registry.example")
 }
 
 // What --record can't be used with.
 func TestRecordRefuses(t *testing.T) {
 	w := &world{t: t}
-	require.Contains(t, w.fails("bundle", "create", "--record", "--since", "old", "-o", filepath.Join(t.TempDir(), "delta"), "."), "--record needs a whole bundle to build with")
+	create := func(args ...string) string {
+		return w.fails(append([]string{"bundle", "create", "-o", filepath.Join(t.TempDir(), "bundle")}, args...)...)
+	}
+	require.Contains(t, create("--record", "--since", "old", "."), "--record needs a whole bundle to build with")
+	require.Contains(t, create("--target", "x", "."), "--target says what --record builds, which isn't given")
+	require.Contains(t, create("--record", "-f", "x", "a", "b"), "--file is of the build of one folder, and 2 are named")
+	require.Contains(t, create("-f", "-", "."), "--file -: name a file")
+	none := filepath.Join(t.TempDir(), "none")
+	require.Contains(t, create("-f", none, t.TempDir()), none)
 }

@@ -121,7 +121,14 @@ func (r *replayed) finish(c *command, err error) error {
 	return nil
 }
 
-// recordAgain returns the command that records the builds of a folder into a bundle.
-func recordAgain(bundle, folder string) string {
-	return strings.Join([]string{"larder bundle create --record -o", shellWord(bundle), shellWord(folder)}, " ")
+// recordAgain returns the command that records a build into a bundle.
+func recordAgain(bundle string, o request.Options) string {
+	words := []string{"larder bundle create --record -o", shellWord(bundle)}
+	if o.File != "" {
+		words = append(words, "-f", shellWord(o.File))
+	}
+	if o.Target != "" {
+		words = append(words, "--target", shellWord(o.Target))
+	}
+	return strings.Join(append(words, shellWord(o.Context)), " ")
 }

@@ -48,9 +48,13 @@ type watchedClient struct {
 	places *Places
 }
 
-// Solve implements gateway.Client.
+// Solve implements gateway.Client. It refuses ADD of a git repository: no step runs there that could report the error.
 func (c *watchedClient) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
 	c.places.note(req.Definition)
+	if at := c.places.gitOf(req.Definition); at != "" {
+		return nil, fmt.Errorf("%s: ADD of a git repository: what git asks its servers can be neither recorded nor replayed: "+
+			"write ADD --unpack with the URL of an archive of the commit, or put a clone into the build context", at)
+	}
 	return c.Client.Solve(ctx, req)
 }
 
@@ -88,6 +92,22 @@ func (p *Places) note(def *pb.Definition) {
 			p.at[words] = place
 		}
 	}
+}
+
+// gitOf returns the place of an ADD of a git repository, or "" if there is none. A build context that is a git repository
+// doesn't count.
+func (p *Places) gitOf(def *pb.Definition) string {
+	for _, data := range def.GetDef() {
+		var op pb.Op
+		if op.UnmarshalVT(data) != nil || !strings.HasPrefix(op.GetSource().GetIdentifier(), "git://") {
+			continue
+		}
+		name := def.GetMetadata()[digest.FromBytes(data).String()].GetDescription()["llb.customname"]
+		if _, line, _ := strings.Cut(name, "] "); strings.HasPrefix(line, "ADD ") {
+			return cmp.Or(p.OfSource(op.GetSource().GetIdentifier()), name)
+		}
+	}
+	return ""
 }
 
 // place returns the place of an operation, or "" if the definition has no valid one.
