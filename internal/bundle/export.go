@@ -58,37 +58,32 @@ func (b *Bundle) Export(ctx context.Context, to Export) (count Verified, err err
 	if list, err := os.ReadDir(dir); len(list) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return count, fmt.Errorf("exporting to %s: it is there already, and no empty folder: name another, or remove it", to.Dir)
 	}
-	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+"-*")
+	folder, err := newExportFolder(dir)
 	if err != nil {
 		return count, fmt.Errorf("exporting to %s: %w", to.Dir, err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(temp))
-		}
-	}()
 	if to.At == "" {
 		to.At = dir
 	}
-	root, err := os.OpenRoot(temp)
+	count, err = b.exportTo(ctx, folder.temp, to)
 	if err != nil {
-		return count, err
+		return count, errors.Join(err, folder.drop())
 	}
-	defer root.Close()
+	if err := folder.place(); err != nil {
+		return count, fmt.Errorf("exporting to %s: %w", to.Dir, errors.Join(err, folder.drop()))
+	}
+	return count, nil
+}
+
+// exportTo is Export into a folder that is there.
+func (b *Bundle) exportTo(ctx context.Context, dir string, to Export) (Verified, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return Verified{}, err
+	}
 	e := &exporting{Export: to, v: &verification{b: b, proved: map[gomod.Sum]bool{}}, b: b, root: root}
-	if err := e.all(ctx); err != nil {
-		return e.v.count, err
-	}
-	if err := os.Chmod(temp, 0o755); err != nil {
-		return e.v.count, err
-	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty folder
-		return e.v.count, fmt.Errorf("exporting to %s: %w", to.Dir, err)
-	}
-	if err := os.Rename(temp, dir); err != nil {
-		return e.v.count, fmt.Errorf("exporting to %s: %w", to.Dir, err)
-	}
-	return e.v.count, nil
+	err = e.all(ctx)
+	return e.v.count, errors.Join(err, root.Close())
 }
 
 // exporting is one run of Export.
