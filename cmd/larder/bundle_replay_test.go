@@ -58,26 +58,26 @@ func TestServeReplay(t *testing.T) {
 	require.NoError(t, err, line)
 	require.Equal(t, 3, count)
 
-	for name, value := range map[string]string{"HTTP_PROXY": "http://" + address, "HTTPS_PROXY": "http://" + address, "SSL_CERT_FILE": at("ca.pem")} {
-		t.Setenv(name, value)
+	daemon := func(ns *testkit.Netns, proxy, ca string) (addr string) {
+		for name, value := range map[string]string{"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "SSL_CERT_FILE": ca} {
+			t.Setenv(name, value)
+			defer os.Unsetenv(name)
+		}
+		return testkit.Buildkitd(t, ns, "--proxy-network", "--allow-insecure-entitlement", "network.host")
 	}
-	addr := testkit.Buildkitd(t, w.ns, "--proxy-network", "--allow-insecure-entitlement", "network.host")
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "SSL_CERT_FILE"} {
-		require.NoError(t, os.Unsetenv(name))
-	}
+	addr, online := daemon(w.ns, "http://"+address, at("ca.pem")), daemon(nil, web.ProxyURL, at("web.pem"))
 	// Nothing but fetch, which needs a list of authorities, and the network of the daemon's host.
 	w.write("etc/ssl/certs/ca-certificates.crt", "\n")
 	w.replace("Dockerfile", "RUN echo", "COPY etc /etc\nRUN --network=host echo")
 	require.NoError(t, os.WriteFile(at("policy.json"), []byte(strings.ReplaceAll(replayPolicy, "ADDRESS", address)), 0o644))
-	build := func(policy string) (string, error) {
-		args := []string{"--addr", addr, "build", "--allow", "network.host", "--frontend", "dockerfile.v0", "--local", "context=" + w.context, "--local", "dockerfile=" + w.context, "--no-cache", "--output", "type=local,dest=" + at("out")}
-		if policy != "" {
-			args = append(args, "--source-policy-file", policy)
-		}
+	build := func(addr, output string, args ...string) (string, error) {
+		args = append([]string{"--addr", addr, "build", "--allow", "network.host", "--frontend", "dockerfile.v0", "--local", "context=" + w.context, "--local", "dockerfile=" + w.context, "--no-cache",
+			"--opt", "build-arg:SOURCE_DATE_EPOCH=1700000000", "--output", output}, args...)
 		out, err := w.ns.Command(t, testkit.Tool(t, "buildctl"), args...).CombinedOutput()
 		return string(out), err
 	}
-	out, err := build(at("policy.json"))
+	policy := []string{"--source-policy-file", at("policy.json")}
+	out, err := build(addr, "type=local,dest="+at("out"), policy...)
 	require.NoError(t, err, out)
 	for name, want := range map[string]string{"page.html": "page ", "data2": "data2 "} {
 		got, err := os.ReadFile(at("out/" + name))
@@ -85,8 +85,15 @@ func TestServeReplay(t *testing.T) {
 		require.Equal(t, want+nonce, string(got), name)
 	}
 
+	// A daemon that has the network makes the same image.
+	out, err = build(addr, "type=oci,rewrite-timestamp=true,dest="+at("replayed.tar"), policy...)
+	require.NoError(t, err, out)
+	out, err = build(online, "type=oci,rewrite-timestamp=true,dest="+at("online.tar"))
+	require.NoError(t, err, out)
+	require.Equal(t, digestOf(t, at("online.tar")), digestOf(t, at("replayed.tar")))
+
 	w.replace("Dockerfile", "ADD https://files.example/moved.bin /data2\n", "")
-	out, err = build("")
+	out, err = build(addr, "type=local,dest="+at("out"))
 	require.NoError(t, err, out)
 	require.Contains(t, out, "GET https://npm.example/page?token=SECRET -> 200", "through the daemon's own proxy, and its upstream")
 }

@@ -116,8 +116,8 @@ func fetchingWorld(t *testing.T) (w *world, web *testkit.Web, nonce string) {
 	return w, web, nonce
 }
 
-// What a build fetches is recorded where there is a network, and replayed where there is none but lo: to the same bytes,
-// with LARDER_OFFLINE=1, and without the token.
+// What a build fetches is recorded where there is a network, and replayed where there is none but lo: to the same image,
+// digest and all, with LARDER_OFFLINE=1, and without the token.
 func TestRecordAndReplay(t *testing.T) {
 	w, web, nonce := fetchingWorld(t)
 	dir := t.TempDir()
@@ -129,6 +129,13 @@ func TestRecordAndReplay(t *testing.T) {
 	said := w.larder("bundle", "create", "--record", "--state", at("state"), "--secret", "id=token,src="+at("token"), "--ca", at("ca.pem"), "-o", at("bundle"), w.context)
 	require.Contains(t, said, "0 tools, 6 recorded answers")
 	require.NoDirExists(t, at("state/record"))
+	image := func(name string, args ...string) string {
+		out, err := w.build(append([]string{"--no-cache", "--provenance", "false", "--build-arg", "SOURCE_DATE_EPOCH=1700000000", "-o", "type=oci,rewrite-timestamp=true,dest=" + at(name)}, args...)...)
+		require.NoError(t, err, "%s", out)
+		return digestOf(t, at(name))
+	}
+	w.env = append(w.env, "SSL_CERT_FILE="+at("ca.pem"))
+	online := image("online.tar", "--secret", "id=token,src="+at("token"), "--build-arg", "LARDER_CA=1", "--build-arg", "HTTP_PROXY="+web.ProxyURL, "--build-arg", "HTTPS_PROXY="+web.ProxyURL)
 	asked := len(web.Asked())
 	require.NoError(t, filepath.WalkDir(at("bundle"), func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -147,6 +154,7 @@ func TestRecordAndReplay(t *testing.T) {
 		return w.build(append([]string{"--bundle", at("bundle"), "--secret", "id=token,env=OTHER", "--build-arg", "LARDER_OFFLINE=1"}, args...)...)
 	}
 	w.env = append(w.env, "OTHER=another-token")
+	require.Equal(t, online, image("replayed.tar", "--bundle", at("bundle"), "--secret", "id=token,env=OTHER", "--build-arg", "LARDER_OFFLINE=1"))
 	said, err := build("-o", at("out"))
 	require.NoError(t, err, "%s", said)
 	for name, want := range map[string]string{"index": "index ", "page.html": "page ", "moved": "moved ", "data": "data ", "data2": "data2 "} {
