@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -152,6 +153,13 @@ func (f *createFlags) checkRecord() error {
 // recordBuild runs one build on the builder that records.
 func (c *command) recordBuild(b *bundle.Bundle, n *network, o builder.Options, build request.Options, progress string) error {
 	h := c.host()
+	args, err := request.BuildArgs(build.BuildArgs, h.Env)
+	if err != nil {
+		return err
+	}
+	if offline, err := strconv.ParseBool(args["LARDER_OFFLINE"]); err == nil && offline {
+		return errors.New("--record asks servers, and LARDER_OFFLINE=1 forbids that: leave one of them out")
+	}
 	whole, err := filepath.Abs(build.Context)
 	if err != nil {
 		return err

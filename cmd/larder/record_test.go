@@ -274,7 +274,9 @@ func TestRecordNamedBuilds(t *testing.T) {
 	env := w.env
 	w.env = append(env, "HTTP_PROXY="+web.ProxyURL, "HTTPS_PROXY="+web.ProxyURL, "GOSUMDB=off")
 	file := filepath.Join(w.context, "docker/web")
-	said := w.larder("bundle", "create", "--record", "--state", filepath.Join(dir, "state"), "--ca", ca, "-o", bundle, "-f", file, "--target", "one", "--target", "two", w.context)
+	create := []string{"bundle", "create", "--record", "--state", filepath.Join(dir, "state"), "--ca", ca, "-o", bundle, "-f", file, "--target", "one", "--target", "two", w.context}
+	require.Contains(t, w.fails(append(create, "--build-arg", "LARDER_OFFLINE=1")...), "--record asks servers, and LARDER_OFFLINE=1 forbids that")
+	said := w.larder(create...)
 	require.Contains(t, said, "2 recorded answers")
 	w.env, w.ns = env, testkit.Offline(t)
 	for target, want := range map[string]string{"one": "index ", "two": "moved "} {
