@@ -21,6 +21,7 @@ type auditFlags struct {
 	modules, vulnDB string
 	bundle          string
 	trust           trustFlags
+	registryFlags   registryFlags
 	maxAge          audit.Age
 	minAge          minAgeFlags
 	denyLicenses    []string
@@ -31,21 +32,21 @@ type auditFlags struct {
 func (c *command) audit() *cobra.Command {
 	f := &auditFlags{}
 	cmd := &cobra.Command{
-		Use:   "audit [OPTIONS] [DIR...]",
-		Short: "Look for what is wrong with the modules of source trees, offline",
+		Use:   "audit [OPTIONS] [DIR|IMAGE...]",
+		Short: "Look for what is wrong with the modules of source trees and images, offline",
 		Long: "Look for what is wrong with the modules of source trees, without a network: versions\n" +
 			"that differ between services, that are retracted, deprecated, old or too young, missing\n" +
-			"checksums, replacements that leave the tree, licences, and known vulnerabilities.",
+			"checksums, replacements that leave the tree, licences, and known vulnerabilities. IMAGE is\n" +
+			"a built image, whose programs of Go say what is linked into them: an OCI layout, a folder\n" +
+			"or a tar file, or a reference in a registry, with its tag or digest.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && f.bundle == "" {
 				args = []string{"."}
 			}
 			return c.runAudit(f, args)
 		},
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return nil, cobra.ShellCompDirectiveFilterDirs
-		},
 		Example: `  larder audit .
+  larder audit --vulndb ./vulndb registry.example.com/app:1
   larder audit --modules ./proxy --vulndb ./vulndb --format sarif -o audit.sarif services/api services/web`,
 		DisableFlagsInUseLine: true,
 	}
@@ -53,6 +54,7 @@ func (c *command) audit() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&f.bundle, "bundle", "", "Bundle to take modules and the vulnerability database from, and to look at where no folder is named")
 	f.trust.register(flags)
+	f.registryFlags.register(flags)
 	flags.StringArrayVar(&f.denyLicenses, "deny-licence", nil, `Licence that is an error (e.g., "AGPL-3.0", "GPL-*")`)
 	flags.StringVar(&f.failOn, "fail-on", "error", `Fail on findings of this severity or a higher one ("error", "warning", "note", "none")`)
 	flags.StringVar(&f.format, "format", "text", `Format of the report ("text", "json", "sarif")`)
@@ -68,7 +70,7 @@ func (c *command) audit() *cobra.Command {
 	return cmd
 }
 
-func (c *command) runAudit(f *auditFlags, dirs []string) (err error) {
+func (c *command) runAudit(f *auditFlags, names []string) (err error) {
 	failOn, err := audit.ParseSeverity(f.failOn)
 	if err != nil {
 		return fmt.Errorf("--fail-on: %w", err)
@@ -83,12 +85,16 @@ func (c *command) runAudit(f *auditFlags, dirs []string) (err error) {
 	if f.bundle == "" && f.trust.given() {
 		return usageError{errors.New("--key and --min-serial are for --bundle")}
 	}
-	o, err := c.auditOptions(f)
+	dirs, images, err := treesAndImages(names)
+	if err != nil {
+		return err
+	}
+	o, err := c.auditOptions(f, len(images) == 0 || len(dirs) > 0)
 	if err != nil {
 		return err
 	}
 	if f.bundle != "" {
-		views, err := c.auditBundle(&o, f, len(dirs) == 0)
+		views, err := c.auditBundle(&o, f, len(names) == 0)
 		if err != nil {
 			return errors.Join(err, views.Close())
 		}
@@ -101,6 +107,11 @@ func (c *command) runAudit(f *auditFlags, dirs []string) (err error) {
 		}
 		defer root.Close()
 		o.Trees = append(o.Trees, tree)
+	}
+	remove, err := c.auditImages(&o, f.registryFlags, images)
+	defer func() { err = errors.Join(err, remove()) }()
+	if err != nil {
+		return err
 	}
 	report, err := audit.Run(c.ctx, o)
 	if err != nil {
@@ -130,8 +141,9 @@ func openTree(dir string) (audit.Tree, *os.Root, error) {
 	return audit.Tree{Name: dir, Dir: abs, FS: root.FS()}, root, nil
 }
 
-// auditOptions makes the options of an audit from flags: where the facts about modules are read from.
-func (c *command) auditOptions(f *auditFlags) (o audit.Options, err error) {
+// auditOptions makes the options of an audit from flags: where the facts about modules are read from. Without a tree, the
+// go command's module cache isn't one of these places: it has other modules than an image.
+func (c *command) auditOptions(f *auditFlags, hasTrees bool) (o audit.Options, err error) {
 	o = audit.Options{Env: c.env, MaxAge: f.maxAge, DenyLicenses: f.denyLicenses}
 	if o.Now, err = c.now(); err != nil {
 		return o, err
@@ -155,6 +167,9 @@ func (c *command) auditOptions(f *auditFlags) (o audit.Options, err error) {
 			o.Modules = download
 		}
 		return o, err
+	}
+	if !hasTrees {
+		return o, nil
 	}
 	cache := c.env["GOMODCACHE"]
 	if gopath := filepath.SplitList(build.Default.GOPATH); cache == "" && len(gopath) > 0 {

@@ -1,7 +1,7 @@
 // Package audit finds problems of the modules of source trees, without a network: versions that differ between
 // services, that were retracted, deprecated or are old, missing checksums, replacements that leave the tree, licences
-// and known vulnerabilities. It exists because a machine behind an air gap can't ask the services that usually report
-// these.
+// and known vulnerabilities. It finds them also in the programs of Go that are in built images, without any source. It
+// exists because a machine behind an air gap can't ask the services that usually report these.
 //
 // The facts come from files: the trees themselves, a folder of modules in the layout of a module proxy
 // (https://go.dev/ref/mod#goproxy-protocol) and a Go vulnerability database (https://go.dev/doc/security/vuln/database).
@@ -67,8 +67,10 @@ func ParseSeverity(word string) (Severity, error) {
 type Finding struct {
 	Rule     string   `json:"rule"`
 	Severity Severity `json:"severity"`
-	File     string   `json:"file,omitempty"` // as the tree was named; a bundle's name; empty where no file is to blame
-	Line     int      `json:"line,omitempty"` // from 1; 0 without a file, or for a bundle
+	Image    string   `json:"image,omitempty"`    // in which the file is, as it was named
+	Platform string   `json:"platform,omitempty"` // of the image
+	File     string   `json:"file,omitempty"`     // as the tree was named; a bundle's name; a program's path; empty where no file is to blame
+	Line     int      `json:"line,omitempty"`     // from 1; 0 without a file, or for a bundle or a program
 	Module   string   `json:"module,omitempty"`
 	Version  string   `json:"version,omitempty"`
 	ID       string   `json:"id,omitempty"` // of a vulnerability: GO-2026-0001
@@ -82,12 +84,13 @@ type Module struct {
 	Version  string     `json:"version"`
 	Time     *time.Time `json:"time,omitempty"` // of the release
 	Licenses []string   `json:"licences"`       // SPDX identifiers, sorted; empty if none is known
-	UsedBy   []string   `json:"usedBy"`         // FILE:LINE of each go.mod that requires it, sorted
+	UsedBy   []string   `json:"usedBy"`         // FILE:LINE of each go.mod that requires it, or the program, sorted
 }
 
 // Options say what to audit, and where the facts come from.
 type Options struct {
-	Trees []Tree
+	Trees  []Tree
+	Images []Image
 	// Modules is laid out as a module proxy is; its folders are listed, and its zip files have to be io.ReaderAt. nil if
 	// there is none.
 	Modules fs.FS
@@ -115,6 +118,7 @@ type Options struct {
 type Report struct {
 	Time     time.Time `json:"time"`
 	Trees    []string  `json:"trees"`
+	Images   []Image   `json:"images,omitempty"`
 	Modules  []Module  `json:"modules"`
 	Findings []Finding `json:"findings"`
 }
@@ -128,7 +132,11 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			return nil, fmt.Errorf("licence pattern %q: %w", p, err)
 		}
 	}
-	units, err := load(o.Trees)
+	trees := slices.Clone(o.Trees)
+	for i := range o.Images {
+		trees = append(trees, o.Images[i].trees()...)
+	}
+	units, err := load(trees)
 	if err != nil {
 		return nil, err
 	}
@@ -145,12 +153,37 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	findings = append(findings, vulnerable...)
+	placePrograms(findings, trees)
 	slices.SortFunc(findings, compareFindings)
-	r := &Report{Time: o.Now.UTC(), Modules: modules(deps, known), Findings: slices.Compact(findings)}
+	r := &Report{Time: o.Now.UTC(), Modules: modules(deps, known), Images: o.Images, Findings: slices.Compact(findings)}
 	for _, t := range o.Trees {
 		r.Trees = append(r.Trees, t.Name)
 	}
 	return r, nil
+}
+
+// placePrograms says of findings in a program which image that is in.
+func placePrograms(findings []Finding, trees []Tree) {
+	programs := map[string]*Tree{}
+	for i, t := range trees {
+		if t.program != nil {
+			programs[t.Name] = &trees[i]
+		}
+	}
+	for i := range findings {
+		if t := programs[findings[i].File]; t != nil {
+			f := &findings[i]
+			f.Image, f.Platform, f.File = t.image.Name, t.image.Platform, t.program.Path
+		}
+	}
+}
+
+// where names the place of a finding for people; "" if no file is to blame.
+func (f Finding) where() string {
+	if f.Image != "" {
+		return f.Image + " " + f.Platform + " " + f.File
+	}
+	return position{f.File, f.Line}.String()
 }
 
 // Reaches reports whether a finding has this severity or a higher one.
@@ -160,7 +193,7 @@ func (r *Report) Reaches(s Severity) bool {
 
 func compareFindings(a, b Finding) int {
 	return cmp.Or(
-		strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(b.Severity, a.Severity),
+		strings.Compare(a.Image, b.Image), strings.Compare(a.Platform, b.Platform), strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(b.Severity, a.Severity),
 		strings.Compare(a.Rule, b.Rule), strings.Compare(a.Module, b.Module), strings.Compare(a.Version, b.Version),
 		strings.Compare(a.ID, b.ID), strings.Compare(a.Message, b.Message))
 }

@@ -67,7 +67,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, modules: t.TempDir(), vulnDB: testkit.Tree(t, database)}
 	lib := map[string]string{
 		"LICENSE":  mit,
-		"lib.go":   "package lib\n\nfunc Parse(s string) int { return len(s) }\n\ntype T struct{}\n\nfunc (*T) Read() {}\n\nfunc Safe() {}\n",
+		"lib.go":   "package lib\n\n//go:noinline\nfunc Parse(s string) int { return len(s) }\n\ntype T struct{}\n\nfunc (*T) Read() {}\n\n//go:noinline\nfunc Safe() {}\n",
 		"sub/s.go": "package sub\n\nfunc F() {}\n",
 	}
 	w.module("vuln.example/lib", "v1.0.0", lib)

@@ -66,9 +66,11 @@ type (
 		StartLine int `json:"startLine"`
 	}
 	sarifProperties struct {
-		Module  string `json:"module,omitempty"`
-		Version string `json:"version,omitempty"`
-		ID      string `json:"id,omitempty"`
+		Image    string `json:"image,omitempty"`
+		Platform string `json:"platform,omitempty"`
+		Module   string `json:"module,omitempty"`
+		Version  string `json:"version,omitempty"`
+		ID       string `json:"id,omitempty"`
 	}
 )
 
@@ -123,13 +125,17 @@ func (r *Report) WriteSARIF(w io.Writer, version string) error {
 		res := sarifResult{
 			RuleID: f.Rule, RuleIndex: index[f.Rule], Level: f.Severity.String(), Message: sarifText{f.Message},
 			PartialFingerprints: map[string]string{"larderAudit/v1": f.fingerprint()},
-			Properties:          sarifProperties{f.Module, f.Version, f.ID},
+			Properties:          sarifProperties{f.Image, f.Platform, f.Module, f.Version, f.ID},
 		}
 		if f.Do != "" {
 			res.Message.Text += "; " + f.Do
 		}
 		if f.File != "" {
-			at := sarifPhysical{ArtifactLocation: sarifArtifact{fileURI(f.File)}}
+			file := f.File
+			if f.Image != "" {
+				file = strings.TrimPrefix(file, "/") // below the image's root, and not this machine's
+			}
+			at := sarifPhysical{ArtifactLocation: sarifArtifact{fileURI(file)}}
 			if f.Line > 0 {
 				at.Region = &sarifRegion{f.Line}
 			}
@@ -149,7 +155,11 @@ func (r *Report) WriteSARIF(w io.Writer, version string) error {
 // fingerprint returns an identifier of a finding. It stays the same from run to run, even if the finding's line
 // changes.
 func (f Finding) fingerprint() string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{f.Rule, f.File, f.Version, f.ID, cmp.Or(f.Module, f.Message)}, "\x00")))
+	file := f.File
+	if f.Image != "" {
+		file = f.where()
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{f.Rule, file, f.Version, f.ID, cmp.Or(f.Module, f.Message)}, "\x00")))
 	return hex.EncodeToString(sum[:16])
 }
 

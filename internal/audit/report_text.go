@@ -9,14 +9,14 @@ import (
 )
 
 // WriteText writes each finding as a line, in the form of a compiler's messages: FILE:LINE: SEVERITY: [RULE] MESSAGE;
-// DO. A last line counts them.
+// DO. For a program of an image, IMAGE PLATFORM FILE stands in the place of FILE:LINE. A last line counts the findings.
 func (r *Report) WriteText(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	count := map[Severity]int{}
 	for _, f := range r.Findings {
 		count[f.Severity]++
-		if f.File != "" {
-			fmt.Fprintf(b, "%s: ", visible(position{f.File, f.Line}.String()))
+		if at := f.where(); at != "" {
+			fmt.Fprintf(b, "%s: ", visible(at))
 		}
 		fmt.Fprintf(b, "%s: [%s] %s", f.Severity, f.Rule, visible(f.Message))
 		if f.Do != "" {

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -25,7 +26,11 @@ import (
 // starts. The library takes some of the go command's settings from the process's environment, doesn't stop when its
 // context is done, and panics on some sources.
 func Govulncheck(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if _, err := exec.LookPath("go"); err != nil {
+	if ofProgram := slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-mode=") }); ofProgram {
+		if err := limitMemory(); err != nil {
+			return err
+		}
+	} else if _, err := exec.LookPath("go"); err != nil {
 		return errors.New("there is no go command on PATH")
 	}
 	cmd := scan.Command(ctx, args...)
@@ -42,6 +47,8 @@ type scanner struct {
 	env     []string
 	served  *loopback
 	dir     string // temporary
+
+	programs map[string][]vulnerability // by file
 }
 
 // newScanner prepares what all runs share: the vulnerability database, and a module cache unless there is one already.
@@ -55,7 +62,7 @@ func newScanner(o Options) (*scanner, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	s := &scanner{command: o.Govulncheck, served: served, dir: dir}
+	s := &scanner{command: o.Govulncheck, served: served, dir: dir, programs: map[string][]vulnerability{}}
 	for _, name := range []string{"PATH", "TMPDIR", "GOOS", "GOARCH"} {
 		if value, ok := o.Env[name]; ok {
 			s.env = append(s.env, name+"="+value)
@@ -92,14 +99,32 @@ func makeWritable(dir string) error {
 
 // run returns the vulnerabilities of a service. It fails if the service's packages can't be loaded.
 func (s *scanner) run(ctx context.Context, svc *service) ([]vulnerability, error) {
+	if svc.tree.program != nil {
+		return s.runProgram(ctx, svc)
+	}
 	if svc.tree.FS == nil {
 		return nil, errors.New("there is no program here, only a list of modules")
 	}
-	dir := filepath.Join(svc.tree.Dir, filepath.FromSlash(svc.dir))
-	args := append(s.command[1:len(s.command):len(s.command)], "-format=json", "-C="+dir, "-db="+s.served.url+"/vulndb", "./...")
-	cmd := exec.CommandContext(ctx, s.command[0], args...)
-	cmd.Dir = dir
-	cmd.Env = append(s.env[:len(s.env):len(s.env)], svc.goEnv()...)
+	return s.find(ctx, svc, svc.goEnv(), "-C="+svc.folder(), "./...")
+}
+
+// find runs govulncheck, and reads what it finds.
+func (s *scanner) find(ctx context.Context, svc *service, env []string, args ...string) (found []vulnerability, err error) {
+	args = append([]string{"-format=json", "-db=" + s.served.url + "/vulndb"}, args...)
+	err = s.start(ctx, svc, env, func(stdout io.Reader) (err error) {
+		if found, err = svc.decode(stdout); err != nil {
+			err = fmt.Errorf("govulncheck's output: %w", err)
+		}
+		return err
+	}, args...)
+	return worst(found), err
+}
+
+// start runs govulncheck for a service, and has its output read.
+func (s *scanner) start(ctx context.Context, svc *service, env []string, read func(io.Reader) error, args ...string) error {
+	cmd := exec.CommandContext(ctx, s.command[0], append(s.command[1:len(s.command):len(s.command)], args...)...)
+	cmd.Dir = svc.folder()
+	cmd.Env = append(s.env[:len(s.env):len(s.env)], env...)
 	// The go commands that it starts end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -107,20 +132,25 @@ func (s *scanner) run(ctx context.Context, svc *service) ([]vulnerability, error
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return err
 	}
-	found, decodeErr := svc.decode(stdout)
+	readErr := read(stdout)
 	_, drainErr := io.Copy(io.Discard, stdout) // else it could wait for a reader for ever
 	if err := cmd.Wait(); err != nil {
-		return nil, s.reason(err, stderr.String(), svc.tree)
+		return s.reason(err, stderr.String(), svc.tree)
 	}
-	if err := errors.Join(decodeErr, drainErr); err != nil {
-		return nil, fmt.Errorf("govulncheck's output: %w", err)
+	return errors.Join(readErr, drainErr)
+}
+
+// folder is a service's on this machine; "" for a list.
+func (s *service) folder() string {
+	if s.tree.FS == nil {
+		return ""
 	}
-	return worst(found), nil
+	return filepath.Join(s.tree.Dir, filepath.FromSlash(s.dir))
 }
 
 // goEnv returns the go command's settings for a service.
@@ -144,7 +174,13 @@ func (s *scanner) reason(err error, stderr string, t *Tree) error {
 	if strings.TrimSpace(stderr) == "" {
 		return err
 	}
-	return errors.New(strings.NewReplacer(s.served.url+"/modules/", "", s.dir+"/", "", t.Dir+"/", t.file("")+"/").Replace(stderr))
+	known := []string{s.served.url + "/modules/", "", s.dir + "/", ""}
+	if t.program != nil {
+		known = append(known, t.program.file, t.program.Path)
+	} else {
+		known = append(known, t.Dir+"/", t.file("")+"/")
+	}
+	return errors.New(strings.NewReplacer(known...).Replace(stderr))
 }
 
 // message is a part of govulncheck's output, which is documented in golang.org/x/vuln/internal/govulncheck.

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A Tree is a folder with the source of modules. A Tree without FS is a list of a bundle's modules and toolchains,
-// without a program that uses them.
+// A Tree is a folder with the source of modules. A Tree without FS is a list of modules and toolchains: those of a
+// bundle, without a program that uses them, or those that a program of an image has in it.
 type Tree struct {
 	Name string // how files are named in findings: the folder as the user gave it
 	Dir  string // the folder's absolute path, for the go command
@@ -25,6 +25,9 @@ type Tree struct {
 
 	Modules    []module.Version // of a list
 	Toolchains []string         // of a list: go1.26.8
+
+	program *Program // nil for a list of a bundle
+	image   *Image   // that has the program
 }
 
 // position is a line of a file. The file's name begins with the tree's name. Line 0 stands for a list.

@@ -17,7 +17,7 @@ type reachability int
 const (
 	required reachability = iota // a module with it is in the build list
 	imported                     // a package with it is compiled
-	called                       // a function with it can be called
+	called                       // a function with it can be called, or is linked into a program
 	unknown                      // only versions were compared: it may be called
 )
 
@@ -65,7 +65,10 @@ func vulnerabilities(ctx context.Context, units []*unit, o Options) (out []Findi
 			f := Finding{Rule: RuleUnchecked, Severity: Warning, File: s.file, Line: s.modLine().line, Module: s.mod.Module.Mod.Path,
 				Message: "its packages could not be loaded, so vulnerabilities are told by versions alone: " + plain(reason.Error()),
 				Do:      "give what the go command needs to build it, or see to each of them yourself"}
-			if s.tree.FS == nil {
+			switch {
+			case s.tree.program != nil:
+				f.Message, f.Do = "the program can't be read, so vulnerabilities are told by versions alone: "+plain(reason.Error()), "see to each of them yourself"
+			case s.tree.FS == nil:
 				f.Severity, f.Message, f.Do = Note, "vulnerabilities are told by versions alone, as no program is known that uses it", "name the source trees, too"
 			}
 			out = append(out, f)
@@ -110,29 +113,42 @@ func (s *service) vulnerable(v vulnerability) Finding {
 		name = "the standard library of " + goVersion(v.module.Version)
 	}
 	f.Message = fmt.Sprintf("%s in %s: %s", v.id, name, plain(v.summary))
-	switch v.reach {
-	case called:
-		f.Message += fmt.Sprintf(" (%s is called", plain(v.symbol))
-		if v.caller != "" {
-			f.Message += " from " + plain(v.caller)
-		}
-		f.Message += ")"
-	case imported:
-		f.Message += " (a package of it is imported, what is vulnerable isn't called)"
-	case required:
-		f.Message += " (what is vulnerable isn't imported)"
-	case unknown:
-		f.Message += " (whether it is called is not known)"
-	}
+	f.Message += s.reached(v)
 	switch {
 	case v.fixed == "":
 		f.Do = "no version is fixed: see https://pkg.go.dev/vuln/" + v.id
 	case v.module.Path == stdlib:
 		f.Do = "build with " + goVersion(v.fixed) + " or newer"
+	case s.tree.program != nil:
+		f.Do = "build it with " + v.module.Path + "@" + v.fixed
 	default:
 		f.Do = "go get " + v.module.Path + "@" + v.fixed
 	}
 	return f
+}
+
+// reached says how far a service gets to a vulnerability.
+func (s *service) reached(v vulnerability) string {
+	program := s.tree.program != nil
+	switch {
+	case v.reach == called && program:
+		return fmt.Sprintf(" (%s is in the program)", plain(v.symbol))
+	case v.reach == called && v.caller != "":
+		return fmt.Sprintf(" (%s is called from %s)", plain(v.symbol), plain(v.caller))
+	case v.reach == called:
+		return fmt.Sprintf(" (%s is called)", plain(v.symbol))
+	case v.reach == imported && program:
+		return " (a package of it is in the program, what is vulnerable isn't)"
+	case v.reach == imported:
+		return " (a package of it is imported, what is vulnerable isn't called)"
+	case v.reach == required && program:
+		return " (what is vulnerable isn't in the program)"
+	case v.reach == required:
+		return " (what is vulnerable isn't imported)"
+	case program:
+		return " (the program has no symbols that would tell whether it has what is vulnerable)"
+	}
+	return " (whether it is called is not known)"
 }
 
 // lineOf returns the line that brings in a module or the standard library.

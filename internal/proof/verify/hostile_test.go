@@ -70,7 +70,7 @@ func TestLayersHideNothing(t *testing.T) {
 			}
 			found, err := s.open(s.image(tars...)).Images(t.Context())
 			require.NoError(t, err)
-			contents, err := read(t.Context(), found[0])
+			contents, err := Contents(t.Context(), found[0], nil)
 			if err != nil {
 				t.Log(err)
 				return
@@ -149,7 +149,7 @@ func programs(t *testing.T, tars [][]byte) (found []string) {
 		}
 		defer f.Close()
 		path := "/" + name[len(dir)+1:]
-		b, err := inspect(path, f)
+		b, err := inspect(path, f, nil)
 		if b != nil {
 			found = append(found, path)
 		}

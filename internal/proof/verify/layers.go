@@ -22,13 +22,14 @@ const (
 	opaque   = ".wh..wh..opq" // all that lower layers have in the folder
 )
 
-// read finds the contents of an image in its layers, from the highest down, so that it knows for each file whether a
-// higher layer hides it. It unpacks only one binary at a time.
-func read(ctx context.Context, image *oci.Image) (*sbom.Contents, error) {
+// Contents finds the contents of an image in its layers, from the highest down, so that it knows for each file whether a
+// higher layer hides it. It unpacks only one binary at a time. keep, unless it is nil, keeps the binaries of Go.
+func Contents(ctx context.Context, image *oci.Image, keep *Keep) (*sbom.Contents, error) {
 	c := &sbom.Contents{}
 	above := newCovers()
 	for n := len(image.Manifest.Layers) - 1; n >= 0; n-- {
 		l := newLayer(above)
+		l.keep = keep
 		if err := image.ReadLayer(ctx, n, l.read); err != nil {
 			return nil, err
 		}
@@ -85,6 +86,7 @@ type layer struct {
 	databases map[string][]byte
 	links     map[string]bool // symbolic ones
 	through   map[string]bool // the folders that names go through
+	keep      *Keep           // nil for none
 }
 
 func newLayer(above covers) *layer {
@@ -170,7 +172,7 @@ func (l *layer) file(name string, h *tar.Header, r io.Reader) (err error) {
 			l.databases[name], err = io.ReadAll(io.LimitReader(r, maxDatabase))
 			return err
 		}
-		l.found[name], err = inspect(name, r)
+		l.found[name], err = inspect(name, r, l.keep)
 		return err
 	case tar.TypeSymlink:
 		// What lies below a link is elsewhere in truth, so that nobody could tell what hides it.
@@ -232,7 +234,7 @@ func (l *layer) forget(name string) {
 }
 
 // inspect reads a file out of a layer: into a temporary file, if it may be a binary.
-func inspect(name string, r io.Reader) (b *sbom.Binary, err error) {
+func inspect(name string, r io.Reader, keep *Keep) (b *sbom.Binary, err error) {
 	buffered := bufio.NewReader(r)
 	head, err := buffered.Peek(4)
 	if err != nil || !sbom.IsBinary(head) {
@@ -241,13 +243,15 @@ func inspect(name string, r io.Reader) (b *sbom.Binary, err error) {
 		}
 		return nil, err
 	}
-	f, err := os.CreateTemp("", "larder-verify-")
+	f, err := os.CreateTemp(keep.folder(), "larder-verify-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := os.Remove(f.Name()); err != nil { // it is gone with its last user
-		return nil, err
+	if keep == nil {
+		if err := os.Remove(f.Name()); err != nil { // it is gone with its last user
+			return nil, err
+		}
 	}
 	size, err := io.Copy(f, io.LimitReader(buffered, maxBinary+1))
 	if err == nil && size > maxBinary {
@@ -256,7 +260,11 @@ func inspect(name string, r io.Reader) (b *sbom.Binary, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	return sbom.Inspect(name, f, size)
+	b, err = sbom.Inspect(name, f, size)
+	if keep != nil {
+		err = errors.Join(err, keep.settle(f.Name(), b, size))
+	}
+	return b, err
 }
 
 // finish adds the binaries and packages that aren't hidden.

@@ -98,7 +98,7 @@ func rootDigest(l *oci.Layout, name string) (digest.Digest, error) {
 }
 
 func platform(ctx context.Context, image *oci.Image, sums *gomod.Set) (*Platform, error) {
-	contents, err := read(ctx, image)
+	contents, err := Contents(ctx, image, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -227,7 +227,7 @@ func TestLayers(t *testing.T) {
 			s := store{t, t.TempDir()}
 			images, err := s.open(s.image(append([][]byte{base}, test.above...)...)).Images(t.Context())
 			require.NoError(t, err)
-			c, err := read(t.Context(), images[0])
+			c, err := Contents(t.Context(), images[0], nil)
 			require.NoError(t, err)
 			var paths []string
 			for _, b := range c.Binaries {

@@ -1,0 +1,83 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/larder-build/larder/internal/oci"
+	"github.com/larder-build/larder/internal/proof/sbom"
+	"github.com/larder-build/larder/internal/proof/verify"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/mod/module"
+)
+
+// An Image is a built image for one platform. What is audited of it is its programs of Go: each says by its build info what
+// is linked into it.
+type Image struct {
+	Name     string        `json:"name"`   // as the user gave it
+	Digest   digest.Digest `json:"digest"` // of its manifest
+	Platform string        `json:"platform"`
+	Programs []Program     `json:"programs"` // sorted by path
+
+	index digest.Digest // that the image is an entry of; empty if it is the only one of its name
+}
+
+// A Program is a file that the go command built.
+type Program struct {
+	Path      string `json:"path"` // in the image, absolute
+	Main      string `json:"main"` // PATH@VERSION of its main module, or PATH
+	Toolchain string `json:"toolchain"`
+
+	file    string           // where it is on this machine
+	modules []module.Version // with the main one
+}
+
+// Images reads the images of a layout, which was opened as name: one for each platform. The programs stay in keep until they
+// were audited.
+func Images(ctx context.Context, l *oci.Layout, name string, keep *verify.Keep) ([]Image, error) {
+	list, err := l.Images(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Image
+	for _, i := range list {
+		contents, err := verify.Contents(ctx, i, keep)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", name, i.Platform, err)
+		}
+		image := Image{Name: name, Digest: i.Digest, Platform: i.Platform, Programs: []Program{}}
+		if root := l.Index.Manifests; len(root) == 1 && root[0].Digest != i.Digest {
+			image.index = root[0].Digest
+		}
+		for _, b := range contents.Binaries {
+			image.Programs = append(image.Programs, newProgram(b, keep.File(b)))
+		}
+		out = append(out, image)
+	}
+	return out, nil
+}
+
+func newProgram(b sbom.Binary, file string) Program {
+	p := Program{Path: b.Path, Main: b.Main().String(), Toolchain: b.Toolchain(), file: file}
+	if b.Main().Version != "" {
+		p.modules = append(p.modules, b.Main())
+	}
+	for _, m := range b.Modules() {
+		if m.Version.Version != "" {
+			p.modules = append(p.modules, m.Version)
+		}
+	}
+	return p
+}
+
+// trees returns each program as a list of what is linked into it.
+func (i *Image) trees() (list []Tree) {
+	for n := range i.Programs {
+		p := &i.Programs[n]
+		list = append(list, Tree{
+			Name: i.Name + " " + i.Platform + " " + p.Path, Modules: p.modules, Toolchains: []string{p.Toolchain},
+			program: p, image: i,
+		})
+	}
+	return list
+}
