@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"go/build"
@@ -26,6 +27,7 @@ type auditFlags struct {
 	minAge          minAgeFlags
 	denyLicenses    []string
 	format, output  string
+	author          string
 	failOn          string
 }
 
@@ -57,13 +59,14 @@ func (c *command) audit() *cobra.Command {
 	f.registryFlags.register(flags)
 	flags.StringArrayVar(&f.denyLicenses, "deny-licence", nil, `Licence that is an error (e.g., "AGPL-3.0", "GPL-*")`)
 	flags.StringVar(&f.failOn, "fail-on", "error", `Fail on findings of this severity or a higher one ("error", "warning", "note", "none")`)
-	flags.StringVar(&f.format, "format", "text", `Format of the report ("text", "json", "sarif")`)
+	flags.StringVar(&f.format, "format", "text", `Format of the report ("text", "json", "sarif", "openvex")`)
+	flags.StringVar(&f.author, "author", "", `Who vouches for an OpenVEX document (default "Unknown Author")`)
 	flags.Var(&f.maxAge, "max-age", `Age from which on a release is old (e.g., "2y", "90d", "0" for no limit)`)
 	f.minAge.register(flags)
 	flags.StringVar(&f.modules, "modules", "", "Folder of modules in a module proxy's layout, or a module cache (default: the go command's module cache)")
 	flags.StringVarP(&f.output, "output", "o", "", "Write the report to a file")
 	flags.StringVar(&f.vulnDB, "vulndb", "", "Folder of a Go vulnerability database")
-	for flag, values := range map[string][]string{"fail-on": {"error", "warning", "note", "none"}, "format": {"text", "json", "sarif"}} {
+	for flag, values := range map[string][]string{"fail-on": {"error", "warning", "note", "none"}, "format": {"text", "json", "sarif", "openvex"}} {
 		// It fails only for a flag that isn't there.
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
@@ -75,12 +78,9 @@ func (c *command) runAudit(f *auditFlags, names []string) (err error) {
 	if err != nil {
 		return fmt.Errorf("--fail-on: %w", err)
 	}
-	write, ok := map[string]func(*audit.Report, io.Writer) error{
-		"text": (*audit.Report).WriteText, "json": (*audit.Report).WriteJSON,
-		"sarif": func(r *audit.Report, w io.Writer) error { return r.WriteSARIF(w, larderVersion()) },
-	}[f.format]
-	if !ok {
-		return fmt.Errorf("--format %q: one of text, json, sarif", f.format)
+	write, err := f.writer(len(names) == 0)
+	if err != nil {
+		return err
 	}
 	if f.bundle == "" && f.trust.given() {
 		return usageError{errors.New("--key and --min-serial are for --bundle")}
@@ -113,6 +113,9 @@ func (c *command) runAudit(f *auditFlags, names []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if f.format == "openvex" && o.VulnDB == nil {
+		return errors.New("--format openvex: there is no vulnerability database to say something of: name its folder with --vulndb")
+	}
 	report, err := audit.Run(c.ctx, o)
 	if err != nil {
 		return err
@@ -126,6 +129,29 @@ func (c *command) runAudit(f *auditFlags, names []string) (err error) {
 		err = exitStatus(1)
 	}
 	return err
+}
+
+// writer returns what writes a report in the format that the flags name. A bundle alone is no product that a statement could
+// be about.
+func (f *auditFlags) writer(bundleAlone bool) (func(*audit.Report, io.Writer) error, error) {
+	if f.author != "" && f.format != "openvex" {
+		return nil, usageError{errors.New("--author is for --format openvex")}
+	}
+	switch f.format {
+	case "text":
+		return (*audit.Report).WriteText, nil
+	case "json":
+		return (*audit.Report).WriteJSON, nil
+	case "sarif":
+		return func(r *audit.Report, w io.Writer) error { return r.WriteSARIF(w, larderVersion()) }, nil
+	case "openvex":
+		if bundleAlone {
+			return nil, usageError{errors.New("--format openvex says of products what affects them: name source trees or images")}
+		}
+		author := cmp.Or(f.author, "Unknown Author")
+		return func(r *audit.Report, w io.Writer) error { return r.WriteOpenVEX(w, author, larderVersion()) }, nil
+	}
+	return nil, fmt.Errorf("--format %q: one of text, json, sarif, openvex", f.format)
 }
 
 // openTree opens a folder for an audit. Links can't lead out of it. The caller closes the root.

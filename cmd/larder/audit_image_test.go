@@ -85,6 +85,27 @@ func TestAuditImage(t *testing.T) {
 	require.Empty(t, r.Images[1].Programs)
 }
 
+// An OpenVEX document is the same from the same image, and is only made where there is something to say of something.
+func TestAuditOpenVEX(t *testing.T) {
+	w := &world{t: t, ns: testkit.Offline(t), env: []string{"SOURCE_DATE_EPOCH=1700000000"}}
+	layout := filepath.Join(t.TempDir(), "layout")
+	testkit.WriteLayout(t, layout, testkit.Image{Arch: "amd64", Layers: []map[string][]byte{{"usr/bin/app": compiled(t)}}})
+	db := vulnerable(t, "stdlib", "archive/tar", "NewReader")
+	document := w.fails("audit", "--vulndb", db, "--format", "openvex", "--author", "Team", layout)
+	testkit.RequireOpenVEX(t, document)
+	require.Contains(t, document, `"author": "Team"`)
+	require.Contains(t, document, `"timestamp": "2023-11-14T22:13:20Z"`)
+	require.Contains(t, document, `"status": "affected"`)
+	require.Equal(t, document, w.fails("audit", "--vulndb", db, "--format", "openvex", "--author", "Team", layout))
+	document = w.larder("audit", "--vulndb", vulnerable(t, "stdlib", "archive/zip", "NewReader"), "--format", "openvex", layout)
+	require.Contains(t, document, `"justification": "vulnerable_code_not_present"`)
+	require.Contains(t, document, `"author": "Unknown Author"`)
+
+	require.Contains(t, w.fails("audit", "--format", "openvex", layout), "there is no vulnerability database to say something of: name its folder with --vulndb")
+	require.Contains(t, w.fails("audit", "--format", "openvex", "--bundle", "stock"), "--format openvex says of products what affects them: name source trees or images")
+	require.Contains(t, w.fails("audit", "--author", "Team", layout), "--author is for --format openvex")
+}
+
 // What is no image of Go is one clear sentence.
 func TestAuditImageWithoutGo(t *testing.T) {
 	w := &world{t: t, ns: testkit.Offline(t)}

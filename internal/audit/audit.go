@@ -76,6 +76,8 @@ type Finding struct {
 	ID       string   `json:"id,omitempty"` // of a vulnerability: GO-2026-0001
 	Message  string   `json:"message"`
 	Do       string   `json:"do,omitempty"` // what the reader may do about it
+
+	exposure *exposure // of a vulnerability, until the report is made
 }
 
 // A Module is a module version that a tree uses, and the facts that are known of it.
@@ -121,6 +123,8 @@ type Report struct {
 	Images   []Image   `json:"images,omitempty"`
 	Modules  []Module  `json:"modules"`
 	Findings []Finding `json:"findings"`
+
+	exposed []Finding // of vulnerabilities, with what has them: one finding may be of several products
 }
 
 // Run audits the trees. If a go.mod, go.work or go.sum can't be read, it returns an error with the file and the line.
@@ -155,7 +159,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	findings = append(findings, vulnerable...)
 	placePrograms(findings, trees)
 	slices.SortFunc(findings, compareFindings)
-	r := &Report{Time: o.Now.UTC(), Modules: modules(deps, known), Images: o.Images, Findings: slices.Compact(findings)}
+	r := &Report{Time: o.Now.UTC(), Modules: modules(deps, known), Images: o.Images, exposed: takeExposures(findings)}
+	r.Findings = slices.Compact(findings)
 	for _, t := range o.Trees {
 		r.Trees = append(r.Trees, t.Name)
 	}
@@ -195,7 +200,7 @@ func compareFindings(a, b Finding) int {
 	return cmp.Or(
 		strings.Compare(a.Image, b.Image), strings.Compare(a.Platform, b.Platform), strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(b.Severity, a.Severity),
 		strings.Compare(a.Rule, b.Rule), strings.Compare(a.Module, b.Module), strings.Compare(a.Version, b.Version),
-		strings.Compare(a.ID, b.ID), strings.Compare(a.Message, b.Message))
+		strings.Compare(a.ID, b.ID), strings.Compare(a.Message, b.Message), strings.Compare(a.product(), b.product()))
 }
 
 // modules lists each module version once, with the places that use it.

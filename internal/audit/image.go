@@ -19,7 +19,7 @@ type Image struct {
 	Platform string        `json:"platform"`
 	Programs []Program     `json:"programs"` // sorted by path
 
-	index digest.Digest // that the image is an entry of; empty if it is the only one of its name
+	purls []string // by its own digest, and by that of the index that it is an entry of
 }
 
 // A Program is a file that the go command built.
@@ -39,6 +39,9 @@ func Images(ctx context.Context, l *oci.Layout, name string, keep *verify.Keep) 
 	if err != nil {
 		return nil, err
 	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s has no image", name)
+	}
 	var out []Image
 	for _, i := range list {
 		contents, err := verify.Contents(ctx, i, keep)
@@ -46,9 +49,11 @@ func Images(ctx context.Context, l *oci.Layout, name string, keep *verify.Keep) 
 			return nil, fmt.Errorf("%s: %s: %w", name, i.Platform, err)
 		}
 		image := Image{Name: name, Digest: i.Digest, Platform: i.Platform, Programs: []Program{}}
-		if root := l.Index.Manifests; len(root) == 1 && root[0].Digest != i.Digest {
-			image.index = root[0].Digest
+		digests := []digest.Digest{i.Digest}
+		if root := l.Index.Manifests; len(root) == 1 {
+			digests = append(digests, root[0].Digest)
 		}
+		image.purls = imagePURLs(l.Reference(), name, i.Platform, digests...)
 		for _, b := range contents.Binaries {
 			image.Programs = append(image.Programs, newProgram(b, keep.File(b)))
 		}

@@ -207,7 +207,7 @@ type frame struct {
 }
 
 func (s *service) decode(r io.Reader) ([]vulnerability, error) {
-	summaries := map[string]string{}
+	entries := map[string]*entry{}
 	var found []vulnerability
 	for dec := json.NewDecoder(r); ; {
 		var m message
@@ -219,7 +219,7 @@ func (s *service) decode(r io.Reader) ([]vulnerability, error) {
 			return nil, err
 		}
 		if m.OSV != nil {
-			summaries[m.OSV.ID] = cmp.Or(m.OSV.Summary, m.OSV.Details)
+			entries[m.OSV.ID] = m.OSV
 		}
 		if m.Finding != nil && len(m.Finding.Trace) > 0 {
 			v := s.traced(m.Finding.Trace)
@@ -228,7 +228,9 @@ func (s *service) decode(r io.Reader) ([]vulnerability, error) {
 		}
 	}
 	for i := range found {
-		found[i].summary = summaries[found[i].id]
+		if e := entries[found[i].id]; e != nil {
+			found[i].summary, found[i].aliases = e.summary(), e.aliases()
+		}
 	}
 	return found, nil
 }

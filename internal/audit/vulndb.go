@@ -34,6 +34,7 @@ type entry struct {
 	ID        string     `json:"id"`
 	Summary   string     `json:"summary"`
 	Details   string     `json:"details"`
+	Aliases   []string   `json:"aliases"`
 	Withdrawn *time.Time `json:"withdrawn"`
 	Affected  []affected `json:"affected"`
 }
@@ -120,7 +121,7 @@ func (db *vulnDB) byVersions(s *service) ([]vulnerability, error) {
 				return nil, err
 			}
 			if fixed, ok := e.affects(m); ok {
-				out = append(out, vulnerability{id: id, summary: cmp.Or(e.Summary, e.Details), module: m, fixed: fixed, reach: unknown})
+				out = append(out, vulnerability{id: id, summary: e.summary(), aliases: e.aliases(), module: m, fixed: fixed, reach: unknown})
 			}
 		}
 	}
@@ -138,6 +139,15 @@ func (db *vulnDB) entry(id string) (*entry, error) {
 		return nil, fmt.Errorf("vulnerability database: %s: %w", name, err)
 	}
 	return e, nil
+}
+
+func (e *entry) summary() string { return cmp.Or(e.Summary, e.Details) }
+
+// aliases returns the names that other databases have for it, with spaces between them.
+func (e *entry) aliases() string {
+	names := slices.DeleteFunc(slices.Clone(e.Aliases), func(name string) bool { return !vulnID.MatchString(name) })
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), " ")
 }
 
 func parseEntry(data []byte) (*entry, error) {

@@ -27,6 +27,7 @@ var severities = map[reachability]Severity{required: Note, imported: Warning, ca
 type vulnerability struct {
 	id      string
 	summary string
+	aliases string         // other names of it, such as CVE-2026-1, with spaces between them
 	module  module.Version // stdlib for the standard library, with a version as v1.26.8
 	fixed   string         // the version that has it no more; empty if there is none
 	reach   reachability
@@ -113,7 +114,9 @@ func (s *service) vulnerable(v vulnerability) Finding {
 		name = "the standard library of " + goVersion(v.module.Version)
 	}
 	f.Message = fmt.Sprintf("%s in %s: %s", v.id, name, plain(v.summary))
-	f.Message += s.reached(v)
+	how := s.reached(v)
+	f.Message += " (" + how + ")"
+	f.exposure = &exposure{v.reach, s.tree.program != nil, s.products(), v.summary, v.aliases, how}
 	switch {
 	case v.fixed == "":
 		f.Do = "no version is fixed: see https://pkg.go.dev/vuln/" + v.id
@@ -127,28 +130,28 @@ func (s *service) vulnerable(v vulnerability) Finding {
 	return f
 }
 
-// reached says how far a service gets to a vulnerability.
+// reached says how far a service gets to a vulnerability, in words.
 func (s *service) reached(v vulnerability) string {
 	program := s.tree.program != nil
 	switch {
 	case v.reach == called && program:
-		return fmt.Sprintf(" (%s is in the program)", plain(v.symbol))
+		return fmt.Sprintf("%s is in the program", plain(v.symbol))
 	case v.reach == called && v.caller != "":
-		return fmt.Sprintf(" (%s is called from %s)", plain(v.symbol), plain(v.caller))
+		return fmt.Sprintf("%s is called from %s", plain(v.symbol), plain(v.caller))
 	case v.reach == called:
-		return fmt.Sprintf(" (%s is called)", plain(v.symbol))
+		return fmt.Sprintf("%s is called", plain(v.symbol))
 	case v.reach == imported && program:
-		return " (a package of it is in the program, what is vulnerable isn't)"
+		return "a package of it is in the program, what is vulnerable isn't"
 	case v.reach == imported:
-		return " (a package of it is imported, what is vulnerable isn't called)"
+		return "a package of it is imported, what is vulnerable isn't called"
 	case v.reach == required && program:
-		return " (what is vulnerable isn't in the program)"
+		return "what is vulnerable isn't in the program"
 	case v.reach == required:
-		return " (what is vulnerable isn't imported)"
+		return "what is vulnerable isn't imported"
 	case program:
-		return " (the program has no symbols that would tell whether it has what is vulnerable)"
+		return "the program has no symbols that would tell whether it has what is vulnerable"
 	}
-	return " (whether it is called is not known)"
+	return "whether it is called is not known"
 }
 
 // lineOf returns the line that brings in a module or the standard library.

@@ -31,14 +31,15 @@ type Layout struct {
 	Index ocispec.Index // index.json
 
 	name  string
+	ref   string // in a registry; empty for one on disk
 	blobs func(context.Context, ocispec.Descriptor) (io.ReadCloser, error)
 	close func() error
 }
 
-// Remote returns an image, or an index, of a registry as a layout that holds nothing else. The name is for messages.
+// Remote returns an image, or an index, of a registry as a layout that holds nothing else. The name is its full name.
 // The function fetch returns the content of a descriptor, which Layout checks.
 func Remote(name string, desc ocispec.Descriptor, fetch func(context.Context, ocispec.Descriptor) (io.ReadCloser, error)) *Layout {
-	return &Layout{Index: ocispec.Index{Manifests: []ocispec.Descriptor{desc}}, name: name, blobs: fetch, close: func() error { return nil }}
+	return &Layout{Index: ocispec.Index{Manifests: []ocispec.Descriptor{desc}}, name: name, ref: name, blobs: fetch, close: func() error { return nil }}
 }
 
 // files has the files of a layout, which is a folder or a tar file.
@@ -77,6 +78,18 @@ func openFiles(name string) (files, error) {
 		return nil, err
 	}
 	return folder{root}, nil
+}
+
+// imageName is the annotation in which builders keep an image's full name.
+const imageName = "io.containerd.image.name"
+
+// Reference returns the full name of the image: the one in a registry, or what the builder of a layout says, whoever that is;
+// "" if nobody says one, or several images are in it.
+func (l *Layout) Reference() string {
+	if l.ref != "" || len(l.Index.Manifests) != 1 {
+		return l.ref
+	}
+	return l.Index.Manifests[0].Annotations[imageName]
 }
 
 // Close closes the files of the layout.

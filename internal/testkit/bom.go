@@ -15,6 +15,20 @@ import (
 //go:embed testdata/spdx-2.3.schema.json
 var spdxSchema []byte
 
+//go:embed testdata/openvex-0.2.0.schema.json
+var openVEXSchema []byte
+
+// RequireOpenVEX fails a test whose document isn't what the JSON schema of OpenVEX 0.2.0 allows.
+func RequireOpenVEX(t testing.TB, document string) {
+	t.Helper()
+	require.NoError(t, openVEX(t, document))
+}
+
+func openVEX(t testing.TB, document string) error {
+	const url = "https://github.com/openvex/spec/openvex_json_schema_0.2.0.json"
+	return validate(t, url, map[string][]byte{url: openVEXSchema}, document)
+}
+
 // RequireSPDX fails the test if a document doesn't match the JSON schema of SPDX 2.3.
 func RequireSPDX(t testing.TB, document string) {
 	t.Helper()

@@ -78,4 +78,8 @@ func TestSchemas(t *testing.T) {
 		"creationInfo": {"created": "2026-01-02T03:04:05Z", "creators": ["Tool: x"]}, "packages": [{"SPDXID": "SPDXRef-x", "name": "x", "downloadLocation": "NOASSERTION"}]}`
 	RequireSPDX(t, document)
 	require.ErrorContains(t, spdx(t, strings.Replace(document, "downloadLocation", "location", 1)), "/packages/0")
+	const vex = `{"@context": "https://openvex.dev/ns/v0.2.0", "@id": "https://x.example/", "author": "x", "timestamp": "2026-01-02T03:04:05Z", "version": 1,
+		"statements": [{"vulnerability": {"name": "x"}, "status": "affected", "action_statement": "x"}]}`
+	RequireOpenVEX(t, vex)
+	require.ErrorContains(t, openVEX(t, strings.Replace(vex, "action_statement", "impact_statement", 1)), "action_statement")
 }
