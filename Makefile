@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := larder
-.PHONY: larder tools setup setup-demo setup-release setup-slow setup-fresh demo linter test test-plain test-setup test-slow test-fresh fuzz fuzz-briefly bench lint clean
+.PHONY: larder tools cosign setup setup-demo setup-release setup-slow setup-fresh demo linter test test-plain test-setup test-slow test-fresh fuzz fuzz-briefly bench lint clean
 .PHONY: release release-tools test-release publish-images
 
 # The same settings for every go command, whatever the environment says: one build cache then serves them all.
@@ -40,6 +40,12 @@ tools:
 	@echo 'make: compiling the tools that tests run: nothing to do, or a few minutes if it is the first time'
 	@mkdir -p bin/tools
 	@cd tools && ../scripts/build.sh -o ../bin/tools/ tool
+
+# What slow tests check signatures with. Its module has what neither the tools nor Larder need.
+cosign:
+	@echo 'make: compiling cosign: nothing to do, or two minutes on two cores if it is the first time'
+	@mkdir -p bin/tools
+	@cd tools/cosign && ../../scripts/build.sh -o ../../bin/tools/ tool
 
 # The linter has a module of its own: what it needs is no matter to the tools.
 linter:
@@ -100,7 +106,7 @@ fuzz-briefly:
 
 # Tests that take longer than CI has: what needs C compilers or other releases of Go, the frontend's own image, builders
 # apart from each other, builds in surroundings that differ, a minute of many clients, and the commands of most documents.
-test-slow: setup setup-slow larder tools lint
+test-slow: setup setup-slow larder tools cosign lint
 	$(GO_TEST) -tags slow -run '^TestSlow' -p 1 -count=1 -timeout 3h $(BUILDERS) ./internal/bundle/serve
 
 # The README's commands in a bare Debian that has nothing cached, as root and as a user with sudo.

@@ -105,6 +105,7 @@ download_toolchain() (
 
 download_for_slow() {
 	local release arch
+	go -C tools/cosign mod download
 	for release in 1.21.13 1.23.12 1.24.13 1.25.14 1.27.3; do
 		GOTOOLCHAIN=go$release go version
 	done

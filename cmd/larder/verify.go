@@ -7,11 +7,9 @@ import (
 	"os"
 	"strings"
 
-	"github.com/larder-build/larder/internal/cli/request"
 	"github.com/larder-build/larder/internal/oci"
 	"github.com/larder-build/larder/internal/proof/verify"
 	"github.com/spf13/cobra"
-	"golang.org/x/mod/sumdb/note"
 )
 
 func (c *command) verify() *cobra.Command {
@@ -24,16 +22,11 @@ func (c *command) verify() *cobra.Command {
 		Short: "Check a built image against its SBOM, go.sum and a signature",
 		Long: "Check every digest of an image, and the Go binaries in its layers against its SBOM: every\n" +
 			"module that is linked in is listed with its sum, and no other. IMAGE is a reference in a\n" +
-			"registry, or an OCI layout, a folder or a tar file.",
+			"registry, or an OCI layout, a folder or a tar file. With a key in PEM, the signatures that\n" +
+			"are attached to it in its registry are read as cosign has them.",
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if len(keys) > 0 && signature == "" {
-				return usageError{errors.New("--key needs --signature, the file that 'larder sign' wrote")}
-			}
-			if signature != "" && len(keys) == 0 {
-				return usageError{errors.New("--signature needs --key, the public key of who signed")}
-			}
-			list, err := verifiers(keys)
+			check, err := c.signatureCheck(f, args[0], keys, signature)
 			if err != nil {
 				return err
 			}
@@ -41,9 +34,9 @@ func (c *command) verify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(r.Problems()) == 0 && signature != "" {
-				if err := checkSignature(r, signature, note.VerifierList(list...)); err != nil {
-					return err
+			if len(r.Problems()) == 0 {
+				if r.Signers, err = check(r.Digest); err != nil {
+					return fmt.Errorf("%s: %w", r.Image, err)
 				}
 			}
 			if asJSON {
@@ -53,54 +46,15 @@ func (c *command) verify() *cobra.Command {
 			return r.Err()
 		},
 		Example: `  larder verify registry.example.com/app:1
+  larder verify --key cosign.pub registry.example.com/app:1
   larder verify --go-sum go.sum --key release.key.pub --signature image.sig image.tar`,
 		DisableFlagsInUseLine: true,
 	}
 	f.register(cmd.Flags())
 	cmd.Flags().StringArrayVar(&sums, "go-sum", nil, "Check that a go.sum file lists all that is linked in, with its sums")
-	cmd.Flags().StringArrayVar(&keys, "key", nil, "Public key, or a file that holds it, one of which must have signed the image")
-	cmd.Flags().StringVar(&signature, "signature", "", "File of the signature")
+	cmd.Flags().StringArrayVar(&keys, "key", nil, "Public key, or a file that holds it, or one in PEM, or a certificate, one of which must have signed the image")
+	cmd.Flags().StringVar(&signature, "signature", "", "File of the signature, or of a Sigstore bundle (default: with a key in PEM, what is attached to the image)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Write what was found as JSON")
-	return cmd
-}
-
-func (c *command) sign() *cobra.Command {
-	var f registryFlags
-	var key, output string
-	cmd := &cobra.Command{
-		Use:   "sign [OPTIONS] IMAGE",
-		Short: "Sign a built image",
-		Long: "Sign an image, after checking it as 'larder verify' does. The signature goes into a file; it\n" +
-			"is of the image's digest, or of the index's if it is for several platforms. Make a key\n" +
-			"with 'larder bundle keygen'.",
-		Args: exactly(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			signer, err := readSigner(key)
-			if err != nil {
-				return err
-			}
-			r, err := c.verifyImage(f, args[0], nil)
-			if err != nil {
-				return err
-			}
-			c.tellReport(r)
-			if err := r.Err(); err != nil {
-				return err
-			}
-			data, err := verify.Sign(r.Digest, signer)
-			if err != nil {
-				return err
-			}
-			return request.WriteFile(output, data)
-		},
-		Example:               `  larder sign --key release.key --output image.sig registry.example.com/app:1`,
-		DisableFlagsInUseLine: true,
-	}
-	f.register(cmd.Flags())
-	cmd.Flags().StringVar(&key, "key", "", "File of the secret key")
-	cmd.Flags().StringVarP(&output, "output", "o", "", "File for the signature")
-	_ = cmd.MarkFlagRequired("key")
-	_ = cmd.MarkFlagRequired("output")
 	return cmd
 }
 
@@ -135,18 +89,6 @@ func (c *command) openImage(f registryFlags, name string) (*oci.Layout, error) {
 		return nil, fmt.Errorf("there is no file or folder %s, and as the name of an image: %w", name, err)
 	}
 	return oci.Remote(full, desc, fetcher.Fetch), nil
-}
-
-func checkSignature(r *verify.Report, file string, list note.Verifiers) error {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("--signature: %w", err)
-	}
-	r.Signers, err = verify.Signers(data, r.Digest, list)
-	if err != nil {
-		return fmt.Errorf("%s: %w", r.Image, err)
-	}
-	return nil
 }
 
 func writeJSON(c *command, v any) error {

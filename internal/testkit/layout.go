@@ -20,6 +20,7 @@ import (
 type Image struct {
 	Arch   string
 	Layers []map[string][]byte
+	SPDX   []byte // a bill of materials that is attested as BuildKit does it; nil for none
 }
 
 // WriteLayout writes images as an OCI layout into a folder, several of them as one index. It returns what the layout's
@@ -29,7 +30,11 @@ func WriteLayout(t testing.TB, dir string, images ...Image) ocispec.Descriptor {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, ocispec.ImageLayoutFile), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644))
 	var list []ocispec.Descriptor
 	for _, image := range images {
-		list = append(list, writeImage(t, dir, image))
+		desc := writeImage(t, dir, image)
+		list = append(list, desc)
+		if image.SPDX != nil {
+			list = append(list, writeAttestation(t, dir, desc, image.SPDX))
+		}
 	}
 	root := list[0]
 	if len(list) > 1 {
@@ -52,6 +57,22 @@ func writeImage(t testing.TB, dir string, image Image) ocispec.Descriptor {
 	m.Config = writeJSON(t, dir, ocispec.MediaTypeImageConfig, config)
 	desc := writeJSON(t, dir, ocispec.MediaTypeImageManifest, m)
 	desc.Platform = &config.Platform
+	return desc
+}
+
+func writeAttestation(t testing.TB, dir string, image ocispec.Descriptor, spdx []byte) ocispec.Descriptor {
+	const spdxType = "https://spdx.dev/Document"
+	statement := writeJSON(t, dir, "application/vnd.in-toto+json", map[string]any{
+		"_type": "https://in-toto.io/Statement/v0.1", "predicateType": spdxType, "predicate": json.RawMessage(spdx),
+		"subject": []any{map[string]any{"name": "x", "digest": map[string]string{"sha256": image.Digest.Encoded()}}},
+	})
+	statement.Annotations = map[string]string{"in-toto.io/predicate-type": spdxType}
+	config := writeJSON(t, dir, ocispec.MediaTypeImageConfig, ocispec.Image{RootFS: ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{statement.Digest}}})
+	desc := writeJSON(t, dir, ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{statement},
+	})
+	desc.Platform = &ocispec.Platform{OS: "unknown", Architecture: "unknown"}
+	desc.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": image.Digest.String()}
 	return desc
 }
 
