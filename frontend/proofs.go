@@ -31,12 +31,17 @@ const (
 	spdxPredicate = "https://spdx.dev/Document" // of BuildKit's scanners, too: it runs none if there is one
 	sbomCore      = "sbom"                      // as BuildKit calls the bill of the image itself
 	sbomFile      = "sbom.spdx.json"
+
+	cycloneDXPredicate = "https://cyclonedx.org/bom" // as in-toto has it
+	cycloneDXFile      = "sbom.cdx.json"
 )
 
 // A proofChoice says which of Larder's attestations a build gets.
 type proofChoice struct {
 	all  map[string]map[string]string // as BuildKit reads them; none if the client asks for none
 	sbom bool                         // Larder makes the bill of materials
+
+	cycloneDX bool // in that format, too
 }
 
 // proofs reads which attestations the client asks for. If the file has anything of Go's, Larder makes the bill of
@@ -65,9 +70,25 @@ func (b *build) proofs(plan *planner.Plan) (proofChoice, error) {
 	}
 	a := proofChoice{all: all, sbom: bill && !scanned}
 	if a.sbom {
+		if a.cycloneDX, err = wantsCycloneDX(all); err != nil {
+			return proofChoice{}, err
+		}
 		maps.DeleteFunc(opts, func(name, _ string) bool { return isSBOMOpt(name) })
 	}
 	return a, nil
+}
+
+// wantsCycloneDX reads the format that the client asks for. SPDX is made in any case: BuildKit would have a scanner make it,
+// and by it larder verify knows what is in an image.
+func wantsCycloneDX(all map[string]map[string]string) (bool, error) {
+	switch format := all[attestations.KeyTypeSbom]["format"]; format {
+	case "", "spdx":
+		return false, nil
+	case "cyclonedx":
+		return true, nil
+	default:
+		return false, fmt.Errorf("--sbom=format=%s: one of spdx, cyclonedx", format)
+	}
 }
 
 // isSBOMOpt reports whether BuildKit reads an option as a request for a bill of materials.
@@ -115,7 +136,7 @@ func (b *build) prove(ctx context.Context, res *gateway.Result, plan *planner.Pl
 		if !a.sbom {
 			return nil
 		}
-		facts := sbom.Facts{Name: b.imageName(plan), Platform: platform, Larder: version(), Created: created(res, platform), Toolchains: toolchainFacts(found)}
+		facts := sbom.Facts{Name: b.imageName(plan), Platform: platform, Larder: version(), Created: created(res, platform), Toolchains: toolchainFacts(found), CycloneDX: a.cycloneDX}
 		if base, ok := materials.Base(def); ok {
 			facts.Base = &sbom.Base{Name: base.Name, Digest: base.Digest}
 		}
@@ -169,6 +190,13 @@ func (b *build) attestSBOM(ctx context.Context, res *gateway.Result, platform st
 		modules = append(modules, b.made.modules[name].Merged())
 	}
 	bill := b.made.steps.SBOM(root, data, modules, "["+platform+"] list what is in the image")
+	if facts.CycloneDX {
+		// BuildKit doesn't know the format, so that it is told no reason.
+		err := attach(ctx, b.client, res, platform, bill, gateway.Attestation{Path: cycloneDXFile, InToto: result.InTotoAttestation{PredicateType: cycloneDXPredicate}})
+		if err != nil {
+			return err
+		}
+	}
 	return attach(ctx, b.client, res, platform, bill, gateway.Attestation{
 		Path: sbomFile, InToto: result.InTotoAttestation{PredicateType: spdxPredicate},
 		// By these BuildKit adds to each file which layer it is in.

@@ -16,7 +16,7 @@ import (
 func offlineProofs(a *airGap) {
 	allow := []string{"--opt", "build-arg:LARDER_OFFLINE_ALLOW=" + a.larder[:strings.LastIndex(a.larder, ":")]}
 	image := a.registry + "/proofs:zero"
-	log, err := a.offline(slices.Concat(a.args, allow, []string{"--opt", "attest:sbom=", "--opt", "platform=linux/amd64,linux/arm64",
+	log, err := a.offline(slices.Concat(a.args, allow, []string{"--opt", "attest:sbom=format=cyclonedx", "--opt", "platform=linux/amd64,linux/arm64",
 		"--output", "type=image,push=true,name=" + image})...)
 	require.NoError(a.t, err, "%s", log)
 	out, err := a.verify("--go-sum", filepath.Join(a.context, "go.sum"), image)
@@ -25,14 +25,17 @@ func offlineProofs(a *airGap) {
 	require.Contains(a.t, out, "1 Go binaries with 1 modules, 0 packages\n"+image+" is as its SBOM says\n")
 
 	a.file("FROM go AS build\nGO build -o /out/app .\nFROM alpine\nCOPY <<EOF /lib/apk/db/installed\nP:busybox\nV:1.37.0-r12\nL:GPL-2.0-only\n\nEOF\nCOPY --from=build /out/app /bin/app\n")
-	root := a.builds("--opt", "attest:sbom=", "--opt", "attest:provenance=mode=max", "--opt", "build-arg:SOURCE_DATE_EPOCH=1700000000")
+	root := a.builds("--opt", "attest:sbom=format=cyclonedx", "--opt", "attest:provenance=mode=max", "--opt", "build-arg:SOURCE_DATE_EPOCH=1700000000")
 	a.checkBill(read(a.t, root, "sbom.spdx.json"))
+	a.checkCycloneDX(read(a.t, root, "sbom.cdx.json"))
 	a.checkMaterials(read(a.t, root, "larder-materials.json"))
 
 	for name, args := range map[string][]string{
 		"the scanner that generator= names is an image": {"--opt", "attest:sbom=generator=scanner.invalid/x"},
+		"--sbom=format=text: one of spdx, cyclonedx":    {"--opt", "attest:sbom=format=text"},
 		"is made by a scanner":                          {"--opt", "build-arg:BUILDKIT_ATTEST_SBOM="},
 	} {
+		a.file("FROM go\n")
 		if name == "is made by a scanner" {
 			a.file("FROM alpine\n")
 		}
@@ -77,6 +80,19 @@ func (a *airGap) checkBill(text string) {
 	}, packages[2:])
 	require.Len(a.t, p.Files, 1)
 	require.Equal(a.t, "/bin/app", p.Files[0].FileName)
+}
+
+func (a *airGap) checkCycloneDX(text string) {
+	var statement struct {
+		PredicateType string
+		Predicate     json.RawMessage
+	}
+	require.NoError(a.t, json.Unmarshal([]byte(text), &statement))
+	require.Equal(a.t, "https://cyclonedx.org/bom", statement.PredicateType)
+	testkit.RequireCycloneDX(a.t, string(statement.Predicate))
+	for _, part := range []string{`"/bin/app"`, `"pkg:golang/a.example/greet@v1.2.0"`, `"busybox"`, `"2023-11-14T22:13:20Z"`} {
+		require.Contains(a.t, string(statement.Predicate), part)
+	}
 }
 
 // Neither the frontend nor a step of the build had a network here, and yet the folders that were sent have no digest.

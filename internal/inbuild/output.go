@@ -53,8 +53,17 @@ func fill(dir string, write func(out *os.Root) error) (err error) {
 
 // fillWith is like fill, for a folder that gets one file.
 func fillWith(dir, name string, data []byte) error {
+	return fillWithFiles(dir, map[string][]byte{name: data})
+}
+
+func fillWithFiles(dir string, files map[string][]byte) error {
 	return fill(dir, func(out *os.Root) error {
-		return errors.Join(writeFile(out, name, data, 0o644), seal(out))
+		for name, data := range files {
+			if err := writeFile(out, name, data, 0o644); err != nil {
+				return err
+			}
+		}
+		return seal(out)
 	})
 }
 

@@ -10,8 +10,11 @@ import (
 	"github.com/larder-build/larder/internal/step"
 )
 
-// SBOMFile is the file that the step sbom writes.
-const SBOMFile = "sbom.spdx.json"
+// SBOMFile is the file that the step sbom writes, and CycloneDXFile the one beside it if the facts ask for it.
+const (
+	SBOMFile      = "sbom.spdx.json"
+	CycloneDXFile = "sbom.cdx.json"
+)
 
 // runSBOM makes the bill of materials of an image from a file with the facts about it (sbom.Facts).
 func runSBOM(_ context.Context, s *step.SBOM, to output) error {
@@ -36,10 +39,16 @@ func runSBOM(_ context.Context, s *step.SBOM, to output) error {
 	if err != nil {
 		return fmt.Errorf("looking into the image: %w", err)
 	}
-	doc, err := sbom.Document(contents, facts, func(m sbom.Module) []string { return modules[m.H1] })
-	if err != nil {
+	licenses := func(m sbom.Module) []string { return modules[m.H1] }
+	files := map[string][]byte{}
+	if files[SBOMFile], err = sbom.Document(contents, facts, licenses); err != nil {
 		return err
 	}
+	if facts.CycloneDX {
+		if files[CycloneDXFile], err = sbom.CycloneDX(contents, facts, licenses); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintf(to.stdout, "found %d binaries of Go and %d packages of a distribution\n", len(contents.Binaries), len(contents.Packages))
-	return fillWith(s.Out, SBOMFile, doc)
+	return fillWithFiles(s.Out, files)
 }

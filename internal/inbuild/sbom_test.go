@@ -9,6 +9,7 @@ import (
 
 	"github.com/larder-build/larder/internal/proof/license"
 	"github.com/larder-build/larder/internal/proof/sbom"
+	"github.com/larder-build/larder/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -95,6 +96,22 @@ func TestSBOM(t *testing.T) {
 	info, err := os.Stat(filepath.Join(out, SBOMFile))
 	require.NoError(t, err)
 	require.True(t, info.ModTime().Equal(epoch))
+
+	_, err = os.Stat(filepath.Join(out, CycloneDXFile))
+	require.ErrorIs(t, err, os.ErrNotExist)
+
+	both := filepath.Join(t.TempDir(), "out")
+	data, err = json.Marshal(sbom.Facts{Name: "app", Platform: "linux/amd64", CycloneDX: true})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(facts, data, 0o644))
+	require.Zero(t, run("--root", root, "--facts", facts, "--out", both), "%s", &stderr)
+	again, err := os.ReadFile(filepath.Join(both, SBOMFile))
+	require.NoError(t, err)
+	require.Equal(t, string(bill), string(again))
+	cyclone, err := os.ReadFile(filepath.Join(both, CycloneDXFile))
+	require.NoError(t, err)
+	testkit.RequireCycloneDX(t, string(cyclone))
+	require.Contains(t, string(cyclone), `"name": "/app"`)
 
 	require.Equal(t, exitUsage, run("--root", root))
 	require.Equal(t, exitFailure, run("--root", filepath.Join(root, "none"), "--facts", facts, "--out", out))

@@ -54,6 +54,7 @@ func TestAttributes(t *testing.T) {
 		"build is no call":       {options: Options{Call: "build"}},
 		"provenance":             {options: Options{Provenance: "true"}, want: map[string]string{"attest:provenance": "type=provenance"}},
 		"provenance with a mode": {options: Options{Provenance: "mode=max"}, want: map[string]string{"attest:provenance": "type=provenance,mode=max"}},
+		"a shorthand's format":   {options: Options{SBOM: "format=cyclonedx"}, want: map[string]string{"attest:sbom": "type=sbom,format=cyclonedx"}},
 		"a shorthand wins":       {options: Options{SBOM: "false", Attests: []string{"type=sbom,generator=x"}}},
 		"sbom":                   {options: Options{Attests: []string{`type=sbom,"generator=a,b"`}}, want: map[string]string{"attest:sbom": `type=sbom,"generator=a,b"`}},
 		"remote contexts": {

@@ -24,6 +24,7 @@ type Facts struct {
 	Larder     string      `json:"larder"`   // version
 	Base       *Base       `json:"base,omitempty"`
 	Toolchains []Toolchain `json:"toolchains,omitempty"`
+	CycloneDX  bool        `json:"cyclonedx,omitempty"` // the bill is wanted in that format, too
 }
 
 // A Base is the base image of an image.
@@ -188,12 +189,8 @@ var expression = regexp.MustCompile(`^\(*[A-Za-z0-9.+-]+\)*( (AND|OR|WITH) \(*[A
 // installed adds a package of a distribution.
 func (d *document) installed(p Package, r Release) {
 	id := spdx.ID(fmt.Sprintf("%s %s %s %s", p.Kind, p.Name, p.Version, p.Arch))
-	qualifiers := map[string]string{"arch": p.Arch, "upstream": p.Source}
-	if r.ID != "" && r.Version != "" {
-		qualifiers["distro"] = r.ID + "-" + r.Version
-	}
 	out := spdx.NewPackage(id, p.Name, p.Version, "", "LIBRARY")
-	spdx.Refer(out, common.CategoryPackageManager, common.TypePackageManagerPURL, spdx.PURL(p.Kind, r.ID, p.Name, p.Version, qualifiers))
+	spdx.Refer(out, common.CategoryPackageManager, common.TypePackageManagerPURL, p.purl(r))
 	if expression.MatchString(p.License) {
 		out.PackageLicenseDeclared = p.License
 	} else if p.License != "" {
@@ -201,4 +198,13 @@ func (d *document) installed(p Package, r Release) {
 	}
 	d.add(out)
 	d.Relate(imageID, common.TypeRelationshipContains, id)
+}
+
+// purl returns the package URL of a package of a distribution.
+func (p Package) purl(r Release) string {
+	qualifiers := map[string]string{"arch": p.Arch, "upstream": p.Source}
+	if r.ID != "" && r.Version != "" {
+		qualifiers["distro"] = r.ID + "-" + r.Version
+	}
+	return spdx.PURL(p.Kind, r.ID, p.Name, p.Version, qualifiers)
 }
