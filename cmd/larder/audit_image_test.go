@@ -46,7 +46,7 @@ func TestAuditImage(t *testing.T) {
 	tarball := filepath.Join(t.TempDir(), "image.tar")
 	testkit.Run(t, "tar", "-cf", tarball, "-C", layout, ".")
 	ref := testkit.Registry(t) + "/team/app:1"
-	testkit.Run(t, testkit.Tool(t, "crane"), "push", "--index", layout, ref)
+	testkit.Run(t, testkit.Tool(t, "crane"), "push", layout, ref)
 
 	db := vulnerable(t, "stdlib", "archive/tar", "NewReader")
 	w, offline := &world{t: t}, &world{t: t, ns: testkit.Offline(t)}

@@ -26,6 +26,7 @@ type createFlags struct {
 	registryFlags
 	trust  trustFlags
 	minAge minAgeFlags
+	keys   imageKeyFlags
 	output string
 	from   []string
 
@@ -73,6 +74,7 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.StringArrayVar(&f.from, "from", nil, "Take all that a bundle has, or a folder in a module proxy's layout, before a network is asked")
 	flags.StringVar(&f.since, "since", "", "Make a delta to this bundle, for the side that has it")
 	f.minAge.register(flags)
+	f.keys.registerTrim(flags)
 	f.trust.register(flags)
 	flags.Lookup("key").Usage = "Public key, or a file that holds it, one of which must have signed the bundles of --from and --since (default: $" + keyVariable + ")"
 	flags.Lookup("min-serial").Usage += ", of --from and --since"
@@ -154,7 +156,11 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 			return err
 		}
 	}
-	images, err := c.registries(f.registryFlags)
+	client, err := c.registries(f.registryFlags)
+	if err != nil {
+		return err
+	}
+	images, err := c.checkImages(&req, f.keys, client, s.Bundles)
 	if err != nil {
 		return err
 	}

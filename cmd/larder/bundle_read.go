@@ -17,6 +17,7 @@ import (
 
 func (c *command) bundleVerify() *cobra.Command {
 	var f trustFlags
+	var keys imageKeyFlags
 	var sums []string
 	var since string
 	cmd := &cobra.Command{
@@ -38,6 +39,9 @@ func (c *command) bundleVerify() *cobra.Command {
 			if err := c.verifyWhole(b, sums); err != nil {
 				return err
 			}
+			if err := c.verifyImages(b, keys); err != nil {
+				return err
+			}
 			if s := b.Signed(); s != nil {
 				fmt.Fprintf(c.stdout, "signed by %s, with the serial %d, at %s\n", strings.Join(s.By, ", "), s.Serial, s.Time.Format(time.RFC3339))
 			}
@@ -49,6 +53,7 @@ func (c *command) bundleVerify() *cobra.Command {
 	}
 	cmd.Flags().StringArrayVar(&sums, "go-sum", nil, "Check that the bundle has all that a go.sum file lists, with its hashes")
 	f.register(cmd.Flags())
+	keys.register(cmd.Flags())
 	sinceFlag(cmd, &since)
 	return cmd
 }

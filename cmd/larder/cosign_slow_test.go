@@ -38,7 +38,7 @@ func TestSlowCosign(t *testing.T) {
 	for _, kind := range []string{"ecdsa", "ed25519"} {
 		secret, public := keyPair(t, kind)
 		ref := hub + "/" + kind + ":1"
-		crane("push", "--index", layout, ref)
+		crane("push", layout, ref)
 		w.larder("sign", "--format", "sigstore", "--key", secret, ref)
 		out := accepts(public, ref)
 		require.Contains(t, out, "The signatures were verified against the specified public key")
@@ -61,7 +61,7 @@ func TestSlowCosign(t *testing.T) {
 	theirs := filepath.Join(keys, "cosign.pub")
 	for name, flags := range map[string][]string{"new": nil, "old": {"--new-bundle-format=false"}} {
 		ref := hub + "/theirs-" + name
-		crane("push", "--index", layout, ref+":1")
+		crane("push", layout, ref+":1")
 		at := ref + "@" + strings.TrimSpace(crane("digest", ref+":1"))
 		good(append([]string{"attest", "--key", "cosign.key", "--tlog-upload=false", "--use-signing-config=false", "-y", "--type", "custom", "--predicate", theirs, at}, flags...)...)
 		require.Contains(t, w.fails("verify", "--key", theirs, at), "don't use this image")

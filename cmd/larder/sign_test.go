@@ -69,7 +69,7 @@ func TestSignSigstore(t *testing.T) {
 	layout := signable(t, "one")
 	hub := testkit.Registry(t)
 	crane := func(args ...string) { testkit.Run(t, testkit.Tool(t, "crane"), args...) }
-	crane("push", "--index", layout, hub+"/app:1")
+	crane("push", layout, hub+"/app:1")
 	secret, public := keyPair(t, "ecdsa")
 	_, foreign := keyPair(t, "ed25519")
 
@@ -83,7 +83,7 @@ func TestSignSigstore(t *testing.T) {
 	crane("copy", "--all-tags", hub+"/app", hub+"/mirror/app")
 	require.Contains(t, w.larder("verify", "--key", public, hub+"/mirror/app:1"), ` (as "`+hub+`/app")`)
 	// Another image under its tag isn't signed.
-	crane("push", "--index", signable(t, "other"), hub+"/app:1")
+	crane("push", signable(t, "other"), hub+"/app:1")
 	require.Contains(t, w.fails("verify", "--key", public, hub+"/app:1"), "no signature is attached to sha256:")
 
 	// Without a registry the bundle is a file.

@@ -32,6 +32,7 @@ type Request struct {
 	Toolchains []Toolchain
 	Images     []string // references of base images, and of the frontend's
 	Platforms  []string // of the images: OS/ARCHITECTURE[/VARIANT]
+	Whole      []string // those of Images that are kept for all platforms, as a signature of an index is of all of it
 	Tools      []Tool
 	Folders    map[string]fs.FS // what VulnDBName, FilesName and RecordedName hold
 

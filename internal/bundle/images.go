@@ -52,14 +52,14 @@ func (c *creation) images(ctx context.Context) error {
 // result is the same in both cases.
 func (c *creation) image(ctx context.Context, ref string) (Item, ocispec.Descriptor, error) {
 	for _, b := range c.Bundles {
-		known, err := b.imageFor(ctx, ref, c.req.Platforms)
+		known, err := b.imageFor(ctx, ref, c.platforms(ref))
 		if err != nil {
 			return Item{}, ocispec.Descriptor{}, err
 		}
-		if known == nil {
+		if known == nil || known.From != "" && c.platforms(ref) == nil {
 			continue
 		}
-		item, desc, err := c.b.fetchImage(ctx, b.Images()[ref], c.blobs(ctx, fetcherOf{b}), c.req.Platforms)
+		item, desc, err := c.b.fetchImage(ctx, b.Images()[ref], c.blobs(ctx, fetcherOf{b}), c.platforms(ref))
 		item.Name, item.Origin, item.From = ref, known.Origin, cmp.Or(known.From, item.From)
 		return item, desc, err
 	}
@@ -67,9 +67,17 @@ func (c *creation) image(ctx context.Context, ref string) (Item, ocispec.Descrip
 	if err != nil {
 		return Item{}, desc, err
 	}
-	item, desc, err := c.b.fetchImage(ctx, desc, c.blobs(ctx, fetcher), c.req.Platforms)
+	item, desc, err := c.b.fetchImage(ctx, desc, c.blobs(ctx, fetcher), c.platforms(ref))
 	item.Name, item.Origin = name, name
 	return item, desc, err
+}
+
+// platforms returns the platforms that an image is kept for, or nil for all that it has.
+func (c *creation) platforms(ref string) []string {
+	if slices.Contains(c.req.Whole, ref) {
+		return nil
+	}
+	return c.req.Platforms
 }
 
 // blobs returns a function that fetches a blob.
@@ -136,9 +144,14 @@ func (b *Bundle) fetchImage(ctx context.Context, desc ocispec.Descriptor, fetch 
 	if err := fetch(desc); err != nil {
 		return item, desc, err
 	}
-	if images.IsIndexType(desc.MediaType) && len(want) > 0 {
+	if images.IsIndexType(desc.MediaType) {
 		var err error
-		if item, desc, err = b.reduce(ctx, desc, want); err != nil {
+		if len(want) > 0 {
+			item, desc, err = b.reduce(ctx, desc, want)
+		} else {
+			item.Platform, err = b.platformsOf(ctx, desc)
+		}
+		if err != nil {
 			return item, desc, err
 		}
 	}
@@ -167,6 +180,21 @@ func (b *Bundle) fetchImage(ctx context.Context, desc ocispec.Descriptor, fetch 
 		return err
 	}
 	return item, desc, down(desc)
+}
+
+// platformsOf returns the platforms of an index, with commas between them.
+func (b *Bundle) platformsOf(ctx context.Context, desc ocispec.Descriptor) (string, error) {
+	var index ocispec.Index
+	if err := b.readJSON(ctx, desc, &index); err != nil {
+		return "", err
+	}
+	var list []string
+	for _, m := range index.Manifests {
+		if m.Platform != nil && m.Platform.OS != "unknown" {
+			list = append(list, platforms.Format(platforms.Normalize(*m.Platform)))
+		}
+	}
+	return strings.Join(list, ","), nil
 }
 
 // reduce returns an index with the manifests of some platforms. All of these must be there.

@@ -21,6 +21,8 @@ type Image struct {
 	Arch   string
 	Layers []map[string][]byte
 	SPDX   []byte // a bill of materials that is attested as BuildKit does it; nil for none
+
+	Subject string // digest of the image that it says to refer to; empty for none
 }
 
 // WriteLayout writes images as an OCI layout into a folder, several of them as one index. It returns what the layout's
@@ -53,6 +55,9 @@ func writeImage(t testing.TB, dir string, image Image) ocispec.Descriptor {
 		layer := writeBlob(t, dir, ocispec.MediaTypeImageLayer, layerOf(t, files))
 		m.Layers = append(m.Layers, layer)
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, layer.Digest)
+	}
+	if image.Subject != "" {
+		m.Subject = &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(image.Subject), Size: 1}
 	}
 	m.Config = writeJSON(t, dir, ocispec.MediaTypeImageConfig, config)
 	desc := writeJSON(t, dir, ocispec.MediaTypeImageManifest, m)

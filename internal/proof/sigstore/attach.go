@@ -40,6 +40,7 @@ const (
 type Signature struct {
 	Key        Key
 	Repository string // that was signed, in cosign's older format; else empty
+	Manifest   string // that has the signature: its digest, or its tag
 }
 
 // Find returns the signatures of an image by any of the keys. If there is none, the error says what there is instead.
@@ -98,7 +99,7 @@ func (f *finder) referrers() error {
 		if key, err := f.bundle(desc); err != nil {
 			f.refuse(fmt.Sprintf("bundle %.80s", desc.Digest), err)
 		} else {
-			f.found = append(f.found, Signature{Key: key})
+			f.found = append(f.found, Signature{Key: key, Manifest: desc.Digest.String()})
 		}
 	}
 	return nil
@@ -153,7 +154,7 @@ func (f *finder) tagged() error {
 		if key, repository, err := verifySimple(payload, layer.Annotations[simpleAnnotation], f.image, f.keys); err != nil {
 			f.refuse(what, err)
 		} else {
-			f.found = append(f.found, Signature{key, repository})
+			f.found = append(f.found, Signature{key, repository, Tag(f.image)})
 		}
 	}
 	return nil
