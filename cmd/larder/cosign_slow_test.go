@@ -57,6 +57,14 @@ func TestSlowCosign(t *testing.T) {
 		require.Error(t, err, "%s", out)
 	}
 
+	secret, public := keyPair(t, "ecdsa")
+	ref := hub + "/attested:1"
+	crane("push", layout, ref)
+	w.larder("attest", "--key", secret, "--vex", vexFile(t, strings.TrimSpace(crane("digest", ref))), ref)
+	require.Contains(t, good("verify-attestation", "--type", "openvex", "--key", public, "--insecure-ignore-tlog", ref), "The signatures were verified against the specified public key")
+	out, err := run("verify-attestation", "--type", "openvex", "--key", foreign, "--insecure-ignore-tlog", ref)
+	require.Error(t, err, "%s", out)
+
 	good("generate-key-pair")
 	theirs := filepath.Join(keys, "cosign.pub")
 	for name, flags := range map[string][]string{"new": nil, "old": {"--new-bundle-format=false"}} {

@@ -76,7 +76,7 @@ func (c *command) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\n\n%s", err, hint(cmd))}
 	})
-	root.AddCommand(c.audit(), c.bake(), c.build(), c.bundle(), c.govulncheck(), c.init(), c.pin(), c.plan(), c.sign(), c.tools(), c.verify(), c.version())
+	root.AddCommand(c.attest(), c.audit(), c.bake(), c.build(), c.bundle(), c.govulncheck(), c.init(), c.pin(), c.plan(), c.sign(), c.tools(), c.verify(), c.version())
 	return root
 }
 

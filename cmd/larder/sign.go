@@ -8,9 +8,11 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/cli/request"
+	"github.com/larder-build/larder/internal/oci/registry"
 	"github.com/larder-build/larder/internal/proof/sigstore"
 	"github.com/larder-build/larder/internal/proof/verify"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -78,13 +80,9 @@ func (c *command) signSigstore(f *signFlags, image string) error {
 	if onDisk && f.output == "" {
 		return usageError{fmt.Errorf("%s is in no registry, where a signature could be attached to it: give --output, the file for a bundle", image)}
 	}
-	data, err := os.ReadFile(f.key)
+	signer, err := readPEM(f.key)
 	if err != nil {
-		return fmt.Errorf("--key: %w", err)
-	}
-	signer, err := sigstore.ParseSigner(data)
-	if err != nil {
-		return fmt.Errorf("--key %s: %w", f.key, err)
+		return err
 	}
 	r, err := c.verified(f.registryFlags, image)
 	if err != nil {
@@ -105,17 +103,22 @@ func (c *command) signSigstore(f *signFlags, image string) error {
 	return c.attach(f.registryFlags, image, r.Digest, bundle, signer)
 }
 
+// readPEM reads a secret key in PEM.
+func readPEM(file string) (sigstore.Signer, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return sigstore.Signer{}, fmt.Errorf("--key: %w", err)
+	}
+	signer, err := sigstore.ParseSigner(data)
+	if err != nil {
+		return signer, fmt.Errorf("--key %s: %w", file, err)
+	}
+	return signer, nil
+}
+
 // attach attaches signatures to an image in its registry.
 func (c *command) attach(f registryFlags, image string, root digest.Digest, bundle []byte, signer sigstore.Signer) error {
-	client, err := c.registries(f)
-	if err != nil {
-		return err
-	}
-	repo, err := client.RepositoryOf(image)
-	if err != nil {
-		return err
-	}
-	desc, _, err := repo.Manifest(c.ctx, root.String())
+	repo, desc, err := c.repositoryOf(f, image, root)
 	if err != nil {
 		return err
 	}
@@ -123,12 +126,26 @@ func (c *command) attach(f registryFlags, image string, root digest.Digest, bund
 	if err != nil {
 		return err
 	}
+	already := ""
 	if !attached {
-		fmt.Fprintf(c.stdout, "%s@%s is signed by %s already\n", repo.Name(), root, signer)
-		return nil
+		already = " already"
 	}
-	fmt.Fprintf(c.stdout, "%s@%s is signed by %s\n", repo.Name(), root, signer)
+	fmt.Fprintf(c.stdout, "%s@%s is signed by %s%s\n", repo.Name(), root, signer, already)
 	return nil
+}
+
+// repositoryOf returns the repository that an image is in, and what the registry says of the image.
+func (c *command) repositoryOf(f registryFlags, image string, root digest.Digest) (*registry.Repository, ocispec.Descriptor, error) {
+	client, err := c.registries(f)
+	if err != nil {
+		return nil, ocispec.Descriptor{}, err
+	}
+	repo, err := client.RepositoryOf(image)
+	if err != nil {
+		return nil, ocispec.Descriptor{}, err
+	}
+	desc, _, err := repo.Manifest(c.ctx, root.String())
+	return repo, desc, err
 }
 
 // verified checks all of an image, and says so.

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,5 +106,58 @@ func TestSignSigstore(t *testing.T) {
 		"expected a public key, NAME+HASH+KEY, or a file that holds one":                                      {"verify", "--key", bundle, "--signature", bundle, layout},
 	} {
 		require.Contains(t, w.fails(args...), want)
+	}
+}
+
+// vexFile writes an OpenVEX document about images.
+func vexFile(t *testing.T, digests ...string) string {
+	var statements []string
+	for _, d := range digests {
+		statements = append(statements, `{"vulnerability":{"name":"GO-2021-0001"},"products":[{"@id":"pkg:oci/app@`+d+`?arch=amd64"}],"status":"not_affected","justification":"vulnerable_code_not_present"}`)
+	}
+	document := `{"@context":"https://openvex.dev/ns/v0.2.0","@id":"https://example.com/vex","author":"x","timestamp":"2026-01-02T03:04:05Z","version":1,"statements":[` + strings.Join(statements, ",") + `]}`
+	if len(digests) > 0 {
+		testkit.RequireOpenVEX(t, document)
+	}
+	file := filepath.Join(t.TempDir(), "vex.json")
+	require.NoError(t, os.WriteFile(file, []byte(document), 0o644))
+	return file
+}
+
+// A document about an image is attached to that image alone, and is no signature of it.
+func TestAttest(t *testing.T) {
+	w := &world{t: t}
+	layout := signable(t, "one")
+	ref := testkit.Registry(t) + "/app:1"
+	crane := func(args ...string) string {
+		return strings.TrimSpace(testkit.Run(t, testkit.Tool(t, "crane"), args...))
+	}
+	crane("push", layout, ref)
+	image, other := crane("digest", ref), "sha256:"+strings.Repeat("0", 64)
+	platform := crane("digest", "--platform", "linux/amd64", ref)
+	secret, public := keyPair(t, "ed25519")
+
+	require.Regexp(t, `attached to .*/app@`+image+`, signed by sha256:[0-9a-f]{64}\n$`, w.larder("attest", "--key", secret, "--vex", vexFile(t, image, platform), ref))
+	require.Contains(t, w.fails("verify", "--key", public, ref), `what is signed is an attestation of the type "https://openvex.dev/ns", and not the image`)
+	w.larder("sign", "--format", "sigstore", "--key", secret, ref)
+	w.larder("verify", "--key", public, ref)
+
+	bundle := filepath.Join(t.TempDir(), "vex.sigstore.json")
+	w.larder("attest", "--key", secret, "--vex", vexFile(t, platform), "-o", bundle, layout)
+	text, err := os.ReadFile(bundle)
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"`)
+
+	plain := filepath.Join(t.TempDir(), "text")
+	require.NoError(t, os.WriteFile(plain, []byte(`{"@context":"https://example.com/"}`), 0o644))
+	for want, args := range map[string][]string{
+		`what it says of "GO-2021-0001" is about another image than ` + image: {"--vex", vexFile(t, image, other), ref},
+		"it states nothing": {"--vex", vexFile(t), ref},
+		`it is no OpenVEX document: its @context is "https://example.com/"`: {"--vex", plain, ref},
+		"it is no OpenVEX document: invalid character":                      {"--vex", public, ref},
+		"is in no registry, where something could be attached to it":        {"--vex", vexFile(t, image), layout},
+		"--vex: open none: no such file":                                    {"--vex", "none", ref},
+	} {
+		require.Contains(t, w.fails(append([]string{"attest", "--key", secret}, args...)...), want)
 	}
 }

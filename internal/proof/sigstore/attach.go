@@ -182,8 +182,8 @@ func Attach(ctx context.Context, to Repository, image ocispec.Descriptor, data [
 		return false, err
 	}
 	if len(f.found) == 0 {
-		if err := refer(ctx, to, image, data); err != nil {
-			return false, fmt.Errorf("attaching a bundle to %s: %w", image.Digest, err)
+		if err := Refer(ctx, to, image, data, signPredicate); err != nil {
+			return false, err
 		}
 		attached = true
 	}
@@ -200,8 +200,14 @@ func Attach(ctx context.Context, to Repository, image ocispec.Descriptor, data [
 	return attached, nil
 }
 
-// refer pushes a bundle as an artifact that refers to the image, as cosign does.
-func refer(ctx context.Context, to Repository, image ocispec.Descriptor, data []byte) error {
+// Refer attaches a bundle, with a statement of a type, as an artifact that refers to the image, as cosign does. What is
+// attached stays.
+func Refer(ctx context.Context, to Repository, image ocispec.Descriptor, data []byte, predicateType string) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("attaching a bundle to %s: %w", image.Digest, err)
+		}
+	}()
 	layer, err := to.PushBytes(ctx, MediaType, data, "")
 	if err != nil {
 		return err
@@ -215,7 +221,7 @@ func refer(ctx context.Context, to Repository, image ocispec.Descriptor, data []
 		Config: config, Layers: []ocispec.Descriptor{layer},
 		Subject: &ocispec.Descriptor{MediaType: image.MediaType, Digest: image.Digest, Size: image.Size},
 		Annotations: map[string]string{
-			"dev.sigstore.bundle.content": "dsse-envelope", "dev.sigstore.bundle.predicateType": signPredicate,
+			"dev.sigstore.bundle.content": "dsse-envelope", "dev.sigstore.bundle.predicateType": predicateType,
 		},
 	})
 	return err

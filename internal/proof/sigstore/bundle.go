@@ -48,10 +48,10 @@ type (
 	}
 	// statement is that of https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md.
 	statement struct {
-		Type          string    `json:"_type"`
-		Subject       []subject `json:"subject"`
-		PredicateType string    `json:"predicateType"`
-		Predicate     struct{}  `json:"predicate"`
+		Type          string          `json:"_type"`
+		Subject       []subject       `json:"subject"`
+		PredicateType string          `json:"predicateType"`
+		Predicate     json.RawMessage `json:"predicate"`
 	}
 	subject struct {
 		Digest map[string]string `json:"digest"`
@@ -66,8 +66,14 @@ func (e *envelope) message() []byte {
 
 // Sign returns a bundle that says that an image, by the digest of its manifest or index, is signed.
 func Sign(image digest.Digest, by Signer) ([]byte, error) {
+	return Attest(image, signPredicate, json.RawMessage("{}"), by)
+}
+
+// Attest returns a bundle that says something of an image: the predicate, which is JSON of a type.
+func Attest(image digest.Digest, predicateType string, predicate json.RawMessage, by Signer) ([]byte, error) {
 	payload, err := json.Marshal(statement{
-		Type: statementType, Subject: []subject{{map[string]string{image.Algorithm().String(): image.Encoded()}}}, PredicateType: signPredicate,
+		Type: statementType, Subject: []subject{{map[string]string{image.Algorithm().String(): image.Encoded()}}},
+		PredicateType: predicateType, Predicate: predicate,
 	})
 	if err != nil {
 		return nil, err

@@ -146,7 +146,7 @@ func TestForgeries(t *testing.T) {
 	}
 	// bundled attaches whatever is signed, as if it were of the image.
 	bundled := func(f *fake, kind string, edit func(*statement)) {
-		s := statement{Type: statementType, Subject: []subject{{map[string]string{"sha256": image.Digest.Encoded()}}}, PredicateType: signPredicate}
+		s := statement{Type: statementType, Subject: []subject{{map[string]string{"sha256": image.Digest.Encoded()}}}, PredicateType: signPredicate, Predicate: json.RawMessage("{}")}
 		edit(&s)
 		payload, err := json.Marshal(s)
 		require.NoError(t, err)
@@ -156,9 +156,9 @@ func TestForgeries(t *testing.T) {
 		e.Signatures = []signature{{sig}}
 		data, err := json.Marshal(bundle{MediaType, verificationMaterial{}, e})
 		require.NoError(t, err)
-		require.NoError(t, refer(ctx, f, image, data))
+		require.NoError(t, Refer(ctx, f, image, data, signPredicate))
 	}
-	pushBundle := func(f *fake, data string) { require.NoError(t, refer(ctx, f, image, []byte(data))) }
+	pushBundle := func(f *fake, data string) { require.NoError(t, Refer(ctx, f, image, []byte(data), signPredicate)) }
 	tagged := func(f *fake, payload, signature string) {
 		layer, err := f.PushBytes(ctx, simpleMediaType, []byte(payload), "")
 		require.NoError(t, err)
@@ -176,7 +176,7 @@ func TestForgeries(t *testing.T) {
 		"a bundle of another image": {func(f *fake) {
 			data, err := Sign(other.Digest, key)
 			require.NoError(t, err)
-			require.NoError(t, refer(ctx, f, image, data))
+			require.NoError(t, Refer(ctx, f, image, data, signPredicate))
 		}, "it is of another image than " + image.Digest.String()},
 		"another image's tag": {func(f *fake) {
 			attach(f, other)
