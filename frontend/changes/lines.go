@@ -59,7 +59,9 @@ func lineAt(f dockerfile.File, number int, cmd instructions.Command, base string
 }
 
 // short returns the line as people are told of it.
-func (l line) short() string { return dockerfile.Abbreviate(strings.Join(strings.Fields(strings.ReplaceAll(l.text, "\\\n", " ")), " ")) }
+func (l line) short() string {
+	return dockerfile.Abbreviate(strings.Join(strings.Fields(strings.ReplaceAll(l.text, "\\\n", " ")), " "))
+}
 
 // mounts returns the values of the line's --mount flags.
 func (l line) mounts() (list []dockerfile.Mount) {
