@@ -78,6 +78,25 @@ func (w *world) bundles(in input, rep *report) {
 	rep.weigh(in.name, s.delta())
 }
 
+// compiled measures a build from a bundle that has compiled packages, by a builder that has nothing, beside the go command
+// with empty caches.
+func (w *world) compiled(in input, goal float64, rep *report) {
+	dir := w.t.TempDir()
+	in.make(w.t, dir)
+	w.write(dir, "Dockerfile", w.dockerfile(inClient, in))
+	in.name += ", bundle"
+	s := &stock{world: w, dir: dir, bundle: filepath.Join(w.t.TempDir(), "bundle")}
+	s.create("--compile", "--state", s.scratch(), "-o", s.bundle)
+	rep.add(in.name, s.turns(in, "cold build, with compiled packages in the bundle", goal, map[string]func(){
+		gateway: func() { s.build("--bundle", s.bundle, "--trust-compiled") },
+		floor: func() {
+			own := *w
+			own.host = hostCaches{s.scratch(), s.scratch(), w.host.out}
+			own.goBuild(in, dir, "", nil)
+		},
+	}, floor)...)
+}
+
 // turns measures ways to do the same, by name, in turns.
 func (s *stock) turns(in input, name string, goal float64, ways map[string]func(), against ...string) []result {
 	return s.run1(in, s.dir, scenario{name: name, goal: goal, against: against, build: func(p peer) { ways[p.name]() }, change: s.clear})

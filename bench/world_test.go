@@ -52,6 +52,10 @@ func TestBench(t *testing.T) {
 		w.bundles(larder(), rep)
 		w.bundles(grown(w, "modules", 1000), rep)
 	})
+	part("compiled", func() {
+		w.compiled(hello(), 0.3, rep)
+		w.compiled(larder(), 0.25, rep)
+	})
 }
 
 func newWorld(t *testing.T) *world {

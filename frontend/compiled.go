@@ -21,11 +21,15 @@ type compiler struct {
 	plan      *planner.Plan
 	send      sender
 	baselines map[string]larder.DepsRequest // what baseline has returned, by key and needs
+	ready     map[string]readyLayer         // that were compiled before the build, by named context
 }
 
 // compiledContexts returns slices and compiled packages for GO lines, and binaries for a build without instructions.
 func (b *build) compiledContexts(ctx context.Context, plan *planner.Plan, s states) (contexts []namedContext, err error) {
 	c := &compiler{states: s, build: b, plan: plan, send: b.sender(ctx, plan), baselines: map[string]larder.DepsRequest{}}
+	if c.ready, err = b.readyLayers(ctx, plan); err != nil {
+		return nil, err
+	}
 	for _, target := range b.targets() {
 		made := map[string]llb.State{}
 		for _, pkg := range plan.Packages {
@@ -93,11 +97,14 @@ func (c *compiler) linked(ctx context.Context, l *planner.Compile, target ocispe
 
 // imported returns the compiled packages that a slice imports from other modules. The request says how to compile them.
 func (c *compiler) imported(ctx context.Context, req larder.DepsRequest, d *planner.Deps, target ocispecs.Platform) llb.State {
+	if layer, ok := c.ready[d.ReadyFor(platforms.Format(target))]; ok {
+		return layer.state
+	}
 	if d.Standard {
 		return c.steps.Std(req)
 	}
 	part, platform := c.plan.Part(d, platforms.Format(target))
-	if part == nil {
+	if part == nil || part.ReadyFor(platform) != "" { // what comes of a ready layer is for builds with that layer alone
 		return c.steps.Deps(c.baseline(ctx, req, d))
 	}
 	if platform != platforms.Format(target) {
@@ -121,6 +128,7 @@ func (c *compiler) deps(d *planner.Deps, target ocispecs.Platform) larder.DepsRe
 	if d.Slice.Runs {
 		req.Target = c.steps.Platform
 	}
+	req.Own = c.ready[d.ReadyFor(platforms.Format(target))].id
 	if d.Modules != nil {
 		if st, ok := c.modules[d.Modules.Context]; ok {
 			req.Modules = &st
@@ -152,8 +160,9 @@ func (c *compiler) binary(ctx context.Context, pkg planner.Package, target ocisp
 		req.Compiled = &st
 	}
 	if pkg.Deps != nil {
-		st := c.imported(ctx, c.deps(pkg.Deps, target), pkg.Deps, target)
-		req.Deps = &st
+		of := c.deps(pkg.Deps, target)
+		st := c.imported(ctx, of, pkg.Deps, target)
+		req.Deps, req.Own = &st, of.Own
 	}
 	return c.steps.Binary(req), nil
 }

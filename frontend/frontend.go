@@ -15,6 +15,7 @@ import (
 	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/frontend/planner"
 	"github.com/larder-build/larder/internal/commit"
+	"github.com/larder-build/larder/internal/golang/gorecipe"
 	"github.com/larder-build/larder/llb"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -42,6 +43,8 @@ type Frontend struct {
 	// Answered says that the builder's own proxy answers steps that have a network, while it records or from a recording:
 	// see offline.Policy. Such steps trust the proxy's authority and need no secret ca.
 	Answered bool
+	// Recipe is what is made in the place of a build: a layer of compiled packages. It may be nil.
+	Recipe *gorecipe.Recipe
 
 	// remedies says, for a vertex whose own error doesn't, what failed and what to do.
 	remedies map[digest.Digest]string
@@ -61,10 +64,14 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if err != nil {
 		return nil, err
 	}
-	if g == nil {
-		return f.build(ctx, c)
+	build := f.build
+	if f.Recipe != nil {
+		build = f.compile
 	}
-	res, err := f.build(ctx, g)
+	if g == nil {
+		return build(ctx, c)
+	}
+	res, err := build(ctx, g)
 	return g.finish(ctx, res, err)
 }
 

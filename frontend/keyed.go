@@ -52,11 +52,12 @@ func (b *build) keyed(ctx context.Context, plan *planner.Plan, contexts []namedC
 
 // A stepEditor changes the steps of a definition in ways that no instruction can express.
 type stepEditor struct {
-	vertices map[digest.Digest]bool // from keyed
-	caches   larder.Builder         // names compile caches
-	merges   map[string]*pb.Op      // of a definition, by digest
-	mark     string                 // stands before the names of those that compiling lines alone have
-	trust    *trustGiver            // gives the secret ca; nil gives nothing
+	vertices map[digest.Digest]bool   // from keyed
+	ready    map[digest.Digest]string // from readyVertices
+	caches   larder.Builder           // names compile caches
+	merges   map[string]*pb.Op        // of a definition, by digest
+	mark     string                   // stands before the names of those that compiling lines alone have
+	trust    *trustGiver              // gives the secret ca; nil gives nothing
 }
 
 // edit changes a step, and reports whether it did.
@@ -68,6 +69,8 @@ type stepEditor struct {
 //
 // A cache whose name has the mark gets a name that no Dockerfile can have. A GO line gets the parts of its modules
 // instead of their merge, which takes seconds to make.
+//
+// A GO line that is given a ready layer has a compile cache of its own: see readyLayer.
 //
 // A GO line without a network doesn't get the settings of HTTP proxies, which may have a password.
 func (e stepEditor) edit(op *pb.Op) (changed bool) {
@@ -86,8 +89,21 @@ func (e stepEditor) edit(op *pb.Op) (changed bool) {
 		if name := e.caches.LineCache(m.CacheOpt.ID, e.mark); name != "" {
 			m.CacheOpt.ID, changed = name, true
 		}
+		if id := e.readyLayer(op); id != "" && m.Dest == step.LineCache {
+			m.CacheOpt.ID, changed = m.CacheOpt.ID+"/"+id, true
+		}
 	}
 	return changed
+}
+
+// readyLayer returns the id of the ready layer that a GO line is given, or "".
+func (e stepEditor) readyLayer(op *pb.Op) string {
+	for _, m := range op.GetExec().GetMounts() {
+		if isGoLine(op.GetExec()) && m.Dest == step.LineDeps && m.Input >= 0 {
+			return e.ready[digest.Digest(op.Inputs[m.Input].Digest)]
+		}
+	}
+	return ""
 }
 
 func isGoLine(exec *pb.ExecOp) bool {

@@ -10,7 +10,9 @@ import (
 	"testing/fstest"
 
 	"github.com/larder-build/larder/frontend/planner"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/larder-build/larder/internal/testkit"
+	"github.com/larder-build/larder/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
@@ -192,4 +194,25 @@ func TestGoLinesMountParts(t *testing.T) {
 			require.Equal(t, []int{0, 0}, []int{lines, merged})
 		}
 	}
+}
+
+// A GO line that is given packages which were compiled before the build has a compile cache of its own: what is in them gets
+// into no other.
+func TestReadyLayersHaveTheirOwnCache(t *testing.T) {
+	const layer, id = "sha256:aa", "bb"
+	edited := func(arg, ready string) string {
+		op := &pb.Op{Inputs: []*pb.Input{{Digest: layer}}, Op: &pb.Op_Exec{Exec: &pb.ExecOp{Meta: &pb.Meta{Args: []string{arg}}, Mounts: []*pb.Mount{
+			{Dest: step.LineDeps, Input: 0, Output: int64(pb.SkipOutput)},
+			{Dest: step.LineCache, Input: int64(pb.Empty), CacheOpt: &pb.CacheOpt{ID: "ns/mark/compile/example.com/app/go1.26.8"}},
+			{Dest: "/elsewhere", Input: int64(pb.Empty), CacheOpt: &pb.CacheOpt{ID: "ns/mine"}},
+		}}}}
+		e := stepEditor{ready: map[digest.Digest]string{digest.Digest(ready): id}, caches: larder.Builder{Namespace: "ns"}, mark: "mark"}
+		e.edit(op)
+		require.Equal(t, "ns/mine", op.GetExec().Mounts[2].CacheOpt.ID)
+		return op.GetExec().Mounts[1].CacheOpt.ID
+	}
+	const shared = "larder:ns/compile/example.com/app/go1.26.8"
+	require.Equal(t, shared+"/"+id, edited(step.Go, layer))
+	require.Equal(t, shared, edited(step.Go, "sha256:cc"))
+	require.Equal(t, shared, edited("/bin/sh", layer))
 }

@@ -22,6 +22,7 @@ type PlanOptions struct {
 	BuildArgs     map[string]string
 	VCS           planner.VCS
 	Commit        map[string]string // what is known of the commit: see commit.Parse
+	Describe      bool              // plan all there is, so that no target has to be picked
 	Contexts      map[string]string // named contexts, as --build-context gives them: NAME to FOLDER or URL
 
 	// Folder opens a folder of this machine that is a named context.
@@ -54,7 +55,7 @@ func LoadPlan(context fs.FS, opt PlanOptions) (*planner.Plan, error) {
 	}
 	req := planner.Request{
 		File: planner.ForTarget(dockerfile.Parse(opt.Filename, opt.Dockerfile), opt.Target), Tree: ignoringFS{context, hidden}, Hidden: hidden, Target: opt.Target,
-		Platforms: platforms, BuildPlatform: opt.BuildPlatform, BuildArgs: opt.BuildArgs, VCS: opt.VCS, Contexts: map[string]bool{}, Again: opt.Again,
+		Platforms: platforms, BuildPlatform: opt.BuildPlatform, BuildArgs: opt.BuildArgs, VCS: opt.VCS, Contexts: map[string]bool{}, Again: opt.Again, Describe: opt.Describe,
 	}
 	folders := map[string]string{}
 	for name, value := range opt.Contexts {

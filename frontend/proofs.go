@@ -170,6 +170,7 @@ func (b *build) attestMaterials(ctx context.Context, res *gateway.Result, platfo
 			return fmt.Errorf("the option %s: %w", bundleOpt, err)
 		}
 	}
+	found.Compiled = b.used(b.plan, platform)
 	data, err := json.MarshalIndent(materials.NewPredicate(version(), platform, found), "", "  ")
 	if err != nil {
 		return err

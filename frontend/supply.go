@@ -58,6 +58,9 @@ func (b *build) supply(ctx context.Context, plan *planner.Plan) error {
 	}
 	b.made = s
 	b.client.steps = &stepEditor{caches: s.steps, mark: b.mark, trust: b.client.trust}
+	if b.client.steps.ready, err = b.readyVertices(ctx, plan, contexts); err != nil {
+		return err
+	}
 	if s.steps.ByVertex {
 		if b.client.steps.vertices, err = b.keyed(ctx, plan, contexts); err != nil {
 			return err

@@ -1,7 +1,9 @@
 package larder
 
 import (
+	"maps"
 	"path"
+	"slices"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/step"
@@ -28,11 +30,28 @@ func (b Builder) Baseline(key string, needs gomod.Needs) llb.State {
 
 // needs returns a tree with the go.mod and go.sum of some needs.
 func (b Builder) needs(n gomod.Needs, dir string) llb.State {
-	dir = path.Join("/", dir)
+	return b.Written(map[string]string{path.Join(dir, "go.mod"): string(n.GoMod), path.Join(dir, "go.sum"): string(n.Set.Text())})
+}
+
+// Written returns a tree of files, which are given by their paths.
+func (b Builder) Written(files map[string]string) llb.State {
 	st := llb.Scratch().Platform(b.Platform)
-	if dir != "/" {
-		st = st.File(llb.Mkdir(dir, 0o755, llb.WithParents(true)))
+	var write *llb.FileAction
+	made := map[string]bool{"/": true}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		name, text := path.Join("/", name), []byte(files[name])
+		if dir := path.Dir(name); !made[dir] {
+			made[dir] = true
+			st = st.File(llb.Mkdir(dir, 0o755, llb.WithParents(true)))
+		}
+		if write == nil {
+			write = llb.Mkfile(name, 0o644, text)
+		} else {
+			write = write.Mkfile(name, 0o644, text)
+		}
 	}
-	return st.File(llb.Mkfile(path.Join(dir, "go.mod"), 0o644, n.GoMod).Mkfile(path.Join(dir, "go.sum"), 0o644, n.Set.Text()),
-		llb.WithCustomName("[internal] write go.mod and go.sum"))
+	if write == nil {
+		return st
+	}
+	return st.File(write, llb.WithCustomName("[internal] write go.mod and go.sum"))
 }

@@ -24,6 +24,7 @@ type BinaryRequest struct {
 	Compiled  *llb.State // from Builder.Compile; nil for none
 	Commit    string     // what is stamped, as the step go's git reads it; "" for nothing
 	Main      string     // the main module's path: part of the compile cache's name
+	Own       string     // tells a compile cache from that which all builds of the module share; "" for that
 	Vendored  bool       // take packages from vendor/
 	Work      string     // the go.work that counts, in Source, or ""
 	Flags     []string   // of go build
@@ -45,7 +46,7 @@ func (b Builder) Binary(req BinaryRequest) llb.State {
 		modules,
 		llb.Dir(path.Join(step.Src, req.Dir)),
 		llb.AddMount(step.Src, req.Source, llb.Readonly),
-		llb.AddMount(step.GoCache, llb.Scratch(), llb.AsPersistentCacheDir(b.CompileCache(req.Main, req.Version), llb.CacheMountShared)),
+		llb.AddMount(step.GoCache, llb.Scratch(), llb.AsPersistentCacheDir(b.CompileCache(req.Main, req.Version, req.Own), llb.CacheMountShared)),
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
 	}
 	if req.Deps != nil {

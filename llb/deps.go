@@ -24,6 +24,7 @@ type DepsRequest struct {
 	Dir, Work string     // the module's folder and the go.work that counts, in Source; Work may be ""
 	Flags     []string   // of the go command
 	Env       []string   // NAME=VALUE
+	Own       string     // as that of a BinaryRequest
 	Part      *llb.State // from Deps: a part of them that is compiled already, in the same way; nil for none
 	Baseline  *Baseline  // nil for none
 	Target    Platform   // that they are compiled for
@@ -49,7 +50,7 @@ func (b Builder) Deps(req DepsRequest) llb.State {
 		already = *req.Part
 	}
 	label := fmt.Sprintf("[deps %s] compile what is imported from elsewhere", platforms.Format(req.Target))
-	return b.compile(already, b.CompileCache(req.Main, req.Version), label, req, &step.Deps{Imports: importsFile, Dir: path.Join(step.Src, req.Dir), Args: flags},
+	return b.compile(already, b.CompileCache(req.Main, req.Version, req.Own), label, req, &step.Deps{Imports: importsFile, Dir: path.Join(step.Src, req.Dir), Args: flags},
 		llb.AddMount(step.Src, modFiles, llb.Readonly), b.imports(imports), list)
 }
 
@@ -93,9 +94,14 @@ func (b Builder) compile(already llb.State, cache, label string, req DepsRequest
 }
 
 // CompileCache returns the name of the cache mount for steps that compile a main module and run none of its code. Only
-// such steps write to it. It holds what a toolchain compiled, for all platforms.
-func (b Builder) CompileCache(main, version string) string {
-	return b.cacheID("compile/" + main + "/" + version)
+// such steps write to it. It holds what a toolchain compiled, for all platforms. With own, the
+// name is that of a mount which not all builds of the module share.
+func (b Builder) CompileCache(main, version, own string) string {
+	name := "compile/" + main + "/" + version
+	if own != "" {
+		name += "/" + own
+	}
+	return b.cacheID(name)
 }
 
 // LineCache returns the name of a cache mount of Larder's for the id of a mount in a definition. The id has a mark if a

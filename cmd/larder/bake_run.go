@@ -67,7 +67,7 @@ func (c *command) bakeTarget(def *bakefile.Definition, name string, from usedBun
 		h.Stdin = strings.NewReader(text)
 	}
 	if from.Bundle != nil {
-		if err := from.serve(c, &o, f.bundle.name, &h); err != nil {
+		if err := from.serve(c, &o, f.bundle, &h); err != nil {
 			return nil, err
 		}
 	}

@@ -24,12 +24,14 @@ type bundleFlags struct {
 	name     string
 	trust    trustFlags
 	registry registryFlags
+	compiled compiledFlags
 }
 
 func (f *bundleFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.name, "bundle", "", "Take modules, toolchain, base images and frontend from a bundle, a folder or a reference in a registry")
 	f.trust.register(flags)
 	f.registry.register(flags)
+	f.compiled.register(flags)
 	flags.Lookup("ca").Usage += ", for the registry of --bundle"
 }
 
@@ -42,6 +44,8 @@ func (f *bundleFlags) check() error {
 		return usageError{errors.New("--ca and --plain-http are for the registry of --bundle: what the build is to trust is --secret id=ca,src=FILE")}
 	case f.trust.given():
 		return usageError{errors.New("--key and --min-serial are for --bundle")}
+	case f.compiled.trust:
+		return usageError{errors.New("--trust-compiled is for --bundle")}
 	}
 	return nil
 }
@@ -52,7 +56,7 @@ func (c *command) useBundle(o *request.Options, f bundleFlags, h *request.Host) 
 	if u.Bundle, err = c.openBundle(f); err != nil || u.Bundle == nil {
 		return u, err
 	}
-	return u, u.serve(c, o, f.name, h)
+	return u, u.serve(c, o, f, h)
 }
 
 // openBundle opens the bundle of --bundle, and warns of what it finds wrong with it. It returns nil if there is no
@@ -71,12 +75,15 @@ func (c *command) openBundle(f bundleFlags) (*bundle.Bundle, error) {
 	for _, finding := range b.Findings() {
 		c.warn(finding)
 	}
+	if b.HasCompiled() && !f.compiled.trusts(b) {
+		c.warn("the bundle has compiled packages, and none is used: nothing shows who made them; give the key that signed the bundle with --key, or say --trust-compiled")
+	}
 	return b, nil
 }
 
-// serve adds the bundle's named contexts to a build's options. The name is what the user called the bundle.
-func (u *usedBundle) serve(c *command, o *request.Options, name string, h *request.Host) error {
-	b := u.Bundle
+// serve adds the bundle's named contexts to a build's options. The flags have the name that the user called the bundle by.
+func (u *usedBundle) serve(c *command, o *request.Options, f bundleFlags, h *request.Host) error {
+	b, name := u.Bundle, f.name
 	images, known, err := request.ImageContexts(c.ctx, *o, h)
 	if err != nil {
 		return err
@@ -87,7 +94,13 @@ func (u *usedBundle) serve(c *command, o *request.Options, name string, h *reque
 	if u.contexts, err = b.Contexts(c.ctx, images); err != nil {
 		return fmt.Errorf("--bundle: %w", err)
 	}
-	o.BuildContexts = append(slices.Clone(u.contexts), o.BuildContexts...)
+	var compiled []string
+	if f.compiled.trusts(b) {
+		if compiled, err = b.CompiledContexts(c.ctx); err != nil {
+			return fmt.Errorf("--bundle: %w", err)
+		}
+	}
+	o.BuildContexts = slices.Concat(u.contexts, compiled, o.BuildContexts)
 	o.Bundle = &materials.Bundle{Name: name, Digest: b.Digest()}
 	if b.Dir() == name {
 		o.Bundle.Name = filepath.Base(name) // where it is on this machine is nobody's business
@@ -145,7 +158,7 @@ func (c *command) openOrPull(f bundleFlags) (*bundle.Bundle, error) {
 }
 
 // own are the flags of larder build that buildx doesn't have, or that mean something else there.
-var own = []string{"bundle", "key", "min-serial", "ca", "plain-http", "builder", "state", "tlscacert", "tlscert", "tlskey", "tlsservername"}
+var own = []string{"bundle", "key", "min-serial", "trust-compiled", "ca", "plain-http", "builder", "state", "tlscacert", "tlscert", "tlskey", "tlsservername"}
 
 // buildxCommand returns the command for docker buildx build, with the user's flags and a bundle's named contexts.
 func buildxCommand(flags *pflag.FlagSet, contexts []string, folder string) string {

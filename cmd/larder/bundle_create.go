@@ -38,6 +38,8 @@ type createFlags struct {
 	dryRun      bool
 	noSumDB     bool
 	record      bool
+	compile     bool
+	compiled    compiledFlags
 	secrets     []string
 	targets     []string
 	state       string
@@ -83,8 +85,10 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.BoolVar(&f.record, "record", false, "Build what the Dockerfiles of the trees say, and add what servers answer to RUN and ADD lines meanwhile")
 	flags.StringArrayVarP(&f.dockerfiles, "file", "f", nil, "Name of a Dockerfile that isn't called so: its images are added, and --record builds it and no other")
 	flags.StringArrayVar(&f.targets, "target", nil, "Stage that --record builds (default: the last one)")
+	flags.BoolVar(&f.compile, "compile", false, "Compile what the trees' builds import from elsewhere, of what the bundle has, and add it")
+	f.compiled.register(flags)
 	flags.StringArrayVar(&f.secrets, "secret", nil, `Secret to expose to the builds of --record (format: "id=mysecret[,src=/local/secret]")`)
-	flags.StringVar(&f.state, "state", "", "Folder in which the builder of --record has its state, while it runs (default: the user's data folder)")
+	flags.StringVar(&f.state, "state", "", "Folder in which the builders of --record and --compile have their state, while it runs (default: the user's data folder)")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "Tell what would be in the bundle, its size and what is to be fetched, and fetch nothing of it")
 	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output ("auto", "none", "plain", "tty")`)
 	_ = cmd.MarkFlagRequired("output")
@@ -92,6 +96,9 @@ func (c *command) bundleCreate() *cobra.Command {
 }
 
 func (c *command) runBundleCreate(f *createFlags) (err error) {
+	if f.compile && f.since != "" {
+		return usageError{errors.New("--compile needs a whole bundle to compile with: compile into one without --since, and make the delta with --from of it")}
+	}
 	if err := f.checkRecord(); err != nil {
 		return usageError{err}
 	}
@@ -151,6 +158,7 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	if recorded != nil {
 		req.Folders[bundle.RecordedName] = recorded
 	}
+	req.CompiledOf = c.compiledOf(s.Bundles, f.compiled)
 	if f.since != "" {
 		if req.Since, err = bundle.Open(c.ctx, f.since, t); err != nil {
 			return err
@@ -181,6 +189,16 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	tally.stop()
 	if err != nil {
 		return err
+	}
+	if f.compile {
+		if req.Compiled, err = c.compile(f, b); err != nil {
+			return fmt.Errorf("%w\n%s is a bundle without what this run would have compiled", err, f.output)
+		}
+		m.Tell = func(string, int64) {}
+		if b, err = m.Create(c.ctx, f.output, req); err != nil {
+			return err
+		}
+		req.Compiled, req.CompiledOf = nil, []*bundle.Bundle{b}
 	}
 	if f.record {
 		if req.Folders[bundle.RecordedName], err = c.record(f, b, s.Roots); err != nil {

@@ -20,6 +20,7 @@ func (c *command) bundleVerify() *cobra.Command {
 	var keys imageKeyFlags
 	var sums []string
 	var since string
+	var again rebuildFlags
 	cmd := &cobra.Command{
 		Use:   "verify [OPTIONS] BUNDLE",
 		Short: "Check every digest and checksum of a bundle",
@@ -36,10 +37,17 @@ func (c *command) bundleVerify() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			n, err := again.count()
+			if err != nil {
+				return err
+			}
 			if err := c.verifyWhole(b, sums); err != nil {
 				return err
 			}
 			if err := c.verifyImages(b, keys); err != nil {
+				return err
+			}
+			if err := c.rebuild(b, n, again); err != nil {
 				return err
 			}
 			if s := b.Signed(); s != nil {
@@ -54,6 +62,7 @@ func (c *command) bundleVerify() *cobra.Command {
 	cmd.Flags().StringArrayVar(&sums, "go-sum", nil, "Check that the bundle has all that a go.sum file lists, with its hashes")
 	f.register(cmd.Flags())
 	keys.register(cmd.Flags())
+	again.register(cmd.Flags())
 	sinceFlag(cmd, &since)
 	return cmd
 }
@@ -79,6 +88,9 @@ func (c *command) verifyWhole(b *bundle.Bundle, sums []string) error {
 	recorded := ""
 	if got.Answers > 0 {
 		recorded = fmt.Sprintf(", %d recorded answers", got.Answers)
+	}
+	if got.Compiled > 0 {
+		recorded += fmt.Sprintf(", %d layers of compiled packages", got.Compiled)
 	}
 	fmt.Fprintf(c.stdout, "%s is whole: %d blobs (%s), %d modules, %d go.mod files, %d toolchains, %d images, %d tools, %d files%s; the checksum database vouches for %d hashes%s\n",
 		b.Dir(), got.Blobs, units.HumanSize(float64(got.Bytes)), got.Modules, got.GoMods, got.Toolchains, got.Images, got.Tools, got.Files, recorded, got.SumDB, rest)
@@ -254,6 +266,9 @@ func (c *command) tellBundle(b *bundle.Bundle) error {
 	recorded := ""
 	if n := count[bundle.KindAnswer]; n > 0 {
 		recorded = fmt.Sprintf(", %d recorded answers", n)
+	}
+	if n := count[bundle.KindCompiled]; n > 0 {
+		recorded += fmt.Sprintf(", %d layers of compiled packages", n)
 	}
 	fmt.Fprintf(c.stdout, "%d modules, %d go.mod files, %d toolchains, %d images, %d tools%s: %s\n", count[bundle.KindModule], count[bundle.KindGoMod],
 		count[bundle.KindToolchain], count[bundle.KindImage], count[bundle.KindTool], recorded, units.HumanSize(float64(size)))

@@ -42,6 +42,7 @@ func (c *command) bundleMerge() *cobra.Command {
 	var f trustFlags
 	var output, ca string
 	var noSumDB bool
+	var compiled compiledFlags
 	cmd := &cobra.Command{
 		Use:   "merge [OPTIONS] BUNDLE BUNDLE...",
 		Short: "Make one bundle of several",
@@ -65,7 +66,7 @@ func (c *command) bundleMerge() *cobra.Command {
 					return err
 				}
 			}
-			b, err := bundle.Merge(c.ctx, output, bundles, sumdb, func(string, int64) {})
+			b, err := bundle.Merge(c.ctx, output, bundles, c.compiledOf(bundles, compiled), sumdb, func(string, int64) {})
 			if err != nil {
 				return err
 			}
@@ -78,6 +79,7 @@ func (c *command) bundleMerge() *cobra.Command {
 	cmd.Flags().BoolVar(&noSumDB, "no-sumdb", false, "Leave the copies of the checksum database out, so that it need not be asked for what they don't prove together")
 	cmd.Flags().StringVar(&ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
 	f.register(cmd.Flags())
+	compiled.register(cmd.Flags())
 	_ = cmd.MarkFlagRequired("output")
 	return cmd
 }

@@ -24,7 +24,7 @@ import (
 var pure = []string{
 	"frontend/changes", "frontend/dockerfile", "frontend/pin", "frontend/plain", "frontend/planner", "frontend/planner/shellgo", "llb",
 	"internal/cli/scaffold", "internal/commit", "internal/expand",
-	"internal/golang/gomod", "internal/golang/goslice", "internal/golang/gotoolchain", "internal/golang/gotree", "internal/golang/gowords",
+	"internal/golang/gomod", "internal/golang/gorecipe", "internal/golang/goslice", "internal/golang/gotoolchain", "internal/golang/gotree", "internal/golang/gowords",
 	"internal/inbuild/elflibs", "internal/inbuild/junit", "internal/inbuild/testjson",
 	"internal/proof/license", "internal/proof/materials", "internal/proof/offline", "internal/proof/spdx",
 	"internal/redact", "internal/step",

@@ -20,6 +20,8 @@ type Deps struct {
 	// a layer of it is worth its copies only where it travels, or for a line that may not see what others compile.
 	Standard bool `json:"standard,omitempty"` // only the standard library's packages: the GO line compiles the rest
 
+	Ready []Ready `json:"ready,omitempty"` // where all of them are compiled already: no step compiles them for these platforms
+
 	Slice     *SourceSlice `json:"-"`
 	Toolchain string       `json:"-"`
 	Modules   *Modules     `json:"-"` // nil where the module needs none
@@ -31,6 +33,22 @@ type Deps struct {
 	// GoMod is the module's go.mod, if that and go.sum are all that says what is compiled, and the modules can be had again
 	// later: they come from proxies or version control. The layer may then have one of another build below it.
 	GoMod []byte `json:"-"`
+}
+
+// Ready says where the packages of a Deps are, compiled before the build.
+type Ready struct {
+	Platform string `json:"platform"` // the target platform
+	Context  string `json:"context"`  // the named context that holds them
+}
+
+// ReadyFor returns the named context that holds them for a target platform, compiled before the build, or "".
+func (d *Deps) ReadyFor(target string) string {
+	for _, r := range d.Ready {
+		if r.Platform == target {
+			return r.Context
+		}
+	}
+	return ""
 }
 
 // addDeps plans the step that compiles the packages that a slice imports. The layer may begin with an earlier build's

@@ -89,6 +89,9 @@ func (p *Plan) dockerfile(req Request) error {
 	}
 	p.Dockerfile = string(req.File.Apply(w.edits))
 	w.addTestStages()
+	if err := p.findReady(req); err != nil {
+		return err
+	}
 	p.addSteps()
 	return nil
 }

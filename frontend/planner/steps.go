@@ -29,6 +29,12 @@ func (p *Plan) addSteps() {
 		}
 	}
 	for _, d := range p.Deps {
+		for _, r := range d.Ready {
+			p.Steps = append(p.Steps, Step{Name: "take what is compiled for " + d.For + " from the named context " + r.Context, Platform: r.Platform})
+		}
+		if len(d.Ready) == len(p.Platforms) {
+			continue
+		}
 		what := "what is imported from elsewhere"
 		if d.Standard {
 			what = "what is imported of the standard library"

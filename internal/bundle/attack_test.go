@@ -318,7 +318,7 @@ func TestMergeRefusesStrangers(t *testing.T) {
 		want := fmt.Sprintf("has an image of the name %q", name)
 		_, err = d.b.Verify(t.Context(), d.set(), "")
 		require.ErrorContains(t, err, want)
-		_, err = Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{d.b, d.b}, SumDB{}, quiet)
+		_, err = Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{d.b, d.b}, nil, SumDB{}, quiet)
 		require.ErrorContains(t, err, want)
 		_, err = Prune(t.Context(), d.b, Request{Modules: d.set()})
 		require.ErrorContains(t, err, want)

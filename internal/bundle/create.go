@@ -38,6 +38,9 @@ type Request struct {
 
 	SumDB SumDB // the zero value records nothing
 
+	Compiled   []Compiled // layers of compiled packages
+	CompiledOf []*Bundle  // bundles whose compiled packages are taken, too
+
 	// Since is a bundle that the other side has. The new bundle is then a delta to it. The delta lists all layers of
 	// modules of Since, needed or not, and one more layer with the modules that those lack, but it doesn't hold the blobs
 	// that are in Since. See Apply.
@@ -126,7 +129,7 @@ func (c *creation) run(ctx context.Context, old *Bundle) (err error) {
 		c.views = append(c.views, view)
 		c.Sources.Folders = append([]Folder{folder}, c.Sources.Folders...)
 	}
-	for _, step := range []func(context.Context) error{c.modules, c.toolchains, c.sumdb, c.images, c.tools, c.folders} {
+	for _, step := range []func(context.Context) error{c.modules, c.toolchains, c.sumdb, c.images, c.tools, c.folders, c.compiled} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -42,6 +42,7 @@ func (s *stock) full(dir string) (Request, SumDB) {
 	req.SumDB = s.database()
 	req.Images, req.Platforms = []string{baseImage}, []string{"linux/amd64"}
 	req.Folders = map[string]fs.FS{VulnDBName: folder("index/db.json", "{}"), FilesName: folder("a.txt", "a")}
+	req.Compiled = []Compiled{s.compiledFor("one.example/app", "a")}
 	m := s.maker()
 	m.Images = s.images()
 	_, err := m.Create(s.t.Context(), dir, req)
@@ -60,8 +61,8 @@ func TestDamageOfEachKind(t *testing.T) {
 	whole := mustOpen(t, dir)
 	got, err := whole.Verify(t.Context(), s.set(), db.Key)
 	require.NoError(t, err)
-	require.Equal(t, Verified{Blobs: got.Blobs, Bytes: got.Bytes, Modules: 3, Toolchains: 1, Images: 1, Tools: 1, Files: 2, SumDB: 7}, got)
-	merged, err := Merge(t.Context(), t.TempDir(), []*Bundle{whole}, SumDB{}, quiet)
+	require.Equal(t, Verified{Blobs: got.Blobs, Bytes: got.Bytes, Modules: 3, Toolchains: 1, Images: 1, Tools: 1, Files: 2, Compiled: 1, SumDB: 7}, got)
+	merged, err := Merge(t.Context(), t.TempDir(), []*Bundle{whole}, []*Bundle{whole}, SumDB{}, quiet)
 	require.NoError(t, err)
 	require.NoError(t, os.CopyFS(dir+"-pruned", os.DirFS(dir)))
 	want := Request{Modules: s.set(), Keys: req.Keys, Toolchains: req.Toolchains}
@@ -95,7 +96,9 @@ func TestDamageOfEachKind(t *testing.T) {
 			_, err := b.Verify(t.Context(), gomod.Set{}, db.Key)
 			require.ErrorContains(t, err, b.Dir()+" is damaged: blob "+blob.String())
 			for name, run := range map[string]func() (*Bundle, error){
-				"merge": func() (*Bundle, error) { return Merge(t.Context(), t.TempDir(), []*Bundle{b}, SumDB{}, quiet) },
+				"merge": func() (*Bundle, error) {
+					return Merge(t.Context(), t.TempDir(), []*Bundle{b}, []*Bundle{b}, SumDB{}, quiet)
+				},
 				"prune": func() (*Bundle, error) { return Prune(t.Context(), b, want) },
 			} {
 				b = damaged()

@@ -156,7 +156,7 @@ func TestHostileDelta(t *testing.T) {
 			}
 			_, err = applied.Verify(t.Context(), gomod.Set{}, "")
 			require.ErrorContains(t, err, tt.want)
-			_, err = Merge(t.Context(), t.TempDir(), []*Bundle{applied, applied}, SumDB{}, quiet)
+			_, err = Merge(t.Context(), t.TempDir(), []*Bundle{applied, applied}, nil, SumDB{}, quiet)
 			if name != "an item's size" { // which is made anew
 				require.ErrorContains(t, err, tt.want, "merge")
 				_, err = Prune(t.Context(), applied, Request{Modules: s.set()})

@@ -27,7 +27,7 @@ func (e *exporting) images(ctx context.Context, items map[string][]Item) error {
 	var list strings.Builder
 	has := e.b.Images()
 	for _, name := range slices.Sorted(maps.Keys(has)) {
-		if name == ManifestName || name == SignatureName || own(name) {
+		if name == ManifestName || name == SignatureName || own(name) || compiledKey(name) != "" {
 			continue
 		}
 		if err := e.v.image(ctx, name, has[name], items[name]); err != nil {

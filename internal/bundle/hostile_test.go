@@ -155,7 +155,7 @@ func TestMergeOfBundlesThatDisagree(t *testing.T) {
 	a, b := newStock(t, 2), newStock(t, 1)
 	b.sums += testkit.Module{Path: "m1.example/lib", Version: "v1.0.0", Files: map[string]string{"lib.go": "package lib // other\n"}}.Write(t, b.dir)
 	one, two := a.create(t.TempDir(), a.request()), b.create(t.TempDir(), b.request())
-	_, err := Merge(t.Context(), t.TempDir(), []*Bundle{one, two}, SumDB{}, func(string, int64) {})
+	_, err := Merge(t.Context(), t.TempDir(), []*Bundle{one, two}, nil, SumDB{}, func(string, int64) {})
 	require.ErrorContains(t, err, "the bundles disagree: "+two.Dir()+":")
 	require.ErrorContains(t, err, "m1.example/lib@v1.0.0 is listed as h1:")
 	require.ErrorContains(t, err, one.Dir()+":")
@@ -189,7 +189,7 @@ func TestMergeAndPruneOfWhatIsLacking(t *testing.T) {
 			data := bytes.Clone(good)
 			data[tt.at] ^= 1
 			require.NoError(t, os.WriteFile(layer, data, 0o644))
-			_, err := Merge(t.Context(), t.TempDir(), []*Bundle{b, b}, SumDB{}, quiet)
+			_, err := Merge(t.Context(), t.TempDir(), []*Bundle{b, b}, nil, SumDB{}, quiet)
 			require.ErrorContains(t, err, tt.want)
 			sums, err := b.Sums(t.Context())
 			require.NoError(t, err)

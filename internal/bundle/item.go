@@ -28,16 +28,17 @@ const (
 	KindSumDB     = "sumdb"     // a file of a checksum database
 	KindFile      = "file"      // a file of the user's, of a vulnerability database, or the index of what was recorded
 	KindAnswer    = "answer"    // what a server answered to a step of a build
+	KindCompiled  = "compiled"  // a layer of compiled packages
 )
 
 // An Item is one thing that a bundle holds.
 type Item struct {
 	Kind     string        `json:"kind"`
 	Name     string        `json:"name"`               // module path, image reference, file name or URL
-	Version  string        `json:"version,omitempty"`  // of an answer: the Accept header that it was given for
-	Platform string        `json:"platform,omitempty"` // OS/ARCHITECTURE of a toolchain; those of an image, with commas
+	Version  string        `json:"version,omitempty"`  // of an answer: the Accept header that it was given for; of compiled packages: the key of their recipe
+	Platform string        `json:"platform,omitempty"` // OS/ARCHITECTURE of a toolchain, or that packages are compiled for; those of an image, with commas
 	Size     int64         `json:"size"`               // bytes
-	Digest   digest.Digest `json:"digest"`             // of the zip, file or body; of an image, that of its manifest or index
+	Digest   digest.Digest `json:"digest"`             // of the zip, file or body; of an image, also of compiled packages, that of its manifest or index
 	H1       string        `json:"h1,omitempty"`       // the zip's, as go.sum has it
 	GoModH1  string        `json:"goModH1,omitempty"`  // of the go.mod file
 	Origin   string        `json:"origin,omitempty"`   // where it was taken from, without passwords

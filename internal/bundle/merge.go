@@ -19,10 +19,10 @@ import (
 // Merge makes a bundle in a folder that holds everything in the given bundles. It fails if two of them disagree on a
 // hash, an image, a file or the version of a tool, and names both; it takes the last vulnerability database. It uses no
 // network, except the checksum database for what the copies in the bundles don't prove under one head. The zero value
-// of sumdb leaves the copies out.
-func Merge(ctx context.Context, dir string, bundles []*Bundle, sumdb SumDB, tell func(string, int64)) (b *Bundle, err error) {
+// of sumdb leaves the copies out. It takes the compiled packages of the bundles in compiledOf alone.
+func Merge(ctx context.Context, dir string, bundles, compiledOf []*Bundle, sumdb SumDB, tell func(string, int64)) (b *Bundle, err error) {
 	m := Maker{Images: Layouts(bundles), Tell: tell}
-	req := Request{Folders: map[string]fs.FS{}, SumDB: sumdb, known: map[string]Item{}}
+	req := Request{Folders: map[string]fs.FS{}, SumDB: sumdb, CompiledOf: compiledOf, known: map[string]Item{}}
 	c := collector{req: &req, from: map[string]source{}}
 	var views Views
 	defer func() { err = errors.Join(err, views.Close()) }()
@@ -215,7 +215,7 @@ func Prune(ctx context.Context, b *Bundle, want Request) (pruned *Bundle, err er
 	if req.Modules, err = gomod.ParseSums(sums...); err != nil {
 		return nil, err
 	}
-	req.Keys, req.Toolchains, req.sumdbOf = want.Keys, want.Toolchains, b
+	req.Keys, req.Toolchains, req.sumdbOf, req.CompiledOf = want.Keys, want.Toolchains, b, []*Bundle{b}
 	m := Maker{Images: Layouts{b}, Tell: func(string, int64) {}}
 	return m.Create(ctx, b.dir, req)
 }

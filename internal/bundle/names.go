@@ -26,7 +26,7 @@ func isReference(name string) bool {
 func (b *Bundle) Strangers() []string {
 	var list []string
 	for name := range b.Images() {
-		if name != ManifestName && name != SignatureName && !own(name) && !isReference(name) {
+		if name != ManifestName && name != SignatureName && !own(name) && compiledKey(name) == "" && !isReference(name) {
 			list = append(list, name)
 		}
 	}

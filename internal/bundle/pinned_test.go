@@ -42,7 +42,7 @@ func TestPinnedImages(t *testing.T) {
 	near := d.maker()
 	near.Bundles, near.Images = []*Bundle{good}, Layouts{}
 	check(create(near, req), d.set())
-	merged, err := Merge(t.Context(), filepath.Join(t.TempDir(), "bundle"), []*Bundle{good, good}, SumDB{}, quiet)
+	merged, err := Merge(t.Context(), filepath.Join(t.TempDir(), "bundle"), []*Bundle{good, good}, nil, SumDB{}, quiet)
 	require.NoError(t, err)
 	check(merged, d.set())
 	_, err = Prune(t.Context(), merged, Request{Modules: d.set()})

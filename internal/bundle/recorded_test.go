@@ -63,14 +63,14 @@ func TestRecorded(t *testing.T) {
 	require.Contains(t, out.String(), "https://a.example/again")
 
 	b := s.recorded(recording(t, "https://a.example/1", "one", "https://b.example/2", "two"))
-	all, err := Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, b}, SumDB{}, quiet)
+	all, err := Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, b}, nil, SumDB{}, quiet)
 	require.NoError(t, err)
 	got, err = all.Verify(t.Context(), s.set(), "")
 	require.NoError(t, err)
 	require.Equal(t, 3, got.Answers)
 
 	other := s.recorded(recording(t, "https://a.example/1", "another"))
-	_, err = Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, other}, SumDB{}, quiet)
+	_, err = Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, other}, nil, SumDB{}, quiet)
 	require.ErrorContains(t, err, other.Dir()+": the recordings disagree on the answer to https://a.example/1: make one of them anew")
 
 	req := s.request()

@@ -84,6 +84,7 @@ func newDepot(t *testing.T) *depot {
 func (d *depot) make() {
 	req := d.request()
 	req.Images, req.Platforms = []string{d.Host + "/library/base:v1"}, imagePlatforms
+	req.Compiled = []Compiled{d.compiledFor("one.example/app", "a")}
 	m := d.maker()
 	m.Images = client(d.t)
 	var err error

@@ -22,10 +22,10 @@ import (
 
 // Verified counts the things that were checked and are right.
 type Verified struct {
-	Blobs, Modules, GoMods, Toolchains, Images, Tools, Files, Answers int
-	Bytes                                                             int64 // of all blobs
-	SumDB                                                             int   // hashes that the checksum database vouches for
-	Unproved                                                          int   // hashes that neither that does nor a go.sum
+	Blobs, Modules, GoMods, Toolchains, Images, Tools, Files, Answers, Compiled int
+	Bytes                                                                       int64 // of all blobs
+	SumDB                                                                       int   // hashes that the checksum database vouches for
+	Unproved                                                                    int   // hashes that neither that does nor a go.sum
 }
 
 // Verify recomputes the digest of every blob, and the h1 hash of every module, go.mod file and toolchain. Each of these
@@ -156,6 +156,9 @@ func (v *verification) expect(sums gomod.Set) {
 
 // image checks the items of one image.
 func (v *verification) image(ctx context.Context, name string, desc ocispec.Descriptor, items []Item) error {
+	if compiledKey(name) != "" {
+		return v.compiled(ctx, name, desc, items)
+	}
 	if !own(name) {
 		if len(items) != 1 || items[0].Digest != desc.Digest {
 			v.fail(fmt.Errorf("%s: the manifest doesn't list the image %s as %s", v.b.dir, name, desc.Digest))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -175,6 +176,16 @@ func (v *View) Close() error {
 		errs = append(errs, r.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// without returns the file system without one file in its root.
+func (v *View) without(name string) *View {
+	rest := &View{entries: maps.Clone(v.entries)}
+	delete(rest.entries, name)
+	root := *rest.entries["."]
+	root.children = slices.DeleteFunc(slices.Clone(root.children), func(child string) bool { return child == name })
+	rest.entries["."] = &root
+	return rest
 }
 
 // Names returns all files, sorted.

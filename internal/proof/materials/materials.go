@@ -51,7 +51,8 @@ type Report struct {
 	Steps      int      // that run a command
 	Network    []string // names of steps that have a network, or may
 
-	Bundle *Bundle // set by who knows of one: Find doesn't
+	Bundle   *Bundle    // set by who knows of one: Find doesn't
+	Compiled []Compiled // as Bundle: layers of compiled packages that no step of the build has made
 }
 
 // Find looks at every operation of a definition, except those with which an earlier build compiled the packages that

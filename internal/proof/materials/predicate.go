@@ -64,6 +64,9 @@ func NewPredicate(larder, platform string, r Report) Predicate {
 	if r.Bundle != nil {
 		p.Materials = append(p.Materials, r.Bundle.resource())
 	}
+	for _, c := range r.Compiled {
+		p.Materials = append(p.Materials, c.resource())
+	}
 	for _, s := range r.Sources {
 		p.Materials = append(p.Materials, s.resource())
 	}
