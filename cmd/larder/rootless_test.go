@@ -143,9 +143,20 @@ func TestWithoutRootKilled(t *testing.T) {
 }
 
 // left lists the processes of the user's builders and their steps.
-func (c *commoner) left() []string {
-	out, _ := exec.Command("pgrep", "-u", nobody, "-f", c.dir+"|sleep 1234").Output() // it fails where there is none
-	return strings.Fields(string(out))
+func (c *commoner) left() (list []string) {
+	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(c.t, err)
+	for _, name := range names {
+		line, err := os.ReadFile(name)
+		status, serr := os.ReadFile(filepath.Join(filepath.Dir(name), "status"))
+		if err != nil || serr != nil || !strings.Contains(string(status), "\nUid:\t65534\t") {
+			continue // it has ended, or is another user's
+		}
+		if words := strings.ReplaceAll(string(line), "\x00", " "); strings.Contains(words, c.dir) || strings.Contains(words, "sleep 1234") {
+			list = append(list, words)
+		}
+	}
+	return list
 }
 
 // In a container that has no privileges, as jobs of GitLab and Kubernetes are, root builds as well: with docker's default
