@@ -119,7 +119,7 @@ func (c *command) compileRecipes(b *bundle.Bundle, recipes []gorecipe.Recipe, di
 		return nil, err
 	}
 	defer func() {
-		if err = errors.Join(err, os.RemoveAll(state)); err != nil {
+		if err = errors.Join(err, builder.RemoveState(state)); err != nil {
 			_ = os.RemoveAll(dir) // what is compiled is large, and of no use to the next run
 		}
 	}()

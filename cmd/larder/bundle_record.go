@@ -62,7 +62,7 @@ func (c *command) record(f *createFlags, b *bundle.Bundle, roots []byte) (record
 		}
 	}
 	x, err := rec.Finish(f.Platforms)
-	if err = errors.Join(err, os.RemoveAll(state)); err != nil {
+	if err = errors.Join(err, builder.RemoveState(state)); err != nil {
 		return nil, err
 	}
 	for _, m := range rec.Lost() {

@@ -116,6 +116,23 @@ RUN ["/bin/app"]
 	require.Empty(t, c.left(), "a builder is left")
 }
 
+// What a user has compiled for a bundle leaves no state, though root of a user namespace made it.
+func TestWithoutRootCompiles(t *testing.T) {
+	c := newCommoner(t)
+	src := filepath.Join(c.dir, "src")
+	require.NoError(t, os.CopyFS(src, os.DirFS(c.context)))
+	home := filepath.Join(c.dir, "home")
+	out, err := c.run("bundle", "create", "--no-images", "--no-sumdb", "--compile", "-o", filepath.Join(home, "bundle"), src)
+	require.NoError(t, err, out)
+	require.Contains(t, out, "1 layers of compiled packages")
+	left, err := os.ReadDir(filepath.Join(home, ".local/share/larder"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+	out, err = c.run("build", "--bundle", filepath.Join(home, "bundle"), "--trust-compiled", "--build-arg", "LARDER_OFFLINE=1", "-o", filepath.Join(home, "files"), src)
+	require.NoError(t, err, out)
+	require.Contains(t, out, ready)
+}
+
 // A builder ends with the process that started it, however that ends.
 func TestWithoutRootKilled(t *testing.T) {
 	c := newCommoner(t)

@@ -18,9 +18,15 @@ import (
 	"github.com/moby/sys/userns"
 )
 
-// RootlessName is what this program is called as where it is a builder for one that isn't root: then main calls
-// RunRootless with the arguments behind it.
+// RootlessName is what this program is called as where it works as root of a user namespace: then main calls RunRootless
+// with the arguments behind it.
 const RootlessName = "larder-builder"
+
+// Kinds of work, the first argument of RunRootless. A state folder follows.
+const (
+	rootlessServe  = "serve"
+	rootlessRemove = "remove"
+)
 
 // Descriptors of a rootless builder.
 const (
@@ -110,7 +116,7 @@ func startRootless(ctx context.Context, state string, o Options) (*rootlessBuild
 	if notice == nil {
 		notice = io.Discard
 	}
-	cmd, err := rootless.Start([]string{RootlessName, state}, os.Environ(), notice, gone, tell)
+	cmd, err := rootless.Start([]string{RootlessName, rootlessServe, state}, os.Environ(), notice, gone, tell)
 	if err = errors.Join(err, gone.Close(), tell.Close()); err != nil {
 		return nil, errors.Join(err, use.Close())
 	}
@@ -124,7 +130,7 @@ func startRootless(ctx context.Context, state string, o Options) (*rootlessBuild
 	case text == errTaken.Error():
 		err = errTaken
 	case text != "":
-		err = errors.New(text)
+		err = rootless.Explain(errors.New(text))
 	}
 	if stopErr := b.stop(); err == nil {
 		err = fmt.Errorf("its process ended before it was ready: %w", stopErr)
@@ -147,14 +153,47 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// RunRootless is a builder on the state folder that args names, until the process that started it is done. It returns the
-// exit status.
-func RunRootless(ctx context.Context, args []string, notice io.Writer) int {
+// RemoveState removes a state folder that nobody uses. Without root it has files of other users, which root of a user
+// namespace removes.
+func RemoveState(dir string) error {
+	err := os.RemoveAll(dir)
+	if err == nil || !rootless.Needed() || rootless.Check() != nil {
+		return err
+	}
+	var said strings.Builder
+	cmd, err := rootless.Start([]string{RootlessName, rootlessRemove, dir}, os.Environ(), &said)
+	if err != nil {
+		return err
+	}
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("removing %s: %w: %s", dir, err, strings.TrimSpace(said.String()))
+	}
+	return nil
+}
+
+// RunRootless does one kind of work on the state folder that args names, and returns the exit status. A builder serves until
+// the process that started it is done.
+func RunRootless(ctx context.Context, args []string, stderr io.Writer) int {
+	if len(args) != 2 {
+		fmt.Fprintf(stderr, "%s: expected a kind of work and a state folder, not %q\n", RootlessName, args)
+		return 1
+	}
+	if args[0] == rootlessServe {
+		return serveRootless(ctx, args[1], stderr)
+	}
+	if err := os.RemoveAll(args[1]); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func serveRootless(ctx context.Context, state string, notice io.Writer) int {
 	for _, fd := range []int{userGone, readyTo} {
 		syscall.CloseOnExec(fd) // of steps, too
 	}
 	tell := os.NewFile(readyTo, "ready")
-	b, err := ownRootless(ctx, args, notice)
+	b, err := ownRootless(ctx, state, notice)
 	if err != nil {
 		fmt.Fprint(tell, err)
 		return 1
@@ -178,11 +217,8 @@ func RunRootless(ctx context.Context, args []string, notice io.Writer) int {
 	return 0
 }
 
-func ownRootless(ctx context.Context, args []string, notice io.Writer) (*Builder, error) {
-	if len(args) != 1 {
-		return nil, fmt.Errorf("expected a state folder, not %s", strings.Join(args, " "))
-	}
-	f, err := openFolder(args[0])
+func ownRootless(ctx context.Context, state string, notice io.Writer) (*Builder, error) {
+	f, err := openFolder(state)
 	if err != nil {
 		return nil, err
 	}

@@ -102,12 +102,26 @@ func lines(ranges []idRange) string {
 	return b.String()
 }
 
+// Explain adds to an error of a process in the namespace that AppArmor may be its cause: that of Ubuntu lets users make
+// namespaces, and forbids nearly everything in them.
+func Explain(err error) error {
+	value, rerr := os.ReadFile("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+	if rerr != nil || strings.TrimSpace(string(value)) != "1" || os.Geteuid() == 0 {
+		return err
+	}
+	for _, denied := range []error{syscall.EPERM, syscall.EACCES} {
+		if strings.Contains(err.Error(), denied.Error()) {
+			return fmt.Errorf("%w: AppArmor may be the cause: run 'sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0'", err)
+		}
+	}
+	return err
+}
+
 // explain adds to the error of making a user namespace which setting forbids it.
 func explain(err error) error {
 	for _, s := range []struct{ file, forbids, command string }{
 		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"},
 		{"/proc/sys/user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=15000"},
-		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"},
 	} {
 		if value, rerr := os.ReadFile(s.file); rerr == nil && strings.TrimSpace(string(value)) == s.forbids {
 			return fmt.Errorf("this machine lets no user make a user namespace: %w: run 'sudo %s'", err, s.command)
