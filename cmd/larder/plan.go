@@ -83,7 +83,7 @@ func (c *command) runPlan(f *planFlags) error {
 		return err
 	}
 	if f.since != "" {
-		list, err := c.changesSince(f.since, f.Context, in.Dir, opt, plan)
+		list, err := c.changesSince(f.since, f.Options, in.Dir, opt, plan)
 		if err != nil {
 			return err
 		}

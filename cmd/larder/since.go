@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,9 +21,10 @@ import (
 	"github.com/larder-build/larder/internal/cli/request"
 )
 
-// changesSince returns the lines of a build of a folder that run again since a commit. dir is the folder of the Dockerfile,
-// "" for none; opt and plan are those of now.
-func (c *command) changesSince(ref, folder, dir string, opt frontend.PlanOptions, plan *planner.Plan) ([]changes.Change, error) {
+// changesSince returns the lines of a build that run again since a commit. dir is the folder of the Dockerfile, "" for none;
+// opt and plan are those of now.
+func (c *command) changesSince(ref string, o request.Options, dir string, opt frontend.PlanOptions, plan *planner.Plan) ([]changes.Change, error) {
+	folder := o.Context
 	differ, err := gitfs.Changed(c.ctx, folder, ref)
 	if err != nil {
 		return nil, fmt.Errorf("--since %s: %w", ref, err)
@@ -58,7 +61,31 @@ func (c *command) changesSince(ref, folder, dir string, opt frontend.PlanOptions
 	side := func(o frontend.PlanOptions, p *planner.Plan) changes.Side {
 		return changes.Side{File: planner.ForTarget(dockerfile.Parse(o.Filename, o.Dockerfile), o.Target), Plan: p, Target: o.Target}
 	}
-	return changes.Of(side(before, was), side(opt, plan), seen), nil
+	contexts, err := request.ParseContexts(o.BuildContexts)
+	if err != nil {
+		return nil, err
+	}
+	named, err := c.contextsSince(ref, contexts)
+	return append(named, changes.Of(side(before, was), side(opt, plan), seen)...), err
+}
+
+// contextsSince returns the named contexts that are folders of this machine in which something differs. What lines take of
+// them isn't looked into.
+func (c *command) contextsSince(ref string, contexts map[string]string) (list []changes.Change, err error) {
+	for _, name := range slices.Sorted(maps.Keys(contexts)) {
+		dir := contexts[name]
+		if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
+			continue // an image, or a URL
+		}
+		differ, err := gitfs.Changed(c.ctx, dir, ref)
+		if err != nil {
+			return nil, fmt.Errorf("--since %s: the named context %s: %w", ref, name, err)
+		}
+		if len(differ) > 0 {
+			list = append(list, changes.Change{Line: 1, Step: "the named context " + name, Why: changes.Some(differ)})
+		}
+	}
+	return list, nil
 }
 
 // oldDockerfile reads the Dockerfile as it was, and the ignore file of its own.
@@ -160,6 +187,9 @@ func (c *command) targetSince(def *bakefile.Definition, name string, f *bakeFlag
 	if err != nil {
 		return nil, err
 	}
+	if fi, err := os.Stat(o.Context); err != nil || !fi.IsDir() {
+		return []changes.Change{{Line: 1, Step: "all", Why: []string{"what its context is now isn't known before it is built"}}}, nil
+	}
 	h := c.host()
 	if text := def.Inline(name); text != "" {
 		h.Stdin = strings.NewReader(text)
@@ -178,5 +208,5 @@ func (c *command) targetSince(def *bakefile.Definition, name string, f *bakeFlag
 	if err != nil {
 		return nil, err
 	}
-	return c.changesSince(f.since, o.Context, in.Dir, opt, plan)
+	return c.changesSince(f.since, o, in.Dir, opt, plan)
 }

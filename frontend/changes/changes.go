@@ -219,7 +219,11 @@ func names(source, file string) bool {
 const shown = 8
 
 func (c *comparison) some(is func(name string) bool) []string {
-	list := slices.DeleteFunc(slices.Clone(c.changed), func(name string) bool { return !is(name) })
+	return Some(slices.DeleteFunc(slices.Clone(c.changed), func(name string) bool { return !is(name) }))
+}
+
+// Some returns the files as a reason names them: not all of many.
+func Some(list []string) []string {
 	if more := len(list) - shown; more > 0 {
 		list = append(list[:shown], fmt.Sprintf("and %d files more", more))
 	}
