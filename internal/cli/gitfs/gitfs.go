@@ -137,33 +137,20 @@ func (t *Tree) add(line string) error {
 	return nil
 }
 
-// Changed lists the files of a folder, relative to it, that differ from what a commit has, or are there alone. Files that
-// git ignores are among the latter, since a build may read them.
-func Changed(ctx context.Context, dir, ref string) ([]string, error) {
-	commit, err := resolve(ctx, dir, ref)
-	if err != nil {
-		return nil, err
-	}
-	differ, err := run(ctx, dir, "diff", "--name-only", "--no-renames", "--no-ext-diff", "--no-textconv", "--relative", "-z", commit, "--", ".")
-	if err != nil {
-		return nil, err
-	}
-	others, err := run(ctx, dir, "ls-files", "--others", "-z", "--", ".")
-	if err != nil {
-		return nil, err
-	}
-	list := slices.DeleteFunc(strings.Split(string(differ)+string(others), "\x00"), func(name string) bool { return name == "" })
-	slices.Sort(list)
-	return slices.Compact(list), nil
+func run(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	return output(command(ctx, dir, args...), nil)
 }
 
-func run(ctx context.Context, dir string, args ...string) ([]byte, error) {
-	cmd := command(ctx, dir, args...)
+// output runs git, with more variables.
+func output(cmd *exec.Cmd, env []string) ([]byte, error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
+	if len(env) > 0 {
+		cmd.Env = append(os.Environ(), env...)
+	}
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
+		return nil, fmt.Errorf("%s: %w: %s", cmd, err, strings.TrimSpace(stderr.String()))
 	}
 	return out, nil
 }

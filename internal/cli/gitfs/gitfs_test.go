@@ -76,6 +76,43 @@ func TestChanged(t *testing.T) {
 	require.Equal(t, []string{"ignored", "lib/empty", "lib/lib.go", "main.go", "new.go"}, list)
 }
 
+// What the configuration of a repository names is not run, and a submodule is its files.
+func TestChangedRunsNothing(t *testing.T) {
+	dir, git := repository(t)
+	ran := filepath.Join(t.TempDir(), "ran")
+	for _, name := range []string{"evil", "e.v=il"} {
+		for _, key := range []string{"clean", "process", "smudge"} {
+			git("config", "filter."+name+"."+key, "touch "+ran+"; cat")
+		}
+		git("config", "filter."+name+".required", "true")
+		git("config", "diff."+name+".command", "touch "+ran)
+		git("config", "diff."+name+".textconv", "touch "+ran)
+	}
+	git("config", "core.fsmonitor", "touch "+ran)
+	git("config", "diff.external", "touch "+ran)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".git/info/attributes"), []byte("*.go filter=evil diff=evil\nlib.go filter=e.v=il diff=e.v=il\n"), 0o644))
+	for _, name := range []string{"app/main.go", "app/lib/lib.go"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("package other\n"), 0o644))
+	}
+	other, gitOther := repository(t)
+	gitOther("config", "core.fsmonitor", "touch "+ran)
+	require.NoError(t, os.Rename(other, filepath.Join(dir, "app/nested")))
+	list, err := Changed(t.Context(), dir, "first")
+	require.NoError(t, err)
+	require.Subset(t, list, []string{"app/lib/lib.go", "app/main.go", "app/nested/app/main.go"})
+	require.NoFileExists(t, ran)
+
+	git("-c", "core.fsmonitor=false", "-c", "filter.evil.process=", "-c", "filter.evil.clean=", "add", "app/nested")
+	git("-c", "core.fsmonitor=false", "commit", "-q", "-m", "module")
+	list, err = Changed(t.Context(), dir, "HEAD")
+	require.NoError(t, err)
+	require.NotContains(t, list, "app/nested/app/main.go")
+	list, err = Changed(t.Context(), dir, "first")
+	require.NoError(t, err)
+	require.Contains(t, list, "app/nested/app/main.go")
+	require.NoFileExists(t, ran)
+}
+
 func TestNoCommit(t *testing.T) {
 	dir, _ := repository(t)
 	clone := filepath.Join(t.TempDir(), "clone")
