@@ -252,7 +252,11 @@ func FuzzOf(f *testing.F) {
 	f.Add("module m.example\n", "package main\nimport (\"../x\"; \"m.example/lib/../..\"; \"m.example//lib\")", "", "..")
 	f.Fuzz(func(t *testing.T, gomod, main, lib, pattern string) {
 		tree := fstest.MapFS{"go.mod": {Data: []byte(gomod)}, "main.go": {Data: []byte(main)}, "lib/lib.go": {Data: []byte(lib)}, "lib/a.txt": {}}
-		s, err := Of(Request{Tree: tree, Module: moduleOf(t, tree, ".", true), Patterns: []string{pattern}, Tests: true, GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"})
+		m, err := gotree.Tree{FS: tree}.Module(".", true)
+		if err != nil {
+			return
+		}
+		s, err := Of(Request{Tree: tree, Module: m, Patterns: []string{pattern}, Tests: true, GOOS: "linux", GOARCH: "amd64", Version: "go1.26.0"})
 		if err != nil {
 			return
 		}
