@@ -53,6 +53,7 @@ func main() { fmt.Println(greet.Hello(name.Name)) }
 
 func newWorld(t *testing.T) *world {
 	testkit.NeedContainers(t)
+	testkit.Larder(t, "larder-frontend") // here, since a test can't be skipped for what its subtest lacks
 	w := &world{t: t, state: sharedState(t), proxy: t.TempDir()}
 	testkit.Toolchain(t, w.proxy, toolchain)
 	sums := testkit.Module{Path: "a.example/greet", Version: "v1.2.0", Files: map[string]string{
