@@ -110,9 +110,7 @@ func fetchingWorld(t *testing.T) (w *world, web *testkit.Web, nonce string) {
 	web = outside(t, nonce)
 	w.write("Dockerfile", strings.NewReplacer("NONCE", nonce, "SUM", fmt.Sprintf("%x", sha256.Sum256([]byte("data "+nonce)))).Replace(fetchedFile))
 	buildFetch(t, filepath.Join(w.context, "fetch"))
-	busybox, err := os.ReadFile(testkit.Installed(t, "busybox"))
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(w.context, "busybox"), busybox, 0o755))
+	w.addBusybox()
 	return w, web, nonce
 }
 

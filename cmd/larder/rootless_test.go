@@ -46,6 +46,7 @@ func newCommoner(t *testing.T) *commoner {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("root:1:1\n"+nobody+":200000:65536\n"), 0o644))
 		if _, err := os.Stat("/etc/" + name); os.IsNotExist(err) { // or there is nothing to mount on
 			require.NoError(t, os.WriteFile("/etc/"+name, nil, 0o644))
+			t.Cleanup(func() { require.NoError(t, os.Remove("/etc/"+name)) })
 		}
 	}
 	return &commoner{w, dir}
@@ -67,6 +68,13 @@ exec setpriv --reuid ` + nobody + ` --regid nogroup --clear-groups -- "$@"`
 	return cmd
 }
 
+// addBusybox adds the shell of images that tests make to the context.
+func (w *world) addBusybox() {
+	busybox, err := os.ReadFile(testkit.Installed(w.t, "busybox"))
+	require.NoError(w.t, err)
+	require.NoError(w.t, os.WriteFile(filepath.Join(w.context, "busybox"), busybox, 0o755))
+}
+
 // build builds the world's context, which everybody may read.
 func (c *commoner) build(args ...string) (string, error) {
 	src := filepath.Join(c.dir, "src")
@@ -78,9 +86,7 @@ func (c *commoner) build(args ...string) (string, error) {
 // A user who isn't root builds the same image as root does, with users of the image's own, and leaves no process.
 func TestWithoutRoot(t *testing.T) {
 	c := newCommoner(t)
-	busybox, err := os.ReadFile(testkit.Installed(t, "busybox"))
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(c.context, "busybox"), busybox, 0o755))
+	c.addBusybox()
 	c.write("Dockerfile", `# syntax=ghcr.io/larder-build/larder:1
 FROM go AS build
 GO build -o /out/app .
@@ -136,9 +142,7 @@ func TestWithoutRootCompiles(t *testing.T) {
 // A builder ends with the process that started it, however that ends.
 func TestWithoutRootKilled(t *testing.T) {
 	c := newCommoner(t)
-	busybox, err := os.ReadFile(testkit.Installed(t, "busybox"))
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(c.context, "busybox"), busybox, 0o755))
+	c.addBusybox()
 	c.write("Dockerfile", "FROM scratch\nADD busybox /bin/\nRUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo sleeping; exec /bin/busybox sleep 1234\"]\n")
 	src := filepath.Join(c.dir, "src")
 	require.NoError(t, os.CopyFS(src, os.DirFS(c.context)))
@@ -180,9 +184,7 @@ func (c *commoner) left() (list []string) {
 // capabilities, hidden files of /proc, and cgroups that are read-only.
 func TestInUnprivilegedContainer(t *testing.T) {
 	c := newCommoner(t)
-	busybox, err := os.ReadFile(testkit.Installed(t, "busybox"))
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(c.context, "busybox"), busybox, 0o755))
+	c.addBusybox()
 	c.write("Dockerfile", `# syntax=ghcr.io/larder-build/larder:1
 FROM go AS build
 GO build -o /out/app .

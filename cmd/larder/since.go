@@ -166,19 +166,19 @@ func (c *command) bakeSince(def *bakefile.Definition, f *bakeFlags) error {
 		}
 		differs[name] = len(list) > 0
 	}
-	var any func(name string) bool
-	any = func(name string) bool {
+	var isPart func(name string) bool
+	isPart = func(name string) bool {
 		if differs[name] {
 			return true
 		}
 		for _, other := range def.Links(name) {
-			if any(other) {
+			if isPart(other) {
 				return true
 			}
 		}
 		return false
 	}
-	def.Restrict(any)
+	def.Restrict(isPart)
 	return nil
 }
 

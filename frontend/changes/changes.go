@@ -100,13 +100,19 @@ func (c *comparison) lines() []Change {
 func (c *comparison) stage(before []line, st stageLines) (list []Change) {
 	left := slices.Clone(before)
 	var others []line
+	last := 0 // line before that had a counterpart
 	for _, l := range st.lines {
 		i := slices.IndexFunc(left, func(b line) bool { return b.text == l.text })
 		if i < 0 {
 			others = append(others, l)
 			continue
 		}
-		if why := c.reads(left[i], l); len(why) > 0 {
+		why := c.reads(left[i], l)
+		if left[i].number < last {
+			why = append(why, "it stood further up")
+		}
+		last = max(last, left[i].number)
+		if len(why) > 0 {
 			list = append(list, Change{l.number, l.short(), why})
 		}
 		left = slices.Delete(left, i, i+1)
@@ -204,7 +210,7 @@ func names(source, file string) bool {
 		return false
 	}
 	source = path.Join("/", source)[1:]
-	if source == "" || strings.Contains(source, "$") {
+	if source == "" || strings.Contains(source, "$") || strings.Contains(source, "**") {
 		return true
 	}
 	for ; file != "."; file = path.Dir(file) { // a folder is taken whole

@@ -118,6 +118,8 @@ func TestEdits(t *testing.T) {
 		"a setting":              {replace("Dockerfile", "ENV A=1", "ENV A=2"), "", "5 ENV A=2: it was ENV A=1\n", ""},
 		"a line goes":            {replace("Dockerfile", "ENV A=1\n", ""), "", "4 FROM go AS web-build: there is no more line ENV A=1\n", ""},
 		"lines move":             {replace("Dockerfile", "FROM go AS build", "FROM scratch AS unused\nCOPY none /\nFROM go AS build"), "", "", ""},
+		"lines swap":             {replace("Dockerfile", "COPY static /static\nCOPY --from=web-build /out/web /\n", "COPY --from=web-build /out/web /\nCOPY static /static\n"), "", "11 COPY static /static: it stood further up\n", ""},
+		"many folders":           {map[string]string{"static/deep/er/x.js": "x"}, "", "10 COPY static /static: static/deep/er/x.js\n", ""},
 		"a base":                 {replace("Dockerfile", "FROM scratch AS web", "FROM static AS web"), "", "9 FROM static AS web: it was FROM scratch AS web\n", ""},
 		"the head":               {replace("Dockerfile", "# syntax=larder:1\n", "# syntax=larder:1\n# check=skip=all\n"), "1 the head of the file: its directives, or ARGs before the first stage, differ\n", "1 the head of the file: its directives, or ARGs before the first stage, differ\n", "1 the head of the file: its directives, or ARGs before the first stage, differ\n"},
 		"what nothing is of":     {map[string]string{"docs/a.md": "a", "LICENSE": "b"}, "", "", ""},
@@ -158,6 +160,15 @@ func compare2(t *testing.T, before map[string]string, target string, edit map[st
 	list := Of(side(t, before, "web"), side(t, after, target), slices.Sorted(maps.Keys(edit)))
 	require.Len(t, list, 1)
 	return fmt.Sprintf("%d %s: %s\n", list[0].Line, list[0].Step, strings.Join(list[0].Why, ", "))
+}
+
+func TestNames(t *testing.T) {
+	for source, want := range map[string]bool{
+		"static": true, "./static/": true, "/static/deep": true, "static/*": true, "static/**/*.js": true, "static/./deep/er": true, ".": true, "${X}": true,
+		"stat": false, "static/*.js": false, "deep": false, "https://a.example/static": false,
+	} {
+		require.Equal(t, want, names(source, "static/deep/er/x.js"), source)
+	}
 }
 
 func FuzzNames(f *testing.F) {

@@ -25,11 +25,11 @@ func Changed(ctx context.Context, dir, ref string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	differ, err := output(command(ctx, dir, "diff", "--name-only", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty", "--relative", "-z", commit, "--", "."), env)
+	differ, err := output(Command(ctx, dir, "diff", "--name-only", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty", "--relative", "-z", commit, "--", "."), env)
 	if err != nil {
 		return nil, err
 	}
-	others, err := output(command(ctx, dir, "ls-files", "--others", "-z", "--", "."), env)
+	others, err := output(Command(ctx, dir, "ls-files", "--others", "-z", "--", "."), env)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func filesBelow(ctx context.Context, dir, name string) (list []string, err error
 // "git diff" would run them on files that seem to differ.
 func withoutFilters(ctx context.Context, dir string) (env []string, err error) {
 	// It fails where there is none.
-	names, _ := output(command(ctx, dir, "config", "--null", "--name-only", "--get-regexp", `^filter\.`), nil)
+	names, _ := output(Command(ctx, dir, "config", "--null", "--name-only", "--get-regexp", `^filter\.`), nil)
 	count, _ := strconv.Atoi(os.Getenv("GIT_CONFIG_COUNT")) // what the user has set that way stays
 	for name := range strings.SplitSeq(string(names), "\x00") {
 		if name == "" {

@@ -52,7 +52,7 @@ func Open(ctx context.Context, dir, ref string) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tree{git: command(ctx, dir, "cat-file", "--batch"), files: map[string]entry{".": {mode: fs.ModeDir | 0o755}}}
+	t := &Tree{git: Command(ctx, dir, "cat-file", "--batch"), files: map[string]entry{".": {mode: fs.ModeDir | 0o755}}}
 	for line := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
 		if err := t.add(line); err != nil {
 			return nil, fmt.Errorf("what git lists of %s: %w", ref, err)
@@ -138,7 +138,7 @@ func (t *Tree) add(line string) error {
 }
 
 func run(ctx context.Context, dir string, args ...string) ([]byte, error) {
-	return output(command(ctx, dir, args...), nil)
+	return output(Command(ctx, dir, args...), nil)
 }
 
 // output runs git, with more variables.
@@ -155,7 +155,8 @@ func output(cmd *exec.Cmd, env []string) ([]byte, error) {
 	return out, nil
 }
 
-func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
+// Command returns a git command in a folder. It runs no hook and no monitor that the repository's configuration names.
+func Command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "git", append([]string{"-C", dir, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull}, args...)...)
 }
 

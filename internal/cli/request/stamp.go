@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
+	"github.com/larder-build/larder/internal/cli/gitfs"
 	"github.com/larder-build/larder/internal/commit"
 	"github.com/moby/buildkit/client"
 	"golang.org/x/mod/semver"
@@ -62,7 +63,7 @@ func stampFacts(ctx context.Context, dir string) map[string]string {
 // git would run itself inside it. If git fails, the tree
 // counts as modified.
 func modified(ctx context.Context, dir string) bool {
-	cmd := gitCommand(ctx, dir, "status", "--porcelain", "--ignore-submodules=dirty")
+	cmd := gitfs.Command(ctx, dir, "status", "--porcelain", "--ignore-submodules=dirty")
 	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1")
 	count := 0
 	for line := range strings.Lines(git(ctx, dir, "config", "--show-scope", "--name-only", "--get-regexp", `^filter\.`)) {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"maps"
 	"net/url"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
+
+	"github.com/larder-build/larder/internal/cli/gitfs"
 )
 
 // vcs returns source, revision and version of the git working tree that dir
@@ -56,16 +56,11 @@ func atOnce(facts map[string]func() string) map[string]string {
 // git runs a query that reads the repository and runs nothing of it: the
 // context is untrusted, and a repository's configuration may name commands.
 func git(ctx context.Context, dir string, args ...string) string {
-	out, err := gitCommand(ctx, dir, args...).Output()
+	out, err := gitfs.Command(ctx, dir, args...).Output()
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(out))
-}
-
-func gitCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
-	base := []string{"-C", dir, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull}
-	return exec.CommandContext(ctx, "git", append(base, args...)...)
 }
 
 // sourceURL returns the address of a remote for an image label: a URL without
