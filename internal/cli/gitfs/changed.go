@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -21,15 +22,11 @@ func Changed(ctx context.Context, dir, ref string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	env, err := withoutFilters(ctx, dir)
+	differ, err := output(Unfiltered(ctx, dir, "diff", "--name-only", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty", "--relative", "-z", commit, "--", "."))
 	if err != nil {
 		return nil, err
 	}
-	differ, err := output(Command(ctx, dir, "diff", "--name-only", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty", "--relative", "-z", commit, "--", "."), env)
-	if err != nil {
-		return nil, err
-	}
-	others, err := output(Command(ctx, dir, "ls-files", "--others", "-z", "--", "."), env)
+	others, err := run(ctx, dir, "ls-files", "--others", "-z", "--", ".")
 	if err != nil {
 		return nil, err
 	}
@@ -63,22 +60,20 @@ func filesBelow(ctx context.Context, dir, name string) (list []string, err error
 	return list, err
 }
 
-// withoutFilters returns variables by which git runs none of the filters that its configuration names (gitattributes(5)):
-// "git diff" would run them on files that seem to differ.
-func withoutFilters(ctx context.Context, dir string) (env []string, err error) {
-	// It fails where there is none.
-	names, _ := output(Command(ctx, dir, "config", "--null", "--name-only", "--get-regexp", `^filter\.`), nil)
-	count, _ := strconv.Atoi(os.Getenv("GIT_CONFIG_COUNT")) // what the user has set that way stays
-	for name := range strings.SplitSeq(string(names), "\x00") {
-		if name == "" {
-			continue
-		}
-		if driver := name[:strings.LastIndexByte(name, '.')]; driver != "filter" {
-			for _, key := range []string{"clean", "smudge", "process", "required"} {
-				env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s.%s", count, driver, key), fmt.Sprintf("GIT_CONFIG_VALUE_%d=", count))
-				count++
-			}
+// Unfiltered is Command for queries that look into the working tree: git would run the filters that the repository's own
+// configuration names (gitattributes(5)) on files that seem to differ, so they are turned off. Those of the user's
+// configuration, such as LFS, stay. Nothing is fetched, and no lock is taken.
+func Unfiltered(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	cmd := Command(ctx, dir, args...)
+	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1")
+	filters, _ := run(ctx, dir, "config", "--null", "--show-scope", "--name-only", "--get-regexp", `^filter\.`) // it fails where there is none
+	count, _ := strconv.Atoi(os.Getenv("GIT_CONFIG_COUNT"))                                                     // what the user has set that way stays
+	for pair := range slices.Chunk(strings.Split(string(filters), "\x00"), 2) {
+		if scope := pair[0]; len(pair) == 2 && (scope == "local" || scope == "worktree") {
+			cmd.Env = append(cmd.Env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", count, pair[1]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=", count))
+			count++
 		}
 	}
-	return append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(count)), ctx.Err()
+	cmd.Env = append(cmd.Env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", count))
+	return cmd
 }

@@ -138,16 +138,13 @@ func (t *Tree) add(line string) error {
 }
 
 func run(ctx context.Context, dir string, args ...string) ([]byte, error) {
-	return output(Command(ctx, dir, args...), nil)
+	return output(Command(ctx, dir, args...))
 }
 
-// output runs git, with more variables.
-func output(cmd *exec.Cmd, env []string) ([]byte, error) {
+// output runs git.
+func output(cmd *exec.Cmd) ([]byte, error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	if len(env) > 0 {
-		cmd.Env = append(os.Environ(), env...)
-	}
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %s", cmd, err, strings.TrimSpace(stderr.String()))

@@ -3,10 +3,8 @@ package request
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,22 +56,10 @@ func stampFacts(ctx context.Context, dir string) map[string]string {
 }
 
 // modified reports whether the working tree differs from its commit, as the go
-// command asks it. Git might run filters that the repository's configuration
-// names, so they are turned off. Only the commit of a submodule counts, because
-// git would run itself inside it. If git fails, the tree
-// counts as modified.
+// command asks it. Only the commit of a submodule counts, because git would run
+// itself inside it. If git fails, the tree counts as modified.
 func modified(ctx context.Context, dir string) bool {
-	cmd := gitfs.Command(ctx, dir, "status", "--porcelain", "--ignore-submodules=dirty")
-	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1")
-	count := 0
-	for line := range strings.Lines(git(ctx, dir, "config", "--show-scope", "--name-only", "--get-regexp", `^filter\.`)) {
-		if scope, name, _ := strings.Cut(strings.TrimSpace(line), "\t"); scope == "local" || scope == "worktree" {
-			cmd.Env = append(cmd.Env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", count, name), fmt.Sprintf("GIT_CONFIG_VALUE_%d=", count))
-			count++
-		}
-	}
-	cmd.Env = append(cmd.Env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", count))
-	out, err := cmd.Output()
+	out, err := gitfs.Unfiltered(ctx, dir, "status", "--porcelain", "--ignore-submodules=dirty").Output()
 	return err != nil || len(out) > 0
 }
 
