@@ -103,7 +103,7 @@ func own(ctx context.Context, f *folder, o Options) (_ *Builder, err error) {
 	}
 	go d.server.Serve(l)
 	undo.push(func() error { return f.awaitUsers(o) })
-	c, err := f.client(ctx)
+	c, err := f.client(ctx, withSessions(d.sessions))
 	if err != nil {
 		return nil, err
 	}

@@ -103,12 +103,13 @@ func (f *folder) listen() (net.Listener, error) {
 
 // client returns a client of the owner's BuildKit. It stays connected when it
 // is idle, because it couldn't connect again once the owner is about to stop.
-func (f *folder) client(ctx context.Context) (*client.Client, error) {
-	return client.New(ctx, "passthrough:///larder",
+func (f *folder) client(ctx context.Context, opts ...client.ClientOpt) (*client.Client, error) {
+	opts = append(opts,
 		client.WithGRPCDialOption(grpc.WithIdleTimeout(0)),
 		client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", f.socket())
 		}))
+	return client.New(ctx, "passthrough:///larder", opts...)
 }
 
 // join connects to the running owner. It fails if there is none yet, or if the
