@@ -41,8 +41,10 @@ type bakeTarget struct {
 func (c *command) bakeTargets(def *bakefile.Definition, from *bundle.Bundle, f *bakeFlags) ([]*bakeTarget, error) {
 	var targets []*bakeTarget
 	byName := map[string]*bakeTarget{}
+	h := c.host()
+	h.Commits = &request.Commits{}
 	for _, name := range def.Names() {
-		t, err := c.bakeTarget(def, name, usedBundle{Bundle: from}, f)
+		t, err := c.bakeTarget(def, name, h, usedBundle{Bundle: from}, f)
 		if err != nil {
 			return nil, fmt.Errorf("target %s: %w", name, err)
 		}
@@ -57,12 +59,11 @@ func (c *command) bakeTargets(def *bakefile.Definition, from *bundle.Bundle, f *
 	return targets, nil
 }
 
-func (c *command) bakeTarget(def *bakefile.Definition, name string, from usedBundle, f *bakeFlags) (*bakeTarget, error) {
+func (c *command) bakeTarget(def *bakefile.Definition, name string, h request.Host, from usedBundle, f *bakeFlags) (*bakeTarget, error) {
 	o, err := def.Options(name)
 	if err != nil {
 		return nil, err
 	}
-	h := c.host()
 	if text := def.Inline(name); text != "" {
 		h.Stdin = strings.NewReader(text)
 	}

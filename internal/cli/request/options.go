@@ -53,6 +53,7 @@ type Host struct {
 	Executable string                 // path of the running larder, for the in-build steps
 	Docker     *configfile.ConfigFile // registry credentials and proxies; nil for none
 	CACerts    string                 // PEM file of the machine's roots, passed as secret "ca"; empty for none
+	Commits    *Commits               // shared by requests that are made together; nil asks git for each
 }
 
 // Builder is what a request must know about the BuildKit that will solve it.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"runtime"
 
 	"github.com/containerd/platforms"
@@ -46,7 +45,6 @@ func PlanInputs(ctx context.Context, o Options, h Host) (in Inputs, err error) {
 	if in.Platforms, err = parsePlatforms(o.Platforms); err != nil {
 		return in, err
 	}
-	in.VCS = vcs(ctx, o.Context)
 	builder := platforms.DefaultSpec()
 	if runtime.GOOS != "linux" {
 		builder.OS = "linux" // builders are
@@ -55,9 +53,7 @@ func PlanInputs(ctx context.Context, o Options, h Host) (in Inputs, err error) {
 	if in.BuildArgs, err = BuildArgs(o.BuildArgs, h.Env); err != nil {
 		return in, err
 	}
-	if in.VCS != nil && mayStamp(in.BuildArgs["GOFLAGS"], string(in.Dockerfile)) {
-		maps.Copy(in.VCS, stampFacts(ctx, o.Context))
-	}
+	in.VCS = h.Commits.facts(ctx, o.Context, mayStamp(in.BuildArgs["GOFLAGS"], string(in.Dockerfile)))
 	if in.Contexts, err = ParseContexts(o.BuildContexts); err != nil {
 		return in, err
 	}

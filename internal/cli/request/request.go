@@ -183,11 +183,7 @@ func (r *Request) setSources(ctx context.Context, o Options, h Host) error {
 		return err
 	}
 	if isDir(o.Context) {
-		facts := vcs(ctx, o.Context)
-		if facts != nil && stamps(r.solve) {
-			maps.Copy(facts, stampFacts(ctx, o.Context))
-		}
-		setPrefixed(r.solve.FrontendAttrs, "vcs:", facts)
+		setPrefixed(r.solve.FrontendAttrs, "vcs:", h.Commits.facts(ctx, o.Context, stamps(r.solve)))
 	}
 	return nil
 }
