@@ -13,6 +13,7 @@ import (
 	"github.com/larder-build/larder/internal/builder"
 	"github.com/larder-build/larder/internal/cli/bakefile"
 	"github.com/larder-build/larder/internal/cli/request"
+	"github.com/larder-build/larder/internal/redact"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -36,17 +37,20 @@ type bakeFlags struct {
 func (c *command) bake() *cobra.Command {
 	f := &bakeFlags{}
 	cmd := &cobra.Command{
-		Use:   "bake [OPTIONS] [TARGET...]",
+		Use:   "bake [OPTIONS] [URL] [TARGET...]",
 		Short: "Build from a file",
 		Long: "Build the targets of a file: docker-bake.hcl, docker-bake.json or a Compose file,\n" +
-			"all at once and on one builder.",
+			"all at once and on one builder. The file, and what its targets are built from, may be\n" +
+			"at the URL of a git repository or an archive.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f.Targets = args
+			if f.Targets = args; f.since != "" && f.URL() != "" {
+				return usageError{fmt.Errorf("--since %s: expected a definition in a working tree, not at %s", f.since, redact.URL(f.URL()))}
+			}
 			f.noCacheSet, f.pullSet = cmd.Flags().Changed("no-cache"), cmd.Flags().Changed("pull")
 			return c.runBake(f)
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			l, err := bakefile.List(f.Request)
+			l, err := bakefile.List(c.ctx, f.Request)
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveError
 			}
@@ -57,7 +61,8 @@ func (c *command) bake() *cobra.Command {
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		Example: `  larder bake --print
-  larder bake --set '*.platform=linux/arm64' --push api worker`,
+  larder bake --set '*.platform=linux/arm64' --push api worker
+  larder bake https://git.example.com/team/shop.git#v2 api`,
 		DisableFlagsInUseLine: true,
 	}
 	f.register(cmd.Flags())
@@ -108,12 +113,13 @@ func (c *command) runBake(f *bakeFlags) (err error) {
 		f.call = "check"
 	}
 	f.Stdin, f.Epoch = c.stdin, c.env["SOURCE_DATE_EPOCH"]
-	if f.list != "" {
-		return c.listBake(f)
-	}
 	mode, err := c.displayMode(&buildFlags{progress: f.progress})
 	if err != nil {
 		return err
+	}
+	f.Fetch = c.fetchDefinition(&f.builder, mode)
+	if f.list != "" {
+		return c.listBake(f)
 	}
 	f.shorthands()
 	def, err := bakefile.Read(c.ctx, f.Request)
@@ -179,7 +185,7 @@ func (c *command) listBake(f *bakeFlags) error {
 	if what != "targets" && what != "variables" {
 		return usageError{fmt.Errorf("--list %s: expected targets or variables", f.list)}
 	}
-	l, err := bakefile.List(f.Request)
+	l, err := bakefile.List(c.ctx, f.Request)
 	if err != nil {
 		return err
 	}

@@ -139,7 +139,7 @@ func TestBakeFails(t *testing.T) {
 		"one name":          {[]string{"many", "--set", "*.output=type=image,push=true,name=localhost:1/x:1"}, "the targets many-one and many-two both write the image localhost:1/x:1"},
 		"a cycle":           {[]string{"-f", "docker-bake.hcl", "-f", "cycle.hcl"}, "infinite loop from base to app"},
 		"no such variable":  {[]string{"-f", "docker-bake.hcl", "-f", "unset.hcl"}, "unset.hcl:1"},
-		"what isn't done":   {[]string{"--set", "app.shm-size=1m"}, "target app: larder bake has no shm-size"},
+		"what isn't done":   {[]string{"--set", "app.policy=disabled=true"}, "target app: larder bake has no policy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := b.larder(c.args...)

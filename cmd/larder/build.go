@@ -81,8 +81,10 @@ func (f *buildFlags) register(flags *pflag.FlagSet) {
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "Suppress the build output and print image ID on success")
 	flags.StringVar(&f.SBOM, "sbom", "", `Shorthand for "--attest=type=sbom"`)
 	flags.StringArrayVar(&f.Secrets, "secret", nil, `Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")`)
+	flags.StringVar(&f.ShmSize, "shm-size", "", "Shared memory size for build containers")
 	flags.StringArrayVar(&f.SSH, "ssh", nil, `SSH agent socket or keys to expose to the build (format: "default|<id>[=<socket>|<key>[,<key>]]")`)
 	flags.StringArrayVarP(&f.Tags, "tag", "t", nil, `Image identifier (format: "[registry/]repository[:tag]")`)
+	flags.StringArrayVar(&f.Ulimits, "ulimit", nil, `Ulimit options (e.g., "nofile=1024:2048")`)
 	builderFlags(flags, &f.builder)
 }
 

@@ -21,17 +21,21 @@ import (
 	"github.com/docker/buildx/bake/hclparser"
 	"github.com/docker/buildx/build"
 	"github.com/docker/buildx/util/urlutil"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
 )
 
 // A Request says which targets of which files are asked for, in the words of bake's own flags.
 type Request struct {
 	Files     []string  // names, "-" for Stdin; none for those that bake looks for in the working directory
 	Stdin     io.Reader // for "-"
-	Targets   []string  // names and patterns of targets and groups; none for the group default
+	Targets   []string  // names and patterns of targets and groups, after the definition's URL; none for the group default
 	Overrides []string  // PATTERN.KEY=VALUE
 	Vars      []string  // NAME=VALUE
 	Allow     []string  // what the builds may do beyond the working directory
 	Epoch     string    // SOURCE_DATE_EPOCH of the environment, for targets that don't set it
+
+	// Fetch runs a function on a builder that has the credentials for a URL.
+	Fetch func(ctx context.Context, url string, read gateway.BuildFunc) error
 }
 
 // A Definition is the content of the files for the requested targets.
@@ -40,6 +44,7 @@ type Definition struct {
 	Targets map[string]*bake.Target `json:"target"`
 
 	files   []string // that it was read from
+	remote  bool     // it was read from a URL
 	options map[string]build.Options
 	allowed bake.EntitlementConf
 }
@@ -47,7 +52,7 @@ type Definition struct {
 // Read reads the requested targets, and those that they link to. If a file isn't valid, the error is bake's, with the
 // position in the file.
 func Read(ctx context.Context, r Request) (*Definition, error) {
-	files, err := r.read()
+	read, err := r.read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -55,18 +60,18 @@ func Read(ctx context.Context, r Request) (*Definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Definition{}
-	for _, f := range files {
+	d := &Definition{remote: r.URL() != ""}
+	for _, f := range read.files {
 		d.files = append(d.files, f.Name)
 	}
 	if d.allowed, err = allowed(r.Allow); err != nil {
 		return nil, err
 	}
-	targets := slices.Clone(r.Targets)
+	targets, cmdContext := r.arguments()
 	if len(targets) == 0 {
 		targets = []string{"default"}
 	}
-	if d.Targets, d.Groups, err = bake.ReadTargets(ctx, files, targets, r.Overrides, defaults(), vars, &d.allowed); err != nil {
+	if d.Targets, d.Groups, err = bake.ReadTargets(ctx, read.files, targets, r.Overrides, defaults(cmdContext), vars, &d.allowed); err != nil {
 		return nil, err
 	}
 	for _, t := range d.Targets {
@@ -77,8 +82,11 @@ func Read(ctx context.Context, r Request) (*Definition, error) {
 			t.Args["SOURCE_DATE_EPOCH"] = &r.Epoch
 		}
 	}
-	d.options, err = bake.TargetsToBuildOpt(d.Targets, nil) // which makes the targets' contexts those of this machine
-	return d, err
+	// Without an input, the targets' contexts are those of this machine.
+	if d.options, err = bake.TargetsToBuildOpt(d.Targets, read.input); err != nil {
+		return nil, err
+	}
+	return d, read.checkContexts(d.options)
 }
 
 // A Variable is a variable that files define.
@@ -91,8 +99,8 @@ type Listing struct {
 }
 
 // List returns all targets, groups and variables of the files.
-func List(r Request) (*Listing, error) {
-	files, err := r.read()
+func List(ctx context.Context, r Request) (*Listing, error) {
+	read, err := r.read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -100,26 +108,36 @@ func List(r Request) (*Listing, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, meta, err := bake.ParseFiles(files, defaults(), vars)
+	_, cmdContext := r.arguments()
+	config, meta, err := bake.ParseFiles(read.files, defaults(cmdContext), vars)
 	if err != nil {
 		return nil, err
 	}
 	return &Listing{config, meta.AllVariables}, nil
 }
 
-func (r Request) read() ([]bake.File, error) {
-	if len(r.Targets) > 0 && urlutil.IsRemoteURL(r.Targets[0]) {
-		return nil, fmt.Errorf("%s: a definition is read from this machine: clone the repository, and run larder bake in it", r.Targets[0])
+// read reads the files. With a URL, those named cwd://FILE are on this machine, and the others there.
+func (r Request) read(ctx context.Context) (f fetched, err error) {
+	var here, there []string
+	remote := r.URL() != ""
+	for _, name := range r.Files {
+		if local, ok := strings.CutPrefix(name, "cwd://"); ok || !remote {
+			here = append(here, local)
+		} else {
+			there = append(there, name)
+		}
 	}
-	names := slices.Clone(r.Files)
-	for i, name := range names {
-		names[i] = strings.TrimPrefix(name, "cwd://")
+	if remote {
+		if f, err = r.fetch(ctx, there); err != nil || len(here) == 0 {
+			return f, err
+		}
 	}
-	files, err := bake.ReadLocalFiles(names, r.Stdin, nil)
+	files, err := bake.ReadLocalFiles(here, r.Stdin, nil)
 	if err == nil && len(files) == 0 {
 		err = errors.New("there is no bake definition in this folder: name one with --file, or have larder init write a docker-bake.hcl")
 	}
-	return files, err
+	f.files = append(f.files, files...)
+	return f, err
 }
 
 func (r Request) variables() (map[string]string, error) {
@@ -135,8 +153,8 @@ func (r Request) variables() (map[string]string, error) {
 }
 
 // defaults returns bake's built-in variables.
-func defaults() map[string]string {
-	return map[string]string{"BAKE_CMD_CONTEXT": "cwd://", "BAKE_LOCAL_PLATFORM": platforms.Format(platforms.DefaultSpec())}
+func defaults(cmdContext string) map[string]string {
+	return map[string]string{"BAKE_CMD_CONTEXT": cmdContext, "BAKE_LOCAL_PLATFORM": platforms.Format(platforms.DefaultSpec())}
 }
 
 // allowed parses the values of --allow. As by bake, the working directory may be read and written.
@@ -204,7 +222,7 @@ func (d *Definition) CheckAccess(ctx context.Context, out io.Writer) error {
 	slices.Sort(missing.FSRead)
 	slices.Sort(missing.FSWrite)
 	missing.FSRead, missing.FSWrite = slices.Compact(missing.FSRead), slices.Compact(missing.FSWrite)
-	return missing.Prompt(ctx, false, out)
+	return missing.Prompt(ctx, d.remote, out)
 }
 
 // WriteJSON writes the groups and targets as bake --print does.

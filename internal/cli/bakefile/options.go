@@ -23,8 +23,11 @@ func (d *Definition) Options(name string) (o request.Options, err error) {
 		Context: built.Inputs.ContextPath, File: d.file(name), Tags: t.Tags, Platforms: t.Platforms, Target: built.Target,
 		BuildArgs: pairs(built.BuildArgs), Labels: pairs(built.Labels), Annotations: t.Annotations, AddHosts: built.ExtraHosts,
 		NoCache: built.NoCache, NoCacheFilter: t.NoCacheFilter, Pull: built.Pull, Network: built.NetworkMode, Allow: t.Entitlements,
-		Secrets: texts(t.Secrets), SSH: texts(t.SSH), CacheFrom: texts(t.CacheFrom), CacheTo: texts(t.CacheTo), Outputs: texts(t.Outputs),
-		Attests: texts(t.Attest),
+		Secrets: texts(built.SecretSpecs), SSH: texts(built.SSHSpecs), CacheFrom: texts(t.CacheFrom), CacheTo: texts(t.CacheTo), Outputs: texts(t.Outputs),
+		Attests: texts(t.Attest), Ulimits: t.Ulimits,
+	}
+	if t.ShmSize != nil {
+		o.ShmSize = *t.ShmSize
 	}
 	slices.Reverse(o.Attests) // of two of a type bake takes the first one, and larder build the last one
 	if built.Inputs.DockerfileInline != "" {
@@ -101,10 +104,6 @@ func (d *Definition) written(name string) (list []string) {
 // unsupported returns the first key of a target that larder build doesn't support, or "".
 func (d *Definition) unsupported(name string) string {
 	switch t := d.Targets[name]; {
-	case t.ShmSize != nil:
-		return "shm-size"
-	case len(t.Ulimits) > 0:
-		return "ulimits"
 	case t.Resources != nil:
 		return "resources"
 	case len(t.Policy) > 0:

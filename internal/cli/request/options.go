@@ -37,6 +37,8 @@ type Options struct {
 	Allow         []string
 	AddHosts      []string // HOST:IP or HOST=IP
 	Network       string
+	ShmSize       string   // of /dev/shm in steps, such as 128m
+	Ulimits       []string // NAME=SOFT[:HARD]
 	Call          string
 
 	Bundle *materials.Bundle // of which BuildContexts are, for the provenance; nil for none

@@ -66,9 +66,13 @@ func (r *Request) setFlags(_ context.Context, o Options, _ Host) (err error) {
 	if err != nil {
 		return err
 	}
+	shm, ulimits, err := parseLimits(o)
+	if err != nil {
+		return err
+	}
 	for k, v := range map[string]string{
 		"platform": strings.Join(platforms, ","), "add-hosts": hosts, "target": o.Target,
-		"no-cache": strings.Join(o.NoCacheFilter, ","),
+		"no-cache": strings.Join(o.NoCacheFilter, ","), "shm-size": shm, "ulimit": ulimits,
 	} {
 		if v != "" {
 			attrs[k] = v

@@ -47,6 +47,13 @@ func addSession(so *client.SolveOpt, o Options, h Host) error {
 	return err
 }
 
+// Session returns what a builder may ask for while it fetches a context: see addSession.
+func Session(o Options, h Host) ([]session.Attachable, error) {
+	var so client.SolveOpt
+	err := addSession(&so, o, h)
+	return so.Session, err
+}
+
 // sshAgents returns a provider of the agents and keys of --ssh, or nil if there are none.
 func sshAgents(args []string) (session.Attachable, error) {
 	agents, err := build.ParseSSH(args)

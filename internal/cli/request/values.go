@@ -5,10 +5,12 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
+	"github.com/docker/cli/opts"
 )
 
 // goVariables are the settings of the go command that reach a build from the
@@ -110,4 +112,29 @@ func parseHosts(hosts []string) (string, error) {
 		out = append(out, host+"="+ip)
 	}
 	return strings.Join(out, ","), nil
+}
+
+// parseLimits turns the values of --shm-size and --ulimit into BuildKit's: bytes, and a list.
+func parseLimits(o Options) (shm, ulimits string, err error) {
+	if o.ShmSize != "" {
+		var size opts.MemBytes
+		if err := size.Set(o.ShmSize); err != nil || size < 0 {
+			return "", "", fmt.Errorf("--shm-size %q: expected a size, such as 128m", o.ShmSize)
+		}
+		if size > 0 {
+			shm = strconv.FormatInt(size.Value(), 10)
+		}
+	}
+	limits := opts.NewUlimitOpt(nil)
+	for _, limit := range o.Ulimits {
+		if err := limits.Set(limit); err != nil {
+			return "", "", fmt.Errorf("--ulimit %q: %w: expected TYPE=SOFT[:HARD], such as nofile=1024:2048", limit, err)
+		}
+	}
+	var list []string
+	for _, limit := range limits.GetList() {
+		list = append(list, limit.String())
+	}
+	slices.Sort(list) // GetList has no order, and the steps' keys have what is written here
+	return shm, strings.Join(list, ","), nil
 }
