@@ -43,6 +43,37 @@ func Of(old, new Side, changed []string) []Change {
 	return c.lines()
 }
 
+// A Reading is a line, and what it reads of the build context.
+type Reading struct {
+	Line  int      // in the Dockerfile; 0 for a build without instructions
+	Step  string   // what runs
+	Files []string // of those that were asked for, in their order
+}
+
+// Readings returns the lines, in the stages that a side's target is made of, that read any of some files of the build
+// context.
+func Readings(s Side, files []string) (list []Reading) {
+	c := &comparison{old: s, new: s, changed: files}
+	add := func(line int, step string, taken []string) {
+		if len(taken) > 0 {
+			list = append(list, Reading{line, step, taken})
+		}
+	}
+	if s.Plan.Level == 0 {
+		if n := len(s.Plan.Packages); n > 0 {
+			pkg := s.Plan.Packages[n-1]
+			add(0, "go build "+pkg.Dir, c.which(c.compiled(pkg.Slice, pkg.Slice)))
+		}
+		return list
+	}
+	for _, st := range readLines(s) {
+		for _, l := range st.lines {
+			add(l.number, l.short(), c.taken(l, l))
+		}
+	}
+	return list
+}
+
 // A comparison finds changes.
 type comparison struct {
 	old, new            Side
@@ -64,7 +95,7 @@ func (c *comparison) packages() []Change {
 	case before < 0:
 		change.Why = []string{"the program is new"}
 	default:
-		change.Why = slices.Concat(c.compiled(c.old.Plan.Packages[before].Slice, pkg.Slice), c.modules, c.toolchains)
+		change.Why = slices.Concat(Some(c.which(c.compiled(c.old.Plan.Packages[before].Slice, pkg.Slice))), c.modules, c.toolchains)
 		if was, now := settings(c.old.Plan), settings(c.new.Plan); was != now {
 			change.Why = append(change.Why, fmt.Sprintf("settings: %s, were %s", now, was))
 		}
@@ -132,33 +163,43 @@ func (c *comparison) stage(before []line, st stageLines) (list []Change) {
 }
 
 // reads says why a line runs again whose text is as it was.
-func (c *comparison) reads(was, l line) (why []string) {
-	g := c.new.File.GoLines[l.number]
-	switch cmd := l.cmd.(type) {
-	case nil: // FROM
+func (c *comparison) reads(was, l line) []string {
+	if l.cmd == nil { // FROM
 		if base, _, _ := strings.Cut(l.base, ":"); base == "go" {
 			return c.toolchains
 		}
-	case *instructions.CopyCommand:
-		if cmd.From == "" {
-			why = c.copied(cmd.SourcePaths)
-		}
-	case *instructions.AddCommand:
-		why = c.copied(cmd.SourcePaths)
-	case *instructions.RunCommand:
-		if g != nil && g.From == "" {
-			why = c.compiled(sliceOf(c.old.Plan, was.number), sliceOf(c.new.Plan, l.number))
-		}
-		for _, m := range l.mounts() {
-			if m.Kind == dockerfile.KindBind && m.From == "" {
-				why = append(why, c.copied([]string{m.Source})...)
-			}
-		}
-		if slices.ContainsFunc(c.new.Plan.Rewrites, func(r planner.Rewrite) bool { return r.Line == l.number && r.Runs }) {
-			why = append(why, c.modules...)
-		}
+		return nil
+	}
+	why := Some(c.taken(was, l))
+	if _, ok := l.cmd.(*instructions.RunCommand); ok && slices.ContainsFunc(c.new.Plan.Rewrites, func(r planner.Rewrite) bool { return r.Line == l.number && r.Runs }) {
+		why = append(why, c.modules...)
 	}
 	return why
+}
+
+// taken returns the changed files that a line takes of the build context.
+func (c *comparison) taken(was, l line) []string {
+	var takes []func(name string) bool
+	switch cmd := l.cmd.(type) {
+	case *instructions.CopyCommand:
+		if cmd.From == "" {
+			takes = append(takes, copied(cmd.SourcePaths))
+		}
+	case *instructions.AddCommand:
+		takes = append(takes, copied(cmd.SourcePaths))
+	case *instructions.RunCommand:
+		if g := c.new.File.GoLines[l.number]; g != nil && g.From == "" {
+			takes = append(takes, c.compiled(sliceOf(c.old.Plan, was.number), sliceOf(c.new.Plan, l.number)))
+		}
+		for _, m := range c.new.File.Mounts(l.number) {
+			if m.Kind == dockerfile.KindBind && m.From == "" {
+				takes = append(takes, copied([]string{m.Source}))
+			}
+		}
+	}
+	return c.which(func(name string) bool {
+		return slices.ContainsFunc(takes, func(take func(string) bool) bool { return take(name) })
+	})
 }
 
 // sliceOf returns what a GO line is given of the build context, or nil for all of it.
@@ -172,36 +213,44 @@ func sliceOf(p *planner.Plan, line int) *planner.SourceSlice {
 	return p.Slices[i]
 }
 
-// compiled returns the changed files that a step compiles, or compiled before.
-func (c *comparison) compiled(old, new *planner.SourceSlice) []string {
-	if old == nil || new == nil {
-		return c.some(func(string) bool { return true })
+// compiled returns a function that reports whether a step compiles a file, or compiled it before.
+func (c *comparison) compiled(old, new *planner.SourceSlice) func(name string) bool {
+	was, is := compiles(c.old.Plan, old), compiles(c.new.Plan, new)
+	return func(name string) bool { return was(name) || is(name) }
+}
+
+// compiles returns a function that reports whether a file of the build context is part of a slice.
+func compiles(p *planner.Plan, s *planner.SourceSlice) func(name string) bool {
+	if s == nil {
+		return func(string) bool { return true }
+	}
+	if s.Whole {
+		return func(name string) bool { return name != ".git" && !strings.HasPrefix(name, ".git/") }
 	}
 	files := map[string]bool{}
 	var globs []string
-	for _, s := range []*planner.SourceSlice{old, new} {
-		for _, of := range s.Of {
-			for _, name := range of.Files {
-				files[name] = true
-			}
-			globs = append(globs, of.Globs...)
+	for _, of := range s.Of {
+		for _, name := range of.Files {
+			files[name] = true
 		}
+		globs = append(globs, of.Globs...)
 	}
 	matches, err := patternmatcher.New(globs)
-	return c.some(func(name string) bool {
+	return func(name string) bool {
+		name = path.Join(p.Wide.Base, name)
 		if files[name] || err != nil {
 			return true
 		}
 		hit, err := matches.MatchesOrParentMatches(name)
 		return hit || err != nil
-	})
+	}
 }
 
-// copied returns the changed files that sources of COPY name.
-func (c *comparison) copied(sources []string) []string {
-	return c.some(func(name string) bool {
+// copied returns a function that reports whether sources of COPY name a file.
+func copied(sources []string) func(name string) bool {
+	return func(name string) bool {
 		return slices.ContainsFunc(sources, func(source string) bool { return names(source, name) })
-	})
+	}
 }
 
 // names reports whether a source of COPY or ADD takes a file, or may.
@@ -224,8 +273,14 @@ func names(source, file string) bool {
 // shown is how many files a reason names.
 const shown = 8
 
-func (c *comparison) some(is func(name string) bool) []string {
-	return Some(slices.DeleteFunc(slices.Clone(c.changed), func(name string) bool { return !is(name) }))
+// which returns the changed files of which something is true.
+func (c *comparison) which(is func(name string) bool) (list []string) {
+	for _, name := range c.changed {
+		if is(name) {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // Some returns the files as a reason names them: not all of many.

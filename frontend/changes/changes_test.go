@@ -11,6 +11,7 @@ import (
 
 	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/frontend/planner"
+	"github.com/larder-build/larder/internal/commit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -61,7 +62,16 @@ func side(t *testing.T, files map[string]string, target string) Side {
 	if files["Dockerfile"] == "" {
 		file = dockerfile.Parse("Dockerfile", []byte("# syntax=larder:1\n"))
 	}
-	plan, err := planner.New(planner.Request{File: file, Tree: tree(files), Target: target, Platforms: []string{"linux/amd64"}, BuildPlatform: "linux/amd64", BuildArgs: map[string]string{}, Contexts: map[string]bool{}})
+	plan, err := planner.New(planner.Request{
+		File: file, Tree: tree(files), Target: target, Platforms: []string{"linux/amd64"}, BuildPlatform: "linux/amd64", BuildArgs: map[string]string{},
+		Contexts: map[string]bool{"c.example/lib": true},
+		Folder: func(string) (fs.FS, error) {
+			return tree(map[string]string{"go.mod": "module c.example/lib\n", "lib.go": "package lib\n"}), nil
+		},
+		Commit: func() (commit.Commit, bool, error) {
+			return commit.Commit{Revision: strings.Repeat("a", 40)}, true, nil
+		},
+	})
 	require.NoError(t, err)
 	return Side{file, plan, target}
 }
@@ -142,6 +152,40 @@ func TestVersions(t *testing.T) {
 	require.Equal(t, line+"go.mod, go.sum, a.example/x v1.2.0, was v1.0.0, c.example/z v0.1.0 is new, b.example/y v1.0.0 is gone\n", got)
 	got = compare(t, monorepo, "api", map[string]string{"go.mod": strings.Replace(monorepo["go.mod"], "go 1.26.3", "go 1.25\n\ntoolchain go1.25.1", 1)})
 	require.Regexp(t, `^2 FROM go AS build: go1\.25\.\d+, was go1\.26\.\d+\n3 GO build`, got)
+}
+
+// What lines read is what makes them run again.
+func TestReadings(t *testing.T) {
+	files := slices.Concat(slices.Sorted(maps.Keys(monorepo)), []string{"page/none.txt", "static/deep/x.js"})
+	read := func(files map[string]string, target string, names []string) string {
+		var b strings.Builder
+		for _, r := range Readings(side(t, files, target), names) {
+			fmt.Fprintf(&b, "%d %s: %s\n", r.Line, r.Step, strings.Join(r.Files, " "))
+		}
+		return b.String()
+	}
+	require.Equal(t, "3 GO build -o /out/api ./cmd/api: cmd/api/main.go go.mod go.sum store/store.go\n", read(monorepo, "api", files))
+	require.Equal(t, "6 GO build -o /out/web ./cmd/web: cmd/web/html/a.html cmd/web/main.go go.mod go.sum page/page.go store/store.go\n"+
+		"10 COPY static /static: static/app.js static/deep/x.js\n", read(monorepo, "web", files))
+	require.Equal(t, "13 RUN --mount=type=bind,source=tools,target=/t go build ./...: tools/t.sh\n14 COPY conf/*.json README.md /: README.md conf/a.json\n", read(monorepo, "", files))
+	require.Empty(t, read(monorepo, "", nil))
+
+	bare := maps.Clone(monorepo)
+	delete(bare, "Dockerfile")
+	require.Equal(t, "0 go build ./cmd/api: cmd/api/main.go go.mod go.sum store/store.go\n", read(bare, "api", files))
+
+	// A line that is given the whole context, to stamp the commit, reads all of it but the repository's own files.
+	stamped := maps.Clone(monorepo)
+	stamped["Dockerfile"] = "FROM go\n# a variable of the platform keeps it from being known what is compiled\nGO build -buildvcs=true -tags=${TARGETOS} ./cmd/api\n"
+	require.Equal(t, "3 GO build -buildvcs=true -tags=${TARGETOS} ./cmd/api: README.md static/app.js\n", read(stamped, "", []string{".git", ".git/HEAD", "README.md", "static/app.js"}))
+}
+
+// A module that is replaced by a folder outside of the build context is built in a tree that has both. What differs has its
+// name in the build context.
+func TestWide(t *testing.T) {
+	files := maps.Clone(monorepo)
+	files["go.mod"] += "\nrequire c.example/lib v1.0.0\n\nreplace c.example/lib => ../lib\n"
+	require.Equal(t, "3 GO build -o /out/api ./cmd/api: store/store.go\n", compare(t, files, "api", map[string]string{"store/store.go": "package store\n//\n", "README.md": "x"}))
 }
 
 // Without instructions, it is the program that is compared.

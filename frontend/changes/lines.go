@@ -2,8 +2,6 @@ package changes
 
 import (
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
@@ -29,7 +27,7 @@ type line struct {
 // readLines returns the lines of the stages that the target is made of.
 func readLines(s Side) (list []stageLines) {
 	f := s.File
-	for _, i := range reached(f, s.Target) {
+	for _, i := range f.Reached(s.Target) {
 		st := f.Stages[i]
 		stage := stageLines{name: strings.ToLower(st.Name)}
 		if stage.name == "" {
@@ -61,89 +59,6 @@ func lineAt(f dockerfile.File, number int, cmd instructions.Command, base string
 // short returns the line as people are told of it.
 func (l line) short() string {
 	return dockerfile.Abbreviate(strings.Join(strings.Fields(strings.ReplaceAll(l.text, "\\\n", " ")), " "))
-}
-
-// mounts returns the values of the line's --mount flags.
-func (l line) mounts() (list []dockerfile.Mount) {
-	if l.node == nil {
-		return nil
-	}
-	for _, flag := range l.node.Flags {
-		if value, ok := strings.CutPrefix(flag, "--mount="); ok {
-			m, _ := dockerfile.ParseMount(value) // of one with an error, the kind
-			list = append(list, m)
-		}
-	}
-	return list
-}
-
-// reached returns the stages that a target is made of, in the order of the file.
-func reached(f dockerfile.File, target string) []int {
-	find := func(name string, below int) int {
-		for i, st := range slices.Backward(f.Stages[:below]) {
-			if st.Name != "" && strings.EqualFold(st.Name, name) {
-				return i
-			}
-		}
-		if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < below {
-			return i
-		}
-		return -1
-	}
-	last := len(f.Stages) - 1
-	if target != "" {
-		last = find(target, len(f.Stages))
-	}
-	if last < 0 {
-		return nil
-	}
-	parents, seen := f.StageParents(), map[int]bool{}
-	var visit func(i int)
-	visit = func(i int) {
-		if i < 0 || seen[i] {
-			return
-		}
-		seen[i] = true
-		visit(parents[i])
-		for _, name := range sources(f, f.Stages[i]) {
-			if strings.Contains(name, "$") { // any stage may be meant
-				for j := range i {
-					visit(j)
-				}
-			}
-			visit(find(name, i))
-		}
-	}
-	visit(last)
-	var list []int
-	for i := range f.Stages {
-		if seen[i] {
-			list = append(list, i)
-		}
-	}
-	return list
-}
-
-// sources lists what a stage takes files from by name: stages, images and named contexts.
-func sources(f dockerfile.File, st instructions.Stage) (names []string) {
-	names = append(names, st.BaseName)
-	for _, cmd := range st.Commands {
-		at := cmd.Location()
-		if len(at) == 0 {
-			continue
-		}
-		l := lineAt(f, at[0].Start.Line, cmd, "")
-		for _, m := range l.mounts() {
-			names = append(names, m.From)
-		}
-		if c, ok := cmd.(*instructions.CopyCommand); ok {
-			names = append(names, c.From)
-		}
-		if g := f.GoLines[l.number]; g != nil {
-			names = append(names, g.From)
-		}
-	}
-	return names
 }
 
 // head returns the comments before the first instruction, and the ARGs before the first stage.
