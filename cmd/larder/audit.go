@@ -197,14 +197,23 @@ func (c *command) auditOptions(f *auditFlags, hasTrees bool) (o audit.Options, e
 	if !hasTrees {
 		return o, nil
 	}
-	cache := c.env["GOMODCACHE"]
-	if gopath := filepath.SplitList(build.Default.GOPATH); cache == "" && len(gopath) > 0 {
-		cache = filepath.Join(gopath[0], "pkg", "mod")
-	}
-	if download := os.DirFS(filepath.Join(cache, "cache", "download")); cache != "" && isFolder(download) {
+	if download, cache := c.moduleCache(); download != nil {
 		o.Modules, o.ModCache = download, cache
 	}
 	return o, nil
+}
+
+// moduleCache returns the folder of the go command's module cache, and what of it is laid out as a module proxy: nil if
+// there is none.
+func (c *command) moduleCache() (download fs.FS, cache string) {
+	cache = c.env["GOMODCACHE"]
+	if gopath := filepath.SplitList(build.Default.GOPATH); cache == "" && len(gopath) > 0 {
+		cache = filepath.Join(gopath[0], "pkg", "mod")
+	}
+	if download = os.DirFS(filepath.Join(cache, "cache", "download")); cache == "" || !isFolder(download) {
+		return nil, ""
+	}
+	return download, cache
 }
 
 // now returns the time that ages are counted from. It is SOURCE_DATE_EPOCH if that is set, so that a report can be made

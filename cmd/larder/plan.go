@@ -22,6 +22,7 @@ type planFlags struct {
 	json    bool
 	llb     string
 	out     string // of the plain Dockerfile
+	html    string // the file of the page
 	since   string // a commit
 	bundle  bundleFlags
 }
@@ -52,10 +53,11 @@ func (c *command) plan() *cobra.Command {
 	flags.BoolVar(&f.json, "json", false, "Print the plan as JSON")
 	flags.StringVar(&f.llb, "llb", "", `Print the LLB in place of the plan ("json", "dot"); a builder is asked for it`)
 	flags.StringVar(&f.out, "dockerfile-out", "", "Write a plain Dockerfile to a file, in place of printing the plan: one that other builders than Larder build to the same files")
+	flags.StringVar(&f.html, "html", "", "Write the plan to a file as a page for a browser, in place of printing it")
 	flags.StringVar(&f.since, "since", "", "Print what runs again since a commit, tag or branch, in place of the plan, and why")
 	builderFlags(flags, &f.builder)
-	cmd.MarkFlagsMutuallyExclusive("json", "llb", "dockerfile-out")
-	cmd.MarkFlagsMutuallyExclusive("since", "llb", "dockerfile-out")
+	cmd.MarkFlagsMutuallyExclusive("json", "llb", "dockerfile-out", "html")
+	cmd.MarkFlagsMutuallyExclusive("since", "llb", "dockerfile-out", "html")
 	// It fails only for a flag that isn't there.
 	_ = cmd.RegisterFlagCompletionFunc("llb", cobra.FixedCompletions([]string{"json", "dot"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -91,6 +93,9 @@ func (c *command) runPlan(f *planFlags) error {
 	}
 	if f.out != "" {
 		return c.writePlain(f, in, plan)
+	}
+	if f.html != "" {
+		return c.writePage(f, tree, opt, plan, from)
 	}
 	if !f.json {
 		return plan.WriteText(c.stdout)

@@ -22,7 +22,7 @@ import (
 // pure are the packages that take data and return data. Their tests need no network, no folder and no time of day, so a
 // golden file can hold all that they do.
 var pure = []string{
-	"frontend/changes", "frontend/dockerfile", "frontend/pin", "frontend/plain", "frontend/planner", "frontend/planner/shellgo", "llb",
+	"frontend/changes", "frontend/dockerfile", "frontend/pin", "frontend/plain", "frontend/planner", "frontend/planpage", "frontend/planner/shellgo", "llb",
 	"internal/cli/scaffold", "internal/commit", "internal/expand",
 	"internal/golang/gomod", "internal/golang/gorecipe", "internal/golang/goslice", "internal/golang/gotoolchain", "internal/golang/gotree", "internal/golang/gowords",
 	"internal/inbuild/elflibs", "internal/inbuild/junit", "internal/inbuild/testjson",

@@ -7,6 +7,7 @@ package changes
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"path"
 	"slices"
@@ -50,28 +51,28 @@ type Reading struct {
 	Files []string // of those that were asked for, in their order
 }
 
-// Readings returns the lines, in the stages that a side's target is made of, that read any of some files of the build
+// Readings yields the lines, in the stages that a side's target is made of, that read any of some files of the build
 // context.
-func Readings(s Side, files []string) (list []Reading) {
+func Readings(s Side, files []string) iter.Seq[Reading] {
 	c := &comparison{old: s, new: s, changed: files}
-	add := func(line int, step string, taken []string) {
-		if len(taken) > 0 {
-			list = append(list, Reading{line, step, taken})
+	return func(yield func(Reading) bool) {
+		if s.Plan.Level == 0 {
+			if n := len(s.Plan.Packages); n > 0 {
+				pkg := s.Plan.Packages[n-1]
+				if taken := c.which(c.compiled(pkg.Slice, pkg.Slice)); len(taken) > 0 {
+					yield(Reading{0, "go build " + pkg.Dir, taken})
+				}
+			}
+			return
+		}
+		for _, st := range readLines(s) {
+			for _, l := range st.lines {
+				if taken := c.taken(l, l); len(taken) > 0 && !yield(Reading{l.number, l.short(), taken}) {
+					return
+				}
+			}
 		}
 	}
-	if s.Plan.Level == 0 {
-		if n := len(s.Plan.Packages); n > 0 {
-			pkg := s.Plan.Packages[n-1]
-			add(0, "go build "+pkg.Dir, c.which(c.compiled(pkg.Slice, pkg.Slice)))
-		}
-		return list
-	}
-	for _, st := range readLines(s) {
-		for _, l := range st.lines {
-			add(l.number, l.short(), c.taken(l, l))
-		}
-	}
-	return list
 }
 
 // A comparison finds changes.

@@ -159,7 +159,7 @@ func TestReadings(t *testing.T) {
 	files := slices.Concat(slices.Sorted(maps.Keys(monorepo)), []string{"page/none.txt", "static/deep/x.js"})
 	read := func(files map[string]string, target string, names []string) string {
 		var b strings.Builder
-		for _, r := range Readings(side(t, files, target), names) {
+		for r := range Readings(side(t, files, target), names) {
 			fmt.Fprintf(&b, "%d %s: %s\n", r.Line, r.Step, strings.Join(r.Files, " "))
 		}
 		return b.String()
@@ -186,6 +186,15 @@ func TestWide(t *testing.T) {
 	files := maps.Clone(monorepo)
 	files["go.mod"] += "\nrequire c.example/lib v1.0.0\n\nreplace c.example/lib => ../lib\n"
 	require.Equal(t, "3 GO build -o /out/api ./cmd/api: store/store.go\n", compare(t, files, "api", map[string]string{"store/store.go": "package store\n//\n", "README.md": "x"}))
+}
+
+// The targets that run tests are Larder's own, and no stages of the file.
+func TestTestTarget(t *testing.T) {
+	files := maps.Clone(monorepo)
+	files["Dockerfile"] = "FROM go AS tests\nGO test ./store\nFROM go AS build\nGO build -o /out/web ./cmd/web\nFROM scratch\nCOPY --from=build /out /\n"
+	edit := map[string]string{"store/store_test.go": "package store\n//\n", "page/page.go": "package page\n//\n"}
+	require.Equal(t, "2 GO test ./store: store/store_test.go\n", compare(t, files, planner.TestTarget, edit))
+	require.Equal(t, "4 GO build -o /out/web ./cmd/web: page/page.go\n", compare(t, files, "", edit))
 }
 
 // Without instructions, it is the program that is compared.

@@ -2,6 +2,7 @@ package changes
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
@@ -27,7 +28,7 @@ type line struct {
 // readLines returns the lines of the stages that the target is made of.
 func readLines(s Side) (list []stageLines) {
 	f := s.File
-	for _, i := range f.Reached(s.Target) {
+	for _, i := range s.stages() {
 		st := f.Stages[i]
 		stage := stageLines{name: strings.ToLower(st.Name)}
 		if stage.name == "" {
@@ -44,6 +45,16 @@ func readLines(s Side) (list []stageLines) {
 		list = append(list, stage)
 	}
 	return list
+}
+
+// stages returns the indexes of the stages of the file that the target is made of. A target of Larder's own is a stage of
+// the rewritten file alone, which has all others at the same places.
+func (s Side) stages() []int {
+	if reached := s.File.Reached(s.Target); len(reached) > 0 {
+		return reached
+	}
+	reached := dockerfile.Parse(s.Plan.Filename, []byte(s.Plan.Dockerfile)).Reached(s.Target)
+	return slices.DeleteFunc(reached, func(i int) bool { return i >= len(s.File.Stages) })
 }
 
 func lineAt(f dockerfile.File, number int, cmd instructions.Command, base string) line {

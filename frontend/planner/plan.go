@@ -151,6 +151,9 @@ type Step struct {
 	Name     string `json:"name"`               // as the progress display has it
 	Network  bool   `json:"network"`            // the step has a network
 	Platform string `json:"platform,omitempty"` // the target platform, for steps done once for each
+
+	Context string `json:"-"` // the named context that it makes, or a part of: later steps of one need the earlier ones
+	Line    int    `json:"-"` // the line in the Dockerfile that it runs; 0 for a step of Larder's own
 }
 
 // New makes a plan. An error about a line of the file carries its position, as BuildKit's errors do.

@@ -12,25 +12,25 @@ import (
 func (p *Plan) addSteps() {
 	for _, t := range p.Toolchains {
 		p.Steps = append(p.Steps,
-			Step{Name: fmt.Sprintf("take %s for %s from %s", t.Version, p.BuildPlatform, t.Source), Network: t.Source.Network() || !t.Pinned},
-			Step{Name: fmt.Sprintf("check and unpack %s", t.Version)})
+			Step{Name: fmt.Sprintf("take %s for %s from %s", t.Version, p.BuildPlatform, t.Source), Network: t.Source.Network() || !t.Pinned, Context: ToolchainRoot(t.Version)},
+			Step{Name: fmt.Sprintf("check and unpack %s", t.Version), Context: ToolchainRoot(t.Version)})
 	}
 	for _, m := range p.Modules {
 		if len(m.Sources) == 0 {
 			continue
 		}
-		step := Step{Name: "check and unpack " + modules(m.Zips)}
+		step := Step{Name: "check and unpack " + modules(m.Zips), Context: m.Context}
 		if FetchNeeded(m.Sources) {
-			step = Step{Name: fmt.Sprintf("fetch and unpack %s from %s", modules(m.Zips), m.from()), Network: m.Network()}
+			step = Step{Name: fmt.Sprintf("fetch and unpack %s from %s", modules(m.Zips), m.from()), Network: m.Network(), Context: m.Context}
 		}
 		p.Steps = append(p.Steps, step)
 		if m.FIPS != nil {
-			p.Steps = append(p.Steps, Step{Name: "unpack GOFIPS140=" + m.FIPS.Version + " of " + m.FIPS.Toolchain})
+			p.Steps = append(p.Steps, Step{Name: "unpack GOFIPS140=" + m.FIPS.Version + " of " + m.FIPS.Toolchain, Context: m.Context})
 		}
 	}
 	for _, d := range p.Deps {
 		for _, r := range d.Ready {
-			p.Steps = append(p.Steps, Step{Name: "take what is compiled for " + d.For + " from the named context " + r.Context, Platform: r.Platform})
+			p.Steps = append(p.Steps, Step{Name: "take what is compiled for " + d.For + " from the named context " + r.Context, Platform: r.Platform, Context: d.Context})
 		}
 		if len(d.Ready) == len(p.Platforms) {
 			continue
@@ -40,19 +40,19 @@ func (p *Plan) addSteps() {
 			what = "what is imported of the standard library"
 		}
 		if d.GoMod != nil {
-			p.Steps = append(p.Steps, Step{Name: "list what is compiled first, for " + d.For})
+			p.Steps = append(p.Steps, Step{Name: "list what is compiled first, for " + d.For, Context: d.Context})
 		}
-		p.Steps = append(p.Steps, Step{Name: "compile " + what + ", for " + d.For})
+		p.Steps = append(p.Steps, Step{Name: "compile " + what + ", for " + d.For, Context: d.Context})
 	}
 	for _, c := range p.Compiled {
-		p.Steps = append(p.Steps, Step{Name: "compile what is linked, for " + c.For})
+		p.Steps = append(p.Steps, Step{Name: "compile what is linked, for " + c.For, Context: c.Context})
 	}
 	if p.Static {
-		p.Steps = append(p.Steps, Step{Name: "make the static base: CA roots, time zones, users"})
+		p.Steps = append(p.Steps, Step{Name: "make the static base: CA roots, time zones, users", Context: StaticContext})
 	}
 	for _, r := range p.Rewrites {
 		if r.Runs {
-			p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("line %d: %s", r.Line, dockerfile.Abbreviate(strings.Join(strings.Fields(r.Text), " "))), Network: r.Network})
+			p.Steps = append(p.Steps, Step{Name: fmt.Sprintf("line %d: %s", r.Line, dockerfile.Abbreviate(strings.Join(strings.Fields(r.Text), " "))), Network: r.Network, Line: r.Line})
 		}
 	}
 	if len(p.CgoCopies) > 0 {
@@ -61,8 +61,9 @@ func (p *Plan) addSteps() {
 	if len(p.Packages) == 0 {
 		return
 	}
+	built := p.Packages[len(p.Packages)-1]
 	for _, platform := range p.Platforms {
-		p.Steps = append(p.Steps, Step{Name: "go build " + p.Packages[len(p.Packages)-1].Dir, Platform: platform})
+		p.Steps = append(p.Steps, Step{Name: "go build " + built.Dir, Platform: platform, Context: BinaryContext(built)})
 	}
 }
 
