@@ -191,10 +191,10 @@ func TestWide(t *testing.T) {
 // The targets that run tests are Larder's own, and no stages of the file.
 func TestTestTarget(t *testing.T) {
 	files := maps.Clone(monorepo)
-	files["Dockerfile"] = "FROM go AS tests\nGO test ./store\nFROM go AS build\nGO build -o /out/web ./cmd/web\nFROM scratch\nCOPY --from=build /out /\n"
+	files["Dockerfile"] = "FROM go AS build\nGO build -o /out/web ./cmd/web\nFROM go AS tests\nGO test ./store\nFROM scratch\nCOPY --from=build /out /\n"
 	edit := map[string]string{"store/store_test.go": "package store\n//\n", "page/page.go": "package page\n//\n"}
-	require.Equal(t, "2 GO test ./store: store/store_test.go\n", compare(t, files, planner.TestTarget, edit))
-	require.Equal(t, "4 GO build -o /out/web ./cmd/web: page/page.go\n", compare(t, files, "", edit))
+	require.Equal(t, "4 GO test ./store: store/store_test.go\n", compare(t, files, planner.TestTarget, edit))
+	require.Equal(t, "2 GO build -o /out/web ./cmd/web: page/page.go\n", compare(t, files, "", edit))
 }
 
 // Without instructions, it is the program that is compared.

@@ -2,7 +2,9 @@ package changes
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/larder-build/larder/frontend/dockerfile"
@@ -28,7 +30,7 @@ type line struct {
 // readLines returns the lines of the stages that the target is made of.
 func readLines(s Side) (list []stageLines) {
 	f := s.File
-	for _, i := range s.stages() {
+	for _, i := range s.Stages() {
 		st := f.Stages[i]
 		stage := stageLines{name: strings.ToLower(st.Name)}
 		if stage.name == "" {
@@ -47,14 +49,26 @@ func readLines(s Side) (list []stageLines) {
 	return list
 }
 
-// stages returns the indexes of the stages of the file that the target is made of. A target of Larder's own is a stage of
+// Stages returns the indexes of the stages of the file that the target is made of. A target of Larder's own is a stage of
 // the rewritten file alone, which has all others at the same places.
-func (s Side) stages() []int {
+func (s Side) Stages() []int {
 	if reached := s.File.Reached(s.Target); len(reached) > 0 {
 		return reached
 	}
-	reached := dockerfile.Parse(s.Plan.Filename, []byte(s.Plan.Dockerfile)).Reached(s.Target)
-	return slices.DeleteFunc(reached, func(i int) bool { return i >= len(s.File.Stages) })
+	given, seen := dockerfile.Parse(s.Plan.Filename, []byte(s.Plan.Dockerfile)), map[int]bool{}
+	for _, i := range given.Reached(s.Target) {
+		if i < len(s.File.Stages) {
+			continue
+		}
+		for _, name := range given.StageSources(i) {
+			if at := given.StageIndex(name, i); at >= 0 && at < len(s.File.Stages) {
+				for _, reached := range s.File.Reached(strconv.Itoa(at)) {
+					seen[reached] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
 }
 
 func lineAt(f dockerfile.File, number int, cmd instructions.Command, base string) line {

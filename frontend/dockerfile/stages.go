@@ -40,7 +40,7 @@ func (f File) Reached(target string) (list []int) {
 		}
 		seen[i] = true
 		visit(parents[i])
-		for _, name := range f.stageSources(f.Stages[i]) {
+		for _, name := range f.StageSources(i) {
 			if strings.Contains(name, "$") { // any stage may be meant
 				for j := range i {
 					visit(j)
@@ -58,9 +58,10 @@ func (f File) Reached(target string) (list []int) {
 	return list
 }
 
-func (f File) stageSources(st instructions.Stage) []string {
-	names := []string{st.BaseName}
-	for _, cmd := range st.Commands {
+// StageSources lists what a stage takes files from, its base too: see Sources.
+func (f File) StageSources(i int) []string {
+	names := []string{f.Stages[i].BaseName}
+	for _, cmd := range f.Stages[i].Commands {
 		names = append(names, f.Sources(cmd)...)
 	}
 	return names

@@ -88,7 +88,7 @@ func readFiles(p Page, g *graph) (*readers, *folder) {
 			continue
 		}
 		for _, s := range steps {
-			s.Reads += len(reading.Files)
+			s.Reads = true
 		}
 		n := len(r.steps)
 		r.steps = append(r.steps, steps)

@@ -2,9 +2,11 @@ package planpage
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/larder-build/larder/frontend/changes"
 	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/frontend/planner"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -18,7 +20,7 @@ type step struct {
 	Platform string
 	Network  bool
 	Why      string // why it has a network, or none
-	Reads    int    // files of the build context
+	Reads    bool   // files of the build context
 	Needs    steps
 	Rail     rail
 	Linked   bool // the page shows its line
@@ -267,11 +269,7 @@ type builder struct {
 // image adds the instructions that the target is made of, and returns the step that stands for the image.
 func (b *builder) image() *step {
 	b.stages, b.images = map[int]*step{}, map[string]*step{}
-	target := b.Target
-	if b.Plan.Level == 0 {
-		target = "" // it is the last one, whatever the target names it by
-	}
-	reached := b.given.Reached(target)
+	reached := b.targetStages()
 	image := &step{Name: "the image", Platform: strings.Join(b.Plan.Platforms, ", ")}
 	for _, i := range reached {
 		b.stages[i], b.graph.reached[i] = b.stage(i), true
@@ -289,6 +287,21 @@ func (b *builder) image() *step {
 		}
 	}
 	return image
+}
+
+// targetStages returns the indexes of the stages of the rewritten file that the target is made of.
+func (b *builder) targetStages() []int {
+	side := changes.Side{File: b.File, Plan: b.Plan, Target: b.Target}
+	if b.Plan.Level == 0 {
+		side.Target = "" // it is the last one, whatever the target names it by
+	}
+	list := side.Stages()
+	for _, i := range b.given.Reached(side.Target) {
+		if i >= len(b.File.Stages) { // one that Larder adds
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 // stage adds the steps of a stage, and returns the last one. It returns nil if there is none.
@@ -406,7 +419,10 @@ func remote(source string) bool {
 	return strings.Contains(source, "://") || strings.HasPrefix(source, "git@")
 }
 
-// name returns an instruction as the user wrote it, or, for one that Larder adds, as it is.
+var mountFlag = regexp.MustCompile(`--mount=\S+`)
+
+// name returns an instruction as the user wrote it, or, for one that Larder adds, as it is. Its mounts are left out, which
+// may be longer than all else.
 func (b *builder) name(line int) string {
 	n := b.File.Nodes[line]
 	if n == nil {
@@ -414,7 +430,7 @@ func (b *builder) name(line int) string {
 			return fmt.Sprintf("line %d", line)
 		}
 	}
-	return shorten(strings.Join(strings.Fields(n.Original), " "), 160)
+	return shorten(strings.Join(strings.Fields(mountFlag.ReplaceAllString(n.Original, "")), " "), 160)
 }
 
 // A placed is a step beside its rail.

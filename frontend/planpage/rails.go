@@ -79,6 +79,9 @@ func (g *graph) Width() int { return g.Lanes * laneWidth }
 // HeadHeight returns the height of the part of a rail with the step's mark.
 func (g *graph) HeadHeight() int { return headHeight }
 
+// Foot returns where lines that go on below end: a little further down, so that no gap shows.
+func (g *graph) Foot() int { return headHeight + 1 }
+
 // Middle returns where the mark is, from the top.
 func (g *graph) Middle() int { return headHeight / 2 }
 
