@@ -28,7 +28,7 @@ const (
 func (c *command) writePage(f *planFlags, tree fs.FS, opt frontend.PlanOptions, plan *planner.Plan, from usedBundle) (err error) {
 	p := planpage.Page{
 		File: planner.ForTarget(dockerfile.Parse(opt.Filename, opt.Dockerfile), opt.Target), Plan: plan, Target: opt.Target,
-		Contexts: slices.Sorted(maps.Keys(opt.Contexts)),
+		Contexts: slices.Sorted(maps.Keys(opt.Contexts)), BuildArgs: opt.BuildArgs,
 	}
 	if p.Now, err = c.now(); err != nil {
 		return err

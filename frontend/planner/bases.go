@@ -98,6 +98,16 @@ func (b Base) checkPlatform(lex *expand.Lex, env shell.EnvGetter, req Request) e
 	return parser.WithLocation(err, b.stage.Location)
 }
 
+// ExpandName expands a name as FROM lines are expanded: with the file's global ARGs, the build's arguments and its first
+// platform. It returns the name as it is if it can't be expanded.
+func ExpandName(f dockerfile.File, req Request, name string) string {
+	word, err := expand.New(shell.NewLex(f.Escape)).Word(name, globalArgs(f, req))
+	if err != nil || len(word.Unmatched) > 0 {
+		return name
+	}
+	return word.Result
+}
+
 // globalArgs returns the variables that FROM lines are expanded with. Platform arguments hold the first platform asked
 // for.
 func globalArgs(f dockerfile.File, req Request) *llb.EnvList {

@@ -47,6 +47,16 @@ func contextName(ref reference.Named) string {
 	return strings.ToLower(strings.TrimSuffix(reference.FamiliarString(ref), ":latest"))
 }
 
+// ContextName returns the name under which BuildKit looks for a named context in the place of an image, or of what else has
+// that name.
+func ContextName(name string) string {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return strings.ToLower(name)
+	}
+	return contextName(ref)
+}
+
 // means reports whether a name is already taken: by a stage of the file, by a virtual base or by Larder.
 func means(f dockerfile.File, name string) bool {
 	kind, _, _ := strings.Cut(name, ":")

@@ -29,6 +29,8 @@ type Page struct {
 	Target   string   // the stage that is built; "" for the last one
 	Contexts []string // names of the build's named contexts
 
+	BuildArgs map[string]string
+
 	Files []string // of the build context, without those that .dockerignore leaves out
 	Cut   bool     // there are more files, which weren't looked at
 

@@ -49,7 +49,7 @@ func pageOf(t *testing.T, name string) Page {
 	for _, f := range a.Files {
 		tree[f.Name] = &fstest.MapFile{Data: f.Data}
 	}
-	req := planner.Request{Platforms: []string{"linux/amd64"}}
+	req := planner.Request{Platforms: []string{"linux/amd64"}, BuildArgs: map[string]string{}}
 	var contexts []string
 	for line := range strings.Lines(string(a.Comment)) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
@@ -58,6 +58,9 @@ func pageOf(t *testing.T, name string) Page {
 			req.Target = value
 		case "platforms":
 			req.Platforms = strings.Split(value, ",")
+		case "arg":
+			name, value, _ := strings.Cut(value, "=")
+			req.BuildArgs[name] = value
 		case "context":
 			contexts = append(contexts, value)
 		default:
@@ -70,7 +73,7 @@ func pageOf(t *testing.T, name string) Page {
 // newPage plans a build of a tree. The page knows nothing of b.example/unknown.
 func newPage(t testing.TB, req planner.Request, tree fstest.MapFS, contexts ...string) Page {
 	req.File = planner.ForTarget(dockerfile.Parse("Dockerfile", tree["Dockerfile"].Data), req.Target)
-	req.Tree, req.BuildPlatform, req.BuildArgs, req.Contexts = tree, "linux/amd64", map[string]string{}, map[string]bool{}
+	req.Tree, req.BuildPlatform, req.Contexts = tree, "linux/amd64", map[string]bool{}
 	for _, name := range contexts {
 		req.Contexts[name] = true
 	}
@@ -78,7 +81,7 @@ func newPage(t testing.TB, req planner.Request, tree fstest.MapFS, contexts ...s
 	plan, err := planner.New(req)
 	require.NoError(t, err)
 	p := Page{
-		File: req.File, Plan: plan, Target: req.Target, Contexts: contexts,
+		File: req.File, Plan: plan, Target: req.Target, Contexts: contexts, BuildArgs: req.BuildArgs,
 		Now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), FactsFrom: "this machine's module cache",
 		Facts: map[module.Version]Fact{
 			{Path: "a.example/log", Version: "v1.2.0"}: {Size: 1234567, Time: time.Date(2023, 2, 3, 0, 0, 0, 0, time.UTC), Licenses: []string{"Apache-2.0", "MIT"}},
