@@ -249,26 +249,35 @@ func compiles(p *planner.Plan, s *planner.SourceSlice) func(name string) bool {
 
 // copied returns a function that reports whether sources of COPY name a file.
 func copied(sources []string) func(name string) bool {
+	var each []func(name string) bool
+	for _, source := range sources {
+		each = append(each, names(source))
+	}
 	return func(name string) bool {
-		return slices.ContainsFunc(sources, func(source string) bool { return names(source, name) })
+		return slices.ContainsFunc(each, func(is func(string) bool) bool { return is(name) })
 	}
 }
 
-// names reports whether a source of COPY or ADD takes a file, or may.
-func names(source, file string) bool {
+// names returns a function that reports whether a source of COPY or ADD takes a file, or may.
+func names(source string) func(file string) bool {
 	if strings.Contains(source, "://") {
-		return false
+		return func(string) bool { return false }
 	}
 	source = path.Join("/", source)[1:]
-	if source == "" || strings.Contains(source, "$") || strings.Contains(source, "**") {
-		return true
+	switch {
+	case source == "" || strings.Contains(source, "$") || strings.Contains(source, "**"):
+		return func(string) bool { return true }
+	case !strings.ContainsAny(source, `*?[\`):
+		return func(file string) bool { return file == source || strings.HasPrefix(file, source+"/") }
 	}
-	for ; file != "."; file = path.Dir(file) { // a folder is taken whole
-		if hit, err := path.Match(source, file); hit || err != nil {
-			return true
+	return func(file string) bool {
+		for ; file != "." && file != "/"; file = path.Dir(file) { // a folder is taken whole
+			if hit, err := path.Match(source, file); hit || err != nil {
+				return true
+			}
 		}
+		return false
 	}
-	return false
 }
 
 // shown is how many files a reason names.

@@ -220,7 +220,7 @@ func TestNames(t *testing.T) {
 		"static": true, "./static/": true, "/static/deep": true, "static/*": true, "static/**/*.js": true, "static/./deep/er": true, ".": true, "${X}": true,
 		"stat": false, "static/*.js": false, "deep": false, "https://a.example/static": false,
 	} {
-		require.Equal(t, want, names(source, "static/deep/er/x.js"), source)
+		require.Equal(t, want, names(source)("static/deep/er/x.js"), source)
 	}
 }
 
@@ -230,7 +230,7 @@ func FuzzNames(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, source, file string) {
 		if fs.ValidPath(file) {
-			names(source, file)
+			names(source)(file)
 		}
 	})
 }

@@ -151,7 +151,7 @@ func (r *readers) stepsOf(file int) (list steps) {
 
 // edit makes the row of some files of a folder.
 func (r *readers) edit(p Page, g *graph, f *folder, files []int, below bool) edit {
-	e := edit{Folder: f.name, Below: below, Files: len(files)}
+	e := edit{Folder: shorten(f.name, 2*maxName), Below: below, Files: len(files)}
 	first, keys := map[*step]bool{}, map[string]bool{}
 	for _, i := range files {
 		key := r.of[i]
@@ -159,7 +159,7 @@ func (r *readers) edit(p Page, g *graph, f *folder, files []int, below bool) edi
 			continue
 		}
 		if e.Read++; len(e.Names) < maxNamed {
-			e.Names = append(e.Names, strings.TrimPrefix(p.Files[i], f.name))
+			e.Names = append(e.Names, shorten(strings.TrimPrefix(p.Files[i], f.name), maxName))
 		}
 		if keys[key] {
 			continue

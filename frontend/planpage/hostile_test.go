@@ -184,11 +184,43 @@ func TestHuge(t *testing.T) {
 	page, err := Write(p)
 	require.NoError(t, err)
 	checkPage(t, page)
-	require.Less(t, len(page), 4<<20)
+	require.Less(t, len(page), 4_000_000)
 	for _, want := range []string{
 		"5000 with source, 5.0 MB", "3000 modules more than a page shows", "MIT (5000)", "lines more than a page shows", "steps more than a page shows",
 		"GO build -o /out/all ./cmd/all", "the rest of the stage build", "the rest of the stage s0", "Steps read 2503 of the 10004 files of the build context.", "team69/",
 	} {
 		require.True(t, bytes.Contains(page, []byte(want)), want)
 	}
+}
+
+// TestHugeText wants a page to be bounded whatever the text is that it shows: characters that take most bytes, with notes and
+// warnings at each line, and names of files.
+func TestHugeText(t *testing.T) {
+	quotes, odd := strings.Repeat(`"`, 3000), strings.Repeat("\U0010ffff", 1000)
+	var text strings.Builder
+	p := Page{Plan: &planner.Plan{Level: 2, Go: true, Filename: odd, Module: odd}}
+	for i := range 1000 {
+		fmt.Fprintf(&text, "FROM %s AS s%d\nRUN %s\nCOPY %s /\n", odd[:100], i, quotes, odd[:400])
+		for line := 3*i + 1; line < 3*i+4; line++ {
+			p.Plan.Rewrites = append(p.Plan.Rewrites, planner.Rewrite{Line: line, What: quotes})
+			for range 20 {
+				p.Plan.Notes = append(p.Plan.Notes, planner.Note{Line: line, Text: odd})
+				p.Plan.Warnings = append(p.Plan.Warnings, planner.Warning{Rule: quotes, Message: odd, Location: []parser.Range{{Start: parser.Position{Line: line}}}})
+			}
+		}
+		for k := range 3 {
+			p.Files = append(p.Files, fmt.Sprintf("%d%s/%d%s/%d%s", i%100, quotes[:250], k, odd[:248], i, odd[:248]))
+		}
+	}
+	text.WriteString("FROM scratch\nCOPY */*/*0* .\n")
+	for i := range 1000 {
+		fmt.Fprintf(&text, "COPY --from=s%d / /\n", i)
+	}
+	p.File = dockerfile.Parse("Dockerfile", []byte(text.String()))
+	p.Plan.Dockerfile = text.String() + strings.Repeat("# "+quotes+"\n", 1000)
+	page, err := Write(p)
+	require.NoError(t, err)
+	checkAttacked(t, page)
+	require.Less(t, len(page), 4_000_000)
+	require.True(t, bytes.Contains(page, []byte("more than a page shows")))
 }

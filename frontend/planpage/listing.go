@@ -1,6 +1,7 @@
 package planpage
 
 import (
+	"html/template"
 	"strings"
 
 	"github.com/larder-build/larder/frontend/planner"
@@ -39,12 +40,29 @@ type numbered struct {
 	Text   string
 }
 
+// cost returns about how many bytes of HTML a block takes, and no less.
+func (b block) cost() int {
+	size := 500
+	add := func(texts ...string) {
+		for _, text := range texts {
+			size += 100 + len(template.HTMLEscapeString(text))
+		}
+	}
+	add(b.Lines...)
+	add(b.Notes...)
+	add(b.What, b.Given)
+	for _, w := range b.Warnings {
+		add(w.Rule, w.URL, w.Message)
+	}
+	return size
+}
+
 func newListing(p Page, g *graph) listing {
 	given := strings.Split(p.Plan.Dockerfile, "\n")
 	lines := strings.Split(strings.TrimSuffix(string(p.File.Data), "\n"), "\n")
 	var l listing
 	l.Blocks, l.More = blocks(p, lines)
-	w := &annotator{Page: p, graph: g, given: given, changes: map[int][]string{}, notes: map[int][]string{}, warnings: map[int][]planner.Warning{}, idle: idle(p, g), left: maxFile}
+	w := &annotator{Page: p, graph: g, given: given, changes: map[int][]string{}, notes: map[int][]string{}, warnings: map[int][]planner.Warning{}, idle: idle(p, g)}
 	for _, r := range p.Plan.Rewrites {
 		w.changes[r.Line] = append(w.changes[r.Line], r.What)
 	}
@@ -60,11 +78,16 @@ func newListing(p Page, g *graph) listing {
 			w.warnings[line] = append(w.warnings[line], warning)
 		}
 	}
+	left := maxListing
 	for i := range l.Blocks {
 		w.annotate(&l.Blocks[i])
+		if left -= l.Blocks[i].cost(); left < 0 {
+			l.Blocks, l.More = l.Blocks[:i], len(lines)-(l.Blocks[i].First-1)
+			break
+		}
 	}
 	if len(given) > len(lines)+1 && l.More == 0 {
-		l.Given = shorten(strings.Trim(strings.Join(given[len(lines):], "\n"), "\n"), maxFile/4)
+		l.Given = shorten(strings.Trim(strings.Join(given[len(lines):], "\n"), "\n"), 10*maxLine)
 	}
 	return l
 }
@@ -83,7 +106,7 @@ func blocks(p Page, lines []string) (list []block, more int) {
 		}
 		b := block{First: at}
 		for _, text := range lines[at-1 : end] {
-			if text = shorten(strings.TrimSuffix(text, "\r"), maxLine); size+len(text) > maxFile || at+len(b.Lines) > maxLines {
+			if text = shorten(strings.TrimSuffix(text, "\r"), maxLine); size+len(text) > maxListing || at+len(b.Lines) > maxLines {
 				break
 			}
 			size += len(text)
@@ -126,7 +149,6 @@ type annotator struct {
 	notes    map[int][]string
 	warnings map[int][]planner.Warning
 	idle     map[int]bool
-	left     int // bytes of the rewritten file that may still be shown
 }
 
 func (w *annotator) annotate(b *block) {
@@ -164,8 +186,5 @@ func (w *annotator) annotate(b *block) {
 	if given == "" || given == "#" {
 		given = "nothing"
 	}
-	if given = shorten(given, 4*maxLine); len(given) <= w.left {
-		w.left -= len(given)
-		b.Given = given
-	}
+	b.Given = shorten(given, 4*maxLine)
 }

@@ -46,11 +46,11 @@ type Fact struct {
 	Licenses []string  // SPDX identifiers
 }
 
-// Limits of what a page shows. A page of all of them has about four megabytes.
+// Limits of what a page shows. A page has at most four megabytes.
 const (
 	maxLine    = 2000    // runes of a line of the file
 	maxText    = 500     // runes of any other text
-	maxFile    = 1 << 19 // bytes of the file's lines, and as many of what BuildKit is given
+	maxListing = 1 << 20 // bytes of the file with what becomes of each line
 	maxLines   = 5000    // lines of the file
 	maxSteps   = 400     // steps
 	maxOwn     = 300     // steps that are instructions of their own: those after them are one step for each stage
@@ -58,6 +58,7 @@ const (
 	maxModules = 2000    // rows
 	maxFolders = 150     // rows
 	maxNamed   = 8       // files that one row names
+	maxName    = 100     // runes of such a name
 )
 
 //go:embed page.html
