@@ -29,6 +29,7 @@ type auditFlags struct {
 	format, output  string
 	author          string
 	failOn          string
+	progress        string
 }
 
 func (c *command) audit() *cobra.Command {
@@ -65,6 +66,7 @@ func (c *command) audit() *cobra.Command {
 	f.minAge.register(flags)
 	flags.StringVar(&f.modules, "modules", "", "Folder of modules in a module proxy's layout, or a module cache (default: the go command's module cache)")
 	flags.StringVarP(&f.output, "output", "o", "", "Write the report to a file")
+	progressFlag(cmd, &f.progress)
 	flags.StringVar(&f.vulnDB, "vulndb", "", "Folder of a Go vulnerability database")
 	for flag, values := range map[string][]string{"fail-on": {"error", "warning", "note", "none"}, "format": {"text", "json", "sarif", "openvex"}} {
 		// It fails only for a flag that isn't there.
@@ -93,6 +95,12 @@ func (c *command) runAudit(f *auditFlags, names []string) (err error) {
 	if err != nil {
 		return err
 	}
+	d, err := c.display(f.progress)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	o.Progress = d
 	if f.bundle != "" {
 		views, err := c.auditBundle(&o, f, len(names) == 0)
 		if err != nil {
@@ -120,6 +128,7 @@ func (c *command) runAudit(f *auditFlags, names []string) (err error) {
 	if err != nil {
 		return err
 	}
+	d.End()
 	if f.output == "" {
 		err = write(report, c.stdout)
 	} else {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/audit"
+	"github.com/larder-build/larder/internal/progress"
 	"github.com/larder-build/larder/internal/proof/verify"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -50,7 +51,7 @@ func (c *command) auditImages(o *audit.Options, f registryFlags, names []string)
 	remove = func() error { return os.RemoveAll(dir) }
 	keep := verify.NewKeep(dir)
 	for _, name := range names {
-		images, err := c.readImages(f, name, keep)
+		images, err := c.readImages(f, name, keep, o.Progress)
 		if err != nil {
 			return remove, err
 		}
@@ -60,13 +61,13 @@ func (c *command) auditImages(o *audit.Options, f registryFlags, names []string)
 	return remove, nil
 }
 
-func (c *command) readImages(f registryFlags, name string, keep *verify.Keep) (images []audit.Image, err error) {
+func (c *command) readImages(f registryFlags, name string, keep *verify.Keep, p progress.Reporter) (images []audit.Image, err error) {
 	l, err := c.openImage(f, name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	return audit.Images(c.ctx, l, name, keep)
+	return audit.Images(c.ctx, l, name, keep, p)
 }
 
 // tellWithoutGo says that there is nothing to audit in an image, which else would look as if all were well with it.
@@ -78,6 +79,6 @@ func (c *command) tellWithoutGo(name string, images []audit.Image) {
 		}
 	}
 	if len(without) > 0 {
-		fmt.Fprintf(c.stderr, "%s (%s) has no program of Go in it: there is nothing to audit\n", name, strings.Join(without, ", "))
+		c.shown.Note(fmt.Sprintf("%s (%s) has no program of Go in it: there is nothing to audit", name, strings.Join(without, ", ")))
 	}
 }

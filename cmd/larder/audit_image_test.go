@@ -91,19 +91,19 @@ func TestAuditOpenVEX(t *testing.T) {
 	layout := filepath.Join(t.TempDir(), "layout")
 	testkit.WriteLayout(t, layout, testkit.Image{Arch: "amd64", Layers: []map[string][]byte{{"usr/bin/app": compiled(t)}}})
 	db := vulnerable(t, "stdlib", "archive/tar", "NewReader")
-	document := w.fails("audit", "--vulndb", db, "--format", "openvex", "--author", "Team", layout)
+	document := w.fails("audit", "--progress", "quiet", "--vulndb", db, "--format", "openvex", "--author", "Team", layout)
 	testkit.RequireOpenVEX(t, document)
 	require.Contains(t, document, `"author": "Team"`)
 	require.Contains(t, document, `"timestamp": "2023-11-14T22:13:20Z"`)
 	require.Contains(t, document, `"status": "affected"`)
-	require.Equal(t, document, w.fails("audit", "--vulndb", db, "--format", "openvex", "--author", "Team", layout))
-	document = w.larder("audit", "--vulndb", vulnerable(t, "stdlib", "archive/zip", "NewReader"), "--format", "openvex", layout)
+	require.Equal(t, document, w.fails("audit", "--progress", "quiet", "--vulndb", db, "--format", "openvex", "--author", "Team", layout))
+	document = w.larder("audit", "--progress", "quiet", "--vulndb", vulnerable(t, "stdlib", "archive/zip", "NewReader"), "--format", "openvex", layout)
 	require.Contains(t, document, `"justification": "vulnerable_code_not_present"`)
 	require.Contains(t, document, `"author": "Unknown Author"`)
 
-	require.Contains(t, w.fails("audit", "--format", "openvex", layout), "there is no vulnerability database to say something of: name its folder with --vulndb")
-	require.Contains(t, w.fails("audit", "--format", "openvex", "--bundle", "stock"), "--format openvex says of products what affects them: name source trees or images")
-	require.Contains(t, w.fails("audit", "--author", "Team", layout), "--author is for --format openvex")
+	require.Contains(t, w.fails("audit", "--progress", "quiet", "--format", "openvex", layout), "there is no vulnerability database to say something of: name its folder with --vulndb")
+	require.Contains(t, w.fails("audit", "--progress", "quiet", "--format", "openvex", "--bundle", "stock"), "--format openvex says of products what affects them: name source trees or images")
+	require.Contains(t, w.fails("audit", "--progress", "quiet", "--author", "Team", layout), "--author is for --format openvex")
 }
 
 // What is no image of Go is one clear sentence.

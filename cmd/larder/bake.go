@@ -117,6 +117,7 @@ func (c *command) runBake(f *bakeFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	f.bundle.progress = displayOf(mode)
 	f.Fetch = c.fetchDefinition(&f.builder, mode)
 	if f.list != "" {
 		return c.listBake(f)

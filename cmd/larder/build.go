@@ -105,6 +105,7 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	f.bundle.progress = displayOf(mode)
 	h := c.host()
 	from, err := c.useBundle(&f.Options, f.bundle, &h)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type bundleFlags struct {
 	trust    trustFlags
 	registry registryFlags
 	compiled compiledFlags
+	progress string // of a pull; "" for auto
 }
 
 func (f *bundleFlags) register(flags *pflag.FlagSet) {
@@ -147,13 +149,13 @@ func (c *command) openOrPull(f bundleFlags) (*bundle.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	tally, err := c.tally("auto", "pulled")
+	d, err := c.display(cmp.Or(f.progress, "auto"))
 	if err != nil {
 		return nil, err
 	}
-	defer tally.stop()
+	defer d.Close()
 	t.AllowOlder = len(t.Keys) == 0 // then nobody vouches for a serial
-	b, _, err := bundle.Pull(c.ctx, filepath.Join(cache, "larder", "bundles", digest.FromString(name).Encoded()), name, client, t, tally.add)
+	b, _, err := bundle.Pull(c.ctx, filepath.Join(cache, "larder", "bundles", digest.FromString(name).Encoded()), name, client, t, d)
 	return b, err
 }
 

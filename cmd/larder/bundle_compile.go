@@ -145,7 +145,7 @@ func (c *command) compileRecipe(b *bundle.Bundle, r gorecipe.Recipe, dir string,
 	if err != nil {
 		return err
 	}
-	_, err = c.solve(&frontend.Frontend{Recipe: &r}, req, on, recordDisplay(progress), nil)
+	_, err = c.solve(&frontend.Frontend{Recipe: &r}, req, on, buildDisplay(progress), nil)
 	return err
 }
 

@@ -194,7 +194,7 @@ func plant(t *testing.T, dir, from string) (action string) {
 			req.Toolchains = append(req.Toolchains, bundle.Toolchain{Toolchain: gotoolchain.Toolchain{Version: i.Version}, Platform: i.Platform, H1: i.H1})
 		}
 	}
-	_, err = bundle.Maker{Tell: func(string, int64) {}}.Create(t.Context(), dir, req)
+	_, err = bundle.Maker{}.Create(t.Context(), dir, req)
 	require.NoError(t, err)
 	return action
 }

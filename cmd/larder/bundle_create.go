@@ -90,7 +90,7 @@ func (c *command) bundleCreate() *cobra.Command {
 	flags.StringArrayVar(&f.secrets, "secret", nil, `Secret to expose to the builds of --record (format: "id=mysecret[,src=/local/secret]")`)
 	flags.StringVar(&f.state, "state", "", "Folder in which the builders of --record and --compile have their state, while it runs (default: the user's data folder)")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "Tell what would be in the bundle, its size and what is to be fetched, and fetch nothing of it")
-	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output ("auto", "none", "plain", "tty")`)
+	progressFlag(cmd, &f.progress)
 	_ = cmd.MarkFlagRequired("output")
 	return cmd
 }
@@ -123,6 +123,12 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	d, err := c.display(f.progress)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	s.Progress = d
 	t, err := c.trust(f.trust)
 	if err != nil {
 		return err
@@ -180,34 +186,30 @@ func (c *command) runBundleCreate(f *createFlags) (err error) {
 			return err
 		}
 	}
-	tally, err := c.tally(f.progress, "stocked")
-	if err != nil {
-		return err
-	}
-	m := bundle.Maker{Sources: s.Sources(), Bundles: s.Bundles, Images: images, Admit: admit(minAge), Tell: tally.add}
+	m := bundle.Maker{Sources: s.Sources(), Bundles: s.Bundles, Images: images, Admit: admit(minAge), Progress: d}
 	b, err := m.Create(c.ctx, f.output, req)
-	tally.stop()
 	if err != nil {
 		return err
 	}
+	d.End()
 	if f.compile {
 		if req.Compiled, err = c.compile(f, b); err != nil {
 			return fmt.Errorf("%w\n%s is a bundle without what this run would have compiled", err, f.output)
 		}
-		m.Tell = func(string, int64) {}
 		if b, err = m.Create(c.ctx, f.output, req); err != nil {
 			return err
 		}
 		req.Compiled, req.CompiledOf = nil, []*bundle.Bundle{b}
+		d.End()
 	}
 	if f.record {
 		if req.Folders[bundle.RecordedName], err = c.record(f, b, s.Roots); err != nil {
 			return fmt.Errorf("%w\n%s is a bundle without what this run would have recorded", err, f.output)
 		}
-		m.Tell = func(string, int64) {}
 		if b, err = m.Create(c.ctx, f.output, req); err != nil {
 			return err
 		}
+		d.End()
 	}
 	return c.tellBundle(b)
 }
@@ -248,7 +250,13 @@ func (f *createFlags) folders(ctx context.Context, s *stock.Stocker) (list map[s
 }
 
 // warn prints a warning. The command goes on.
-func (c *command) warn(what string) { fmt.Fprintf(c.stderr, "WARNING: %s\n", what) }
+func (c *command) warn(what string) {
+	if c.shown != nil {
+		c.shown.Warn(what)
+		return
+	}
+	fmt.Fprintf(c.stderr, "WARNING: %s\n", what)
+}
 
 // normalizePlatforms gives platforms their full names. If there are none, it adds this machine's.
 func normalizePlatforms(o *stock.Options) error {

@@ -39,8 +39,10 @@ func (c *command) dryRun(s *stock.Stocker, req bundle.Request, images bundle.Ima
 		if near {
 			missing = 0
 		}
+		s.Progress.Done(sum.Module().String(), 0)
 		t.line(size, missing, err, kind, sum.Path, version, platform)
 	}
+	s.Progress.Begin("ask for sizes", len(req.Modules.Zips())+len(req.Toolchains)+len(req.Images), 0)
 	for _, sum := range req.Modules.Zips() {
 		file(bundle.KindModule, sum.Version, "", sum)
 	}
@@ -49,11 +51,13 @@ func (c *command) dryRun(s *stock.Stocker, req bundle.Request, images bundle.Ima
 	}
 	for _, name := range req.Images {
 		size, missing, err := m.ImageSize(c.ctx, name, req.Platforms, have...)
+		s.Progress.Done(name, 0)
 		t.line(size, missing, err, bundle.KindImage, name, "", strings.Join(req.Platforms, ","))
 	}
 	for _, tool := range req.Tools {
 		t.line(int64(len(tool.GoSum)), 0, nil, bundle.KindTool, tool.Package, tool.Version, "")
 	}
+	c.shown.End()
 	err = errors.Join(t.w.Flush(), c.ctx.Err())
 	fmt.Fprintf(c.stdout, "%d modules, %d go.mod files, %d toolchains, %d images, %d tools: %s, %s of it to fetch", len(req.Modules.Zips()), len(req.Modules.GoMods()),
 		len(req.Toolchains), len(req.Images), len(req.Tools), units.HumanSize(float64(t.size)), units.HumanSize(float64(t.missing)))

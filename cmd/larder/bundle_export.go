@@ -40,10 +40,16 @@ func (c *command) bundleExport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			got, err := b.Export(c.ctx, bundle.Export{Dir: args[1], At: at, Sums: set, Key: key})
+			d, err := c.display(f.progress)
 			if err != nil {
 				return err
 			}
+			defer d.Close()
+			got, err := b.Export(c.ctx, bundle.Export{Dir: args[1], At: at, Sums: set, Key: key, Progress: d})
+			if err != nil {
+				return err
+			}
+			d.End()
 			fmt.Fprintf(c.stdout, "%s: %d modules, %d go.mod files, %d toolchains, %d images, %d tools, %d files; the checksum database vouches for %d hashes\n",
 				args[1], got.Modules, got.GoMods, got.Toolchains, got.Images, got.Tools, got.Files, got.SumDB)
 			return c.tellEnv(args[1], at)
@@ -57,6 +63,7 @@ func (c *command) bundleExport() *cobra.Command {
 	flags.StringArrayVar(&sums, "go-sum", nil, "Check that the bundle has all that a go.sum file lists, with its hashes")
 	f.trust.register(flags)
 	f.registry.register(flags)
+	progressFlag(cmd, &f.progress)
 	return cmd
 }
 

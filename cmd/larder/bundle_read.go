@@ -21,6 +21,7 @@ func (c *command) bundleVerify() *cobra.Command {
 	var sums []string
 	var since string
 	var again rebuildFlags
+	var progress string
 	cmd := &cobra.Command{
 		Use:   "verify [OPTIONS] BUNDLE",
 		Short: "Check every digest and checksum of a bundle",
@@ -41,13 +42,13 @@ func (c *command) bundleVerify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.verifyWhole(b, sums); err != nil {
+			if err := c.verifyWhole(b, sums, progress); err != nil {
 				return err
 			}
 			if err := c.verifyImages(b, keys); err != nil {
 				return err
 			}
-			if err := c.rebuild(b, n, again); err != nil {
+			if err := c.rebuild(b, n, again, progress); err != nil {
 				return err
 			}
 			if s := b.Signed(); s != nil {
@@ -63,12 +64,13 @@ func (c *command) bundleVerify() *cobra.Command {
 	f.register(cmd.Flags())
 	keys.register(cmd.Flags())
 	again.register(cmd.Flags())
+	progressFlag(cmd, &progress)
 	sinceFlag(cmd, &since)
 	return cmd
 }
 
 // verifyWhole checks a bundle, and prints what is right.
-func (c *command) verifyWhole(b *bundle.Bundle, sums []string) error {
+func (c *command) verifyWhole(b *bundle.Bundle, sums []string, progress string) error {
 	set, err := readSums(sums)
 	if err != nil {
 		return err
@@ -77,7 +79,12 @@ func (c *command) verifyWhole(b *bundle.Bundle, sums []string) error {
 	if err != nil {
 		return err
 	}
-	got, err := b.Verify(c.ctx, set, key)
+	d, err := c.display(progress)
+	if err != nil {
+		return err
+	}
+	got, err := b.Verify(c.ctx, set, key, d)
+	d.Close()
 	if err != nil {
 		return err
 	}

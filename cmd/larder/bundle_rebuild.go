@@ -18,16 +18,14 @@ import (
 
 // rebuildFlags say how much of a bundle's compiled packages is compiled again.
 type rebuildFlags struct {
-	rebuild  string
-	state    string
-	progress string
+	rebuild string
+	state   string
 }
 
 func (f *rebuildFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.rebuild, "rebuild", "", `Compile as many layers of compiled packages again, picked at random, or "all", of the bundle's own modules and toolchains, and compare`)
 	flags.Lookup("rebuild").NoOptDefVal = "1"
 	flags.StringVar(&f.state, "state", "", "Folder in which the builder of --rebuild has its state, while it runs (default: the user's data folder)")
-	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output of --rebuild ("auto", "none", "plain", "tty")`)
 }
 
 // count returns how many layers are compiled again, -1 for all.
@@ -46,7 +44,7 @@ func (f rebuildFlags) count() (int, error) {
 }
 
 // rebuild compiles layers of compiled packages again, and tells of each entry that comes out otherwise.
-func (c *command) rebuild(b *bundle.Bundle, n int, f rebuildFlags) (err error) {
+func (c *command) rebuild(b *bundle.Bundle, n int, f rebuildFlags, progress string) (err error) {
 	if n == 0 {
 		return nil
 	}
@@ -72,7 +70,7 @@ func (c *command) rebuild(b *bundle.Bundle, n int, f rebuildFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	again, err := c.compileRecipes(b, recipes, filepath.Join(dir, "compiled"), f.state, f.progress)
+	again, err := c.compileRecipes(b, recipes, filepath.Join(dir, "compiled"), f.state, progress)
 	if err != nil {
 		return fmt.Errorf("compiling again: %w", err)
 	}

@@ -21,7 +21,6 @@ import (
 	"github.com/larder-build/larder/internal/cli/request"
 	"github.com/larder-build/larder/internal/replay"
 	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/util/progress/progressui"
 )
 
 // record builds the Dockerfiles of some folders from the bundle, and returns a folder with what servers answered to the
@@ -177,16 +176,8 @@ func (c *command) recordBuild(b *bundle.Bundle, n *network, o builder.Options, b
 		return err
 	}
 	req.AnswerBy(n.address)
-	_, err = c.solve(&frontend.Frontend{Folders: req.Folders(), Answered: true}, req, o, recordDisplay(progress), n.places)
+	_, err = c.solve(&frontend.Frontend{Folders: req.Folders(), Answered: true}, req, o, buildDisplay(progress), n.places)
 	return err
-}
-
-// recordDisplay returns the display mode of a build that is recorded.
-func recordDisplay(progress string) progressui.DisplayMode {
-	if progress == "none" {
-		return progressui.QuietMode
-	}
-	return progressui.DisplayMode(progress)
 }
 
 // dockerfiles lists the files directly in a folder whose names are those of Dockerfiles.

@@ -37,9 +37,9 @@ type transferFlags struct {
 	progress string
 }
 
-func (f *transferFlags) register(flags *pflag.FlagSet) {
-	f.registryFlags.register(flags)
-	flags.StringVar(&f.progress, "progress", "auto", `Set type of progress output ("auto", "none", "plain", "tty")`)
+func (f *transferFlags) register(cmd *cobra.Command) {
+	f.registryFlags.register(cmd.Flags())
+	progressFlag(cmd, &f.progress)
 }
 
 // tellTransfer prints how much a push or pull moved.
@@ -70,15 +70,16 @@ func (c *command) bundlePush() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			tally, err := c.tally(f.progress, "pushed")
+			d, err := c.display(f.progress)
 			if err != nil {
 				return err
 			}
-			count, err := bundle.Push(c.ctx, b, to, to.Tag(), tally.add)
-			tally.stop()
+			defer d.Close()
+			count, err := bundle.Push(c.ctx, b, to, to.Tag(), d)
 			if err != nil {
 				return err
 			}
+			d.End()
 			c.tellTransfer("pushed", count)
 			fmt.Fprintf(c.stdout, "%s@%s\n", to.Name(), count.Index)
 			return nil
@@ -86,7 +87,7 @@ func (c *command) bundlePush() *cobra.Command {
 		Example:               `  larder bundle push bundle registry.internal/stock:1`,
 		DisableFlagsInUseLine: true,
 	}
-	f.register(cmd.Flags())
+	f.register(cmd)
 	f.trust.register(cmd.Flags())
 	cmd.Flags().StringArrayVar(&mountFrom, "mount-from", nil, "Repository of the same registry that may have blobs already")
 	return cmd
@@ -112,22 +113,23 @@ func (c *command) bundlePull() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			tally, err := c.tally(f.progress, "pulled")
+			d, err := c.display(f.progress)
 			if err != nil {
 				return err
 			}
-			b, count, err := bundle.Pull(c.ctx, output, args[0], client, t, tally.add)
-			tally.stop()
+			defer d.Close()
+			b, count, err := bundle.Pull(c.ctx, output, args[0], client, t, d)
 			if err != nil {
 				return err
 			}
+			d.End()
 			c.tellTransfer("pulled", count)
 			return c.tellBundle(b)
 		},
 		Example:               `  larder bundle pull -o bundle registry.internal/stock:1`,
 		DisableFlagsInUseLine: true,
 	}
-	f.register(cmd.Flags())
+	f.register(cmd)
 	f.trust.registerOlder(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "", "Folder of the bundle, which is made or brought up to date")
 	_ = cmd.MarkFlagRequired("output")

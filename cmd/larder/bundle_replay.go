@@ -20,7 +20,7 @@ type replayServer struct {
 }
 
 // serveReplay serves the recordings of bundles to builders that aren't larder's own: as an HTTP proxy, and by URLs such
-// as http://ADDRESS/https/HOST/PATH. It prints each request that has no recorded answer to standard error.
+// as http://ADDRESS/https/HOST/PATH. It shows each request that has no recorded answer.
 func (c *command) serveReplay(f replayServer, listen string, b servedBundles) (err error) {
 	var list []*bundle.Bundle
 	for _, dir := range b.dirs {
@@ -42,7 +42,7 @@ func (c *command) serveReplay(f replayServer, listen string, b servedBundles) (e
 	if err != nil {
 		return err
 	}
-	p.Missed = func(_ *http.Request, m replay.Miss) { fmt.Fprintln(c.stderr, m) }
+	p.Missed = func(_ *http.Request, m replay.Miss) { c.shown.Note(m.String()) }
 	proxy, err := stepproxy.New(p)
 	if err != nil {
 		return err

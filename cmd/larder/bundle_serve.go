@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/bundle/goproxy"
 	"github.com/larder-build/larder/internal/bundle/serve"
+	"github.com/larder-build/larder/internal/cli/display"
 	"github.com/spf13/cobra"
 )
 
@@ -28,7 +31,8 @@ func (c *command) bundleServe() *cobra.Command {
 	var f trustFlags
 	var listen string
 	var replayed replayServer
-	o := serve.Options{Grace: grace, ErrorLog: c.stderr}
+	var progress string
+	o := serve.Options{Grace: grace}
 	cmd := &cobra.Command{
 		Use:   "serve [OPTIONS] BUNDLE...",
 		Short: "Serve bundles as a module proxy",
@@ -51,12 +55,18 @@ func (c *command) bundleServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			d, err := c.display(progress)
+			if err != nil {
+				return err
+			}
+			defer d.Close()
 			if replayed.on {
 				if o.CertFile+o.KeyFile+o.User+o.Password+o.Token != "" {
 					return usageError{errors.New("--replay is served without TLS and without a password, as builders ask for it: leave them out")}
 				}
 				return c.serveReplay(replayed, listen, servedBundles{dirs: args, trust: t})
 			}
+			o.ErrorLog, o.Answered = d, func(a serve.Answer) { tellAnswer(d, a) }
 			return c.runServe(o, listen, servedBundles{dirs: args, trust: t})
 		},
 		Example:               `  larder bundle serve --listen 127.0.0.1:8080 bundle`,
@@ -69,8 +79,17 @@ func (c *command) bundleServe() *cobra.Command {
 	flags.StringVar(&replayed.caFile, "replay-ca", "", "File to write the certificate authority of --replay to, which such a builder has to trust")
 	flags.StringVar(&o.CertFile, "tls-cert", "", "PEM file of the certificate, for HTTPS")
 	flags.StringVar(&o.KeyFile, "tls-key", "", "PEM file of the certificate's key")
+	progressFlag(cmd, &progress)
 	flags.StringVar(&o.User, "user", "", "Name of the user that the password is for (default: any)")
 	return cmd
+}
+
+// tellAnswer shows a request that was answered: what isn't there by its name, and all others as a number.
+func tellAnswer(d *display.Display, a serve.Answer) {
+	d.Done(a.Path, a.Bytes)
+	if a.Status == http.StatusNotFound {
+		d.Miss(a.Path)
+	}
 }
 
 // servedBundles are the bundles that a server serves.
@@ -106,6 +125,10 @@ func (c *command) runServe(o serve.Options, listen string, b servedBundles) erro
 		}
 	}
 	fmt.Fprintf(c.stdout, "serving at %s://%s\n", scheme, l.Addr())
+	for _, line := range b.contents(c.ctx) {
+		fmt.Fprintln(c.stdout, line)
+	}
+	c.shown.Begin("answer requests", 0, 0)
 	stopped := make(chan struct{})
 	watched := make(chan struct{})
 	go func() {
@@ -162,7 +185,7 @@ func (c *command) reload(s *serve.Server, b servedBundles, stopped <-chan struct
 		released, next, err := b.reopen(c.ctx, s)
 		if err != nil {
 			if text := err.Error(); text != said {
-				fmt.Fprintf(c.stderr, "WARNING: serving as before: %s\n", text)
+				c.warn("serving as before: " + text)
 				said = text
 			}
 			continue
@@ -170,7 +193,7 @@ func (c *command) reload(s *serve.Server, b servedBundles, stopped <-chan struct
 		last := b.views
 		go func() { <-released; _ = last.Close() }()
 		b, said = next, ""
-		fmt.Fprintln(c.stderr, "read the bundles again")
+		c.shown.Note("read the bundles again: " + strings.Join(b.contents(c.ctx), "; "))
 	}
 }
 
@@ -194,6 +217,19 @@ func (b servedBundles) reopen(ctx context.Context, s *serve.Server) (released <-
 		return nil, next, errors.Join(err, next.views.Close())
 	}
 	return released, next, nil
+}
+
+// contents says what each bundle has for the go command.
+func (b servedBundles) contents(ctx context.Context) (lines []string) {
+	for _, dir := range b.dirs {
+		count := map[string]int{}
+		items, _ := b.bundles[dir].Items(ctx) // they were read before, and it isn't served if they can't be
+		for _, i := range items {
+			count[i.Kind]++
+		}
+		lines = append(lines, fmt.Sprintf("%s: %d modules, %d go.mod files, %d toolchains", dir, count[bundle.KindModule], count[bundle.KindGoMod], count[bundle.KindToolchain]))
+	}
+	return lines
 }
 
 // stamps joins the times of the bundles' index.json files. The text changes when one of them does.

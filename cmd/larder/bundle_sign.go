@@ -50,7 +50,7 @@ func (c *command) bundleKeygen() *cobra.Command {
 }
 
 func (c *command) bundleSign() *cobra.Command {
-	var key, since string
+	var key, since, progress string
 	var serial int64
 	var sums []string
 	cmd := &cobra.Command{
@@ -77,7 +77,7 @@ func (c *command) bundleSign() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.verifyWhole(b, sums); err != nil {
+			if err := c.verifyWhole(b, sums, progress); err != nil {
 				return err
 			}
 			_, err = bundle.Sign(c.ctx, args[0], bundle.Signing{Signer: signer, Serial: serial, Time: at})
@@ -90,6 +90,7 @@ func (c *command) bundleSign() *cobra.Command {
 	cmd.Flags().StringVar(&key, "key", "", "File of the secret key")
 	cmd.Flags().Int64Var(&serial, "serial", 0, "Serial number of the signature (default: that of the signature that is there, to which another is added)")
 	cmd.Flags().StringArrayVar(&sums, "go-sum", nil, "Check that the bundle has all that a go.sum file lists, with its hashes")
+	progressFlag(cmd, &progress)
 	sinceFlag(cmd, &since)
 	_ = cmd.MarkFlagRequired("key")
 	return cmd

@@ -234,7 +234,7 @@ func TestBundleInCompanyRegistry(t *testing.T) {
 
 // serve starts serving a bundle, and returns where, and what the server says on stderr.
 func (w *world) serve(dirs ...string) (url string, stderr *bufio.Reader, cmd *exec.Cmd) {
-	cmd = w.command(append([]string{"bundle", "serve", "--listen", "127.0.0.1:0"}, dirs...)...)
+	cmd = w.command(append([]string{"bundle", "serve", "--progress", "quiet", "--listen", "127.0.0.1:0"}, dirs...)...)
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(w.t, err)
 	said, err := cmd.StderrPipe()

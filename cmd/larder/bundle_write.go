@@ -43,6 +43,7 @@ func (c *command) bundleMerge() *cobra.Command {
 	var output, ca string
 	var noSumDB bool
 	var compiled compiledFlags
+	var progress string
 	cmd := &cobra.Command{
 		Use:   "merge [OPTIONS] BUNDLE BUNDLE...",
 		Short: "Make one bundle of several",
@@ -66,10 +67,16 @@ func (c *command) bundleMerge() *cobra.Command {
 					return err
 				}
 			}
-			b, err := bundle.Merge(c.ctx, output, bundles, c.compiledOf(bundles, compiled), sumdb, func(string, int64) {})
+			d, err := c.display(progress)
 			if err != nil {
 				return err
 			}
+			defer d.Close()
+			b, err := bundle.Merge(c.ctx, output, bundles, c.compiledOf(bundles, compiled), sumdb, d)
+			if err != nil {
+				return err
+			}
+			d.End()
 			return c.tellBundle(b)
 		},
 		Example:               `  larder bundle merge -o all --no-sumdb api web`,
@@ -80,6 +87,7 @@ func (c *command) bundleMerge() *cobra.Command {
 	cmd.Flags().StringVar(&ca, "ca", "", "PEM file of certificate authorities to trust besides the system's")
 	f.register(cmd.Flags())
 	compiled.register(cmd.Flags())
+	progressFlag(cmd, &progress)
 	_ = cmd.MarkFlagRequired("output")
 	return cmd
 }

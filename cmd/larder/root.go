@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/larder-build/larder/internal/cli/display"
 	"github.com/spf13/cobra"
 )
 
@@ -15,6 +16,7 @@ type command struct {
 	env            map[string]string
 	stdin          *os.File
 	stdout, stderr *os.File
+	shown          *display.Display // to which warnings go; nil before there is one
 }
 
 // usageTemplate is docker's template of a command's help.

@@ -146,7 +146,7 @@ func (w *world) checkVerify(file string) {
 	require.Contains(w.t, out, "1 Go binaries with 2 modules, 0 packages\n")
 	require.Contains(w.t, out, "signed by release.example.com+")
 	var report struct{ Platforms []struct{ Problems []string } }
-	require.NoError(w.t, json.Unmarshal([]byte(good("verify", "--json", file)), &report))
+	require.NoError(w.t, json.Unmarshal([]byte(good("verify", "--progress", "quiet", "--json", file)), &report))
 	require.Empty(w.t, report.Platforms[0].Problems)
 
 	bad("by none of the keys given", "verify", "--key", "other.key.pub", "--signature", "image.sig", file)

@@ -150,7 +150,7 @@ func (c *command) repositoryOf(f registryFlags, image string, root digest.Digest
 
 // verified checks all of an image, and says so.
 func (c *command) verified(f registryFlags, image string) (*verify.Report, error) {
-	r, err := c.verifyImage(f, image, nil)
+	r, err := c.verifyImage(f, image, nil, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/oci"
+	"github.com/larder-build/larder/internal/progress"
 	"github.com/larder-build/larder/internal/proof/verify"
 	"github.com/spf13/cobra"
 )
@@ -15,7 +16,7 @@ import (
 func (c *command) verify() *cobra.Command {
 	var f registryFlags
 	var sums, keys []string
-	var signature string
+	var signature, mode string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify [OPTIONS] IMAGE",
@@ -30,10 +31,16 @@ func (c *command) verify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := c.verifyImage(f, args[0], sums)
+			d, err := c.display(mode)
 			if err != nil {
 				return err
 			}
+			defer d.Close()
+			r, err := c.verifyImage(f, args[0], sums, d)
+			if err != nil {
+				return err
+			}
+			d.End()
 			if len(r.Problems()) == 0 {
 				if r.Signers, err = check(r.Digest); err != nil {
 					return fmt.Errorf("%s: %w", r.Image, err)
@@ -55,24 +62,25 @@ func (c *command) verify() *cobra.Command {
 	cmd.Flags().StringArrayVar(&keys, "key", nil, "Public key, or a file that holds it, or one in PEM, or a certificate, one of which must have signed the image")
 	cmd.Flags().StringVar(&signature, "signature", "", "File of the signature, or of a Sigstore bundle (default: with a key in PEM, what is attached to the image)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Write what was found as JSON")
+	progressFlag(cmd, &mode)
 	return cmd
 }
 
 // verifyImage checks everything but a signature.
-func (c *command) verifyImage(f registryFlags, name string, sums []string) (*verify.Report, error) {
+func (c *command) verifyImage(f registryFlags, name string, sums []string, p progress.Reporter) (*verify.Report, error) {
 	l, err := c.openImage(f, name)
 	if err != nil {
 		return nil, err
 	}
 	defer l.Close()
 	if len(sums) == 0 {
-		return verify.Image(c.ctx, l, name, nil)
+		return verify.Image(c.ctx, l, name, nil, p)
 	}
 	set, err := readSums(sums)
 	if err != nil {
 		return nil, err
 	}
-	return verify.Image(c.ctx, l, name, &set)
+	return verify.Image(c.ctx, l, name, &set, p)
 }
 
 // openImage opens an image in a layout on disk or, if there is no such file, in a registry.

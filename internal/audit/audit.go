@@ -20,6 +20,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/larder-build/larder/internal/progress"
 	"golang.org/x/mod/module"
 )
 
@@ -114,6 +115,8 @@ type Options struct {
 	MinAge MinAge
 	// DenyLicenses are patterns, as of path.Match, of licences that are an error.
 	DenyLicenses []string
+	// Progress is told how far the audit is; nil for nobody.
+	Progress progress.Reporter
 }
 
 // A Report lists what an audit found. The same input gives the same order.
@@ -136,6 +139,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			return nil, fmt.Errorf("licence pattern %q: %w", p, err)
 		}
 	}
+	o.Progress = progress.Or(o.Progress)
 	trees := slices.Clone(o.Trees)
 	for i := range o.Images {
 		trees = append(trees, o.Images[i].trees()...)
@@ -145,7 +149,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	deps := dependencies(units)
-	known, err := gather(ctx, source{o.Modules}, deps)
+	known, err := gather(ctx, source{o.Modules}, deps, o.Progress)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/progress"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
@@ -35,23 +36,27 @@ type facts struct {
 }
 
 // gather collects the facts of each module version in use. Without modules all facts are zero.
-func gather(ctx context.Context, src source, deps []dep) (map[module.Version]facts, error) {
+func gather(ctx context.Context, src source, deps []dep, p progress.Reporter) (map[module.Version]facts, error) {
 	known := map[module.Version]facts{}
+	used := map[module.Version]bool{}
+	for _, d := range deps {
+		if d.used.Version != "" && src.fsys != nil {
+			used[d.used] = true
+		}
+	}
+	if len(used) > 0 {
+		p.Begin("read modules", len(used), 0)
+	}
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	started := map[module.Version]bool{}
-	for _, d := range deps {
-		m := d.used
-		if m.Version == "" || started[m] || src.fsys == nil {
-			continue
-		}
-		started[m] = true
+	for m := range used {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			f := src.facts(m)
+			p.Done(m.String(), 0)
 			mu.Lock()
 			defer mu.Unlock()
 			known[m] = f

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/larder-build/larder/internal/oci"
+	"github.com/larder-build/larder/internal/progress"
 	"github.com/larder-build/larder/internal/proof/sbom"
 	"github.com/larder-build/larder/internal/proof/verify"
 	"github.com/opencontainers/go-digest"
@@ -34,7 +35,7 @@ type Program struct {
 
 // Images reads the images of a layout, which was opened as name: one for each platform. The programs stay in keep until they
 // were audited.
-func Images(ctx context.Context, l *oci.Layout, name string, keep *verify.Keep) ([]Image, error) {
+func Images(ctx context.Context, l *oci.Layout, name string, keep *verify.Keep, p progress.Reporter) ([]Image, error) {
 	list, err := l.Images(ctx)
 	if err != nil {
 		return nil, err
@@ -42,19 +43,19 @@ func Images(ctx context.Context, l *oci.Layout, name string, keep *verify.Keep) 
 	if len(list) == 0 {
 		return nil, fmt.Errorf("%s has no image", name)
 	}
+	contents, err := verify.Contents(ctx, list, keep, p)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	var out []Image
-	for _, i := range list {
-		contents, err := verify.Contents(ctx, i, keep)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", name, i.Platform, err)
-		}
+	for n, i := range list {
 		image := Image{Name: name, Digest: i.Digest, Platform: i.Platform, Programs: []Program{}}
 		digests := []digest.Digest{i.Digest}
 		if root := l.Index.Manifests; len(root) == 1 {
 			digests = append(digests, root[0].Digest)
 		}
 		image.purls = imagePURLs(l.Reference(), name, i.Platform, digests...)
-		for _, b := range contents.Binaries {
+		for _, b := range contents[n].Binaries {
 			image.Programs = append(image.Programs, newProgram(b, keep.File(b)))
 		}
 		out = append(out, image)

@@ -42,7 +42,7 @@ func (w *world) image(name string, images ...testkit.Image) {
 	l, err := oci.Open(dir)
 	require.NoError(w.t, err)
 	defer l.Close()
-	found, err := Images(w.t.Context(), l, name, verify.NewKeep(w.t.TempDir()))
+	found, err := Images(w.t.Context(), l, name, verify.NewKeep(w.t.TempDir()), nil)
 	require.NoError(w.t, err)
 	w.options.Images = append(w.options.Images, found...)
 }

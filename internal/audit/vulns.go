@@ -57,8 +57,11 @@ func vulnerabilities(ctx context.Context, units []*unit, o Options) (out []Findi
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, scan.close()) }()
+	o.Progress.Begin("look for what is vulnerable", len(suspects), 0)
 	for _, s := range suspects {
+		o.Progress.At(s.file, 0, 0)
 		found, reason := scan.run(ctx, s)
+		o.Progress.Done(s.file, 0)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}

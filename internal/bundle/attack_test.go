@@ -88,7 +88,7 @@ func TestSwappedWhileRead(t *testing.T) {
 	// Another index in the place of the first isn't read either.
 	require.NoError(t, os.WriteFile(file, good, 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "index.json"), []byte("{}"), 0o644))
-	_, err = b.Verify(t.Context(), s.set(), "")
+	_, err = b.Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 }
 
@@ -162,7 +162,7 @@ func TestBlobsAreFiles(t *testing.T) {
 					_, err = Apply(t.Context(), base.dir, d, Trust{})
 				}
 				require.Error(t, err)
-				_, err = mustOpen(t, base.dir).Verify(t.Context(), gomod.Set{}, "")
+				_, err = mustOpen(t, base.dir).Verify(t.Context(), gomod.Set{}, "", nil)
 				require.NoError(t, err)
 			})
 		}
@@ -238,7 +238,7 @@ func TestPullByKey(t *testing.T) {
 	refused := func(want string, by Trust) {
 		d.t.Helper()
 		before := d.Fetched()
-		_, _, err := Pull(t.Context(), dir, d.ref, client(t), by, quiet)
+		_, _, err := Pull(t.Context(), dir, d.ref, client(t), by, nil)
 		require.ErrorContains(t, err, want)
 		require.Less(t, d.Fetched()-before, int64(2000))
 		require.NoFileExists(t, filepath.Join(dir, "index.json"))
@@ -253,7 +253,7 @@ func TestPullByKey(t *testing.T) {
 	d.b = d.sign(d.b.dir, k, 6)
 	got, err := d.push()
 	require.NoError(t, err)
-	b, pulled, err := Pull(t.Context(), dir, d.ref, client(t), trust(k), quiet)
+	b, pulled, err := Pull(t.Context(), dir, d.ref, client(t), trust(k), nil)
 	require.NoError(t, err)
 	require.Equal(t, got.Index, pulled.Index)
 	require.Equal(t, int64(6), b.Signed().Serial)
@@ -261,9 +261,9 @@ func TestPullByKey(t *testing.T) {
 
 	repo, _, _ := strings.Cut(d.ref, ":v1")
 	pinned := fmt.Sprintf("%s@%s", repo, got.Index)
-	_, _, err = Pull(t.Context(), filepath.Join(t.TempDir(), "pinned"), pinned, client(t), trust(k), quiet)
+	_, _, err = Pull(t.Context(), filepath.Join(t.TempDir(), "pinned"), pinned, client(t), trust(k), nil)
 	require.NoError(t, err)
-	_, _, err = Pull(t.Context(), dir, pinned, lyingRegistry{client(t), d.b.Images()[ModulesName].Digest}, Trust{}, quiet)
+	_, _, err = Pull(t.Context(), dir, pinned, lyingRegistry{client(t), d.b.Images()[ModulesName].Digest}, Trust{}, nil)
 	require.ErrorContains(t, err, "the registry has "+d.b.Images()[ModulesName].Digest.String()+" there")
 }
 
@@ -316,9 +316,9 @@ func TestMergeRefusesStrangers(t *testing.T) {
 		require.NoError(t, d.b.writeManifest(t.Context(), parts, h.Sets))
 		require.NoError(t, d.b.commit())
 		want := fmt.Sprintf("has an image of the name %q", name)
-		_, err = d.b.Verify(t.Context(), d.set(), "")
+		_, err = d.b.Verify(t.Context(), d.set(), "", nil)
 		require.ErrorContains(t, err, want)
-		_, err = Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{d.b, d.b}, nil, SumDB{}, quiet)
+		_, err = Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{d.b, d.b}, nil, SumDB{}, nil)
 		require.ErrorContains(t, err, want)
 		_, err = Prune(t.Context(), d.b, Request{Modules: d.set()})
 		require.ErrorContains(t, err, want)

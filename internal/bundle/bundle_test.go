@@ -55,7 +55,6 @@ func (s *stock) maker() Maker {
 	require.NoError(s.t, err)
 	return Maker{
 		Sources: Sources{Client: client, Proxies: list},
-		Tell:    func(string, int64) {},
 	}
 }
 
@@ -80,7 +79,7 @@ func TestCreate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "bundle")
 	b := s.create(dir, s.request())
 	require.Equal(t, 40, s.zips())
-	got, err := b.Verify(t.Context(), s.set(), "")
+	got, err := b.Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, 40, got.Modules)
 	require.NoDirExists(t, filepath.Join(dir, stagingDir))
@@ -128,13 +127,13 @@ func TestCreateGoesOn(t *testing.T) {
 	old, err := Open(t.Context(), dir, Trust{})
 	require.NoError(t, err)
 	require.Equal(t, first.Digest(), old.Digest())
-	_, err = old.Verify(t.Context(), gomod.Set{}, "")
+	_, err = old.Verify(t.Context(), gomod.Set{}, "", nil)
 	require.NoError(t, err)
 
 	require.NoError(t, os.WriteFile(filepath.Join(s.dir, bad), data, 0o644))
 	b := s.create(dir, s.request())
 	require.Equal(t, fetched+1, s.zips())
-	_, err = b.Verify(t.Context(), s.set(), "")
+	_, err = b.Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 }
 
@@ -152,11 +151,11 @@ func TestDelta(t *testing.T) {
 	delta := s.create(deltaDir, req)
 	require.Equal(t, old.Digest(), delta.Since())
 	delta = mustOpen(t, deltaDir)
-	_, err := delta.Verify(t.Context(), gomod.Set{}, "")
+	_, err := delta.Verify(t.Context(), gomod.Set{}, "", nil)
 	require.ErrorContains(t, err, deltaDir+" is a delta, without what the bundle "+old.Digest().String()+" has")
 	on, err := delta.On(old)
 	require.NoError(t, err)
-	got, err := on.Verify(t.Context(), s.set(), "")
+	got, err := on.Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, 31, got.Modules)
 	_, err = old.On(old)
@@ -165,7 +164,7 @@ func TestDelta(t *testing.T) {
 	for _, dir := range []string{here, there, there} { // applied twice, it changes nothing
 		b, err := Apply(t.Context(), dir, delta, Trust{})
 		require.NoError(t, err)
-		got, err := b.Verify(t.Context(), s.set(), "")
+		got, err := b.Verify(t.Context(), s.set(), "", nil)
 		require.NoError(t, err)
 		require.Equal(t, 31, got.Modules)
 	}
@@ -229,14 +228,14 @@ func TestVerifyFindsDamage(t *testing.T) {
 			}
 			b, err := Open(t.Context(), dir, Trust{})
 			require.NoError(t, err)
-			_, err = b.Verify(t.Context(), gomod.Set{}, "")
+			_, err = b.Verify(t.Context(), gomod.Set{}, "", nil)
 			require.ErrorContains(t, err, filepath.Base(blob), name)
 			require.NoError(t, os.WriteFile(blob, data, 0o644))
 		}
 	}
 	b, err := Open(t.Context(), dir, Trust{})
 	require.NoError(t, err)
-	_, err = b.Verify(t.Context(), s.set(), "")
+	_, err = b.Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 }
 
@@ -248,8 +247,8 @@ func TestVerifyAgainstGoSum(t *testing.T) {
 		require.NoError(t, err)
 		return set
 	}
-	_, err := b.Verify(t.Context(), parse("a.example/other v1.0.0 h1:NIvaJDMOsjHA8n1jAhLSgzrAzy1Hgr+hNrb57e+94F0=\n"), "")
+	_, err := b.Verify(t.Context(), parse("a.example/other v1.0.0 h1:NIvaJDMOsjHA8n1jAhLSgzrAzy1Hgr+hNrb57e+94F0=\n"), "", nil)
 	require.ErrorContains(t, err, "lacks the zip of a.example/other@v1.0.0, which go.sum lists")
-	_, err = b.Verify(t.Context(), parse("m1.example/lib v1.0.0 h1:NIvaJDMOsjHA8n1jAhLSgzrAzy1Hgr+hNrb57e+94F0=\n"), "")
+	_, err = b.Verify(t.Context(), parse("m1.example/lib v1.0.0 h1:NIvaJDMOsjHA8n1jAhLSgzrAzy1Hgr+hNrb57e+94F0=\n"), "", nil)
 	require.ErrorContains(t, err, "module m1.example/lib@v1.0.0: m1.example/lib/@v/v1.0.0.zip has h1:")
 }

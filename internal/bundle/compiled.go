@@ -41,6 +41,9 @@ func compiledKey(image string) string {
 
 // compiled adds compiled packages: those of the request, and those of other bundles.
 func (c *creation) compiled(ctx context.Context) error {
+	if len(c.req.Compiled)+len(c.req.CompiledOf) > 0 {
+		c.Progress.Begin("add compiled packages", 0, 0)
+	}
 	var made []packedLayer
 	for _, l := range sortedCompiled(c.req.Compiled) {
 		if err := c.addCompiled(ctx, l, &made); err != nil {
@@ -75,7 +78,7 @@ func (c *creation) takeCompiled(ctx context.Context, b *Bundle, name string) err
 	if wanted, err := c.wants(l.Recipe); err != nil || !wanted {
 		return err
 	}
-	item, desc, err := c.b.fetchImage(ctx, desc, c.blobs(ctx, fetcherOf{b}), nil)
+	item, desc, err := c.b.fetchImage(ctx, desc, c.blobs(ctx, name, fetcherOf{b}), nil)
 	if err == nil {
 		c.listCompiled(name, desc, l.Recipe, item.Size)
 	}
@@ -102,7 +105,7 @@ func (c *creation) listCompiled(name string, desc ocispec.Descriptor, r gorecipe
 	c.b.setImage(name, desc)
 	item := Item{Kind: KindCompiled, Name: r.Module, Version: r.Key(), Platform: r.Platform, Size: size, Digest: desc.Digest, Origin: "compiled by " + r.Toolchain}
 	c.parts = append(c.parts, part{image: name, items: []Item{item}})
-	c.Tell(item.ID(), item.Size)
+	c.Progress.Done(name, item.Size)
 }
 
 // sortedCompiled returns those with few files first: their layers may be parts of others.

@@ -54,7 +54,7 @@ func TestCompiled(t *testing.T) {
 	for _, name := range a.compiledImages() {
 		require.Equal(t, a.Images()[name].Digest, again.Images()[name].Digest)
 	}
-	got, err := a.Verify(t.Context(), s.set(), "")
+	got, err := a.Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, 2, got.Compiled)
 
@@ -106,15 +106,15 @@ func TestCompiled(t *testing.T) {
 	defer more.Close()
 	require.Len(t, list, 2)
 
-	all, err := Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, next}, []*Bundle{a, next}, SumDB{}, quiet)
+	all, err := Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, next}, []*Bundle{a, next}, SumDB{}, nil)
 	require.NoError(t, err)
 	require.Equal(t, a.compiledImages(), all.compiledImages())
-	none, err := Merge(t.Context(), filepath.Join(t.TempDir(), "none"), []*Bundle{a, next}, nil, SumDB{}, quiet)
+	none, err := Merge(t.Context(), filepath.Join(t.TempDir(), "none"), []*Bundle{a, next}, nil, SumDB{}, nil)
 	require.NoError(t, err)
 	require.False(t, none.HasCompiled())
 	planted := s.compiledFor("one.example/app", "a", "planted")
 	other := s.create(t.TempDir(), s.compiledRequest(toolchain, planted))
-	_, err = Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, other}, []*Bundle{a, other}, SumDB{}, quiet)
+	_, err = Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, other}, []*Bundle{a, other}, SumDB{}, nil)
 	require.ErrorContains(t, err, "the bundles disagree: compiled-"+one.Recipe.Key())
 
 	// What isn't compiled of what is left goes.
@@ -199,7 +199,7 @@ func TestHostileCompiled(t *testing.T) {
 			require.NoError(t, b.addImage(t.Context(), name, append(layers, tt.layer(b))))
 			_, err = b.CompiledContexts(t.Context())
 			require.ErrorContains(t, err, tt.want)
-			_, err = b.Verify(t.Context(), s.set(), "")
+			_, err = b.Verify(t.Context(), s.set(), "", nil)
 			require.ErrorContains(t, err, tt.want)
 		})
 	}
@@ -221,7 +221,7 @@ func TestHostileCompiled(t *testing.T) {
 	layers, err := b.layers(t.Context(), name)
 	require.NoError(t, err)
 	require.NoError(t, b.addImage(t.Context(), name, append(layers, layer)))
-	_, err = b.Verify(t.Context(), s.set(), "")
+	_, err = b.Verify(t.Context(), s.set(), "", nil)
 	require.ErrorContains(t, err, "has the SHA-256 "+digest.FromString("b").Encoded())
 	require.ErrorContains(t, err, "the manifest doesn't list the image "+name+" as what it is")
 }

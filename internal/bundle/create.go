@@ -14,6 +14,7 @@ import (
 	"github.com/larder-build/larder/internal/fetch/sumdbcopy"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	"github.com/larder-build/larder/internal/progress"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/mod/module"
 )
@@ -64,14 +65,13 @@ type SumDB struct {
 	Unlisted func(path string) bool // modules that it may not be asked for; nil for none
 }
 
-// A Maker makes bundles. It calls Tell, from several goroutines, for each item that it has got, with the item's size in
-// bytes.
+// A Maker makes bundles.
 type Maker struct {
-	Sources Sources
-	Bundles []*Bundle // whose images are taken before Images is asked
-	Images  ImageSource
-	Admit   func(Item) error // why a module or a go.mod file may not be in a bundle; nil if all may
-	Tell    func(what string, bytes int64)
+	Sources  Sources
+	Bundles  []*Bundle // whose images are taken before Images is asked
+	Images   ImageSource
+	Admit    func(Item) error // why a module or a go.mod file may not be in a bundle; nil if all may
+	Progress progress.Reporter
 }
 
 // Create makes a bundle in a folder, or changes the one that is there into what the request says. Files that the folder
@@ -87,6 +87,7 @@ func (m Maker) Create(ctx context.Context, dir string, req Request) (*Bundle, er
 	if err != nil {
 		return nil, err
 	}
+	m.Progress = progress.Or(m.Progress)
 	c := &creation{Maker: m, req: req, b: &Bundle{dir: dir, store: old.store, index: old.index}, staging: filepath.Join(dir, stagingDir)}
 	c.b.index.Manifests, c.b.index.Annotations = nil, nil
 	if req.Since != nil {
@@ -159,16 +160,22 @@ func (b *Bundle) Folder(ctx context.Context) (Folder, *View, error) {
 }
 
 func (c *creation) gatherer() *gatherer {
-	return &gatherer{from: c.Sources, dir: c.staging, tell: c.Tell}
+	return &gatherer{from: c.Sources, dir: c.staging, progress: c.Progress}
+}
+
+// begin says that a step begins, if there is something to do.
+func (c *creation) begin(step string, items int) {
+	if items > 0 {
+		c.Progress.Begin(step, items, 0)
+	}
 }
 
 // addParts writes layers, and the image that they make.
 func (c *creation) addParts(ctx context.Context, name string, have []part, groups ...[]itemFiles) error {
 	parts := slices.Clone(have)
-	for _, group := range groups {
-		if len(group) == 0 {
-			continue
-		}
+	groups = slices.DeleteFunc(slices.Clone(groups), func(g []itemFiles) bool { return len(g) == 0 })
+	c.begin("write layers of "+name, len(groups))
+	for i, group := range groups {
 		p := part{image: name}
 		var files []file
 		for _, g := range group {
@@ -179,6 +186,7 @@ func (c *creation) addParts(ctx context.Context, name string, have []part, group
 		if p.layer, err = c.b.addLayer(ctx, files); err != nil {
 			return err
 		}
+		c.Progress.Done(fmt.Sprintf("layer %d", i+1), p.layer.Size)
 		parts = append(parts, p)
 	}
 	if len(parts) == 0 {
@@ -270,8 +278,10 @@ func (c *creation) since(ctx context.Context) (have []part, lack gomod.Set, err 
 func (c *creation) toolchains(ctx context.Context) error {
 	g := c.gatherer()
 	var groups [][]itemFiles
+	c.begin("get toolchains", len(c.req.Toolchains))
 	for _, t := range c.req.Toolchains {
-		f, err := g.find(ctx, t.Sum(t.Platform, t.H1))
+		sum := t.Sum(t.Platform, t.H1)
+		f, err := g.find(ctx, sum)
 		if err != nil {
 			return fmt.Errorf("the Go toolchain %s for %s: %w", t.Version, t.Platform, err)
 		}
@@ -279,7 +289,7 @@ func (c *creation) toolchains(ctx context.Context) error {
 		if item.Digest, err = f.digest(); err != nil {
 			return err
 		}
-		c.Tell(item.ID(), item.Size)
+		c.Progress.Done(sum.Module().String(), item.Size)
 		groups = append(groups, []itemFiles{{item, []file{f.file}}})
 	}
 	return c.addParts(ctx, ToolchainName, nil, groups...)
@@ -305,7 +315,10 @@ func (c *creation) sumdb(ctx context.Context) error {
 	if len(mods) == 0 {
 		return nil
 	}
-	rec := sumdbcopy.Recorder{Key: c.req.SumDB.Key, Remote: c.req.SumDB.Remote, Dir: c.staging}
+	module.Sort(mods)
+	mods = slices.Compact(mods)
+	c.begin("copy from the checksum database", len(mods))
+	rec := sumdbcopy.Recorder{Key: c.req.SumDB.Key, Remote: c.req.SumDB.Remote, Dir: c.staging, Found: func(m module.Version) { c.Progress.Done(m.String(), 0) }}
 	for _, f := range c.Sources.Folders {
 		if v, ok := f.FS.(*View); ok { // a bundle's: the go command's cache has no copy, but records under heads of any time
 			rec.Known = append(rec.Known, v)

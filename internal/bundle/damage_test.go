@@ -59,10 +59,10 @@ func TestDamageOfEachKind(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "bundle")
 	req, db := s.full(dir)
 	whole := mustOpen(t, dir)
-	got, err := whole.Verify(t.Context(), s.set(), db.Key)
+	got, err := whole.Verify(t.Context(), s.set(), db.Key, nil)
 	require.NoError(t, err)
 	require.Equal(t, Verified{Blobs: got.Blobs, Bytes: got.Bytes, Modules: 3, Toolchains: 1, Images: 1, Tools: 1, Files: 2, Compiled: 1, SumDB: 7}, got)
-	merged, err := Merge(t.Context(), t.TempDir(), []*Bundle{whole}, []*Bundle{whole}, SumDB{}, quiet)
+	merged, err := Merge(t.Context(), t.TempDir(), []*Bundle{whole}, []*Bundle{whole}, SumDB{}, nil)
 	require.NoError(t, err)
 	require.NoError(t, os.CopyFS(dir+"-pruned", os.DirFS(dir)))
 	want := Request{Modules: s.set(), Keys: req.Keys, Toolchains: req.Toolchains}
@@ -93,11 +93,11 @@ func TestDamageOfEachKind(t *testing.T) {
 				return mustOpen(t, to)
 			}
 			b := damaged()
-			_, err := b.Verify(t.Context(), gomod.Set{}, db.Key)
+			_, err := b.Verify(t.Context(), gomod.Set{}, db.Key, nil)
 			require.ErrorContains(t, err, b.Dir()+" is damaged: blob "+blob.String())
 			for name, run := range map[string]func() (*Bundle, error){
 				"merge": func() (*Bundle, error) {
-					return Merge(t.Context(), t.TempDir(), []*Bundle{b}, []*Bundle{b}, SumDB{}, quiet)
+					return Merge(t.Context(), t.TempDir(), []*Bundle{b}, []*Bundle{b}, SumDB{}, nil)
 				},
 				"prune": func() (*Bundle, error) { return Prune(t.Context(), b, want) },
 			} {
@@ -108,7 +108,7 @@ func TestDamageOfEachKind(t *testing.T) {
 					continue
 				}
 				require.Equal(t, map[string]*Bundle{"merge": merged, "prune": pruned}[name].Digest(), made.Digest(), name)
-				_, err = made.Verify(t.Context(), s.set(), "")
+				_, err = made.Verify(t.Context(), s.set(), "", nil)
 				require.NoError(t, err, name)
 			}
 		})

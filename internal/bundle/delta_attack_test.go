@@ -154,9 +154,9 @@ func TestHostileDelta(t *testing.T) {
 				}
 				return
 			}
-			_, err = applied.Verify(t.Context(), gomod.Set{}, "")
+			_, err = applied.Verify(t.Context(), gomod.Set{}, "", nil)
 			require.ErrorContains(t, err, tt.want)
-			_, err = Merge(t.Context(), t.TempDir(), []*Bundle{applied, applied}, nil, SumDB{}, quiet)
+			_, err = Merge(t.Context(), t.TempDir(), []*Bundle{applied, applied}, nil, SumDB{}, nil)
 			if name != "an item's size" { // which is made anew
 				require.ErrorContains(t, err, tt.want, "merge")
 				_, err = Prune(t.Context(), applied, Request{Modules: s.set()})

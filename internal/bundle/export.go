@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/progress"
 )
 
 // These are the folders and files of an export.
@@ -39,6 +40,8 @@ type Export struct {
 
 	Sums gomod.Set // of go.sum files, all of which has to be there
 	Key  string    // of the checksum database; "" for none
+
+	Progress progress.Reporter
 }
 
 // Export writes a bundle as files that other programs read: a GOPROXY folder with a copy of the checksum database, archives
@@ -81,7 +84,7 @@ func (b *Bundle) exportTo(ctx context.Context, dir string, to Export) (Verified,
 	if err != nil {
 		return Verified{}, err
 	}
-	e := &exporting{Export: to, v: &verification{b: b, proved: map[gomod.Sum]bool{}}, b: b, root: root}
+	e := &exporting{Export: to, v: &verification{b: b, progress: progress.Or(to.Progress), proved: map[gomod.Sum]bool{}}, b: b, root: root}
 	err = e.all(ctx)
 	return e.v.count, errors.Join(err, root.Close())
 }
@@ -138,12 +141,21 @@ func (e *exporting) files(ctx context.Context, name string, items []Item) error 
 	defer view.Close()
 	e.v.listed(view, name, items)
 	if name == SumDBName { // whose items are whole layers
+		e.begin(name, len(view.Names()))
 		return each(ctx, view.Names(), func(file string) error { return e.sumdbFile(view, file) })
 	}
+	e.begin(name, len(items))
 	if name == RecordedName {
 		return e.recorded(ctx, view, items)
 	}
 	return each(ctx, items, func(i Item) error { return e.item(view, places[name], i) })
+}
+
+// begin says that the files of an image are written, if it has some.
+func (e *exporting) begin(name string, items int) {
+	if items > 0 {
+		e.v.progress.Begin("export "+name, items, 0)
+	}
 }
 
 // recorded writes the recorded answers of servers, one by one: several of them may have one body, and all share one

@@ -25,6 +25,7 @@ func (e *exporting) sumdbFile(view *View, name string) error {
 	if !strings.HasPrefix(name, "sumdb/") {
 		return fmt.Errorf("%s: the image %s has the file %s, which is none of a checksum database: don't use this bundle", e.b.dir, SumDBName, name)
 	}
+	defer e.v.progress.Done(name, 0)
 	return e.copy(view, name, path.Join(exportProxy, name))
 }
 

@@ -17,6 +17,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/larder-build/larder/internal/progress"
 )
 
 // dockerName is the annotation by which docker load names an image of an OCI layout.
@@ -26,6 +28,7 @@ const dockerName = "io.containerd.image.name"
 func (e *exporting) images(ctx context.Context, items map[string][]Item) error {
 	var list strings.Builder
 	has := e.b.Images()
+	e.v.progress.Begin("export images", 0, 0)
 	for _, name := range slices.Sorted(maps.Keys(has)) {
 		if name == ManifestName || name == SignatureName || own(name) || compiledKey(name) != "" {
 			continue
@@ -38,7 +41,7 @@ func (e *exporting) images(ctx context.Context, items map[string][]Item) error {
 		}
 		// In the name of an archive some programs take what follows a colon for a tag.
 		file := path.Join(exportImages, strings.NewReplacer("/", "_", ":", "_", "@", "_").Replace(name)+".tar")
-		if err := e.write(file, func(w io.Writer) error { return e.b.writeArchive(ctx, w, name, has[name]) }); err != nil {
+		if err := e.write(file, func(w io.Writer) error { return e.b.writeArchive(ctx, w, name, has[name], e.v.progress) }); err != nil {
 			return err
 		}
 		fmt.Fprintf(&list, "%s\t%s\t%s\n", file, name, has[name].Digest)
@@ -54,7 +57,7 @@ func (e *exporting) images(ctx context.Context, items map[string][]Item) error {
 
 // writeArchive writes an image as the tar archive of an OCI layout. A blob that doesn't have its digest is
 // an error.
-func (b *Bundle) writeArchive(ctx context.Context, w io.Writer, name string, desc ocispec.Descriptor) error {
+func (b *Bundle) writeArchive(ctx context.Context, w io.Writer, name string, desc ocispec.Descriptor, p progress.Reporter) error {
 	t := tar.NewWriter(w)
 	desc.Annotations = map[string]string{ocispec.AnnotationRefName: name, dockerName: name}
 	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{desc}}
@@ -71,6 +74,7 @@ func (b *Bundle) writeArchive(ctx context.Context, w io.Writer, name string, des
 		}
 	}
 	written := map[digest.Digest]bool{}
+	var size int64
 	err := b.walkFrom(ctx, []ocispec.Descriptor{desc}, func(d ocispec.Descriptor) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
@@ -79,8 +83,11 @@ func (b *Bundle) writeArchive(ctx context.Context, w io.Writer, name string, des
 			return nil
 		}
 		written[d.Digest] = true
+		size += d.Size
+		p.At(name, size, 0)
 		return b.addVerified(ctx, t, d)
 	})
+	p.Done(name, size)
 	return errors.Join(err, t.Close())
 }
 

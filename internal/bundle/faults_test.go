@@ -50,7 +50,7 @@ func victim(what string, args []string) error {
 		_, err = Apply(ctx, dir, delta, Trust{})
 		return err
 	case "pull":
-		_, _, err := Pull(ctx, dir, args[1], hub, Trust{}, quiet)
+		_, _, err := Pull(ctx, dir, args[1], hub, Trust{}, nil)
 		return err
 	default:
 		return victimCreates(ctx, dir, args[1], args[2], hub, args[3])
@@ -74,7 +74,7 @@ func victimCreates(ctx context.Context, dir, proxy, gosum string, images ImageSo
 	if err != nil {
 		return err
 	}
-	m := Maker{Sources: Sources{Client: client, Proxies: list}, Images: images, Tell: quiet}
+	m := Maker{Sources: Sources{Client: client, Proxies: list}, Images: images}
 	_, err = m.Create(ctx, dir, Request{Modules: set, Keys: []string{set.Key()}, Images: []string{image}, Platforms: imagePlatforms})
 	return err
 }
@@ -181,10 +181,10 @@ func (s *trial) pushed() (ref string, run func(dir string) error) {
 	ref = s.hub.Host + "/team/bundle:v1"
 	repo, err := client(s.t).Repository(ref)
 	require.NoError(s.t, err)
-	_, err = Push(s.t.Context(), mustOpen(s.t, s.new), repo, repo.Tag(), quiet)
+	_, err = Push(s.t.Context(), mustOpen(s.t, s.new), repo, repo.Tag(), nil)
 	require.NoError(s.t, err)
 	return ref, func(dir string) error {
-		_, _, err := Pull(s.t.Context(), dir, ref, client(s.t), Trust{}, quiet)
+		_, _, err := Pull(s.t.Context(), dir, ref, client(s.t), Trust{}, nil)
 		return err
 	}
 }

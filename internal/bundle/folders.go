@@ -14,6 +14,7 @@ func (c *creation) folders(ctx context.Context) error {
 		if c.req.Folders[name] == nil {
 			continue
 		}
+		c.Progress.Begin("add "+name, 0, 0)
 		group, err := folderFiles(ctx, c.req.Folders[name])
 		if err != nil {
 			return fmt.Errorf("adding %s: %w", name, err)

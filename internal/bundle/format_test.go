@@ -57,7 +57,6 @@ func example(t *testing.T) string {
 	require.NoError(t, err)
 	m := Maker{
 		Sources: Sources{Folders: []Folder{{Name: "https://proxy.example.com", FS: os.DirFS(modules)}}, Proxies: list},
-		Tell:    func(string, int64) {},
 	}
 	dir := t.TempDir()
 	unsigned, err := m.Create(t.Context(), dir, Request{Modules: set, Keys: []string{set.Key()}})
@@ -70,7 +69,7 @@ func example(t *testing.T) string {
 	require.NoError(t, err)
 	b, err := Open(t.Context(), dir, Trust{Keys: []note.Verifier{verifier}})
 	require.NoError(t, err)
-	_, err = b.Verify(t.Context(), set, "")
+	_, err = b.Verify(t.Context(), set, "", nil)
 	require.NoError(t, err)
 
 	var out strings.Builder

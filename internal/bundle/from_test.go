@@ -73,7 +73,7 @@ func TestFromBundles(t *testing.T) {
 		folder, view, err := b.Folder(t.Context())
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, view.Close()) })
-		return Maker{Sources: Sources{Folders: []Folder{folder}}, Bundles: []*Bundle{b}, Images: Layouts{}, Tell: quiet}
+		return Maker{Sources: Sources{Folders: []Folder{folder}}, Bundles: []*Bundle{b}, Images: Layouts{}}
 	}
 	asked := db.asked.Load()
 	got, err := create(from(all), "linux/amd64")

@@ -155,7 +155,7 @@ func examine(t testing.TB, dir string) error {
 	if err == nil {
 		err = viewErr
 	}
-	if _, verifyErr := b.Verify(t.Context(), gomod.Set{}, ""); err == nil {
+	if _, verifyErr := b.Verify(t.Context(), gomod.Set{}, "", nil); err == nil {
 		err = verifyErr
 	}
 	return err

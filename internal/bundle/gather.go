@@ -18,6 +18,7 @@ import (
 	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/progress"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
@@ -52,9 +53,9 @@ type Sources struct {
 
 // A gatherer gets the files of modules.
 type gatherer struct {
-	from Sources
-	dir  string // the staging folder, as a GOPROXY folder
-	tell func(what string, bytes int64)
+	from     Sources
+	dir      string // the staging folder, as a GOPROXY folder
+	progress progress.Reporter
 
 	direct sync.Map // of module.Version to func() (direct, error)
 }
@@ -77,6 +78,9 @@ func (g *gatherer) modules(ctx context.Context, set gomod.Set) ([]itemFiles, err
 	}
 	module.Sort(list)
 	out := make([]itemFiles, len(list))
+	if len(list) > 0 {
+		g.progress.Begin("get modules", len(list), 0)
+	}
 	var failed []error
 	var mu sync.Mutex
 	var group errgroup.Group
@@ -87,7 +91,9 @@ func (g *gatherer) modules(ctx context.Context, set gomod.Set) ([]itemFiles, err
 				return nil
 			}
 			var err error
-			if out[i], err = g.module(ctx, m, byModule[m]); err != nil {
+			out[i], err = g.module(ctx, m, byModule[m])
+			g.progress.Done(m.String(), out[i].item.Size)
+			if err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				failed = append(failed, err)
@@ -145,7 +151,6 @@ func (g *gatherer) module(ctx context.Context, m module.Version, sums []gomod.Su
 		return out, err
 	}
 	out.files = append(out.files, memoryFile(name, data))
-	g.tell(m.String(), out.item.Size)
 	return out, nil
 }
 
@@ -268,7 +273,8 @@ func (g *gatherer) download(ctx context.Context, m module.Version, name, tmp str
 	if err != nil {
 		return "", err
 	}
-	src, err := modfetch.Fetch(ctx, g.from.Client, g.from.Proxies, name, w, limit)
+	sink := watchedSink{w, func(n int64) { g.progress.At(m.String(), n, 0) }}
+	src, err := modfetch.Fetch(ctx, g.from.Client, g.from.Proxies, name, sink, limit)
 	if err = errors.Join(err, w.Close()); err != nil {
 		return "", err
 	}

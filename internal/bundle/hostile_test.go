@@ -133,7 +133,7 @@ func TestSourcesThatDisagree(t *testing.T) {
 	m.Sources.Folders = []Folder{{Name: "other", FS: os.DirFS(other.dir)}}
 	b, err := m.Create(t.Context(), t.TempDir(), s.request())
 	require.NoError(t, err)
-	_, err = b.Verify(t.Context(), s.set(), "")
+	_, err = b.Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 	items, err := b.Items(t.Context())
 	require.NoError(t, err)
@@ -155,7 +155,7 @@ func TestMergeOfBundlesThatDisagree(t *testing.T) {
 	a, b := newStock(t, 2), newStock(t, 1)
 	b.sums += testkit.Module{Path: "m1.example/lib", Version: "v1.0.0", Files: map[string]string{"lib.go": "package lib // other\n"}}.Write(t, b.dir)
 	one, two := a.create(t.TempDir(), a.request()), b.create(t.TempDir(), b.request())
-	_, err := Merge(t.Context(), t.TempDir(), []*Bundle{one, two}, nil, SumDB{}, func(string, int64) {})
+	_, err := Merge(t.Context(), t.TempDir(), []*Bundle{one, two}, nil, SumDB{}, nil)
 	require.ErrorContains(t, err, "the bundles disagree: "+two.Dir()+":")
 	require.ErrorContains(t, err, "m1.example/lib@v1.0.0 is listed as h1:")
 	require.ErrorContains(t, err, one.Dir()+":")
@@ -189,7 +189,7 @@ func TestMergeAndPruneOfWhatIsLacking(t *testing.T) {
 			data := bytes.Clone(good)
 			data[tt.at] ^= 1
 			require.NoError(t, os.WriteFile(layer, data, 0o644))
-			_, err := Merge(t.Context(), t.TempDir(), []*Bundle{b, b}, nil, SumDB{}, quiet)
+			_, err := Merge(t.Context(), t.TempDir(), []*Bundle{b, b}, nil, SumDB{}, nil)
 			require.ErrorContains(t, err, tt.want)
 			sums, err := b.Sums(t.Context())
 			require.NoError(t, err)
@@ -251,7 +251,7 @@ func TestVerifyFindsLiesAboutSizes(t *testing.T) {
 			b, err := open(t.Context(), dir, Trust{})
 			require.NoError(t, err)
 			tt.lie(b)
-			_, err = b.Verify(t.Context(), gomod.Set{}, "")
+			_, err = b.Verify(t.Context(), gomod.Set{}, "", nil)
 			require.ErrorContains(t, err, tt.want)
 		})
 	}
@@ -287,7 +287,7 @@ func TestOpenRefusesAmbiguousIndexes(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, ocispec.ImageIndexFile), data, 0o644))
 		b, err := Open(t.Context(), dir, Trust{})
 		if err == nil {
-			_, err = b.Verify(t.Context(), gomod.Set{}, "")
+			_, err = b.Verify(t.Context(), gomod.Set{}, "", nil)
 		}
 		require.ErrorContains(t, err, want)
 	}
@@ -338,7 +338,7 @@ func TestApplyDamagedDelta(t *testing.T) {
 			require.ErrorContains(t, err, filepath.Base(blob), name)
 			on, err := mustOpen(t, delta.Dir()).On(old)
 			require.NoError(t, err)
-			_, err = on.Verify(t.Context(), gomod.Set{}, "")
+			_, err = on.Verify(t.Context(), gomod.Set{}, "", nil)
 			require.ErrorContains(t, err, filepath.Base(blob), name)
 			require.ErrorContains(t, err, delta.Dir(), name)
 			b, err := Open(t.Context(), dir, Trust{})
@@ -347,7 +347,7 @@ func TestApplyDamagedDelta(t *testing.T) {
 			require.NoError(t, os.WriteFile(blob, data, 0o644))
 			b, err = Apply(t.Context(), dir, delta, Trust{})
 			require.NoError(t, err)
-			_, err = b.Verify(t.Context(), s.set(), "")
+			_, err = b.Verify(t.Context(), s.set(), "", nil)
 			require.NoError(t, err)
 		}
 	}

@@ -25,7 +25,7 @@ func TestRegistryFaults(t *testing.T) {
 		c := client(t)
 		c.Policy.HeadWait, c.Policy.Stall = time.Second, time.Second
 		dir := t.TempDir()
-		_, _, err := Pull(t.Context(), dir, p.Host+"/"+path, c, Trust{}, quiet)
+		_, _, err := Pull(t.Context(), dir, p.Host+"/"+path, c, Trust{}, nil)
 		if err != nil {
 			require.NoFileExists(t, dir+"/index.json")
 			text := strings.NewReplacer(p.Host, "HOST", "for 1s", "for TIME").Replace(err.Error())

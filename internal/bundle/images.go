@@ -16,6 +16,8 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/larder-build/larder/internal/progress"
 )
 
 // An ImageSource is a registry, or several.
@@ -26,6 +28,7 @@ type ImageSource interface {
 
 // images fetches base images.
 func (c *creation) images(ctx context.Context) error {
+	c.begin("get images", len(c.req.Images))
 	for _, ref := range c.req.Images {
 		item, desc, err := c.image(ctx, ref)
 		if err != nil {
@@ -43,7 +46,7 @@ func (c *creation) images(ctx context.Context) error {
 		}
 		c.b.setImage(item.Name, desc)
 		c.parts = append(c.parts, part{image: item.Name, items: []Item{item}, whole: whole})
-		c.Tell(item.ID(), item.Size)
+		c.Progress.Done(ref, item.Size)
 	}
 	return nil
 }
@@ -59,7 +62,7 @@ func (c *creation) image(ctx context.Context, ref string) (Item, ocispec.Descrip
 		if known == nil || known.From != "" && c.platforms(ref) == nil {
 			continue
 		}
-		item, desc, err := c.b.fetchImage(ctx, b.Images()[ref], c.blobs(ctx, fetcherOf{b}), c.platforms(ref))
+		item, desc, err := c.b.fetchImage(ctx, b.Images()[ref], c.blobs(ctx, ref, fetcherOf{b}), c.platforms(ref))
 		item.Name, item.Origin, item.From = ref, known.Origin, cmp.Or(known.From, item.From)
 		return item, desc, err
 	}
@@ -67,7 +70,7 @@ func (c *creation) image(ctx context.Context, ref string) (Item, ocispec.Descrip
 	if err != nil {
 		return Item{}, desc, err
 	}
-	item, desc, err := c.b.fetchImage(ctx, desc, c.blobs(ctx, fetcher), c.platforms(ref))
+	item, desc, err := c.b.fetchImage(ctx, desc, c.blobs(ctx, ref, fetcher), c.platforms(ref))
 	item.Name, item.Origin = name, name
 	return item, desc, err
 }
@@ -80,13 +83,16 @@ func (c *creation) platforms(ref string) []string {
 	return c.req.Platforms
 }
 
-// blobs returns a function that fetches a blob.
-func (c *creation) blobs(ctx context.Context, fetcher remotes.Fetcher) func(ocispec.Descriptor) error {
+// blobs returns a function that fetches a blob of an image.
+func (c *creation) blobs(ctx context.Context, image string, fetcher remotes.Fetcher) func(ocispec.Descriptor) error {
+	var before int64 // bytes of the blobs that are there
 	return func(desc ocispec.Descriptor) error {
 		if c.pass != nil && c.pass(desc) {
 			return nil
 		}
-		return c.b.fetchBlob(ctx, fetcher, desc)
+		err := c.b.fetchBlob(ctx, fetcher, desc, func(n int64) { c.Progress.At(image, before+n, 0) })
+		before += desc.Size
+		return err
 	}
 }
 
@@ -102,6 +108,7 @@ func (m Maker) ImageSize(ctx context.Context, ref string, platforms []string, ha
 	if err != nil {
 		return 0, 0, err
 	}
+	m.Progress = progress.Or(m.Progress)
 	c := &creation{Maker: m, req: Request{Platforms: platforms}, b: scratch}
 	have = append(have, m.Bundles...)
 	c.pass = func(desc ocispec.Descriptor) bool {
@@ -245,8 +252,8 @@ func (b *Bundle) reduce(ctx context.Context, desc ocispec.Descriptor, want []str
 }
 
 // fetchBlob gets a blob unless it is there. It continues an earlier run's download. If the result has the wrong digest,
-// it fetches the blob anew, once.
-func (b *Bundle) fetchBlob(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor) error {
+// it fetches the blob anew, once. It calls at with the number of bytes that are there.
+func (b *Bundle) fetchBlob(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor, at func(bytes int64)) error {
 	if b.base != nil && b.base.has(ctx, desc) {
 		return nil
 	}
@@ -259,7 +266,7 @@ func (b *Bundle) fetchBlob(ctx context.Context, fetcher remotes.Fetcher, desc oc
 	}
 	desc.Annotations = nil // they would give one blob two places to be written to
 	for again := true; ; again = false {
-		err := b.ingest(ctx, remotes.MakeRefKey(ctx, desc), func(string) error { return remotes.Fetch(ctx, b.store, fetcher, desc) })
+		err := b.ingest(ctx, remotes.MakeRefKey(ctx, desc), func(string) error { return remotes.Fetch(ctx, watchedStore{b.store, at}, fetcher, desc) })
 		switch {
 		case err == nil:
 			return nil

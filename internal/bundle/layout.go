@@ -338,6 +338,20 @@ func (b *Bundle) walk(ctx context.Context, visit func(ocispec.Descriptor) error)
 	return b.walkFrom(ctx, b.index.Manifests, visit)
 }
 
+// blobs returns all blobs that the index leads to.
+func (b *Bundle) blobs(ctx context.Context) (list []ocispec.Descriptor, err error) {
+	err = b.walk(ctx, func(d ocispec.Descriptor) error { list = append(list, d); return nil })
+	return list, err
+}
+
+// size returns how many bytes some blobs have.
+func size(blobs []ocispec.Descriptor) (sum int64) {
+	for _, d := range blobs {
+		sum += d.Size
+	}
+	return sum
+}
+
 func (b *Bundle) walkFrom(ctx context.Context, from []ocispec.Descriptor, visit func(ocispec.Descriptor) error) error {
 	type said struct {
 		digest.Digest

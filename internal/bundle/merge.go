@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	"github.com/larder-build/larder/internal/progress"
 	"github.com/larder-build/larder/internal/replay"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -20,8 +21,8 @@ import (
 // hash, an image, a file or the version of a tool, and names both; it takes the last vulnerability database. It uses no
 // network, except the checksum database for what the copies in the bundles don't prove under one head. The zero value
 // of sumdb leaves the copies out. It takes the compiled packages of the bundles in compiledOf alone.
-func Merge(ctx context.Context, dir string, bundles, compiledOf []*Bundle, sumdb SumDB, tell func(string, int64)) (b *Bundle, err error) {
-	m := Maker{Images: Layouts(bundles), Tell: tell}
+func Merge(ctx context.Context, dir string, bundles, compiledOf []*Bundle, sumdb SumDB, p progress.Reporter) (b *Bundle, err error) {
+	m := Maker{Images: Layouts(bundles), Progress: p}
 	req := Request{Folders: map[string]fs.FS{}, SumDB: sumdb, CompiledOf: compiledOf, known: map[string]Item{}}
 	c := collector{req: &req, from: map[string]source{}}
 	var views Views
@@ -216,6 +217,6 @@ func Prune(ctx context.Context, b *Bundle, want Request) (pruned *Bundle, err er
 		return nil, err
 	}
 	req.Keys, req.Toolchains, req.sumdbOf, req.CompiledOf = want.Keys, want.Toolchains, b, []*Bundle{b}
-	m := Maker{Images: Layouts{b}, Tell: func(string, int64) {}}
+	m := Maker{Images: Layouts{b}}
 	return m.Create(ctx, b.dir, req)
 }

@@ -38,9 +38,9 @@ func TestMergeFilesAndTools(t *testing.T) {
 	}
 	a := stocked(folder("a.txt", "a", "c.txt", "c", "in/x.txt", "x"), lib("v1.0.0"))
 	b := stocked(folder("b.txt", "b", "c.txt", "c", "in/y.txt", "y"), lib("v1.0.0"))
-	all, err := Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, b}, nil, SumDB{}, quiet)
+	all, err := Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, b}, nil, SumDB{}, nil)
 	require.NoError(t, err)
-	got, err := all.Verify(t.Context(), s.set(), "")
+	got, err := all.Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, 5, got.Files)
 	view, err := all.View(t.Context(), FilesName)
@@ -60,7 +60,7 @@ func TestMergeFilesAndTools(t *testing.T) {
 		{stocked(folder("a.txt", "a"), lib("v1.1.0")), "the bundles disagree: the tool lib is m0.example/lib@v1.0.0 in " + a.Dir() + " and m0.example/lib@v1.1.0 in "},
 	} {
 		dir := filepath.Join(t.TempDir(), "all")
-		_, err := Merge(t.Context(), dir, []*Bundle{a, tt.other}, nil, SumDB{}, quiet)
+		_, err := Merge(t.Context(), dir, []*Bundle{a, tt.other}, nil, SumDB{}, nil)
 		require.ErrorContains(t, err, tt.want)
 		require.ErrorContains(t, err, tt.other.Dir())
 		require.NoDirExists(t, dir)

@@ -30,7 +30,7 @@ func TestPinnedImages(t *testing.T) {
 	require.NotEqual(t, index.Digest, good.Images()[ref].Digest, "it has fewer platforms")
 	check := func(b *Bundle, set gomod.Set) {
 		t.Helper()
-		_, err := b.Verify(t.Context(), set, "")
+		_, err := b.Verify(t.Context(), set, "", nil)
 		require.NoError(t, err)
 		contexts, err := b.Contexts(t.Context(), []string{ref})
 		require.NoError(t, err)
@@ -42,7 +42,7 @@ func TestPinnedImages(t *testing.T) {
 	near := d.maker()
 	near.Bundles, near.Images = []*Bundle{good}, Layouts{}
 	check(create(near, req), d.set())
-	merged, err := Merge(t.Context(), filepath.Join(t.TempDir(), "bundle"), []*Bundle{good, good}, nil, SumDB{}, quiet)
+	merged, err := Merge(t.Context(), filepath.Join(t.TempDir(), "bundle"), []*Bundle{good, good}, nil, SumDB{}, nil)
 	require.NoError(t, err)
 	check(merged, d.set())
 	_, err = Prune(t.Context(), merged, Request{Modules: d.set()})
@@ -53,14 +53,14 @@ func TestPinnedImages(t *testing.T) {
 	delta := create(online, since)
 	on, err := delta.On(good)
 	require.NoError(t, err)
-	_, err = on.Verify(t.Context(), d.set(), "")
+	_, err = on.Verify(t.Context(), d.set(), "", nil)
 	require.NoError(t, err)
 	applied, err := Apply(t.Context(), good.Dir(), delta, Trust{})
 	require.NoError(t, err)
 	check(applied, d.set())
 	d.b = applied
 	d.pushed()
-	pulled, _, err := Pull(t.Context(), filepath.Join(t.TempDir(), "pulled"), d.ref, client(t), Trust{}, quiet)
+	pulled, _, err := Pull(t.Context(), filepath.Join(t.TempDir(), "pulled"), d.ref, client(t), Trust{}, nil)
 	require.NoError(t, err)
 	check(pulled, d.set())
 
@@ -75,7 +75,7 @@ func TestPinnedImages(t *testing.T) {
 		b.setImage(ref, desc)
 		_, err := b.Contexts(t.Context(), []string{ref})
 		require.ErrorContains(t, err, "is none of the digest in its name")
-		_, err = b.Verify(t.Context(), gomod.Set{}, "")
+		_, err = b.Verify(t.Context(), gomod.Set{}, "", nil)
 		require.ErrorContains(t, err, "is none of the digest in its name")
 	}
 	desc := other.Images()[evil.Images[0]]

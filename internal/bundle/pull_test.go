@@ -27,7 +27,7 @@ func TestPullDelta(t *testing.T) {
 	d := newDepot(t)
 	d.pushed()
 	dir := t.TempDir()
-	_, first, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+	_, first, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 	require.NoError(t, err)
 	d.add("new.example/lib", "v1.0.0")
 	d.make()
@@ -36,7 +36,7 @@ func TestPullDelta(t *testing.T) {
 	require.Less(t, again.MovedBytes, first.Bytes/10)
 
 	before := d.Fetched()
-	_, got, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+	_, got, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 	require.NoError(t, err)
 	d.check(dir)
 	require.Equal(t, again.MovedBytes, got.MovedBytes)
@@ -55,7 +55,7 @@ func TestPullDelta(t *testing.T) {
 		require.NoError(t, os.WriteFile(name, damage(data), 0o644))
 	}
 	before = d.Fetched()
-	_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+	_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 	require.NoError(t, err)
 	d.check(dir)
 	require.Equal(t, layers[0].Size+layers[1].Size, d.Fetched()-before)
@@ -127,7 +127,7 @@ func TestPullAfterFaults(t *testing.T) {
 			}
 			before := d.Fetched()
 			dir := t.TempDir()
-			_, _, err := Pull(t.Context(), dir, d.ref, c, Trust{}, quiet)
+			_, _, err := Pull(t.Context(), dir, d.ref, c, Trust{}, nil)
 			require.NoError(t, err)
 			d.check(dir)
 			require.Equal(t, d.blobs(), d.Fetched()-before)
@@ -158,15 +158,15 @@ func TestPullGoesOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			_, _, err := Pull(t.Context(), dir, older.ref, client(t), Trust{}, quiet)
+			_, _, err := Pull(t.Context(), dir, older.ref, client(t), Trust{}, nil)
 			require.NoError(t, err)
 			before := d.Fetched()
 			d.Fail(f)
-			_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+			_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 			require.ErrorContains(t, err, "(tried 5 times)")
 			older.check(dir)
 			d.Fail(nil)
-			_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+			_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 			require.NoError(t, err)
 			d.check(dir)
 			require.LessOrEqual(t, d.Fetched()-before, d.blobs())
@@ -182,18 +182,18 @@ func TestPullWrongBytes(t *testing.T) {
 	d.pushed()
 	dir := t.TempDir()
 	d.Fail(wrong(1))
-	_, _, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+	_, _, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 	require.NoError(t, err)
 	d.check(dir)
 
 	dir = t.TempDir()
 	d.Fail(wrong(1 << 30))
-	_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+	_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 	require.ErrorContains(t, err, "refusing blob sha256:")
 	require.ErrorContains(t, err, "twice its registry sent other bytes")
 	require.NoFileExists(t, filepath.Join(dir, "index.json"))
 	d.Fail(nil)
-	_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+	_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 	require.NoError(t, err, "wrong bytes are not what the next pull begins with")
 	d.check(dir)
 }
@@ -202,7 +202,7 @@ func TestPullCancelled(t *testing.T) {
 	d := newDepot(t)
 	d.pushed()
 	dir := t.TempDir()
-	_, _, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+	_, _, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 	require.NoError(t, err)
 	old := d.b
 	pushPlatforms(t, d.Host+"/library/base:v1", 500_000)
@@ -211,12 +211,12 @@ func TestPullCancelled(t *testing.T) {
 	enough := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	d.Fail(breaks(1, 200_000, func(r *http.Request) { cancel(enough); d.Stall(r) }))
-	_, _, err = Pull(ctx, dir, d.ref, client(t), Trust{}, quiet)
+	_, _, err = Pull(ctx, dir, d.ref, client(t), Trust{}, nil)
 	require.ErrorIs(t, err, enough)
 	b, err := Open(t.Context(), dir, Trust{})
 	require.NoError(t, err)
 	require.Equal(t, old.Digest(), b.Digest())
-	_, err = b.Verify(t.Context(), d.set(), "")
+	_, err = b.Verify(t.Context(), d.set(), "", nil)
 	require.NoError(t, err)
 }
 
@@ -229,7 +229,7 @@ func TestPullRefuses(t *testing.T) {
 		"/team/none:v1": "has no " + d.Host + "/team/none:v1",
 	} {
 		dir := filepath.Join(t.TempDir(), "new")
-		_, _, err := Pull(t.Context(), dir, d.Host+ref, client(t), Trust{}, quiet)
+		_, _, err := Pull(t.Context(), dir, d.Host+ref, client(t), Trust{}, nil)
 		require.ErrorContains(t, err, want)
 		require.NoFileExists(t, filepath.Join(dir, "index.json"))
 	}
@@ -238,11 +238,11 @@ func TestPullRefuses(t *testing.T) {
 	foreign := &Bundle{dir: layout, store: d.b.store}
 	foreign.setImage("other", d.b.index.Manifests[0])
 	require.NoError(t, foreign.commit())
-	_, _, err := Pull(t.Context(), layout, d.ref, client(t), Trust{}, quiet)
+	_, _, err := Pull(t.Context(), layout, d.ref, client(t), Trust{}, nil)
 	require.ErrorContains(t, err, "is an OCI layout, but not a bundle")
 
 	dir := t.TempDir()
-	_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+	_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 	require.NoError(t, err)
 	lying := *d.b
 	lying.index.Manifests = append([]ocispec.Descriptor{}, d.b.index.Manifests...)
@@ -253,7 +253,7 @@ func TestPullRefuses(t *testing.T) {
 	require.NoError(t, err)
 	_, err = repo.Push(t.Context(), ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(data), Size: int64(len(data))}, bytes.NewReader(data), "lying")
 	require.NoError(t, err)
-	_, _, err = Pull(t.Context(), dir, d.Host+"/team/bundle:lying", client(t), Trust{}, quiet)
+	_, _, err = Pull(t.Context(), dir, d.Host+"/team/bundle:lying", client(t), Trust{}, nil)
 	require.ErrorContains(t, err, "refusing what says so")
 	d.check(dir)
 }

@@ -47,7 +47,7 @@ func (s *stock) recorded(files fs.FS) *Bundle {
 func TestRecorded(t *testing.T) {
 	s := newStock(t, 1)
 	a := s.recorded(recording(t, "https://a.example/1", "one", "https://a.example/again", "one", "https://a.example/head", ""))
-	got, err := a.Verify(t.Context(), s.set(), "")
+	got, err := a.Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, 2, got.Answers)
 	require.Equal(t, 1, got.Files)
@@ -63,14 +63,14 @@ func TestRecorded(t *testing.T) {
 	require.Contains(t, out.String(), "https://a.example/again")
 
 	b := s.recorded(recording(t, "https://a.example/1", "one", "https://b.example/2", "two"))
-	all, err := Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, b}, nil, SumDB{}, quiet)
+	all, err := Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, b}, nil, SumDB{}, nil)
 	require.NoError(t, err)
-	got, err = all.Verify(t.Context(), s.set(), "")
+	got, err = all.Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, 3, got.Answers)
 
 	other := s.recorded(recording(t, "https://a.example/1", "another"))
-	_, err = Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, other}, nil, SumDB{}, quiet)
+	_, err = Merge(t.Context(), filepath.Join(t.TempDir(), "all"), []*Bundle{a, other}, nil, SumDB{}, nil)
 	require.ErrorContains(t, err, other.Dir()+": the recordings disagree on the answer to https://a.example/1: make one of them anew")
 
 	req := s.request()
@@ -120,7 +120,7 @@ func TestDamagedRecording(t *testing.T) {
 		parts[i].items[n].Name = strings.Replace(parts[i].items[n].Name, "example/2", "example/3", 1)
 	}
 	require.NoError(t, b.writeManifest(t.Context(), parts, nil))
-	_, err = b.Verify(t.Context(), s.set(), "")
+	_, err = b.Verify(t.Context(), s.set(), "", nil)
 	require.ErrorContains(t, err, "the manifest lists other answers than the index of what was recorded")
 }
 
@@ -157,13 +157,13 @@ func TestManyRecorded(t *testing.T) {
 		do   func(t *testing.T, dir string)
 	}{
 		{"create", func(t *testing.T, dir string) {
-			_, err := Maker{Tell: quiet}.Create(t.Context(), filepath.Join(dir, "bundle"), Request{Folders: map[string]fs.FS{RecordedName: os.DirFS(filepath.Join(dir, "recorded"))}})
+			_, err := Maker{}.Create(t.Context(), filepath.Join(dir, "bundle"), Request{Folders: map[string]fs.FS{RecordedName: os.DirFS(filepath.Join(dir, "recorded"))}})
 			require.NoError(t, err)
 		}},
 		{"verify", func(t *testing.T, dir string) {
 			b, err := Open(t.Context(), filepath.Join(dir, "bundle"), Trust{})
 			require.NoError(t, err)
-			got, err := b.Verify(t.Context(), gomod.Set{}, "")
+			got, err := b.Verify(t.Context(), gomod.Set{}, "", nil)
 			require.NoError(t, err)
 			require.Equal(t, manyAnswers, got.Answers)
 		}},

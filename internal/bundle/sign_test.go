@@ -104,7 +104,7 @@ func TestSign(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &Signed{By: []string{two.name()}, Serial: 7, Time: day.Truncate(time.Second)}, b.Signed(), "a signature that is added has the time and serial of the first")
 
-	verified, err := b.Verify(t.Context(), s.set(), "")
+	verified, err := b.Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, 5, verified.Modules)
 	require.Zero(t, verified.Images)
@@ -237,7 +237,7 @@ func TestURLsAreRefused(t *testing.T) {
 	require.ErrorContains(t, err, `is said to lie at "http://169.254.169.254/x"`)
 	b, err = Open(t.Context(), dir, trust(k))
 	require.NoError(t, err, "what index.json leads to isn't read yet")
-	_, err = b.Verify(t.Context(), gomod.Set{}, "")
+	_, err = b.Verify(t.Context(), gomod.Set{}, "", nil)
 	require.ErrorContains(t, err, `is said to lie at "http://169.254.169.254/x"`)
 	b.index.Manifests[0].URLs = m.Layers[0].URLs
 	require.NoError(t, b.commit())
@@ -319,7 +319,7 @@ func TestSignedDelta(t *testing.T) {
 		b, err := Apply(t.Context(), dir, delta, Trust{})
 		require.NoError(t, err)
 		require.Equal(t, []string{k.name()}, signers(t, dir, k))
-		_, err = b.Verify(t.Context(), s.set(), "")
+		_, err = b.Verify(t.Context(), s.set(), "", nil)
 		require.NoError(t, err)
 	}
 	require.Equal(t, read(t, here), read(t, there))
@@ -338,7 +338,7 @@ func TestSignedDelta(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(data, &index))
 	require.Len(t, index.Manifests, 3)
-	_, err = b.Verify(t.Context(), gomod.Set{}, "")
+	_, err = b.Verify(t.Context(), gomod.Set{}, "", nil)
 	require.NoError(t, err)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	"github.com/larder-build/larder/internal/progress"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -38,35 +39,37 @@ type Transferred struct {
 	Index digest.Digest // by which the registry has the bundle, with its signature
 }
 
-// A transfer is one push or pull. It calls tell, from several goroutines, for each blob that is done, with its bytes if
-// they were transferred, otherwise with 0.
+// A transfer is one push or pull.
 type transfer struct {
-	tell  func(what string, bytes int64)
-	trust Trust
-	first []digest.Digest // what a pull has before all else: the signature
-	mu    sync.Mutex
-	count Transferred
+	progress progress.Reporter
+	trust    Trust
+	first    []digest.Digest // what a pull has before all else: the signature
+	mu       sync.Mutex
+	count    Transferred
 }
 
 func (t *transfer) done(desc ocispec.Descriptor, moved bool) {
 	t.mu.Lock()
 	t.count.Blobs++
 	t.count.Bytes += desc.Size
-	bytes := int64(0)
 	if moved {
-		bytes = desc.Size
 		t.count.Moved++
-		t.count.MovedBytes += bytes
+		t.count.MovedBytes += desc.Size
 	}
 	t.mu.Unlock()
-	t.tell(desc.Digest.String(), bytes)
+	t.progress.Done(desc.Digest.String(), desc.Size)
+}
+
+// at returns a function that tells how many bytes of a blob are transferred.
+func (t *transfer) at(desc ocispec.Descriptor) func(bytes int64) {
+	return func(n int64) { t.progress.At(desc.Digest.String(), n, desc.Size) }
 }
 
 // Push puts a bundle into a registry: all blobs and images, then its index under a tag, its modules under the tag of each
 // of its module sets, and each toolchain under its own tag. Blobs that are there already aren't sent, so a repeated
 // push continues one that failed. A pull of the tag gets the old bundle until the new one is whole.
-func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what string, bytes int64)) (Transferred, error) {
-	t := &transfer{tell: tell}
+func Push(ctx context.Context, b *Bundle, to Target, tag string, p progress.Reporter) (Transferred, error) {
+	t := &transfer{progress: progress.Or(p)}
 	if b.Since() != "" {
 		return t.count, b.deltaError()
 	}
@@ -77,17 +80,22 @@ func Push(ctx context.Context, b *Bundle, to Target, tag string, tell func(what 
 	if err != nil {
 		return t.count, err
 	}
-	if err := t.pushBlobs(ctx, b, to); err != nil {
-		return t.count, err
-	}
-	if err := t.pushManifests(ctx, b, to, b.index.Manifests, map[digest.Digest]bool{}); err != nil {
-		return t.count, err
-	}
 	data, err := json.Marshal(b.index)
 	if err != nil {
 		return t.count, err
 	}
 	index := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(data), Size: int64(len(data))}
+	blobs, err := b.blobs(ctx)
+	if err != nil {
+		return t.count, err
+	}
+	t.progress.Begin("push blobs", len(blobs)+1, size(blobs)+index.Size)
+	if err := t.pushBlobs(ctx, b, to, blobs); err != nil {
+		return t.count, err
+	}
+	if err := t.pushManifests(ctx, b, to, b.index.Manifests, map[digest.Digest]bool{}); err != nil {
+		return t.count, err
+	}
 	sent, err := to.Push(ctx, index, bytes.NewReader(data), tag)
 	if err != nil {
 		return t.count, fmt.Errorf("pushing the index of %s: %w", b.dir, err)
@@ -121,7 +129,7 @@ func (b *Bundle) pushTags(ctx context.Context, to Target, sets []string) error {
 				return fmt.Errorf("%s: the manifest has what makes the tag %q, which is none: don't use this bundle", b.dir, tag)
 			}
 			if desc, ok := images[name]; ok {
-				if _, err := b.push(ctx, to, desc, tag); err != nil {
+				if _, err := b.push(ctx, to, desc, tag, func(int64) {}); err != nil {
 					return err
 				}
 			}
@@ -130,26 +138,16 @@ func (b *Bundle) pushTags(ctx context.Context, to Target, sets []string) error {
 	return nil
 }
 
-// pushBlobs pushes all blobs that aren't a manifest or an index.
-func (t *transfer) pushBlobs(ctx context.Context, b *Bundle, to Target) error {
-	var blobs []ocispec.Descriptor
-	err := b.walk(ctx, func(desc ocispec.Descriptor) error {
-		if !refers(desc) {
-			blobs = append(blobs, desc)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
+// pushBlobs pushes those of some blobs that aren't a manifest or an index.
+func (t *transfer) pushBlobs(ctx context.Context, b *Bundle, to Target, blobs []ocispec.Descriptor) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelBlobs)
-	for _, desc := range blobs {
+	for _, desc := range slices.DeleteFunc(blobs, refers) {
 		group.Go(func() error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			sent, err := b.push(ctx, to, desc, "")
+			sent, err := b.push(ctx, to, desc, "", t.at(desc))
 			if err == nil {
 				t.done(desc, sent)
 			}
@@ -173,7 +171,7 @@ func (t *transfer) pushManifests(ctx context.Context, b *Bundle, to Target, list
 		if err := t.pushManifests(ctx, b, to, children, seen); err != nil {
 			return err
 		}
-		sent, err := b.push(ctx, to, desc, "")
+		sent, err := b.push(ctx, to, desc, "", t.at(desc))
 		if err != nil {
 			return err
 		}
@@ -182,14 +180,14 @@ func (t *transfer) pushManifests(ctx context.Context, b *Bundle, to Target, list
 	return nil
 }
 
-// push pushes one blob of the bundle.
-func (b *Bundle) push(ctx context.Context, to Target, desc ocispec.Descriptor, tag string) (sent bool, err error) {
+// push pushes one blob of the bundle. It calls at with the number of bytes that were read of it.
+func (b *Bundle) push(ctx context.Context, to Target, desc ocispec.Descriptor, tag string, at func(bytes int64)) (sent bool, err error) {
 	ra, err := b.reader(ctx, desc)
 	if err != nil {
 		return false, err
 	}
 	defer ra.Close()
-	if sent, err = to.Push(ctx, desc, ra, tag); err != nil {
+	if sent, err = to.Push(ctx, desc, watchedReader{ra, at}, tag); err != nil {
 		err = fmt.Errorf("pushing %s of %s: %w", desc.Digest, b.dir, err)
 	}
 	return sent, err
@@ -198,8 +196,8 @@ func (b *Bundle) push(ctx context.Context, to Target, desc ocispec.Descriptor, t
 // Pull fetches the bundle that a reference names into a folder. Blobs that the folder has already, from an older bundle
 // or from a pull that failed, aren't fetched; damaged ones are fetched again. An older bundle there stays whole until
 // the new one replaces it at once. The new one must be trusted, and may not be older: see Trust.Replace.
-func Pull(ctx context.Context, dir, ref string, from ImageSource, trust Trust, tell func(what string, bytes int64)) (*Bundle, Transferred, error) {
-	t := &transfer{tell: tell, trust: trust}
+func Pull(ctx context.Context, dir, ref string, from ImageSource, trust Trust, p progress.Reporter) (*Bundle, Transferred, error) {
+	t := &transfer{progress: progress.Or(p), trust: trust}
 	name, desc, fetcher, err := from.Resolve(ctx, ref)
 	if err != nil {
 		return nil, t.count, fmt.Errorf("pulling the bundle %s: %w", ref, err)
@@ -239,6 +237,7 @@ func Pull(ctx context.Context, dir, ref string, from ImageSource, trust Trust, t
 
 // pull fetches an index, makes it the bundle's index, and fetches all blobs that it leads to, the signature first.
 func (t *transfer) pull(ctx context.Context, old, b *Bundle, name string, desc ocispec.Descriptor, fetcher remotes.Fetcher) error {
+	t.progress.Begin("pull manifests", 0, 0)
 	if err := t.pullBlob(ctx, b, desc, fetcher); err != nil {
 		return err
 	}
@@ -288,28 +287,27 @@ func (t *transfer) pull(ctx context.Context, old, b *Bundle, name string, desc o
 }
 
 // pullBlobs fetches all blobs that the index leads to. It fetches manifests one after the other, because they name
-// further blobs, and the other blobs at the same time.
+// further blobs, and then the other blobs at the same time.
 func (t *transfer) pullBlobs(ctx context.Context, b *Bundle, fetcher remotes.Fetcher) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelBlobs)
+	var blobs []ocispec.Descriptor
 	err := b.walk(ctx, func(desc ocispec.Descriptor) error {
 		switch {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
 		case slices.Contains(t.first, desc.Digest):
 			return nil
 		case refers(desc):
 			return t.pullBlob(ctx, b, desc, fetcher)
 		}
-		group.Go(func() error { return t.pullBlob(ctx, b, desc, fetcher) })
+		blobs = append(blobs, desc)
 		return nil
 	})
-	if err != nil { // which is the group's, if that failed first
-		cancel(err)
-		_ = group.Wait()
+	if err != nil {
 		return err
+	}
+	t.progress.Begin("pull blobs", len(blobs), size(blobs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelBlobs)
+	for _, desc := range blobs {
+		group.Go(func() error { return t.pullBlob(ctx, b, desc, fetcher) })
 	}
 	return group.Wait()
 }
@@ -321,7 +319,7 @@ func (t *transfer) pullBlob(ctx context.Context, b *Bundle, desc ocispec.Descrip
 	}
 	there, err := b.whole(ctx, desc)
 	if err == nil && !there {
-		err = b.fetchBlob(ctx, fetcher, desc)
+		err = b.fetchBlob(ctx, fetcher, desc, t.at(desc))
 	}
 	if err == nil {
 		t.done(desc, !there)

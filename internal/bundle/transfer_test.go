@@ -22,8 +22,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func quiet(string, int64) {}
-
 func client(t *testing.T) *registry.Client {
 	c, err := registry.NewClient(registry.Options{})
 	require.NoError(t, err)
@@ -95,7 +93,7 @@ func (d *depot) make() {
 func (d *depot) push(from ...string) (Transferred, error) {
 	repo, err := client(d.t).Repository(d.ref, from...)
 	require.NoError(d.t, err)
-	return Push(d.t.Context(), d.b, repo, repo.Tag(), quiet)
+	return Push(d.t.Context(), d.b, repo, repo.Tag(), nil)
 }
 
 func (d *depot) pushed() {
@@ -108,7 +106,7 @@ func (d *depot) check(dir string) {
 	b, err := Open(d.t.Context(), dir, Trust{})
 	require.NoError(d.t, err)
 	require.Equal(d.t, d.b.Digest(), b.Digest())
-	_, err = b.Verify(d.t.Context(), d.set(), "")
+	_, err = b.Verify(d.t.Context(), d.set(), "", nil)
 	require.NoError(d.t, err)
 }
 
@@ -125,18 +123,9 @@ func (d *depot) blobs() (n int64) {
 
 func TestPushPull(t *testing.T) {
 	d := newDepot(t)
-	var mu sync.Mutex
-	told := map[string]int64{}
-	repo, err := client(t).Repository(d.ref)
-	require.NoError(t, err)
-	first, err := Push(t.Context(), d.b, repo, repo.Tag(), func(what string, bytes int64) {
-		mu.Lock()
-		defer mu.Unlock()
-		told[what] += bytes
-	})
+	first, err := d.push()
 	require.NoError(t, err)
 	require.Equal(t, first.Blobs, first.Moved)
-	require.Len(t, told, first.Blobs)
 	puts := d.Requests("PUT", "")
 	again, err := d.push()
 	require.NoError(t, err)
@@ -145,14 +134,14 @@ func TestPushPull(t *testing.T) {
 
 	dir := filepath.Join(t.TempDir(), "pulled")
 	before := d.Fetched()
-	b, got, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+	b, got, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 	require.NoError(t, err)
 	require.Equal(t, d.b.Digest(), b.Digest())
 	require.Equal(t, d.blobs(), d.Fetched()-before)
 	require.Equal(t, first, got)
 	d.check(dir)
 	before = d.Fetched()
-	_, got, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+	_, got, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 	require.NoError(t, err)
 	require.Zero(t, d.Fetched()-before)
 	require.Equal(t, 1, got.Moved, "the index, which isn't kept as a blob")
@@ -192,7 +181,7 @@ func TestPushAfterFaults(t *testing.T) {
 	d.pushed()
 	d.Fail(nil)
 	dir := t.TempDir()
-	_, _, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+	_, _, err := Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 	require.NoError(t, err)
 	d.check(dir)
 }
@@ -222,7 +211,7 @@ func TestPushGoesOn(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, copied.MovedBytes, d.blobs()/10, "blobs are mounted")
 	dir := t.TempDir()
-	_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, quiet)
+	_, _, err = Pull(t.Context(), dir, d.ref, client(t), Trust{}, nil)
 	require.NoError(t, err)
 	d.check(dir)
 }
@@ -235,14 +224,14 @@ func TestPushRefuses(t *testing.T) {
 	delta := d.create(t.TempDir(), req)
 	repo, err := client(t).Repository(d.ref)
 	require.NoError(t, err)
-	_, err = Push(t.Context(), delta, repo, "v1", quiet)
+	_, err = Push(t.Context(), delta, repo, "v1", nil)
 	require.ErrorContains(t, err, "is a delta, without what the bundle sha256:")
 
 	layers, err := d.b.layers(t.Context(), ModulesName)
 	require.NoError(t, err)
 	require.NoError(t, d.b.store.Delete(t.Context(), layers[0].Digest))
-	_, err = Push(t.Context(), d.b, repo, "v1", quiet)
+	_, err = Push(t.Context(), d.b, repo, "v1", nil)
 	require.ErrorContains(t, err, "is not whole: it lacks blob "+layers[0].Digest.String())
-	_, err = d.b.Verify(t.Context(), gomod.Set{}, "")
+	_, err = d.b.Verify(t.Context(), gomod.Set{}, "", nil)
 	require.Error(t, err)
 }

@@ -125,7 +125,7 @@ func (s *trial) check(dir string) map[string]int64 {
 		require.Equal(s.t, mustOpen(s.t, s.new).Digest(), b.Digest())
 		set = s.set()
 	}
-	_, err = b.Verify(s.t.Context(), set, "")
+	_, err = b.Verify(s.t.Context(), set, "", nil)
 	require.NoError(s.t, err)
 	fetched := map[string]int64{}
 	for _, sum := range append(set.Zips(), set.GoMods()...) {

@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/fetch/sumdbcopy"
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
+	"github.com/larder-build/larder/internal/progress"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -33,8 +35,8 @@ type Verified struct {
 // the checksum database in the bundle proves under that key. What sums list and the bundle lacks is an error, as is a
 // file that the manifest doesn't list, and a toolchain for which neither these nor a pin vouch, as nobody else will check
 // it. All that is wrong is told, up to a bound. A delta is verified as what it makes of the bundle that it was opened On.
-func (b *Bundle) Verify(ctx context.Context, sums gomod.Set, key string) (Verified, error) {
-	v := &verification{b: b, proved: map[gomod.Sum]bool{}}
+func (b *Bundle) Verify(ctx context.Context, sums gomod.Set, key string, p progress.Reporter) (Verified, error) {
+	v := &verification{b: b, progress: progress.Or(p), proved: map[gomod.Sum]bool{}}
 	if b.Since() != "" && b.base == nil {
 		return v.count, b.deltaError()
 	}
@@ -49,14 +51,8 @@ func (b *Bundle) Verify(ctx context.Context, sums gomod.Set, key string) (Verifi
 		v.fail(strangerError(b.dir, name))
 	}
 	v.expect(sums)
-	byImage := itemsOf(parts)
-	for name, desc := range b.Images() {
-		if name == ManifestName || name == SignatureName {
-			continue
-		}
-		if err := v.image(ctx, name, desc, byImage[name]); err != nil {
-			return v.count, err
-		}
+	if err := v.images(ctx, itemsOf(parts)); err != nil {
+		return v.count, err
 	}
 	v.missing()
 	if len(v.failed) == 0 {
@@ -79,8 +75,9 @@ func itemsOf(parts []part) map[string][]Item {
 
 // A verification is one run of Verify, or of Export.
 type verification struct {
-	b     *Bundle
-	known map[gomod.Sum]string // hashes of a line without its own
+	b        *Bundle
+	progress progress.Reporter
+	known    map[gomod.Sum]string // hashes of a line without its own
 
 	mu     sync.Mutex
 	proved map[gomod.Sum]bool     // by a go.sum or the checksum database
@@ -113,14 +110,16 @@ func each[T any](ctx context.Context, list []T, check func(T) error) error {
 
 // blobs recomputes the digests of all blobs. If one is wrong, nothing else in the bundle is checked.
 func (v *verification) blobs(ctx context.Context) error {
-	var list []ocispec.Descriptor
-	if err := v.b.walk(ctx, func(d ocispec.Descriptor) error { list = append(list, d); return nil }); err != nil {
+	list, err := v.b.blobs(ctx)
+	if err != nil {
 		return err
 	}
+	v.progress.Begin("check blobs", len(list), size(list))
 	return each(ctx, list, func(d ocispec.Descriptor) error {
-		if err := v.b.checkBlob(ctx, d); err != nil {
+		if err := v.b.checkBlobBy(ctx, d, func(n int64) { v.progress.At(d.Digest.String(), n, d.Size) }); err != nil {
 			return err
 		}
+		v.progress.Done(d.Digest.String(), d.Size)
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.count.Blobs++
@@ -130,12 +129,17 @@ func (v *verification) blobs(ctx context.Context) error {
 }
 
 func (b *Bundle) checkBlob(ctx context.Context, d ocispec.Descriptor) error {
+	return b.checkBlobBy(ctx, d, func(int64) {})
+}
+
+// checkBlobBy checks the digest of a blob, and calls at with the number of bytes that were read of it.
+func (b *Bundle) checkBlobBy(ctx context.Context, d ocispec.Descriptor, at func(bytes int64)) error {
 	ra, err := b.reader(ctx, d)
 	if err != nil {
 		return err
 	}
 	defer ra.Close()
-	got, err := digest.Canonical.FromReader(content.NewReader(ra))
+	got, err := digest.Canonical.FromReader(io.NewSectionReader(watchedReader{ra, at}, 0, ra.Size()))
 	if err != nil {
 		return fmt.Errorf("%s: reading blob %s: %w", b.dir, d.Digest, err)
 	}
@@ -154,11 +158,32 @@ func (v *verification) expect(sums gomod.Set) {
 	}
 }
 
+// images checks all images but the bundle's own records, and compiled packages after the others.
+func (v *verification) images(ctx context.Context, items map[string][]Item) error {
+	compiled := v.b.compiledImages()
+	has := v.b.Images()
+	for _, name := range slices.Sorted(maps.Keys(has)) {
+		if name == ManifestName || name == SignatureName || slices.Contains(compiled, name) {
+			continue
+		}
+		if err := v.image(ctx, name, has[name], items[name]); err != nil {
+			return err
+		}
+	}
+	if len(compiled) > 0 {
+		v.progress.Begin("check compiled packages", len(compiled), 0)
+	}
+	for _, name := range compiled {
+		if err := v.compiled(ctx, name, has[name], items[name]); err != nil {
+			return err
+		}
+		v.progress.Done(name, 0)
+	}
+	return nil
+}
+
 // image checks the items of one image.
 func (v *verification) image(ctx context.Context, name string, desc ocispec.Descriptor, items []Item) error {
-	if compiledKey(name) != "" {
-		return v.compiled(ctx, name, desc, items)
-	}
 	if !own(name) {
 		if len(items) != 1 || items[0].Digest != desc.Digest {
 			v.fail(fmt.Errorf("%s: the manifest doesn't list the image %s as %s", v.b.dir, name, desc.Digest))
@@ -175,6 +200,7 @@ func (v *verification) image(ctx context.Context, name string, desc ocispec.Desc
 	}
 	defer view.Close()
 	v.listed(view, name, items)
+	v.progress.Begin("check "+name, len(items), 0)
 	if name == RecordedName {
 		v.recorded(view, items)
 	}
@@ -250,12 +276,20 @@ func (v *verification) vouchedBy(ctx context.Context, sumdb fs.FS, parts []part,
 	if err != nil {
 		return err
 	}
+	hashes := 0
+	for _, p := range parts {
+		for _, i := range p.items {
+			hashes += len(i.sums())
+		}
+	}
+	v.progress.Begin("look up hashes in the checksum database", hashes, 0)
 	for _, p := range parts {
 		for _, i := range p.items {
 			for _, s := range i.sums() {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
+				v.progress.Done(s.Module().String(), 0)
 				listed, err := sumdbcopy.Has(sumdb, key, s.Module())
 				if err != nil {
 					return err

@@ -67,6 +67,7 @@ func (i Item) files() (names []string, err error) {
 func (v *verification) item(view *View, i Item) {
 	names, err := i.files()
 	if err != nil {
+		v.progress.Done(i.ID(), 0)
 		return // it was told
 	}
 	var errs []error
@@ -81,6 +82,7 @@ func (v *verification) item(view *View, i Item) {
 			v.fail(fmt.Errorf("%s: %s: %w", v.b.dir, i.ID(), err))
 		}
 	}
+	v.progress.Done(i.ID(), i.Size)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch i.Kind {

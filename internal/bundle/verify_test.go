@@ -53,7 +53,7 @@ func TestVerifyOfToolchains(t *testing.T) {
 		"go.sum":          {b: without, sums: s.set()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := tt.b.Verify(t.Context(), tt.sums, tt.key)
+			got, err := tt.b.Verify(t.Context(), tt.sums, tt.key, nil)
 			if tt.want != "" {
 				require.ErrorContains(t, err, id)
 				require.ErrorContains(t, err, tt.want)
@@ -65,7 +65,7 @@ func TestVerifyOfToolchains(t *testing.T) {
 	}
 
 	s.sums = strings.Replace(s.sums, req.Toolchains[0].H1, "h1:"+strings.Repeat("A", 43)+"=", 1)
-	_, err := without.Verify(t.Context(), s.set(), "")
+	_, err := without.Verify(t.Context(), s.set(), "", nil)
 	require.ErrorContains(t, err, "toolchain golang.org/toolchain@go1.99.0 for linux/amd64: golang.org/toolchain/@v/v0.0.1-go1.99.0.linux-amd64.zip has h1:")
 }
 
@@ -74,7 +74,7 @@ func TestVerifyOfTools(t *testing.T) {
 	req := s.request()
 	req.Tools = []Tool{lib("v1.0.0")}
 	dir := s.create(t.TempDir(), req).Dir()
-	got, err := mustOpen(t, dir).Verify(t.Context(), s.set(), "")
+	got, err := mustOpen(t, dir).Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, 1, got.Tools)
 
@@ -100,7 +100,7 @@ func TestVerifyOfTools(t *testing.T) {
 			layer, err := b.addLayer(t.Context(), tt.files)
 			require.NoError(t, err)
 			require.NoError(t, b.addImage(t.Context(), ToolsName, []ocispec.Descriptor{layer}))
-			_, err = b.Verify(t.Context(), s.set(), "")
+			_, err = b.Verify(t.Context(), s.set(), "", nil)
 			require.ErrorContains(t, err, tt.want)
 		})
 	}
@@ -126,6 +126,6 @@ func TestToolVersion(t *testing.T) {
 	tools, err := b.Tools(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "v2.3.0", tools[0].Version)
-	_, err = b.Verify(t.Context(), s.set(), "")
+	_, err = b.Verify(t.Context(), s.set(), "", nil)
 	require.NoError(t, err)
 }

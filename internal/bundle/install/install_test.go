@@ -41,7 +41,7 @@ func stocked(t *testing.T, goLine string, toolchains ...string) *bundle.Bundle {
 	var err error
 	req.Modules, err = gomod.ParseSums(gomod.File{Name: "go.sum", Data: []byte(sums)})
 	require.NoError(t, err)
-	m := bundle.Maker{Sources: bundle.Sources{Folders: []bundle.Folder{{Name: "proxy", FS: os.DirFS(dir)}}}, Tell: func(string, int64) {}}
+	m := bundle.Maker{Sources: bundle.Sources{Folders: []bundle.Folder{{Name: "proxy", FS: os.DirFS(dir)}}}}
 	b, err := m.Create(t.Context(), filepath.Join(t.TempDir(), "stock"), req)
 	require.NoError(t, err)
 	return b

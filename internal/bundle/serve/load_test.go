@@ -55,7 +55,7 @@ func loadBundle(t *testing.T) (b *bundle.Bundle, files map[string][]byte) {
 	}
 	set, err := gomod.ParseSums(gomod.File{Name: "go.sum", Data: []byte(sums.String())})
 	require.NoError(t, err)
-	m := bundle.Maker{Sources: bundle.Sources{Folders: []bundle.Folder{{Name: "load", FS: os.DirFS(dir)}}}, Tell: func(string, int64) {}}
+	m := bundle.Maker{Sources: bundle.Sources{Folders: []bundle.Folder{{Name: "load", FS: os.DirFS(dir)}}}}
 	b, err = m.Create(t.Context(), t.TempDir(), bundle.Request{Modules: set, Keys: []string{set.Key()}})
 	require.NoError(t, err)
 	return b, files

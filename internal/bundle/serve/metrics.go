@@ -43,16 +43,20 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// count counts the requests and answers of a handler, and cuts off clients that don't read them.
-func (m *metrics) count(next http.Handler) http.Handler {
+// count counts the requests and answers of a handler, tells of them, and cuts off clients that don't read them.
+func (m *metrics) count(answered func(Answer), next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.inFlight.Inc()
 		kind := goproxy.Kind(r.URL.Path)
 		counted := &countedWriter{ResponseWriter: w, control: http.NewResponseController(w)}
 		defer func() { // the handler may panic to break off its answer
+			a := Answer{r.URL.Path, max(counted.status, http.StatusOK), counted.size}
 			m.inFlight.Dec()
-			m.requests.WithLabelValues(kind, strconv.Itoa(max(counted.status, http.StatusOK))).Inc()
-			m.bytes.WithLabelValues(kind).Add(float64(counted.size))
+			m.requests.WithLabelValues(kind, strconv.Itoa(a.Status)).Inc()
+			m.bytes.WithLabelValues(kind).Add(float64(a.Bytes))
+			if answered != nil {
+				answered(a)
+			}
 		}()
 		next.ServeHTTP(counted, r)
 	})

@@ -29,6 +29,15 @@ type Options struct {
 
 	Grace    time.Duration // how long requests may take to end when the server stops
 	ErrorLog io.Writer     // gets what net/http has to say, such as failed handshakes
+
+	Answered func(Answer) // is called, by several goroutines, after each request for modules; nil for none
+}
+
+// An Answer is how a request for modules was answered.
+type Answer struct {
+	Path   string // as the client sent it
+	Status int    // of HTTP
+	Bytes  int64  // of the body that were sent
 }
 
 const (
@@ -113,7 +122,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", s.metrics.handler())
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	modules := s.metrics.count(s.guard(http.HandlerFunc(s.serveModules)))
+	modules := s.metrics.count(s.opts.Answered, s.guard(http.HandlerFunc(s.serveModules)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w) // a writer without deadlines is a test's
 		_ = control.SetWriteDeadline(time.Now().Add(stallTimeout))

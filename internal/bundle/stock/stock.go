@@ -53,8 +53,13 @@ func (s *Stocker) Read(ctx context.Context, o Options) (bundle.Request, error) {
 	if err != nil {
 		return req, err
 	}
+	if len(o.Dirs) > 0 {
+		s.Progress.Begin("read source trees", len(o.Dirs), 0)
+	}
 	for _, dir := range o.Dirs {
+		s.Progress.At(dir, 0, 0)
 		needs, err := readTree(dir, o)
+		s.Progress.Done(dir, 0)
 		if err != nil {
 			return req, fmt.Errorf("%s: %w", dir, err)
 		}

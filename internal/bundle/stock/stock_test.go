@@ -59,10 +59,10 @@ func TestFromVersionControl(t *testing.T) {
 				proxy.Fail("/", testkit.Status(http.StatusForbidden))
 			}
 			s := newStocker(t, Settings{GOPROXY: proxy.URL + test.then, GOPRIVATE: test.private, GOSUMDB: "off"}, append(env, "GOPRIVATE=git.example")...)
-			m := bundle.Maker{Sources: s.Sources(), Tell: func(string, int64) {}}
+			m := bundle.Maker{Sources: s.Sources()}
 			b, err := m.Create(t.Context(), t.TempDir(), bundle.Request{Modules: set})
 			require.NoError(t, err)
-			got, err := b.Verify(t.Context(), set, "")
+			got, err := b.Verify(t.Context(), set, "", nil)
 			require.NoError(t, err)
 			require.Equal(t, 1, got.Modules)
 			items, err := b.Items(t.Context())
@@ -278,7 +278,7 @@ func TestToolchainOfBundle(t *testing.T) {
 	require.Equal(t, strings.Fields(line)[2], want.Toolchains[0].H1)
 	want.SumDB, err = online.SumDB()
 	require.NoError(t, err)
-	b, err := bundle.Maker{Sources: online.Sources(), Tell: func(string, int64) {}}.Create(t.Context(), t.TempDir(), want)
+	b, err := bundle.Maker{Sources: online.Sources()}.Create(t.Context(), t.TempDir(), want)
 	require.NoError(t, err)
 
 	db.Close()

@@ -20,6 +20,7 @@ import (
 	"github.com/larder-build/larder/internal/fetch"
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/progress"
 	"golang.org/x/mod/module"
 )
 
@@ -39,12 +40,14 @@ type Stocker struct {
 	Bundles []*bundle.Bundle // at hand, of which tools are taken
 	Roots   []byte           // PEM: all certificate authorities that it is to trust, and git; nil for those that they have
 
+	Progress progress.Reporter
+
 	proxies []modfetch.Entry
 }
 
 // New checks the settings.
 func New(settings Settings, client *fetch.Client, command string, env []string) (*Stocker, error) {
-	s := &Stocker{Go: settings, Client: client, Command: command, Env: env}
+	s := &Stocker{Go: settings, Client: client, Command: command, Env: env, Progress: progress.Or(nil)}
 	list := settings.GOPROXY
 	if list == "" {
 		list = planner.DefaultProxy

@@ -138,8 +138,13 @@ func (b toolBox) toolchains(chosen []gotoolchain.Toolchain) (more []gotoolchain.
 
 // tools returns the tools of --tool, and their go.sum files.
 func (s *Stocker) tools(ctx context.Context, specs []string) (box toolBox, sums []gomod.File, err error) {
+	if len(specs) > 0 {
+		s.Progress.Begin("find out what tools need", len(specs), 0)
+	}
 	for _, spec := range specs {
+		s.Progress.At(spec, 0, 0)
 		t, err := s.tool(ctx, spec)
+		s.Progress.Done(spec, 0)
 		if err == nil {
 			err = box.add(boxed{t, "--tool " + spec, true})
 		}

@@ -63,7 +63,9 @@ func (s *Stocker) downloadDB(ctx context.Context, from string) (fs.FS, func() er
 	if err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}
+	s.Progress.Begin("get the vulnerability database", 1, 0)
 	_, err = modfetch.Fetch(ctx, s.Client, list, name, w, maxVulnDB)
+	s.Progress.Done(name, 0)
 	if err = errors.Join(err, w.Close()); err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}

@@ -51,6 +51,8 @@ type Recorder struct {
 	Remote Remote  // asked for what no copy at hand has
 	Dir    string  // where the copy is written; what an earlier run left there is used
 	Known  []fs.FS // earlier copies, above their folder sumdb; nothing that these have is asked for again
+
+	Found func(module.Version) // is called, by several goroutines, for each version whose record is there; nil for none
 }
 
 // A Copy describes the files that a Recorder wrote.
@@ -164,6 +166,9 @@ func (r *recording) lookUp(ctx context.Context, mods []module.Version) ([]record
 				return fmt.Errorf("%s: %w", m, err)
 			}
 			records[i] = rec
+			if r.Found != nil {
+				r.Found(m)
+			}
 			return nil
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/containerd/containerd/v2/pkg/archive"
+	"github.com/larder-build/larder/internal/progress"
 	"github.com/larder-build/larder/internal/proof/sbom"
 	"github.com/larder-build/larder/internal/testkit"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -27,17 +28,17 @@ func TestImageMarkedAsAttestation(t *testing.T) {
 	good := s.attested(image, image.Digest, bill)
 	var index ocispec.Index
 	s.read(good, &index)
-	_, err := Image(t.Context(), s.open(good), "app.tar", nil)
+	_, err := Image(t.Context(), s.open(good), "app.tar", nil, nil)
 	require.NoError(t, err)
 	for _, platform := range []*ocispec.Platform{{OS: "linux", Architecture: "amd64"}, nil} {
 		evil.Platform = platform
 		root := s.json(ocispec.MediaTypeImageIndex, ocispec.Index{Manifests: append([]ocispec.Descriptor{evil}, index.Manifests...)})
-		_, err := Image(t.Context(), s.open(root), "app.tar", nil)
+		_, err := Image(t.Context(), s.open(root), "app.tar", nil, nil)
 		require.ErrorContains(t, err, "are both for linux/amd64, and a runtime takes one of them")
 	}
 	evil.Platform = &ocispec.Platform{OS: "linux", Architecture: "arm64"}
 	root := s.json(ocispec.MediaTypeImageIndex, ocispec.Index{Manifests: append([]ocispec.Descriptor{evil}, index.Manifests...)})
-	_, err = Image(t.Context(), s.open(root), "app.tar", nil)
+	_, err = Image(t.Context(), s.open(root), "app.tar", nil, nil)
 	require.ErrorContains(t, err, "its index says that it is for linux/arm64, and its config that it is for linux/amd64")
 }
 
@@ -70,7 +71,7 @@ func TestLayersHideNothing(t *testing.T) {
 			}
 			found, err := s.open(s.image(tars...)).Images(t.Context())
 			require.NoError(t, err)
-			contents, err := Contents(t.Context(), found[0], nil)
+			contents, err := contents(t.Context(), found[0], nil, progress.Or(nil))
 			if err != nil {
 				t.Log(err)
 				return

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/larder-build/larder/internal/oci"
+	"github.com/larder-build/larder/internal/progress"
 	"github.com/larder-build/larder/internal/proof/sbom"
 )
 
@@ -22,17 +23,41 @@ const (
 	opaque   = ".wh..wh..opq" // all that lower layers have in the folder
 )
 
-// Contents finds the contents of an image in its layers, from the highest down, so that it knows for each file whether a
-// higher layer hides it. It unpacks only one binary at a time. keep, unless it is nil, keeps the binaries of Go.
-func Contents(ctx context.Context, image *oci.Image, keep *Keep) (*sbom.Contents, error) {
+// Contents finds the contents of each of some images. keep, unless it is nil, keeps the binaries of Go.
+func Contents(ctx context.Context, images []*oci.Image, keep *Keep, p progress.Reporter) (list []*sbom.Contents, err error) {
+	p = progress.Or(p)
+	layers := 0
+	for _, image := range images {
+		layers += len(image.Manifest.Layers)
+	}
+	p.Begin("read layers", layers, 0)
+	for _, image := range images {
+		c, err := contents(ctx, image, keep, p)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", image.Platform, err)
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// contents finds the contents of an image in its layers, from the highest down, so that it knows for each file whether a
+// higher layer hides it. It unpacks only one binary at a time.
+func contents(ctx context.Context, image *oci.Image, keep *Keep, p progress.Reporter) (*sbom.Contents, error) {
 	c := &sbom.Contents{}
 	above := newCovers()
 	for n := len(image.Manifest.Layers) - 1; n >= 0; n-- {
 		l := newLayer(above)
 		l.keep = keep
-		if err := image.ReadLayer(ctx, n, l.read); err != nil {
+		w := &watched{item: image.Manifest.Layers[n].Digest.String(), p: p}
+		err := image.ReadLayer(ctx, n, func(r io.Reader) error {
+			w.Reader = r
+			return l.read(w)
+		})
+		if err != nil {
 			return nil, err
 		}
+		p.Done(w.item, w.size)
 		if err := l.finish(c); err != nil {
 			return nil, err
 		}

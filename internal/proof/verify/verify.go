@@ -10,6 +10,7 @@ import (
 
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/oci"
+	"github.com/larder-build/larder/internal/progress"
 	"github.com/larder-build/larder/internal/proof/sbom"
 	"github.com/opencontainers/go-digest"
 )
@@ -59,7 +60,7 @@ func (r *Report) Problems() []string {
 // Image checks all images of a layout that is of one image or one index, called name. Unless sums is nil, it must list
 // all modules that are linked into the binaries. The error says that something can't be read or is damaged. If an image
 // is whole, but disagrees with its bill or with sums, the report says so.
-func Image(ctx context.Context, l *oci.Layout, name string, sums *gomod.Set) (*Report, error) {
+func Image(ctx context.Context, l *oci.Layout, name string, sums *gomod.Set, p progress.Reporter) (*Report, error) {
 	root, err := rootDigest(l, name)
 	if err != nil {
 		return nil, err
@@ -71,13 +72,21 @@ func Image(ctx context.Context, l *oci.Layout, name string, sums *gomod.Set) (*R
 	if len(images) == 0 {
 		return nil, fmt.Errorf("%s has no image", name)
 	}
+	contents, err := Contents(ctx, images, nil, p)
+	if err != nil {
+		return nil, err
+	}
 	r := &Report{Image: name, Digest: root}
-	for _, image := range images {
-		p, err := platform(ctx, image, sums)
+	progress.Or(p).Begin("check binaries", binaries(contents), 0)
+	for i, image := range images {
+		checked, err := platform(ctx, image, contents[i], sums)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", image.Platform, err)
 		}
-		r.Platforms = append(r.Platforms, *p)
+		for _, b := range checked.Binaries {
+			progress.Or(p).Done(b.Path, 0)
+		}
+		r.Platforms = append(r.Platforms, *checked)
 	}
 	return r, nil
 }
@@ -97,11 +106,15 @@ func rootDigest(l *oci.Layout, name string) (digest.Digest, error) {
 	return root, nil
 }
 
-func platform(ctx context.Context, image *oci.Image, sums *gomod.Set) (*Platform, error) {
-	contents, err := Contents(ctx, image, nil)
-	if err != nil {
-		return nil, err
+// binaries counts the Go binaries of images.
+func binaries(contents []*sbom.Contents) (n int) {
+	for _, c := range contents {
+		n += len(c.Binaries)
 	}
+	return n
+}
+
+func platform(ctx context.Context, image *oci.Image, contents *sbom.Contents, sums *gomod.Set) (*Platform, error) {
 	p := &Platform{Platform: image.Platform, Digest: image.Digest, Layers: len(image.Manifest.Layers), Packages: len(contents.Packages), Binaries: []Binary{}, Problems: []string{}}
 	for _, b := range contents.Binaries {
 		p.Binaries = append(p.Binaries, binary(b))

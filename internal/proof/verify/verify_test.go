@@ -12,6 +12,7 @@ import (
 
 	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/oci"
+	"github.com/larder-build/larder/internal/progress"
 	"github.com/larder-build/larder/internal/proof/sbom"
 	"github.com/larder-build/larder/internal/testkit"
 	"github.com/opencontainers/go-digest"
@@ -161,7 +162,7 @@ func TestImage(t *testing.T) {
 			})},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := Image(t.Context(), s.open(test.root), "app.tar", test.sums)
+			r, err := Image(t.Context(), s.open(test.root), "app.tar", test.sums, nil)
 			require.NoError(t, err)
 			require.Equal(t, test.root.Digest, r.Digest)
 			problems := r.Platforms[0].Problems
@@ -177,7 +178,7 @@ func TestImage(t *testing.T) {
 		more.Path += "/more"
 		b.Info.Deps = append(b.Info.Deps[:0:0], append(b.Info.Deps, &more)...)
 	}))
-	r, err := Image(t.Context(), s.open(invented), "app.tar", nil)
+	r, err := Image(t.Context(), s.open(invented), "app.tar", nil, nil)
 	require.NoError(t, err)
 	require.Len(t, r.Problems(), 1)
 	require.Contains(t, r.Problems()[0], "linux/amd64: the SBOM says that /bin/app has "+first.Path+"/more")
@@ -192,15 +193,15 @@ func TestImageDamaged(t *testing.T) {
 	s := store{t, t.TempDir()}
 	layer := tarball(t, entry{name: "x", data: []byte("hello")})
 	image := s.image(layer)
-	_, err := Image(t.Context(), s.open(image, s.image()), "app.tar", nil)
+	_, err := Image(t.Context(), s.open(image, s.image()), "app.tar", nil, nil)
 	require.ErrorContains(t, err, "app.tar holds more than one image")
-	_, err = Image(t.Context(), s.open(), "app.tar", nil)
+	_, err = Image(t.Context(), s.open(), "app.tar", nil, nil)
 	require.ErrorContains(t, err, "app.tar is empty")
-	_, err = Image(t.Context(), s.open(s.attested(image, digest.FromString("other"), []byte("{}"))), "app.tar", nil)
+	_, err = Image(t.Context(), s.open(s.attested(image, digest.FromString("other"), []byte("{}"))), "app.tar", nil, nil)
 	require.ErrorContains(t, err, "it is about another image")
 	file := filepath.Join(s.dir, "blobs", "sha256", digest.FromBytes(layer).Encoded())
 	require.NoError(t, os.WriteFile(file, bytes.Replace(layer, []byte("hello"), []byte("hullo"), 1), 0o644))
-	_, err = Image(t.Context(), s.open(image), "app.tar", nil)
+	_, err = Image(t.Context(), s.open(image), "app.tar", nil, nil)
 	require.ErrorContains(t, err, "sha256:")
 }
 
@@ -227,7 +228,7 @@ func TestLayers(t *testing.T) {
 			s := store{t, t.TempDir()}
 			images, err := s.open(s.image(append([][]byte{base}, test.above...)...)).Images(t.Context())
 			require.NoError(t, err)
-			c, err := Contents(t.Context(), images[0], nil)
+			c, err := contents(t.Context(), images[0], nil, progress.Or(nil))
 			require.NoError(t, err)
 			var paths []string
 			for _, b := range c.Binaries {
