@@ -57,11 +57,21 @@ func compileAll(ctx context.Context, dir string, env, flags, args []string, stdo
 	if err := readProfile(ctx, dir, env, flags, stderr); err != nil {
 		fmt.Fprintf(stdout, "the profile can't be read: %v\n", err) // the step that needs it says why
 	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"list", "-e", "-export", "-deps", "-f", "{{.ImportPath}}"}, args...)...)
+	list := []string{"list", "-e", "-deps", "-f", "{{.ImportPath}}"}
+	cmd := exec.CommandContext(ctx, "go", slices.Concat(list, []string{"-export", "-v"}, args)...)
 	cmd.Dir, cmd.Env = dir, env
 	var listed bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &listed, stderr
-	if err := cmd.Run(); err != nil && ctx.Err() != nil {
+	names := &compiling{messages: stderr}
+	cmd.Stdout, cmd.Stderr = &listed, names
+	stop := names.report(stdout, func() string {
+		cmd := exec.CommandContext(ctx, "go", slices.Concat(list, args)...)
+		cmd.Dir, cmd.Env = dir, env
+		all, _ := cmd.Output() // what is wrong is told by the command that compiles
+		return string(all)
+	})
+	err := errors.Join(cmd.Run(), names.flush())
+	stop()
+	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	} else if err != nil {
 		fmt.Fprintf(stdout, "not all packages could be compiled: %v\n", err)
