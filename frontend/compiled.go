@@ -27,7 +27,7 @@ type compiler struct {
 // compiledContexts returns slices and compiled packages for GO lines, and binaries for a build without instructions.
 func (b *build) compiledContexts(ctx context.Context, plan *planner.Plan, s states) (contexts []namedContext, err error) {
 	c := &compiler{states: s, build: b, plan: plan, send: b.sender(ctx, plan), baselines: map[string]larder.DepsRequest{}}
-	if c.ready, err = b.readyLayers(ctx, plan); err != nil {
+	if c.ready, err = b.readyLayers(ctx, plan, s.steps); err != nil {
 		return nil, err
 	}
 	for _, target := range b.targets() {
@@ -53,7 +53,11 @@ func (c *compiler) forLines(ctx context.Context, states map[string]llb.State, ta
 		states[s.Context] = c.slice(s, target)
 	}
 	for _, d := range c.plan.Deps {
-		states[d.Context] = c.imported(ctx, c.deps(d, target), d, target)
+		req := c.deps(d, target)
+		states[d.Context] = c.imported(ctx, req, d, target)
+		if name := d.ModulesContext(); name != "" {
+			states[name] = req.Modules.Merged()
+		}
 	}
 	for _, l := range c.plan.Compiled {
 		states[l.Context] = c.linked(ctx, l, target)
@@ -128,8 +132,9 @@ func (c *compiler) deps(d *planner.Deps, target ocispecs.Platform) larder.DepsRe
 	if d.Slice.Runs {
 		req.Target = c.steps.Platform
 	}
-	req.Own = c.ready[d.ReadyFor(platforms.Format(target))].id
-	if d.Modules != nil {
+	ready := c.ready[d.ReadyFor(platforms.Format(target))]
+	req.Own, req.Modules = ready.id, ready.modules
+	if d.Modules != nil && req.Modules == nil {
 		if st, ok := c.modules[d.Modules.Context]; ok {
 			req.Modules = &st
 		}
@@ -162,7 +167,7 @@ func (c *compiler) binary(ctx context.Context, pkg planner.Package, target ocisp
 	if pkg.Deps != nil {
 		of := c.deps(pkg.Deps, target)
 		st := c.imported(ctx, of, pkg.Deps, target)
-		req.Deps, req.Own = &st, of.Own
+		req.Deps, req.Own, req.Modules = &st, of.Own, of.Modules
 	}
 	return c.steps.Binary(req), nil
 }

@@ -22,7 +22,7 @@ func (b *build) keyed(ctx context.Context, plan *planner.Plan, contexts []namedC
 		names = append(names, m.Context)
 	}
 	for _, d := range plan.Deps {
-		names = append(names, d.Context)
+		names = append(names, d.Context, d.ModulesContext())
 	}
 	for _, l := range plan.Compiled {
 		names = append(names, l.Context)
@@ -70,7 +70,8 @@ type stepEditor struct {
 // A cache whose name has the mark gets a name that no Dockerfile can have. A GO line gets the parts of its modules
 // instead of their merge, which takes seconds to make.
 //
-// A GO line that is given a ready layer has a compile cache of its own: see readyLayer.
+// A GO line that is given a ready layer has a compile cache of its own, which begins with the layer: see readyLayer. What
+// the cache has needn't be copied into it, then.
 //
 // A GO line without a network doesn't get the settings of HTTP proxies, which may have a password.
 func (e stepEditor) edit(op *pb.Op) (changed bool) {
@@ -78,32 +79,32 @@ func (e stepEditor) edit(op *pb.Op) (changed bool) {
 	if exec := op.GetExec(); isGoLine(exec) && exec.Network == pb.NetMode_NONE && exec.Meta.ProxyEnv != nil {
 		exec.Meta.ProxyEnv, changed = nil, true
 	}
+	layer, id := e.readyLayer(op)
 	for _, m := range op.GetExec().GetMounts() {
+		if m.CacheOpt != nil {
+			if name := e.caches.LineCache(m.CacheOpt.ID, e.mark); name != "" {
+				m.CacheOpt.ID, changed = name, true
+			}
+			if id != "" && m.Dest == step.LineCache {
+				m.CacheOpt.ID, m.Input, changed = m.CacheOpt.ID+"/"+id, layer, true
+			}
+		}
 		unchanged := m.Output == int64(pb.SkipOutput) && m.ContentCache == pb.MountContentCache_DEFAULT
 		if unchanged && m.Input >= 0 && e.vertices[digest.Digest(op.Inputs[m.Input].Digest)] {
 			m.ContentCache, changed = pb.MountContentCache_OFF, true
-		}
-		if m.CacheOpt == nil {
-			continue
-		}
-		if name := e.caches.LineCache(m.CacheOpt.ID, e.mark); name != "" {
-			m.CacheOpt.ID, changed = name, true
-		}
-		if id := e.readyLayer(op); id != "" && m.Dest == step.LineCache {
-			m.CacheOpt.ID, changed = m.CacheOpt.ID+"/"+id, true
 		}
 	}
 	return changed
 }
 
-// readyLayer returns the id of the ready layer that a GO line is given, or "".
-func (e stepEditor) readyLayer(op *pb.Op) string {
+// readyLayer returns the input that is the ready layer which a GO line is given, and its id; or none and "".
+func (e stepEditor) readyLayer(op *pb.Op) (input int64, id string) {
 	for _, m := range op.GetExec().GetMounts() {
 		if isGoLine(op.GetExec()) && m.Dest == step.LineDeps && m.Input >= 0 {
-			return e.ready[digest.Digest(op.Inputs[m.Input].Digest)]
+			return m.Input, e.ready[digest.Digest(op.Inputs[m.Input].Digest)]
 		}
 	}
-	return ""
+	return int64(pb.Empty), ""
 }
 
 func isGoLine(exec *pb.ExecOp) bool {

@@ -203,13 +203,21 @@ func TestReadyLayersHaveTheirOwnCache(t *testing.T) {
 	edited := func(arg, ready string) string {
 		op := &pb.Op{Inputs: []*pb.Input{{Digest: layer}}, Op: &pb.Op_Exec{Exec: &pb.ExecOp{Meta: &pb.Meta{Args: []string{arg}}, Mounts: []*pb.Mount{
 			{Dest: step.LineDeps, Input: 0, Output: int64(pb.SkipOutput)},
-			{Dest: step.LineCache, Input: int64(pb.Empty), CacheOpt: &pb.CacheOpt{ID: "ns/mark/compile/example.com/app/go1.26.8"}},
+			{Dest: step.LineCache, Input: int64(pb.Empty), Output: int64(pb.SkipOutput), CacheOpt: &pb.CacheOpt{ID: "ns/mark/compile/example.com/app/go1.26.8"}},
 			{Dest: "/elsewhere", Input: int64(pb.Empty), CacheOpt: &pb.CacheOpt{ID: "ns/mine"}},
 		}}}}
-		e := stepEditor{ready: map[digest.Digest]string{digest.Digest(ready): id}, caches: larder.Builder{Namespace: "ns"}, mark: "mark"}
+		e := stepEditor{ready: map[digest.Digest]string{digest.Digest(ready): id}, vertices: map[digest.Digest]bool{layer: true}, caches: larder.Builder{Namespace: "ns"}, mark: "mark"}
 		e.edit(op)
-		require.Equal(t, "ns/mine", op.GetExec().Mounts[2].CacheOpt.ID)
-		return op.GetExec().Mounts[1].CacheOpt.ID
+		mounts := op.GetExec().Mounts
+		require.Equal(t, "ns/mine", mounts[2].CacheOpt.ID)
+		require.Equal(t, int64(pb.Empty), mounts[2].Input)
+		if id := mounts[1].CacheOpt.ID; strings.HasSuffix(id, "/bb") {
+			require.Zero(t, mounts[1].Input, "the cache begins with the layer")
+			require.Equal(t, pb.MountContentCache_OFF, mounts[1].ContentCache, "all of which isn't read for a key")
+		} else {
+			require.Equal(t, int64(pb.Empty), mounts[1].Input)
+		}
+		return mounts[1].CacheOpt.ID
 	}
 	const shared = "larder:ns/compile/example.com/app/go1.26.8"
 	require.Equal(t, shared+"/"+id, edited(step.Go, layer))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/larder-build/larder/frontend/planner"
+	"github.com/larder-build/larder/internal/golang/gomod"
 	"github.com/larder-build/larder/internal/golang/gorecipe"
 	"github.com/larder-build/larder/internal/golang/goslice"
 	"github.com/larder-build/larder/internal/golang/gotoolchain"
@@ -25,12 +26,13 @@ import (
 // Steps that are given one have a compile cache of their own, named by that id: what is in the layer gets into no other
 // build, which may not trust who made it.
 type readyLayer struct {
-	state llb.State
-	id    string
+	state   llb.State
+	id      string
+	modules *larder.Modules // what it is compiled of; nil for none
 }
 
 // readyLayers returns the layers of compiled packages that a plan takes from named contexts.
-func (b *build) readyLayers(ctx context.Context, plan *planner.Plan) (map[string]readyLayer, error) {
+func (b *build) readyLayers(ctx context.Context, plan *planner.Plan, steps larder.Builder) (map[string]readyLayer, error) {
 	layers := map[string]readyLayer{}
 	for _, d := range plan.Deps {
 		for _, r := range d.Ready {
@@ -38,7 +40,15 @@ func (b *build) readyLayers(ctx context.Context, plan *planner.Plan) (map[string
 			if err != nil {
 				return nil, err
 			}
-			layers[r.Context] = readyLayer{st, b.readyID(r.Context)}
+			layer := readyLayer{state: st, id: b.readyID(r.Context)}
+			if m := d.Modules; m != nil && len(m.Sources) > 0 {
+				modules, err := steps.CompiledModules(m.Set, func(set gomod.Set) (larder.ModuleSource, error) { return b.moduleSource(ctx, m, set) }, st)
+				if err != nil {
+					return nil, err
+				}
+				layer.modules = &modules
+			}
+			layers[r.Context] = layer
 		}
 	}
 	return layers, nil

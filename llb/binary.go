@@ -24,7 +24,7 @@ type BinaryRequest struct {
 	Compiled  *llb.State // from Builder.Compile; nil for none
 	Commit    string     // what is stamped, as the step go's git reads it; "" for nothing
 	Main      string     // the main module's path: part of the compile cache's name
-	Own       string     // tells a compile cache from that which all builds of the module share; "" for that
+	Own       string     // names a compile cache which begins with Deps; "" for that which all builds of the module share
 	Vendored  bool       // take packages from vendor/
 	Work      string     // the go.work that counts, in Source, or ""
 	Flags     []string   // of go build
@@ -46,12 +46,15 @@ func (b Builder) Binary(req BinaryRequest) llb.State {
 		modules,
 		llb.Dir(path.Join(step.Src, req.Dir)),
 		llb.AddMount(step.Src, req.Source, llb.Readonly),
-		llb.AddMount(step.GoCache, llb.Scratch(), llb.AsPersistentCacheDir(b.CompileCache(req.Main, req.Version, req.Own), llb.CacheMountShared)),
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
 	}
-	if req.Deps != nil {
+	var layer *llb.State
+	if req.Own != "" {
+		layer = req.Deps
+	} else if req.Deps != nil {
 		opts = append(opts, b.made(step.DepsDir, *req.Deps))
 	}
+	opts = append(opts, b.goCache(b.CompileCache(req.Main, req.Version, req.Own), layer))
 	if req.Compiled != nil {
 		s.Deps = append(s.Deps, step.Compiled)
 		opts = append(opts, b.made(step.Compiled, *req.Compiled))

@@ -24,7 +24,7 @@ type DepsRequest struct {
 	Dir, Work string     // the module's folder and the go.work that counts, in Source; Work may be ""
 	Flags     []string   // of the go command
 	Env       []string   // NAME=VALUE
-	Own       string     // as that of a BinaryRequest
+	Own       string     // as that of a BinaryRequest; Deps has no use for it
 	Part      *llb.State // from Deps: a part of them that is compiled already, in the same way; nil for none
 	Baseline  *Baseline  // nil for none
 	Target    Platform   // that they are compiled for
@@ -50,7 +50,7 @@ func (b Builder) Deps(req DepsRequest) llb.State {
 		already = *req.Part
 	}
 	label := fmt.Sprintf("[deps %s] compile what is imported from elsewhere", platforms.Format(req.Target))
-	return b.compile(already, b.CompileCache(req.Main, req.Version, req.Own), label, req, &step.Deps{Imports: importsFile, Dir: path.Join(step.Src, req.Dir), Args: flags},
+	return b.compile(already, b.goCache(b.CompileCache(req.Main, req.Version, ""), nil), label, req, &step.Deps{Imports: importsFile, Dir: path.Join(step.Src, req.Dir), Args: flags},
 		llb.AddMount(step.Src, modFiles, llb.Readonly), b.imports(imports), list)
 }
 
@@ -68,7 +68,7 @@ func (b Builder) Std(req DepsRequest) llb.State {
 	}
 	req.Modules, req.Work = nil, ""
 	label := fmt.Sprintf("[deps %s] compile the standard library's part of it", platforms.Format(req.Target))
-	return b.compile(empty, b.cacheID("std/"+req.Version), label, req, &step.Deps{Imports: importsFile, Dir: "/", Args: req.Flags}, b.imports(list))
+	return b.compile(empty, b.goCache(b.cacheID("std/"+req.Version), nil), label, req, &step.Deps{Imports: importsFile, Dir: "/", Args: req.Flags}, b.imports(list))
 }
 
 // importsFile is the path where Builder.imports mounts a list of import paths.
@@ -81,16 +81,26 @@ func (b Builder) imports(list []string) llb.RunOption {
 
 // compile runs a step deps with the modules of the request. The step compiles in a cache mount. It puts what it
 // compiles into a layer above what is compiled already.
-func (b Builder) compile(already llb.State, cache, label string, req DepsRequest, s *step.Deps, mounts ...llb.RunOption) llb.State {
+func (b Builder) compile(already llb.State, cache llb.RunOption, label string, req DepsRequest, s *step.Deps, mounts ...llb.RunOption) llb.State {
 	var modules llb.RunOption
 	s.Modules, modules = b.mountModules(req.Modules)
 	s.Out = step.Out
 	opts := append(mounts,
-		llb.AddMount(step.GoCache, llb.Scratch(), llb.AsPersistentCacheDir(cache, llb.CacheMountShared)),
+		cache,
 		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()))
 	opts = append(opts, modules)
 	opts = append(opts, goEnvironment(req.Target, append([]string{"GOWORK=" + workFile(req.Work)}, req.Env...)))
 	return b.runOnto(already, req.Toolchain, label, s, opts...)
+}
+
+// goCache mounts a compile cache. One with a layer of packages begins with these. They needn't be copied: the cache lies
+// above the layer.
+func (b Builder) goCache(name string, layer *llb.State) llb.RunOption {
+	cache := llb.AsPersistentCacheDir(name, llb.CacheMountShared)
+	if layer == nil {
+		return llb.AddMount(step.GoCache, llb.Scratch(), cache)
+	}
+	return llb.AddMount(step.GoCache, *layer, append(b.byVertex(), cache)...)
 }
 
 // CompileCache returns the name of the cache mount for steps that compile a main module and run none of its code. Only

@@ -45,6 +45,12 @@ func layerOf(t *testing.T, b Builder, set gomod.Set, from ModuleSource) llb.Stat
 	return st.Merged()
 }
 
+func compiledOf(t *testing.T, b Builder, set gomod.Set, from ModuleSource, deps llb.State) llb.State {
+	st, err := b.CompiledModules(set, func(gomod.Set) (ModuleSource, error) { return from, nil }, deps)
+	require.NoError(t, err)
+	return st.Merged()
+}
+
 // TestStates compares each state's definition, written one vertex to a block, with a golden file: which step runs what,
 // on what, and with a network or without.
 func TestStates(t *testing.T) {
@@ -64,6 +70,7 @@ func TestStates(t *testing.T) {
 		"modules-folder":     layerOf(t, b, set, ModuleSource{Folders: []llb.State{folder}}),
 		"modules-proxy":      layerOf(t, b, set, ModuleSource{GOPROXY: "https://proxy.example,direct", Network: true, Label: "https://proxy.example, direct", GOPRIVATE: "*.corp", GONOPROXY: "none"}),
 		"modules-mixed":      layerOf(t, b, set, ModuleSource{Folders: []llb.State{folder}, GOPROXY: ProxyFolder(0) + ",off", Label: "a folder"}),
+		"modules-compiled":   compiledOf(t, b, set, ModuleSource{Folders: []llb.State{folder}}, compiled),
 		"static":             b.Static(goRoot),
 		"slice":              b.Slice(llb.Image("context"), goslice.Slice{Files: []string{"cmd/api/main.go", "go.mod", "a b/[x]*?!.go"}, Globs: []string{"web/dist", "web/*.html"}}, "take 2 files"),
 		"deps": b.Deps(DepsRequest{Toolchain: goRoot, Version: "go1.26.8", Main: "x.example/api", Source: llb.Image("context"), Modules: &modules, Dir: "api", Work: "go.work", Flags: []string{"-trimpath"}, Env: []string{"GOEXPERIMENT=x"},
@@ -85,6 +92,7 @@ func TestStates(t *testing.T) {
 			Env: []string{"GOFLAGS=-tags=x"}, Target: Platform{OS: "windows", Architecture: "amd64"}, Label: "go build"}),
 		"slice-empty":     b.Slice(llb.Image("context"), goslice.Slice{}, "take none"),
 		"binary":          b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w"}, Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Deps: &folder, Main: "x.example/api", Target: armv7, Label: "go build"}),
+		"binary-ready":    b.Binary(BinaryRequest{Flags: []string{"-trimpath"}, Name: "api", Package: "./cmd/api", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Modules: &modules, Deps: &compiled, Own: "aa", Main: "x.example/api", Target: armv7, Label: "go build"}),
 		"binary-stamped":  b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=true"}, Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: b.Repository(folder), Deps: &folder, Compiled: &compiled, Commit: `{"revision":"abc"}`, Main: "x.example/api", Target: armv7, Label: "go build"}),
 		"binary-vendored": b.Binary(BinaryRequest{Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w"}, Name: "api", Package: ".", Toolchain: goRoot, Version: "go1.26.8", Source: llb.Image("context"), Main: "x.example/api", Vendored: true, Work: "go.work", Target: Platform{OS: "linux", Architecture: "amd64", Variant: "v3"}, Label: "go build"}),
 	} {

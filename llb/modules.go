@@ -71,21 +71,36 @@ func (b Builder) Modules(set gomod.Set, source func(gomod.Set) (ModuleSource, er
 		if len(shards) > 1 {
 			part = fmt.Sprintf(" %d/%d", i+1, len(shards))
 		}
-		modules.parts = append(modules.parts, b.moduleLayer(shard, from, part))
+		modules.parts = append(modules.parts, b.moduleLayer(shard, from, part, nil))
 	}
 	return modules, nil
 }
 
+// CompiledModules returns the modules of a set for a build that has compiled packages of them, from Deps. All is checked,
+// and only the files are unpacked that those packages were compiled of: the go command reads no others. They are one part,
+// since writing them is little work.
+func (b Builder) CompiledModules(set gomod.Set, source func(gomod.Set) (ModuleSource, error), deps llb.State) (Modules, error) {
+	from, err := source(set)
+	if err != nil {
+		return Modules{}, err
+	}
+	return Modules{[]llb.State{b.moduleLayer(set, from, "", &deps)}}, nil
+}
+
 // moduleLayer returns a module cache of one layer. One step makes it, and checks every file against the set while it
 // unpacks it. The step has a network only if something is fetched. It gets the set in canonical form, so that go.sum's
-// order and unrelated files don't change the key.
-func (b Builder) moduleLayer(set gomod.Set, from ModuleSource, part string) llb.State {
+// order and unrelated files don't change the key. With deps, it unpacks what these are compiled of.
+func (b Builder) moduleLayer(set gomod.Set, from ModuleSource, part string, deps *llb.State) llb.State {
 	what := fmt.Sprintf("unpack %d modules", len(set.Zips()))
 	if len(set.Zips()) == 0 {
 		what = fmt.Sprintf("check %d go.mod files", len(set.GoMods()))
 	}
 	s := &step.Modules{Sums: "/sums/go.sum", Out: step.Out}
 	opts := []llb.RunOption{llb.AddMount("/sums", b.file("/go.sum", "[modules"+part+"] list "+set.Key()[:12], set.Text()), llb.Readonly)}
+	if deps != nil {
+		what, s.Only = fmt.Sprintf("unpack what is compiled of %d modules", len(set.Zips())), step.Sources
+		opts = append(opts, llb.AddMount(step.Sources, *deps, llb.Readonly, llb.SourcePath(step.Sources)))
+	}
 	if from.GOPROXY == "" {
 		opts = append(opts, llb.AddMount(step.In, from.Folders[0], llb.Readonly))
 		s.From = []string{step.In}

@@ -22,7 +22,11 @@ type CompileRequest struct {
 func (b Builder) Compile(req CompileRequest) llb.State {
 	s := &step.Deps{Deps: []string{step.DepsDir}, Dir: path.Join(step.Src, req.Dir), Args: append([]string{"-buildvcs=false"}, req.Args...)}
 	label := fmt.Sprintf("[deps %s] compile what is linked", platforms.Format(req.Target))
-	return b.compile(llb.Scratch().Platform(b.Platform), b.CompileCache(req.Main, req.Version, req.Own), label, req.DepsRequest, s,
+	var layer *llb.State
+	if req.Own != "" {
+		layer = req.Deps
+	}
+	return b.compile(llb.Scratch().Platform(b.Platform), b.goCache(b.CompileCache(req.Main, req.Version, req.Own), layer), label, req.DepsRequest, s,
 		llb.AddMount(step.Src, req.Source, llb.Readonly),
 		b.made(step.DepsDir, *req.Deps))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/larder-build/larder/internal/bundle"
 	"github.com/larder-build/larder/internal/cli/request"
 	"github.com/larder-build/larder/internal/golang/gorecipe"
+	"github.com/larder-build/larder/internal/step"
 	"github.com/spf13/pflag"
 )
 
@@ -128,9 +129,23 @@ func (c *command) compileRecipes(b *bundle.Bundle, recipes []gorecipe.Recipe, di
 		if err := c.compileRecipe(b, r, to, on, progress); err != nil {
 			return nil, fmt.Errorf("compiling what %s imports, for %s: %w", r.Module, r.Platform, err)
 		}
-		list = append(list, bundle.Compiled{Recipe: r, Files: os.DirFS(to)})
+		sources, err := takeSources(to)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, bundle.Compiled{Recipe: r, Sources: sources, Files: os.DirFS(to)})
 	}
 	return list, nil
+}
+
+// takeSources takes the list of what was compiled out of a folder of compiled packages.
+func takeSources(dir string) (*gorecipe.Sources, error) {
+	name := filepath.Join(dir, step.Sources)
+	text, err := os.ReadFile(name)
+	if err = cmp.Or(err, os.Remove(name)); err != nil {
+		return nil, fmt.Errorf("reading which files were compiled: %w", err)
+	}
+	return gorecipe.ParseSources(text)
 }
 
 // compileRecipe compiles what a recipe says into a folder.

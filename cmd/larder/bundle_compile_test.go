@@ -188,7 +188,7 @@ func plant(t *testing.T, dir, from string) (action string) {
 	require.NoError(t, err)
 	items, err := b.Items(t.Context())
 	require.NoError(t, err)
-	req := bundle.Request{Modules: set, Compiled: []bundle.Compiled{{Recipe: good.Recipe, Files: os.DirFS(planted)}}}
+	req := bundle.Request{Modules: set, Compiled: []bundle.Compiled{{Recipe: good.Recipe, Sources: good.Sources, Files: os.DirFS(planted)}}}
 	for _, i := range items {
 		if i.Kind == bundle.KindToolchain {
 			req.Toolchains = append(req.Toolchains, bundle.Toolchain{Toolchain: gotoolchain.Toolchain{Version: i.Version}, Platform: i.Platform, H1: i.H1})

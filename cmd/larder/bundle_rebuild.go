@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -112,6 +113,9 @@ func compare(layer, again bundle.Compiled) (int, error) {
 		if _, ok := has[action]; !ok {
 			wrong = append(wrong, fmt.Errorf("%s: the bundle lacks this entry", gocache.EntryName(action)))
 		}
+	}
+	if !bytes.Equal(layer.Sources.Text(), again.Sources.Text()) {
+		wrong = append(wrong, errors.New("the bundle has another list of the files that are compiled"))
 	}
 	if len(wrong) == 0 {
 		return len(has), nil

@@ -53,17 +53,27 @@ func (d *Deps) ReadyFor(target string) string {
 
 // addDeps plans the step that compiles the packages that a slice imports. The layer may begin with an earlier build's
 // if it travels. addDeps returns nil if the toolchain isn't known, or if the slice imports nothing.
-func (p *Plan) addDeps(name string, d Deps, travels bool) *Deps {
+func (p *Plan) addDeps(req Request, name string, d Deps) (*Deps, error) {
 	imports := slices.ContainsFunc(p.Platforms, func(platform string) bool { return len(d.Slice.Of[platform].Imports) > 0 })
 	if d.Toolchain == "" || !imports {
-		return nil
+		return nil, nil
 	}
 	d.Context = ContextPrefix + "deps-" + name
-	if travels {
+	if req.Travels {
 		d.GoMod = p.plainGoMod(d)
 	}
 	p.Deps = append(p.Deps, &d)
-	return &d
+	return &d, p.findReady(req, &d)
+}
+
+// ModulesContext returns the named context that has the modules for a line which compiles what imports the packages, and
+// runs nothing. It isn't that of all lines if some of the packages are compiled before the build: then what is unpacked is
+// what they are compiled of.
+func (d *Deps) ModulesContext() string {
+	if len(d.Ready) == 0 || d.Modules == nil || len(d.Modules.Sources) == 0 {
+		return ""
+	}
+	return ContextPrefix + "modules-of-" + strings.TrimPrefix(d.Context, ContextPrefix)
 }
 
 // Part returns the largest other Deps whose packages are part of d's for a target platform, and the platform that it
@@ -107,9 +117,9 @@ func withoutFlags(env []string) []string {
 
 // depsLine plans the packages that a GO line imports. It returns nil unless they can be compiled with a toolchain of
 // Larder's.
-func (w *planner) depsLine(s *scope, g *dockerfile.GoLine, mod gotree.Module, slice *SourceSlice, mods *Modules, cache lineCache) *Deps {
+func (w *planner) depsLine(s *scope, g *dockerfile.GoLine, mod gotree.Module, slice *SourceSlice, mods *Modules, cache lineCache) (*Deps, error) {
 	if slice == nil || mod.Vendored || w.withCgo(s, g) {
-		return nil
+		return nil, nil
 	}
 	d := Deps{
 		For:   fmt.Sprintf("line %d", g.Node.StartLine),
@@ -126,5 +136,5 @@ func (w *planner) depsLine(s *scope, g *dockerfile.GoLine, mod gotree.Module, sl
 			d.Env = append(d.Env, name+"="+v)
 		}
 	}
-	return w.plan.addDeps(fmt.Sprint(g.Node.StartLine), d, w.Travels)
+	return w.plan.addDeps(w.Request, fmt.Sprint(g.Node.StartLine), d)
 }

@@ -68,7 +68,10 @@ func (w *planner) goLine(s *scope, g *dockerfile.GoLine, comments []string) erro
 		return parser.WithLocation(err, g.Node.Location())
 	}
 	cache := w.lineCache(s, g)
-	deps := w.depsLine(s, g, mod, slice, mods, cache)
+	deps, err := w.depsLine(s, g, mod, slice, mods, cache)
+	if err != nil {
+		return err
+	}
 	stamp, err := w.stampLine(s, g)
 	if err != nil {
 		return err
@@ -160,6 +163,15 @@ type lineInputs struct {
 	commit   *commit.Commit
 }
 
+// modulesContext returns the named context that the line takes its modules from. A line that runs code of the tree, which
+// may read any file of them, has all.
+func (in lineInputs) modulesContext() string {
+	if in.cache == ownCache && in.deps != nil && in.deps.ModulesContext() != "" {
+		return in.deps.ModulesContext()
+	}
+	return in.modules.Context
+}
+
 // goRun returns the RUN of a GO line: its flags, and its arguments.
 func (w *planner) goRun(s *scope, g *dockerfile.GoLine, mod gotree.Module, in lineInputs) (text [2]string, err error) {
 	src := in.source
@@ -177,7 +189,7 @@ func (w *planner) goRun(s *scope, g *dockerfile.GoLine, mod gotree.Module, in li
 		line.Dir = dir
 	}
 	if in.modules != nil {
-		flags = append(flags, "--mount=type=bind,from="+in.modules.Context+",target="+step.ModCache)
+		flags = append(flags, "--mount=type=bind,from="+in.modulesContext()+",target="+step.ModCache)
 	}
 	if in.deps != nil {
 		flags = append(flags, "--mount=type=bind,from="+in.deps.Context+",target="+step.LineDeps)

@@ -292,9 +292,6 @@ func (p *Plan) levelZero(req Request) error {
 	w.lintPrivate()
 	p.LintError = w.lint.Error()
 	p.Dockerfile = p.levelZeroFile(req)
-	if err := p.findReady(req); err != nil {
-		return err
-	}
 	p.addSteps()
 	return nil
 }

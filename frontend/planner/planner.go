@@ -89,9 +89,6 @@ func (p *Plan) dockerfile(req Request) error {
 	}
 	p.Dockerfile = string(req.File.Apply(w.edits))
 	w.addTestStages()
-	if err := p.findReady(req); err != nil {
-		return err
-	}
 	p.addSteps()
 	return nil
 }

@@ -55,23 +55,23 @@ func (p *Plan) Recipes() (list []gorecipe.Recipe, err error) {
 }
 
 // findReady looks for what is compiled already among the named contexts.
-func (p *Plan) findReady(req Request) error {
-	some := false
+func (p *Plan) findReady(req Request, d *Deps) error {
 	for name := range req.Contexts {
-		some = some || strings.HasPrefix(name, readyPrefix)
+		if strings.HasPrefix(name, readyPrefix) {
+			return p.findEach(req, d)
+		}
 	}
-	if !some {
-		return nil
-	}
-	for _, d := range p.Deps {
-		for _, target := range p.Platforms {
-			r, ok, err := p.recipe(d, target)
-			if err != nil {
-				return err
-			}
-			if name := ReadyContext(r.Key()); ok && req.hasContext(name) {
-				d.Ready = append(d.Ready, Ready{target, name})
-			}
+	return nil
+}
+
+func (p *Plan) findEach(req Request, d *Deps) error {
+	for _, target := range p.Platforms {
+		r, ok, err := p.recipe(d, target)
+		if err != nil {
+			return err
+		}
+		if name := ReadyContext(r.Key()); ok && req.hasContext(name) {
+			d.Ready = append(d.Ready, Ready{target, name})
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package planner
 import (
 	"bytes"
 	"maps"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -71,6 +72,36 @@ func TestReady(t *testing.T) {
 			require.Empty(t, d.Ready, what)
 		}
 	}
+}
+
+// A line that compiles beside packages which are compiled already has modules of its own, of which what these were compiled of
+// is unpacked. A line that runs code has all.
+func TestModulesOfReady(t *testing.T) {
+	const platform = "linux/amd64"
+	sum := " h1:" + strings.Repeat("A", 43) + "="
+	files := fstest.MapFS{
+		"Dockerfile": {Data: []byte("FROM go\nGO test ./...\nGO build .\n")},
+		"go.mod":     {Data: []byte("module example.com/app\n\ngo 1.26\n\nrequire a.example/a v1.0.0\n")},
+		"go.sum":     {Data: []byte("a.example/a v1.0.0" + sum + "\na.example/a v1.0.0/go.mod" + sum + "\n")},
+		"main.go":    {Data: []byte("package main\n\nimport _ \"a.example/a\"\n\nfunc main() {}\n")},
+	}
+	req := requestOf(t, "platforms: "+platform+"\n", files)
+	p, err := New(req)
+	require.NoError(t, err)
+	recipes, err := p.Recipes()
+	require.NoError(t, err)
+	shared := "from=" + p.Modules[0].Context + ","
+	require.Equal(t, 2, strings.Count(p.Dockerfile, shared))
+	for _, r := range recipes {
+		req.Contexts[ReadyContext(r.Key())] = true
+	}
+	p, err = New(req)
+	require.NoError(t, err)
+	lines := strings.Split(p.Dockerfile, "\n")
+	require.Contains(t, lines[1], shared)
+	require.NotContains(t, lines[2], shared)
+	require.Contains(t, lines[2], "from="+ContextPrefix+"modules-of-deps-3,target=/go/pkg/mod")
+	require.Equal(t, ContextPrefix+"modules-of-deps-3", p.Deps[1].ModulesContext())
 }
 
 // A profile, or frozen cryptography, changes what is compiled of the standard library: there is no recipe.

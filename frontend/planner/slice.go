@@ -190,10 +190,12 @@ func (p *Plan) slicePackages(req Request, mod gotree.Module, built bool) error {
 		}
 		p.Packages[i].Slice = slice
 		if !mod.Vendored {
-			p.Packages[i].Deps = p.addDeps(pkg.Stage, Deps{
+			if p.Packages[i].Deps, err = p.addDeps(req, pkg.Stage, Deps{
 				For: "go build " + pkg.Dir, Slice: slice, Toolchain: p.Toolchains[0].Version, Modules: p.Modules[0],
 				Dir: mod.Dir, Work: mod.Work, Flags: args.Flags, Env: withoutFlags(p.Env), Module: mod.Path, Standard: !req.Travels,
-			}, req.Travels)
+			}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

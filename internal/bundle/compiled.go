@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -18,17 +17,19 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A Compiled is a layer of compiled packages: what a recipe says, laid out as GOCACHE.
+// A Compiled is a layer of compiled packages: what a recipe says, laid out as GOCACHE, and the files that it was compiled of.
 type Compiled struct {
-	Recipe gorecipe.Recipe
-	Files  fs.FS
+	Recipe  gorecipe.Recipe
+	Sources *gorecipe.Sources
+	Files   fs.FS
 }
 
 // compiledPrefix stands before the key of a recipe in the name of the image that has what the recipe makes. recipeName is
-// the file in it that has the recipe.
+// the file in it that has the recipe, sourcesName that which lists what was compiled.
 const (
 	compiledPrefix = "compiled-"
 	recipeName     = "recipe.json"
+	sourcesName    = "sources"
 )
 
 // compiledKey returns the key of the recipe in the name of an image, or "" for an image that has no compiled packages.
@@ -121,7 +122,8 @@ type packedLayer struct {
 	desc  ocispec.Descriptor
 }
 
-// addCompiled writes an image of layers: those made before that are a part of it, what they lack, and the recipe.
+// addCompiled writes an image of layers: those made before that are a part of it, what they lack, and the recipe with the
+// list of sources.
 func (c *creation) addCompiled(ctx context.Context, l Compiled, made *[]packedLayer) error {
 	outputs, err := gocache.Outputs(l.Files)
 	if err != nil {
@@ -150,14 +152,14 @@ func (c *creation) addCompiled(ctx context.Context, l Compiled, made *[]packedLa
 			}
 			files = append(files, fileOfFS(l.Files, name, info.Size()))
 		}
-		desc, err := c.b.addLayer(ctx, files)
+		desc, err := c.b.addPackedLayer(ctx, files)
 		if err != nil {
 			return err
 		}
 		layers = append(layers, desc)
 		*made = append(*made, packedLayer{rest, desc})
 	}
-	recipe, err := c.b.addLayer(ctx, []file{memoryFile(recipeName, l.Recipe.Text())})
+	recipe, err := c.b.addLayer(ctx, []file{memoryFile(recipeName, l.Recipe.Text()), memoryFile(sourcesName, l.Sources.Text())})
 	if err != nil {
 		return err
 	}
@@ -228,10 +230,16 @@ func (b *Bundle) Compiled(ctx context.Context) (list []Compiled, views Views, er
 	return list, views, nil
 }
 
-// openCompiled opens an image of compiled packages: a recipe that has the key in the image's name, and entries of a GOCACHE.
+// openCompiled opens an image of compiled packages: a recipe that has the key in the image's name, a list of sources, and entries of
+// a GOCACHE.
 // Anything else in it is an error. What the entries say of their outputs isn't checked.
 func (b *Bundle) openCompiled(ctx context.Context, name string) (Compiled, *View, error) {
-	view, err := b.View(ctx, name)
+	return b.viewCompiled(ctx, name, &View{packed: true})
+}
+
+// viewCompiled is openCompiled with an empty view that says how the image is read.
+func (b *Bundle) viewCompiled(ctx context.Context, name string, view *View) (Compiled, *View, error) {
+	view, err := b.fillView(ctx, view, name)
 	if err != nil {
 		return Compiled{}, nil, err
 	}
@@ -243,24 +251,35 @@ func (b *Bundle) openCompiled(ctx context.Context, name string) (Compiled, *View
 }
 
 func readCompiled(view *View, key string) (c Compiled, err error) {
-	f, err := view.Open(recipeName)
+	text, err := view.small(recipeName, gorecipe.MaxSize)
 	if err != nil {
 		return c, fmt.Errorf("it has no recipe: %w", err)
 	}
-	var text bytes.Buffer
-	_, err = io.Copy(&text, io.LimitReader(f, gorecipe.MaxSize+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return c, err
-	}
-	if c.Recipe, err = gorecipe.Parse(text.Bytes()); err != nil {
+	if c.Recipe, err = gorecipe.Parse(text); err != nil {
 		return c, err
 	}
 	if is := c.Recipe.Key(); is != key {
 		return c, fmt.Errorf("its recipe has the key %s", is)
 	}
-	c.Files = view.without(recipeName)
+	if text, err = view.small(sourcesName, gorecipe.MaxSources); err != nil {
+		return c, fmt.Errorf("it has no list of sources: %w", err)
+	}
+	if c.Sources, err = gorecipe.ParseSources(text); err != nil {
+		return c, err
+	}
+	c.Files = view.without(recipeName, sourcesName)
 	_, err = gocache.Outputs(c.Files)
 	return c, err
+}
+
+// small reads a file, or so much of it that a reader which takes no more than some bytes refuses it.
+func (v *View) small(name string, limit int64) (data []byte, err error) {
+	f, err := v.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return io.ReadAll(io.LimitReader(f, limit+1))
 }
 
 // CompiledContexts returns the named contexts that have a build take compiled packages from the bundle, as Contexts has them.
@@ -269,7 +288,7 @@ func (b *Bundle) CompiledContexts(ctx context.Context) (list []string, err error
 	light := *b
 	light.signed = nil // the builder compares the digest of what it reads: there is no need to read all here
 	for _, name := range b.compiledImages() {
-		_, view, err := light.openCompiled(ctx, name)
+		_, view, err := light.viewCompiled(ctx, name, &View{packed: true, names: true})
 		if err != nil {
 			return nil, err
 		}

@@ -32,7 +32,9 @@ func (s *stock) compiledFor(module string, texts ...string) Compiled {
 	for range texts[1:] {
 		r.Imports = append(r.Imports, "m0.example/lib") // in the order in which layers are made
 	}
-	return Compiled{Recipe: r, Files: files}
+	sources := &gorecipe.Sources{}
+	require.NoError(s.t, sources.AddPackage("m0.example/lib@v1.0.0", nil))
+	return Compiled{Recipe: r, Sources: sources, Files: files}
 }
 
 // compiledRequest is of all that compiled packages need.
@@ -73,6 +75,7 @@ func TestCompiled(t *testing.T) {
 	for _, c := range list {
 		want := map[string]Compiled{"one.example/app": one, "two.example/app": two}[c.Recipe.Module]
 		require.Equal(t, want.Recipe, c.Recipe)
+		require.Equal(t, want.Sources, c.Sources)
 		for name, file := range want.Files.(fstest.MapFS) {
 			data, err := fs.ReadFile(c.Files, name)
 			require.NoError(t, err)
@@ -186,6 +189,8 @@ func TestHostileCompiled(t *testing.T) {
 		"another recipe": {func(b *Bundle) ocispec.Descriptor {
 			return recipeLayer(t, b, s.compiledFor("two.example/app", "a").Recipe)
 		}, "its recipe has the key"},
+		"hostile sources": {tarOf(tar.Header{Name: sourcesName, Size: 6}, "../m/\n"), `has the line "../m/\n"`},
+		"large sources":   {tarOf(tar.Header{Name: sourcesName, Size: gorecipe.MaxSources + 1}, strings.Repeat(" ", gorecipe.MaxSources+1)), "the list of sources has"},
 		"a hostile recipe": {func(b *Bundle) ocispec.Descriptor {
 			r := c.Recipe
 			r.Flags = []string{"-toolexec=/src/x"}

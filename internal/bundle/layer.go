@@ -41,6 +41,11 @@ func diskFile(name, path string) (file, error) {
 // place. The layer depends on the names and contents alone: entries are sorted and have neither times nor
 // owners.
 func (b *Bundle) addLayer(ctx context.Context, files []file) (desc ocispec.Descriptor, err error) {
+	return b.writeLayer(ctx, ocispec.MediaTypeImageLayer, files, func(w io.Writer) error { return writeTar(ctx, w, time.Unix(0, 0), files) })
+}
+
+// writeLayer sorts the files of a layer, and writes the layer by what writes them.
+func (b *Bundle) writeLayer(ctx context.Context, mediaType string, files []file, write func(w io.Writer) error) (desc ocispec.Descriptor, err error) {
 	slices.SortFunc(files, func(x, y file) int { return strings.Compare(x.name, y.name) })
 	ref := "layer-" + layerRef(files)
 	if err := b.store.Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
@@ -51,14 +56,14 @@ func (b *Bundle) addLayer(ctx context.Context, files []file) (desc ocispec.Descr
 		return desc, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	if err := writeTar(ctx, w, files); err != nil {
+	if err := write(w); err != nil {
 		return desc, err
 	}
 	status, err := w.Status()
 	if err != nil {
 		return desc, err
 	}
-	desc = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: w.Digest(), Size: status.Offset}
+	desc = ocispec.Descriptor{MediaType: mediaType, Digest: w.Digest(), Size: status.Offset}
 	if _, err := b.whole(ctx, desc); err != nil {
 		return desc, err
 	}
@@ -76,13 +81,13 @@ func layerRef(files []file) string {
 	return h.Digest().Encoded()
 }
 
-func writeTar(ctx context.Context, w io.Writer, files []file) error {
+func writeTar(ctx context.Context, w io.Writer, at time.Time, files []file) error {
 	t := tar.NewWriter(w)
 	for _, f := range files {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		if err := t.WriteHeader(&tar.Header{Name: f.name, Mode: 0o644, Size: f.size, ModTime: time.Unix(0, 0), Format: tar.FormatPAX}); err != nil {
+		if err := t.WriteHeader(&tar.Header{Name: f.name, Mode: 0o644, Size: f.size, ModTime: at, Format: tar.FormatPAX}); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
 		r, err := f.open()
@@ -97,12 +102,12 @@ func writeTar(ctx context.Context, w io.Writer, files []file) error {
 	return t.Close()
 }
 
-// addImage adds an image of uncompressed layers and gives it a name. It has a platform only because some
+// addImage adds an image of layers and gives it a name. It has a platform only because some
 // tools need one.
 func (b *Bundle) addImage(ctx context.Context, name string, layers []ocispec.Descriptor) error {
 	config := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"}, RootFS: ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{}}}
 	for _, l := range layers {
-		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, l.Digest)
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, diffID(l))
 	}
 	desc, err := b.addJSON(ctx, ocispec.MediaTypeImageConfig, config)
 	if err != nil {

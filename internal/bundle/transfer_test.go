@@ -52,7 +52,7 @@ func pushPlatforms(t *testing.T, ref string, size int) {
 		random := make([]byte, size)
 		_, _ = rand.Read(random)
 		var layer bytes.Buffer
-		require.NoError(t, writeTar(t.Context(), &layer, []file{memoryFile("etc/"+p.Architecture, random)}))
+		require.NoError(t, writeTar(t.Context(), &layer, time.Unix(0, 0), []file{memoryFile("etc/"+p.Architecture, random)}))
 		l := push(ocispec.MediaTypeImageLayer, layer.Bytes(), "")
 		config := push(ocispec.MediaTypeImageConfig, ocispec.Image{Platform: p, RootFS: ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{l.Digest}}}, "")
 		m := push(ocispec.MediaTypeImageManifest, ocispec.Manifest{Versioned: index.Versioned, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{l}}, "")

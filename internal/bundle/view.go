@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/content"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -21,23 +21,27 @@ import (
 // fs.FS whose files are io.ReaderAt and io.Seeker. It holds the names in memory, not the contents.
 type View struct {
 	entries map[string]*entry
-	readers []content.ReaderAt
+	readers []io.Closer
 	steady  bool // what is read is of the layers' digests: see steady
+	packed  bool // layers may be compressed: see addPacked
+	names   bool // of compressed layers, only the names and sizes of large files are read
 }
 
 // An entry is a file, or a folder with the names in it.
 type entry struct {
 	name     string
-	layer    content.ReaderAt // nil for a folder
+	layer    io.ReaderAt // nil for a folder
 	offset   int64
 	size     int64
 	children []string
 }
 
-// These are bounds on the names in a layer, because every folder of each name takes memory. Module paths have far less.
+// These are bounds on the names in layers, because every folder of each name takes memory. Module paths have far less, and
+// bundles far fewer.
 const (
 	maxName  = 1024
 	maxDepth = 64
+	maxFiles = 1 << 19
 )
 
 // View opens the file system of images by their names in the bundle. A later image lies above an earlier one. The
@@ -53,7 +57,11 @@ func (b *Bundle) steadyView(ctx context.Context, names ...string) (*View, error)
 }
 
 func (b *Bundle) view(ctx context.Context, steady bool, names ...string) (*View, error) {
-	v := &View{entries: map[string]*entry{".": {name: "."}}, steady: steady}
+	return b.fillView(ctx, &View{steady: steady}, names...)
+}
+
+func (b *Bundle) fillView(ctx context.Context, v *View, names ...string) (*View, error) {
+	v.entries = map[string]*entry{".": {name: "."}}
 	if err := v.lay(ctx, b, names...); err != nil {
 		return nil, errors.Join(err, v.Close())
 	}
@@ -81,6 +89,9 @@ func (v *View) lay(ctx context.Context, b *Bundle, names ...string) error {
 
 // add reads the headers of a layer.
 func (v *View) add(ctx context.Context, b *Bundle, layer ocispec.Descriptor) error {
+	if v.packed && layer.MediaType == ocispec.MediaTypeImageLayerZstd {
+		return v.addPacked(ctx, b, layer)
+	}
 	if layer.MediaType != ocispec.MediaTypeImageLayer {
 		return fmt.Errorf("%s: layer %s is of type %s, expected %s: it was not made by 'larder bundle create'", b.dir, layer.Digest, layer.MediaType, ocispec.MediaTypeImageLayer)
 	}
@@ -94,29 +105,41 @@ func (v *View) add(ctx context.Context, b *Bundle, layer ocispec.Descriptor) err
 			return fmt.Errorf("%s is damaged: layer %s: %w", b.dir, layer.Digest, err)
 		}
 	}
-	r := io.NewSectionReader(ra, 0, layer.Size)
+	return v.addTar(b, layer.Digest, io.NewSectionReader(ra, 0, layer.Size), ra)
+}
+
+// addTar adds the files of a layer, whose tar is in a file.
+func (v *View) addTar(b *Bundle, layer digest.Digest, r *io.SectionReader, in io.ReaderAt) error {
 	for t := tar.NewReader(r); ; {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("%s: layer %s is damaged: %w", b.dir, layer.Digest, err)
+			return fmt.Errorf("%s: layer %s is damaged: %w", b.dir, layer, err)
 		}
 		at, err := r.Seek(0, io.SeekCurrent)
 		if err != nil {
 			return err
 		}
-		if h.Typeflag != tar.TypeReg || !fs.ValidPath(h.Name) || h.Name == "." || h.Size > layer.Size-at || isSparse(h) {
-			return fmt.Errorf("%s: layer %s has the entry %q, which is no plain file: don't use this bundle", b.dir, layer.Digest, h.Name)
+		if err := checkHeader(h, r.Size()-at); err != nil {
+			return fmt.Errorf("%s: layer %s has %w", b.dir, layer, err)
 		}
-		if len(h.Name) > maxName || strings.Count(h.Name, "/") > maxDepth {
-			return fmt.Errorf("%s: layer %s has an entry whose name has %d bytes, %.50q…: at most %d bytes in %d folders are read", b.dir, layer.Digest, len(h.Name), h.Name, maxName, maxDepth)
-		}
-		if err := v.file(&entry{name: h.Name, layer: ra, offset: at, size: h.Size}); err != nil {
-			return fmt.Errorf("%s: layer %s: %w", b.dir, layer.Digest, err)
+		if err := v.file(&entry{name: h.Name, layer: in, offset: at, size: h.Size}); err != nil {
+			return fmt.Errorf("%s: layer %s: %w", b.dir, layer, err)
 		}
 	}
+}
+
+// checkHeader refuses an entry of a layer that is more than a plain file, or larger than what is left of the layer.
+func checkHeader(h *tar.Header, left int64) error {
+	if h.Typeflag != tar.TypeReg || !fs.ValidPath(h.Name) || h.Name == "." || h.Size > left || isSparse(h) {
+		return fmt.Errorf("the entry %q, which is no plain file: don't use this bundle", h.Name)
+	}
+	if len(h.Name) > maxName || strings.Count(h.Name, "/") > maxDepth {
+		return fmt.Errorf("an entry whose name has %d bytes, %.50q…: at most %d bytes in %d folders are read", len(h.Name), h.Name, maxName, maxDepth)
+	}
+	return nil
 }
 
 // isSparse reports whether an entry has holes. A program that unpacks it gets other bytes than those in the layer.
@@ -138,6 +161,9 @@ func (v *View) file(e *entry) error {
 	v.entries[e.name] = e
 	if old != nil {
 		return nil
+	}
+	if len(v.entries) > maxFiles {
+		return fmt.Errorf("there are more than %d files", maxFiles)
 	}
 	for name := e.name; name != "."; name = path.Dir(name) {
 		dir := path.Dir(name)
@@ -178,12 +204,14 @@ func (v *View) Close() error {
 	return errors.Join(errs...)
 }
 
-// without returns the file system without one file in its root.
-func (v *View) without(name string) *View {
+// without returns the file system without some files in its root.
+func (v *View) without(names ...string) *View {
 	rest := &View{entries: maps.Clone(v.entries)}
-	delete(rest.entries, name)
+	for _, name := range names {
+		delete(rest.entries, name)
+	}
 	root := *rest.entries["."]
-	root.children = slices.DeleteFunc(slices.Clone(root.children), func(child string) bool { return child == name })
+	root.children = slices.DeleteFunc(slices.Clone(root.children), func(child string) bool { return slices.Contains(names, child) })
 	rest.entries["."] = &root
 	return rest
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/larder-build/larder/internal/fetch/modfetch"
 	"github.com/larder-build/larder/internal/golang/gomod"
+	"github.com/larder-build/larder/internal/golang/gorecipe"
 	"github.com/larder-build/larder/internal/step"
 )
 
@@ -42,8 +43,12 @@ func runModules(ctx context.Context, s *step.Modules, to output) error {
 	if err != nil {
 		return err
 	}
+	only, err := readSources(s.Only)
+	if err != nil {
+		return err
+	}
 	return fill(s.Out, func(out *os.Root) error {
-		u := unpacking{out: out, log: to.stdout, known: versions{seen: map[module.Version]bool{}}}
+		u := unpacking{out: out, log: to.stdout, only: only, known: versions{seen: map[module.Version]bool{}}}
 		if len(s.From) == 0 {
 			return fetchModules(ctx, &u, set, s)
 		}
@@ -106,6 +111,7 @@ type unpacking struct {
 	out   *os.Root
 	log   io.Writer
 	get   func(ctx context.Context, sum gomod.Sum, anew bool) (source, error) // called by several at once
+	only  *gorecipe.Sources                                                   // that are unpacked; nil for all
 	known versions
 
 	files atomic.Int64 // so far
@@ -233,14 +239,14 @@ func (v *versions) addRequired(goMod []byte) {
 	}
 }
 
-// unpackZip unpacks a zip, and checks it at the same time.
+// unpackZip unpacks a zip, and checks it at the same time: all of it, also what isn't unpacked.
 func (u *unpacking) unpackZip(ctx context.Context, sum gomod.Sum, src source) error {
 	m := sum.Module()
 	dir, err := moduleDir(m)
 	if err != nil {
 		return err
 	}
-	if err := extractChecked(ctx, u.out, dir, m, src.file, src.from, modfetch.InGoSum(sum), readOnly); err != nil {
+	if err := extractChecked(ctx, u.out, dir, m, src.file, src.from, modfetch.InGoSum(sum), onlyOf(u.only, dir)); err != nil {
 		return errors.Join(err, u.out.RemoveAll(dir))
 	}
 	name, err := versionFile(m, ".ziphash")

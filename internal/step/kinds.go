@@ -14,13 +14,14 @@ type Modules struct {
 	Out  string   // folder to make
 	From []string // folders in GOPROXY layout, or module caches
 	Kept string   // folder of files that were fetched before, by h1
+	Only string   // file that lists what is unpacked, as a step deps writes it; all if empty
 
 	GoProxy, GoPrivate, GoNoProxy string // of the environment, if empty
 }
 
 func (s *Modules) define() definition {
 	return definition{kind: "modules", flags: []flagOf{
-		required("sums", &s.Sums), required("out", &s.Out), several("from", &s.From), one("kept", &s.Kept),
+		required("sums", &s.Sums), required("out", &s.Out), several("from", &s.From), one("kept", &s.Kept), one("only", &s.Only),
 		one("goproxy", &s.GoProxy), one("goprivate", &s.GoPrivate), one("gonoproxy", &s.GoNoProxy),
 	}}
 }

@@ -36,6 +36,7 @@ const (
 	Kept     = "/kept"     // files of modules that were fetched: a cache mount
 	Needs    = "/baseline" // what a build needed that a layer of packages may be of
 	GitDir   = "/git"      // Larder's binary as git
+	Sources  = "/sources"  // which files of modules are compiled: see Modules.Only
 )
 
 // These are Larder's own paths in the step of a GO line, where everything else belongs to the user.
