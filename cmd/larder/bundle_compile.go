@@ -53,29 +53,24 @@ func (c *command) compile(f *createFlags, b *bundle.Bundle) (list []bundle.Compi
 
 // recipes plans the builds of source trees, and returns what they compile of other modules and of the standard library.
 func (c *command) recipes(f *createFlags, b *bundle.Bundle) (list []gorecipe.Recipe, err error) {
-	for _, tree := range f.Dirs {
-		files, err := dockerfiles(tree)
+	builds, err := f.builds()
+	if err != nil {
+		return nil, err
+	}
+	for _, build := range builds {
+		more, err := c.recipesOf(b, build)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("planning what to compile for %s: %w", filepath.Join(build.Context, filepath.Base(build.File)), err)
 		}
-		if len(files) == 0 {
-			files = []string{""} // the module is built without one
-		}
-		for _, file := range files {
-			more, err := c.recipesOf(f, b, tree, file)
-			if err != nil {
-				return nil, fmt.Errorf("planning what to compile for %s: %w", filepath.Join(tree, filepath.Base(file)), err)
-			}
-			list = append(list, more...)
-		}
+		list = append(list, more...)
 	}
 	slices.SortFunc(list, func(x, y gorecipe.Recipe) int { return strings.Compare(x.Key(), y.Key()) })
 	return slices.CompactFunc(list, func(x, y gorecipe.Recipe) bool { return x.Key() == y.Key() }), nil
 }
 
-func (c *command) recipesOf(f *createFlags, b *bundle.Bundle, tree, file string) ([]gorecipe.Recipe, error) {
+func (c *command) recipesOf(b *bundle.Bundle, build request.Options) ([]gorecipe.Recipe, error) {
 	h := c.host()
-	o := request.Options{Context: tree, File: file, BuildArgs: f.args, Platforms: f.Platforms}
+	o := request.Options{Context: build.Context, File: build.File, Target: build.Target, BuildArgs: build.BuildArgs, Platforms: build.Platforms}
 	images, _, err := request.ImageContexts(c.ctx, o, &h)
 	if err != nil {
 		return nil, err
@@ -89,7 +84,7 @@ func (c *command) recipesOf(f *createFlags, b *bundle.Bundle, tree, file string)
 	if err != nil {
 		return nil, err
 	}
-	opened, err := request.OpenTree(c.ctx, tree)
+	opened, err := request.OpenTree(c.ctx, build.Context)
 	if err != nil {
 		return nil, err
 	}

@@ -198,3 +198,25 @@ func plant(t *testing.T, dir, from string) (action string) {
 	require.NoError(t, err)
 	return action
 }
+
+// What --file and --target name is compiled and recorded, and else each Dockerfile of a tree, or the module of one without.
+func TestBuildsOfCreate(t *testing.T) {
+	tree := t.TempDir()
+	builds := func(f createFlags) (list []string) {
+		f.Dirs = []string{tree}
+		of, err := f.builds()
+		require.NoError(t, err)
+		for _, build := range of {
+			require.Equal(t, tree, build.Context)
+			list = append(list, filepath.Base(build.File)+" "+build.Target)
+		}
+		return list
+	}
+	require.Equal(t, []string{". "}, builds(createFlags{}))
+	require.Equal(t, []string{". a", ". b"}, builds(createFlags{targets: []string{"a", "b"}}))
+	for _, name := range []string{"Dockerfile", "Dockerfile.lines", "Dockerfile.dockerignore", "other"} {
+		require.NoError(t, os.WriteFile(filepath.Join(tree, name), nil, 0o644))
+	}
+	require.Equal(t, []string{"Dockerfile ", "Dockerfile.lines "}, builds(createFlags{}))
+	require.Equal(t, []string{"other a"}, builds(createFlags{dockerfiles: []string{filepath.Join(tree, "other")}, targets: []string{"a"}}))
+}

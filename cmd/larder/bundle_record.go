@@ -56,6 +56,9 @@ func (c *command) record(f *createFlags, b *bundle.Bundle, roots []byte) (record
 		return nil, err
 	}
 	for _, build := range builds {
+		if build.File == "" {
+			continue // no step of such a build asks a server
+		}
 		if err := c.recordBuild(b, n, o, build, f.progress); err != nil {
 			return nil, fmt.Errorf("recording the build of %s: %w", build.File, err)
 		}
@@ -95,7 +98,8 @@ func (c *command) emptyBuilder(o builder.Options) (err error) {
 	return errors.Join(b.Prune(c.ctx, nil, client.PruneAll), b.Close())
 }
 
-// builds returns the builds to record: each Dockerfile to its last stage, or to the stages that --target names.
+// builds returns the builds of --record and --compile: each Dockerfile to its last stage, or to the stages that --target
+// names. A tree that has none is built without: the build has no File then.
 func (f *createFlags) builds() (list []request.Options, err error) {
 	targets := f.targets
 	if len(targets) == 0 {
@@ -107,6 +111,9 @@ func (f *createFlags) builds() (list []request.Options, err error) {
 			if files, err = dockerfiles(tree); err != nil {
 				return nil, err
 			}
+		}
+		if len(files) == 0 {
+			files = []string{""}
 		}
 		for _, file := range files {
 			for _, target := range targets {
@@ -139,8 +146,8 @@ func (f *createFlags) checkRecord() error {
 	switch {
 	case f.record && f.since != "":
 		return errors.New("--record needs a whole bundle to build with: record into one without --since, and make the delta with --from of it")
-	case !f.record && len(f.targets) > 0:
-		return errors.New("--target says what --record builds, which isn't given: a bundle has what all stages need")
+	case !f.record && !f.compile && len(f.targets) > 0:
+		return errors.New("--target says what --record and --compile build, and neither is given: a bundle has what all stages need")
 	case len(f.dockerfiles) > 0 && len(f.Dirs) != 1:
 		return fmt.Errorf("--file is of the build of one folder, and %d are named", len(f.Dirs))
 	case slices.Contains(f.dockerfiles, "-"):

@@ -307,7 +307,7 @@ func TestRecordRefuses(t *testing.T) {
 		return w.fails(append([]string{"bundle", "create", "-o", filepath.Join(t.TempDir(), "bundle")}, args...)...)
 	}
 	require.Contains(t, create("--record", "--since", "old", "."), "--record needs a whole bundle to build with")
-	require.Contains(t, create("--target", "x", "."), "--target says what --record builds, which isn't given")
+	require.Contains(t, create("--target", "x", "."), "--target says what --record and --compile build, and neither is given")
 	require.Contains(t, create("--record", "-f", "x", "a", "b"), "--file is of the build of one folder, and 2 are named")
 	require.Contains(t, create("-f", "-", "."), "--file -: name a file")
 	none := filepath.Join(t.TempDir(), "none")
