@@ -46,12 +46,24 @@ type Frontend struct {
 	// Recipe is what is made in the place of a build: a layer of compiled packages. It may be nil.
 	Recipe *gorecipe.Recipe
 
+	// Planned is told what is built, before any step of it runs. It is told again if something else is built in its place. It
+	// may be nil.
+	Planned func(Planned)
+
 	// remedies says, for a vertex whose own error doesn't, what failed and what to do.
 	remedies map[digest.Digest]string
 	// plan is what is built, once that is known.
 	plan *planner.Plan
 	// ahead is what is read before it is known to be needed.
 	ahead sync.WaitGroup
+}
+
+// Planned is what a Frontend builds.
+type Planned struct {
+	Filename   string
+	Dockerfile []byte
+	Ignore     []string      // the patterns of .dockerignore
+	Plan       *planner.Plan // nil if the file is BuildKit's alone
 }
 
 // Build is a gateway build function, like the function Build.
@@ -86,6 +98,7 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	}
 	file := planner.ForTarget(dockerfile.Parse(b.src.Filename, b.src.Data), b.ui.Target)
 	if wants.kind == syntaxDocker && b.client.opts[inbuildOpt] != "" {
+		b.tell(ctx, nil)
 		return builder.Build(ctx, b.client.untouched())
 	}
 	res, err := b.run(ctx, file)
@@ -102,6 +115,7 @@ func (f *Frontend) build(ctx context.Context, c gateway.Client) (*gateway.Result
 	b.src.Warn(ctx, "Larder left all RUN lines as they are: "+guess.Error(), gateway.WarnOpts{Level: 1, SourceInfo: sourceInfo(b.src)})
 	if asks, err := planner.Asks(file, b.request(file)); err == nil && !asks {
 		f.plan = nil
+		b.tell(ctx, nil)
 		return builder.Build(ctx, b.client.untouched())
 	}
 	res, err = b.run(ctx, file.WithoutInjection())
@@ -127,7 +141,7 @@ func (f *Frontend) open(ctx context.Context, c gateway.Client) (*build, error) {
 			return nil, err
 		}
 	}
-	return &build{client: w, ui: ui, src: src, remedies: f.remedies, again: f.Again, folders: f.Folders, mark: planner.DefaultMark + "-" + rand.Text()}, nil
+	return &build{client: w, ui: ui, src: src, remedies: f.remedies, again: f.Again, folders: f.Folders, planned: f.Planned, mark: planner.DefaultMark + "-" + rand.Text()}, nil
 }
 
 // run plans and builds a file. The error is a guessError if its cause is something that the file didn't ask for.
@@ -137,6 +151,7 @@ func (b *build) run(ctx context.Context, file dockerfile.File) (*gateway.Result,
 		return b.fail(b.blameGuess(ctx, file, err))
 	}
 	b.plan = plan
+	b.tell(ctx, plan)
 	proofs, err := b.proofs(plan)
 	if err != nil {
 		return nil, err
@@ -160,6 +175,18 @@ func (b *build) run(ctx context.Context, file dockerfile.File) (*gateway.Result,
 		return nil, err
 	}
 	return res, b.prove(ctx, res, plan, proofs)
+}
+
+// tell tells the client what is built.
+func (b *build) tell(ctx context.Context, plan *planner.Plan) {
+	if b.planned == nil {
+		return
+	}
+	ignore, err := b.ui.DockerIgnorePatterns(ctx)
+	if err != nil {
+		return // the build fails of it, where it matters
+	}
+	b.planned(Planned{Filename: b.src.Filename, Dockerfile: b.src.Data, Ignore: ignore, Plan: plan})
 }
 
 // Explain adds advice to the error of a finished build, where the step's own error has none. Steps may run after Build,
@@ -186,6 +213,7 @@ type build struct {
 	remedies map[digest.Digest]string   // see Frontend
 	again    func(folder string) string // see Frontend
 	folders  map[string]string          // see Frontend
+	planned  func(Planned)              // see Frontend
 	plan     *planner.Plan              // see Frontend
 	made     states
 	mark     string // see planner.Request

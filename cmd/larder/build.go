@@ -19,6 +19,7 @@ type buildFlags struct {
 	builder      builder.Options
 	progress     string
 	quiet, check bool
+	explain      bool
 	metadataFile string
 	iidFile      string
 	bundle       bundleFlags
@@ -66,6 +67,7 @@ func (f *buildFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.CacheTo, "cache-to", nil, `Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")`)
 	flags.StringVar(&f.Call, "call", "build", `Set method for evaluating build ("check", "outline", "targets")`)
 	flags.BoolVar(&f.check, "check", false, `Shorthand for "--call=check"`)
+	flags.BoolVar(&f.explain, "explain", false, "Say of each step that ran what changed since the last build that this builder remembers")
 	flags.StringVar(&f.iidFile, "iidfile", "", "Write the image ID to a file")
 	flags.StringArrayVar(&f.Labels, "label", nil, "Set metadata for an image")
 	flags.BoolVar(&f.Load, "load", false, `Shorthand for "--output=type=docker"`)
@@ -131,7 +133,14 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 	}
 	defer func() { err = replayed.finish(c, err) }()
 	fe := &frontend.Frontend{Again: f.Again, Folders: req.Folders()}
-	res, err := c.solve(fe, req, f.builder, mode, replayed.answer(req, fe))
+	memory, err := c.remembrance(f, req, fe)
+	if err != nil {
+		return err
+	}
+	if f.explain && memory == nil {
+		return errors.New("--explain: what is built is compared with what was built of the same folder: give a folder as the build context, and no --call")
+	}
+	res, err := c.solve(fe, req, f.builder, mode, watcher{replayed.answer(req, fe), memory})
 	if err != nil {
 		return err
 	}
@@ -146,9 +155,16 @@ func (c *command) tell(f *buildFlags, req *request.Request, res *result) error {
 		}
 	}
 	if f.metadataFile != "" {
-		if err := request.WriteMetadata(f.metadataFile, res.response); err != nil {
+		metadata := request.Metadata(res.response)
+		if f.explain {
+			metadata["larder.explanation"] = res.why
+		}
+		if err := request.WriteMetadata(f.metadataFile, metadata); err != nil {
 			return err
 		}
+	}
+	if f.explain {
+		res.why.write(c.stderr)
 	}
 	if req.Call != nil {
 		status, err := req.Call.Print(c.stdout, res.metadata)

@@ -155,7 +155,7 @@ func (c *command) compileRecipe(b *bundle.Bundle, r gorecipe.Recipe, dir string,
 	if err != nil {
 		return err
 	}
-	_, err = c.solve(&frontend.Frontend{Recipe: &r}, req, on, buildDisplay(progress), nil)
+	_, err = c.solve(&frontend.Frontend{Recipe: &r}, req, on, buildDisplay(progress), watcher{})
 	return err
 }
 

@@ -183,7 +183,7 @@ func (c *command) recordBuild(b *bundle.Bundle, n *network, o builder.Options, b
 		return err
 	}
 	req.AnswerBy(n.address)
-	_, err = c.solve(&frontend.Frontend{Folders: req.Folders(), Answered: true}, req, o, buildDisplay(progress), n.places)
+	_, err = c.solve(&frontend.Frontend{Folders: req.Folders(), Answered: true}, req, o, buildDisplay(progress), watcher{places: n.places})
 	return err
 }
 

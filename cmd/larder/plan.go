@@ -140,7 +140,7 @@ func (c *command) planLLB(f *planFlags) error {
 	if err != nil {
 		return err
 	}
-	res, err := c.solve(&frontend.Frontend{Again: f.Again, Folders: req.Folders()}, req, f.builder, progressui.QuietMode, nil)
+	res, err := c.solve(&frontend.Frontend{Again: f.Again, Folders: req.Folders()}, req, f.builder, progressui.QuietMode, watcher{})
 	if err != nil {
 		return err
 	}

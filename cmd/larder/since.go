@@ -129,16 +129,7 @@ func (c *command) writeChanges(ref string, list []changes.Change, asJSON bool) e
 		return err
 	}
 	fmt.Fprintf(c.stdout, "Since %s these run again, and what depends on them:\n", ref)
-	for _, change := range list {
-		at := "        "
-		if change.Line > 0 {
-			at = fmt.Sprintf("line %-3d", change.Line)
-		}
-		fmt.Fprintf(c.stdout, "%s  %s\n", at, change.Step)
-		for _, why := range change.Why {
-			fmt.Fprintf(c.stdout, "            %s\n", why)
-		}
-	}
+	writeSteps(c.stdout, list)
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 type result struct {
 	response map[string]string // the exporters'
 	metadata map[string][]byte // the frontend's
+	why      *explanation      // nil for none
 }
 
 // host gathers what a request needs from this machine.
@@ -34,13 +35,19 @@ func (c *command) host() request.Host {
 	return h
 }
 
-// solve runs a request on the builder that o finds, and shows the progress. It notes the steps in places, which may be
-// nil.
-func (c *command) solve(fe *frontend.Frontend, req *request.Request, o builder.Options, mode progressui.DisplayMode, places *request.Places) (res *result, err error) {
+// A watcher notes what happens in a build. Each part may be nil.
+type watcher struct {
+	places *request.Places // of steps
+	memory *remembrance
+}
+
+// solve runs a request on the builder that o finds, and shows the progress.
+func (c *command) solve(fe *frontend.Frontend, req *request.Request, o builder.Options, mode progressui.DisplayMode, by watcher) (res *result, err error) {
 	b, facts, err := c.connect(c.ctx, o)
 	if err != nil {
 		return nil, err
 	}
+	by.memory.begin(b)
 	defer func() { err = errors.Join(err, b.Close()) }()
 	defer func() { err = req.Finish(err) }()
 	opt, warning, err := req.SolveOpt(facts)
@@ -54,11 +61,11 @@ func (c *command) solve(fe *frontend.Frontend, req *request.Request, o builder.O
 	if err != nil {
 		return nil, fmt.Errorf("--progress %s: %w", mode, err)
 	}
-	return c.run(fe, b.Client, opt, display, mode, places)
+	return c.run(fe, b.Client, opt, display, mode, by)
 }
 
 // run solves on a connected builder. The frontend runs in this process.
-func (c *command) run(fe *frontend.Frontend, bk *client.Client, opt client.SolveOpt, display progressui.Display, mode progressui.DisplayMode, places *request.Places) (*result, error) {
+func (c *command) run(fe *frontend.Frontend, bk *client.Client, opt client.SolveOpt, display progressui.Display, mode progressui.DisplayMode, by watcher) (*result, error) {
 	res := &result{}
 	status := make(chan *client.SolveStatus)
 	var steps request.StepLog
@@ -66,11 +73,11 @@ func (c *command) run(fe *frontend.Frontend, bk *client.Client, opt client.Solve
 	go func() {
 		// The display ends with the status stream, not with the context, so that
 		// it shows how a cancelled build ended.
-		warnings, _ := display.UpdateFrom(context.WithoutCancel(c.ctx), watched(status, &steps))
+		warnings, _ := display.UpdateFrom(context.WithoutCancel(c.ctx), watched(status, &steps, by.memory))
 		shown <- warnings
 	}()
 	build := func(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
-		r, err := fe.Build(ctx, places.Watch(gw))
+		r, err := fe.Build(ctx, by.memory.watch(by.places.Watch(gw)))
 		if r != nil {
 			res.metadata = r.Metadata
 		}
@@ -85,16 +92,18 @@ func (c *command) run(fe *frontend.Frontend, bk *client.Client, opt client.Solve
 		printWarnings(c.stderr, warnings)
 	}
 	res.response = resp.ExporterResponse
+	res.why = by.memory.explain()
 	return res, nil
 }
 
-// watched passes on each status, after steps has seen it.
-func watched(status <-chan *client.SolveStatus, steps *request.StepLog) chan *client.SolveStatus {
+// watched passes on each status, after others have seen it.
+func watched(status <-chan *client.SolveStatus, steps *request.StepLog, memory *remembrance) chan *client.SolveStatus {
 	out := make(chan *client.SolveStatus)
 	go func() {
 		defer close(out)
 		for s := range status {
 			steps.Watch(s)
+			memory.saw(s)
 			out <- s
 		}
 	}()

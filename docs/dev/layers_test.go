@@ -32,9 +32,10 @@ var pure = []string{
 
 // above are packages of internal that cmd/larder alone is built on: they stand between it and the frontend.
 var above = []string{
-	"internal/cli/bakefile", // makes build requests of the targets of a bake file
-	"internal/cli/request",  // makes a build request of a command's flags, which the planner has to know
-	"internal/bundle/stock", // finds what a bundle needs, which the plan of a Dockerfile says
+	"internal/cli/bakefile",  // makes build requests of the targets of a bake file
+	"internal/cli/lastbuild", // keeps what package changes compares
+	"internal/cli/request",   // makes a build request of a command's flags, which the planner has to know
+	"internal/bundle/stock",  // finds what a bundle needs, which the plan of a Dockerfile says
 }
 
 // A rule says what packages may not import. A pattern is a path, or a path and "/..." for all below it as well.

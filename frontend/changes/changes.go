@@ -15,9 +15,6 @@ import (
 
 	"github.com/larder-build/larder/frontend/dockerfile"
 	"github.com/larder-build/larder/frontend/planner"
-	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"github.com/moby/patternmatcher"
-	"golang.org/x/mod/semver"
 )
 
 // A Side is a file and its plan, for the target of that.
@@ -37,11 +34,7 @@ type Change struct {
 // Of returns the lines of the new side, in the stages that its target is made of, that run again. changed are the files of
 // the build context that differ, without those that .dockerignore leaves out on both sides.
 func Of(old, new Side, changed []string) []Change {
-	c := &comparison{old: old, new: new, changed: changed, modules: moduleChanges(old.Plan, new.Plan), toolchains: toolchainChanges(old.Plan, new.Plan)}
-	if new.Plan.Level == 0 {
-		return c.packages()
-	}
-	return c.lines()
+	return compare(old.build(), new.build(), changed, func(file string) string { return file }).all()
 }
 
 // A Reading is a line, and what it reads of the build context.
@@ -54,18 +47,18 @@ type Reading struct {
 // Readings yields the lines, in the stages that a side's target is made of, that read any of some files of the build
 // context.
 func Readings(s Side, files []string) iter.Seq[Reading] {
-	c := &comparison{old: s, new: s, changed: files}
+	b := s.build()
+	c := compare(b, b, files, nil)
 	return func(yield func(Reading) bool) {
-		if s.Plan.Level == 0 {
-			if n := len(s.Plan.Packages); n > 0 {
-				pkg := s.Plan.Packages[n-1]
-				if taken := c.which(c.compiled(pkg.Slice, pkg.Slice)); len(taken) > 0 {
-					yield(Reading{0, "go build " + pkg.Dir, taken})
+		if c.newFile.HeaderOnly() {
+			if slice := b.compiled(); b.Program != "" {
+				if taken := c.which(c.compiles(slice, slice)); len(taken) > 0 {
+					yield(Reading{0, "go build " + b.Program, taken})
 				}
 			}
 			return
 		}
-		for _, st := range readLines(s) {
+		for _, st := range readLines(c.newFile, b.Stages) {
 			for _, l := range st.lines {
 				if taken := c.taken(l, l); len(taken) > 0 && !yield(Reading{l.number, l.short(), taken}) {
 					return
@@ -77,28 +70,43 @@ func Readings(s Side, files []string) iter.Seq[Reading] {
 
 // A comparison finds changes.
 type comparison struct {
-	old, new            Side
+	old, new            Build
+	oldFile, newFile    dockerfile.File
 	changed             []string
-	modules, toolchains []string // how those of the new side differ
+	say                 func(file string) string // what is said of one of them
+	modules, toolchains []string                 // how those of the new build differ
+	same                map[int]int              // lines that are the same in both builds: old ones by new ones
 }
 
-// packages compares builds without instructions: of the main package that is built.
-func (c *comparison) packages() []Change {
-	if len(c.new.Plan.Packages) == 0 {
+func compare(old, new Build, changed []string, say func(file string) string) *comparison {
+	return &comparison{
+		old: old, new: new, oldFile: old.parse(), newFile: new.parse(), changed: changed, say: say,
+		modules: moduleChanges(old, new), toolchains: toolchainChanges(old, new), same: map[int]int{},
+	}
+}
+
+func (c *comparison) all() []Change {
+	if c.newFile.HeaderOnly() {
+		return c.program()
+	}
+	return c.lines()
+}
+
+// program compares builds without instructions: of the main package that is built.
+func (c *comparison) program() []Change {
+	if c.new.Program == "" {
 		return nil
 	}
-	pkg := c.new.Plan.Packages[len(c.new.Plan.Packages)-1]
-	change := Change{Step: "go build " + pkg.Dir}
-	before := slices.IndexFunc(c.old.Plan.Packages, func(p planner.Package) bool { return p.Dir == pkg.Dir })
+	change := Change{Step: "go build " + c.new.Program}
 	switch {
-	case c.old.Plan.Level != 0:
+	case !c.oldFile.HeaderOnly():
 		change.Why = []string{"there is no instruction in the file any more"}
-	case before < 0:
+	case c.old.Program != c.new.Program:
 		change.Why = []string{"the program is new"}
 	default:
-		change.Why = slices.Concat(Some(c.which(c.compiled(c.old.Plan.Packages[before].Slice, pkg.Slice))), c.modules, c.toolchains)
-		if was, now := settings(c.old.Plan), settings(c.new.Plan); was != now {
-			change.Why = append(change.Why, fmt.Sprintf("settings: %s, were %s", now, was))
+		change.Why = slices.Concat(c.some(c.compiles(c.old.compiled(), c.new.compiled())), c.modules, c.toolchains)
+		if c.old.Settings != c.new.Settings {
+			change.Why = append(change.Why, fmt.Sprintf("settings: %s, were %s", c.new.Settings, c.old.Settings))
 		}
 	}
 	if len(change.Why) == 0 {
@@ -107,16 +115,14 @@ func (c *comparison) packages() []Change {
 	return []Change{change}
 }
 
-func settings(p *planner.Plan) string { return strings.Join(slices.Concat(p.Flags, p.Env), " ") }
-
 // lines compares the lines of files with instructions.
 func (c *comparison) lines() []Change {
-	before := readLines(c.old)
+	before := readLines(c.oldFile, c.old.Stages)
 	var list []Change
-	if head(c.old.File) != head(c.new.File) {
+	if head(c.oldFile) != head(c.newFile) {
 		list = append(list, Change{Line: 1, Step: "the head of the file", Why: []string{"its directives, or ARGs before the first stage, differ"}})
 	}
-	for _, st := range readLines(c.new) {
+	for _, st := range readLines(c.newFile, c.new.Stages) {
 		var was []line
 		if i := slices.IndexFunc(before, func(b stageLines) bool { return b.name == st.name }); i >= 0 {
 			was = before[i].lines
@@ -139,6 +145,7 @@ func (c *comparison) stage(before []line, st stageLines) (list []Change) {
 			others = append(others, l)
 			continue
 		}
+		c.same[l.number] = left[i].number
 		why := c.reads(left[i], l)
 		if left[i].number < last {
 			why = append(why, "it stood further up")
@@ -150,11 +157,11 @@ func (c *comparison) stage(before []line, st stageLines) (list []Change) {
 		left = slices.Delete(left, i, i+1)
 	}
 	for i, l := range others {
-		why := "the line is new"
+		why := []string{"the line is new"}
 		if i < len(left) {
-			why = "it was " + left[i].short()
+			why = c.rewritten(left[i], l)
 		}
-		list = append(list, Change{l.number, l.short(), []string{why}})
+		list = append(list, Change{l.number, l.short(), why})
 	}
 	if len(left) > len(others) && len(st.lines) > 0 {
 		gone := left[len(others)]
@@ -163,88 +170,81 @@ func (c *comparison) stage(before []line, st stageLines) (list []Change) {
 	return list
 }
 
+// rewritten says how a line differs from what it was: by its flags if that is all, and if it is a GO line.
+func (c *comparison) rewritten(was, l line) []string {
+	before, now := c.oldFile.GoLines[was.number], c.newFile.GoLines[l.number]
+	if before != nil && now != nil && slices.Equal(before.Node.Flags, now.Node.Flags) && slices.Equal(notFlags(before.Words), notFlags(now.Words)) {
+		if flags := flagChanges(before.Words, now.Words); len(flags) > 0 {
+			return flags
+		}
+	}
+	return []string{"it was " + was.short()}
+}
+
+func notFlags(words []string) []string {
+	return slices.DeleteFunc(slices.Clone(words), func(w string) bool { return strings.HasPrefix(w, "-") })
+}
+
+// flagChanges returns the words that are flags and differ.
+func flagChanges(was, now []string) (list []string) {
+	name := func(word string) string { return strings.SplitAfter(word, "=")[0] }
+	gone := without(was, now)
+	for _, word := range without(now, was) {
+		if !strings.HasPrefix(word, "-") {
+			continue
+		}
+		i := slices.IndexFunc(gone, func(w string) bool { return name(w) == name(word) })
+		if i < 0 {
+			list = append(list, "flag "+word+" is new")
+			continue
+		}
+		list = append(list, "flag "+word+", was "+gone[i])
+		gone = slices.Delete(gone, i, i+1)
+	}
+	for _, word := range gone {
+		if strings.HasPrefix(word, "-") {
+			list = append(list, "flag "+word+" is gone")
+		}
+	}
+	return list
+}
+
 // reads says why a line runs again whose text is as it was.
-func (c *comparison) reads(was, l line) []string {
+func (c *comparison) reads(was, l line) (why []string) {
 	if l.cmd == nil { // FROM
 		if base, _, _ := strings.Cut(l.base, ":"); base == "go" {
 			return c.toolchains
 		}
 		return nil
 	}
-	why := Some(c.taken(was, l))
-	if _, ok := l.cmd.(*instructions.RunCommand); ok && slices.ContainsFunc(c.new.Plan.Rewrites, func(r planner.Rewrite) bool { return r.Line == l.number && r.Runs }) {
+	why = c.some(c.takes(was, l))
+	if slices.Contains(c.new.Given, l.number) {
 		why = append(why, c.modules...)
 	}
 	return why
 }
 
+// sourceOf returns the name of what a GO line is given of the build context.
+func sourceOf(line int) string { return fmt.Sprintf("%ssource-%d", planner.ContextPrefix, line) }
+
 // taken returns the changed files that a line takes of the build context.
-func (c *comparison) taken(was, l line) []string {
-	var takes []func(name string) bool
-	switch cmd := l.cmd.(type) {
-	case *instructions.CopyCommand:
-		if cmd.From == "" {
-			takes = append(takes, copied(cmd.SourcePaths))
-		}
-	case *instructions.AddCommand:
-		takes = append(takes, copied(cmd.SourcePaths))
-	case *instructions.RunCommand:
-		if g := c.new.File.GoLines[l.number]; g != nil && g.From == "" {
-			takes = append(takes, c.compiled(sliceOf(c.old.Plan, was.number), sliceOf(c.new.Plan, l.number)))
-		}
-		for _, m := range c.new.File.Mounts(l.number) {
-			if m.Kind == dockerfile.KindBind && m.From == "" {
-				takes = append(takes, copied([]string{m.Source}))
-			}
-		}
-	}
-	return c.which(func(name string) bool {
-		return slices.ContainsFunc(takes, func(take func(string) bool) bool { return take(name) })
-	})
-}
+func (c *comparison) taken(was, l line) []string { return c.which(c.takes(was, l)) }
 
-// sliceOf returns what a GO line is given of the build context, or nil for all of it.
-func sliceOf(p *planner.Plan, line int) *planner.SourceSlice {
-	i := slices.IndexFunc(p.Slices, func(s *planner.SourceSlice) bool {
-		return s.Context == fmt.Sprintf("%ssource-%d", planner.ContextPrefix, line)
-	})
-	if i < 0 {
-		return nil
+// takes returns a function that reports whether a line takes a file of the build context, or took it before.
+func (c *comparison) takes(was, l line) func(name string) bool {
+	takes := []func(name string) bool{copied(l.sources(c.newFile))}
+	if g := c.newFile.GoLines[l.number]; g != nil && g.From == "" {
+		takes = append(takes, c.compiles(c.old.slice(sourceOf(was.number)), c.new.slice(sourceOf(l.number))))
 	}
-	return p.Slices[i]
-}
-
-// compiled returns a function that reports whether a step compiles a file, or compiled it before.
-func (c *comparison) compiled(old, new *planner.SourceSlice) func(name string) bool {
-	was, is := compiles(c.old.Plan, old), compiles(c.new.Plan, new)
-	return func(name string) bool { return was(name) || is(name) }
-}
-
-// compiles returns a function that reports whether a file of the build context is part of a slice.
-func compiles(p *planner.Plan, s *planner.SourceSlice) func(name string) bool {
-	if s == nil {
-		return func(string) bool { return true }
-	}
-	if s.Whole {
-		return func(name string) bool { return name != ".git" && !strings.HasPrefix(name, ".git/") }
-	}
-	files := map[string]bool{}
-	var globs []string
-	for _, of := range s.Of {
-		for _, name := range of.Files {
-			files[name] = true
-		}
-		globs = append(globs, of.Globs...)
-	}
-	matches, err := patternmatcher.New(globs)
 	return func(name string) bool {
-		name = path.Join(p.Wide.Base, name)
-		if files[name] || err != nil {
-			return true
-		}
-		hit, err := matches.MatchesOrParentMatches(name)
-		return hit || err != nil
+		return slices.ContainsFunc(takes, func(take func(string) bool) bool { return take(name) })
 	}
+}
+
+// compiles returns a function that reports whether a step compiles a file, or compiled it before.
+func (c *comparison) compiles(old, new *Slice) func(name string) bool {
+	was, is := old.has(), new.has()
+	return func(name string) bool { return was(name) || is(name) }
 }
 
 // copied returns a function that reports whether sources of COPY name a file.
@@ -280,7 +280,7 @@ func names(source string) func(file string) bool {
 	}
 }
 
-// shown is how many files a reason names.
+// shown is how many of a list are named.
 const shown = 8
 
 // which returns the changed files of which something is true.
@@ -293,31 +293,39 @@ func (c *comparison) which(is func(name string) bool) (list []string) {
 	return list
 }
 
-// Some returns the files as a reason names them: not all of many.
+// some says of the changed files of which something is true how they changed: not of all of many.
+func (c *comparison) some(is func(name string) bool) (list []string) {
+	for _, name := range c.which(is) {
+		list = append(list, c.say(name))
+	}
+	return Some(list)
+}
+
+// Some returns a list as reasons have it: not all of many.
 func Some(list []string) []string {
 	if more := len(list) - shown; more > 0 {
-		list = append(list[:shown], fmt.Sprintf("and %d files more", more))
+		list = append(list[:shown], fmt.Sprintf("and %d more", more))
 	}
 	return list
 }
 
-func toolchainChanges(old, new *planner.Plan) (list []string) {
-	versions := func(p *planner.Plan) string {
-		var all []string
-		for _, t := range p.Toolchains {
-			all = append(all, t.Version)
-		}
-		return strings.Join(all, ", ")
+func toolchainChanges(old, new Build) []string {
+	if slices.Equal(old.Toolchains, new.Toolchains) {
+		return nil
 	}
-	if was, now := versions(old), versions(new); was != now {
-		list = append(list, fmt.Sprintf("%s, was %s", now, was))
+	return []string{fmt.Sprintf("%s, was %s", listOf(new.Toolchains), listOf(old.Toolchains))}
+}
+
+func listOf(names []string) string {
+	if len(names) == 0 {
+		return "none"
 	}
-	return list
+	return strings.Join(names, ", ")
 }
 
 // moduleChanges lists the modules whose versions differ.
-func moduleChanges(old, new *planner.Plan) (list []string) {
-	was, now := moduleVersions(old), moduleVersions(new)
+func moduleChanges(old, new Build) (list []string) {
+	was, now := old.Modules, new.Modules
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		switch before := was[name]; {
 		case before == "":
@@ -332,20 +340,4 @@ func moduleChanges(old, new *planner.Plan) (list []string) {
 		}
 	}
 	return list
-}
-
-// moduleVersions returns the versions of each module that a plan has the source of.
-func moduleVersions(p *planner.Plan) map[string]string {
-	all := map[string][]string{}
-	for _, m := range p.Modules {
-		for _, sum := range m.Set.Zips() {
-			all[sum.Path] = append(all[sum.Path], sum.Version)
-		}
-	}
-	versions := map[string]string{}
-	for name, list := range all {
-		slices.SortFunc(list, semver.Compare)
-		versions[name] = strings.Join(slices.Compact(list), ", ")
-	}
-	return versions
 }

@@ -77,7 +77,7 @@ func side(t *testing.T, files map[string]string, target string) Side {
 }
 
 // An edit changes files, or removes those whose text is "-".
-func compare(t *testing.T, before map[string]string, target string, edit map[string]string) string {
+func compareFiles(t *testing.T, before map[string]string, target string, edit map[string]string) string {
 	after := maps.Clone(before)
 	for name, text := range edit {
 		if after[name] = text; text == "-" {
@@ -124,7 +124,7 @@ func TestEdits(t *testing.T) {
 		"what is copied":         {map[string]string{"static/deep/x.js": "x", "conf/b.json": "b", "conf/b.yaml": "b"}, "", "10 COPY static /static: static/deep/x.js\n", "14 COPY conf/*.json README.md /: conf/b.json\n"},
 		"what is mounted":        {map[string]string{"tools/u.sh": "u"}, "", "", "13 RUN --mount=type=bind,source=tools,target=/t go build ./...: tools/u.sh\n"},
 		"a line comes":           {replace("Dockerfile", "ENV A=1\n", "ENV A=1\nENV B=2\n"), "", "6 ENV B=2: the line is new\n", ""},
-		"a flag":                 {replace("Dockerfile", "-o /out/api", "-o /out/api -race=false"), "3 GO build -o /out/api -race=false ./cmd/api: it was GO build -o /out/api ./cmd/api\n", "", ""},
+		"a flag":                 {replace("Dockerfile", "-o /out/api", "-o /out/api -race=false"), "3 GO build -o /out/api -race=false ./cmd/api: flag -race=false is new\n", "", ""},
 		"a setting":              {replace("Dockerfile", "ENV A=1", "ENV A=2"), "", "5 ENV A=2: it was ENV A=1\n", ""},
 		"a line goes":            {replace("Dockerfile", "ENV A=1\n", ""), "", "4 FROM go AS web-build: there is no more line ENV A=1\n", ""},
 		"lines move":             {replace("Dockerfile", "FROM go AS build", "FROM scratch AS unused\nCOPY none /\nFROM go AS build"), "", "", ""},
@@ -136,21 +136,21 @@ func TestEdits(t *testing.T) {
 		"the module's other lib": {map[string]string{"unused/u.go": "package unused\n"}, "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.Equal(t, tt.api, compare(t, monorepo, "api", tt.edit), "api")
-			require.Equal(t, tt.web, compare(t, monorepo, "web", tt.edit), "web")
-			require.Equal(t, tt.another, compare(t, monorepo, "", tt.edit), "the last stage")
+			require.Equal(t, tt.api, compareFiles(t, monorepo, "api", tt.edit), "api")
+			require.Equal(t, tt.web, compareFiles(t, monorepo, "web", tt.edit), "web")
+			require.Equal(t, tt.another, compareFiles(t, monorepo, "", tt.edit), "the last stage")
 		})
 	}
 }
 
 func TestVersions(t *testing.T) {
 	const line = "3 GO build -o /out/api ./cmd/api: "
-	got := compare(t, monorepo, "api", map[string]string{
+	got := compareFiles(t, monorepo, "api", map[string]string{
 		"go.mod": strings.Replace(monorepo["go.mod"], "b.example/y v1.0.0", "c.example/z v0.1.0", 1),
 		"go.sum": "a.example/x v1.2.0" + sum + "c.example/z v0.1.0" + sum,
 	})
 	require.Equal(t, line+"go.mod, go.sum, a.example/x v1.2.0, was v1.0.0, c.example/z v0.1.0 is new, b.example/y v1.0.0 is gone\n", got)
-	got = compare(t, monorepo, "api", map[string]string{"go.mod": strings.Replace(monorepo["go.mod"], "go 1.26.3", "go 1.25\n\ntoolchain go1.25.1", 1)})
+	got = compareFiles(t, monorepo, "api", map[string]string{"go.mod": strings.Replace(monorepo["go.mod"], "go 1.26.3", "go 1.25\n\ntoolchain go1.25.1", 1)})
 	require.Regexp(t, `^2 FROM go AS build: go1\.25\.\d+, was go1\.26\.\d+\n3 GO build`, got)
 }
 
@@ -185,7 +185,7 @@ func TestReadings(t *testing.T) {
 func TestWide(t *testing.T) {
 	files := maps.Clone(monorepo)
 	files["go.mod"] += "\nrequire c.example/lib v1.0.0\n\nreplace c.example/lib => ../lib\n"
-	require.Equal(t, "3 GO build -o /out/api ./cmd/api: store/store.go\n", compare(t, files, "api", map[string]string{"store/store.go": "package store\n//\n", "README.md": "x"}))
+	require.Equal(t, "3 GO build -o /out/api ./cmd/api: store/store.go\n", compareFiles(t, files, "api", map[string]string{"store/store.go": "package store\n//\n", "README.md": "x"}))
 }
 
 // The targets that run tests are Larder's own, and no stages of the file.
@@ -193,21 +193,21 @@ func TestTestTarget(t *testing.T) {
 	files := maps.Clone(monorepo)
 	files["Dockerfile"] = "FROM go AS build\nGO build -o /out/web ./cmd/web\nFROM go AS tests\nGO test ./store\nFROM scratch\nCOPY --from=build /out /\n"
 	edit := map[string]string{"store/store_test.go": "package store\n//\n", "page/page.go": "package page\n//\n"}
-	require.Equal(t, "4 GO test ./store: store/store_test.go\n", compare(t, files, planner.TestTarget, edit))
-	require.Equal(t, "2 GO build -o /out/web ./cmd/web: page/page.go\n", compare(t, files, "", edit))
+	require.Equal(t, "4 GO test ./store: store/store_test.go\n", compareFiles(t, files, planner.TestTarget, edit))
+	require.Equal(t, "2 GO build -o /out/web ./cmd/web: page/page.go\n", compareFiles(t, files, "", edit))
 }
 
 // Without instructions, it is the program that is compared.
 func TestPrograms(t *testing.T) {
 	bare := maps.Clone(monorepo)
 	delete(bare, "Dockerfile")
-	require.Empty(t, compare(t, bare, "web", map[string]string{"cmd/api/main.go": "package main\n\nfunc main() {}\n"}))
-	require.Equal(t, "0 go build ./cmd/web: page/page.go\n", compare(t, bare, "web", map[string]string{"page/page.go": "package page\n//\n"}))
-	require.Equal(t, "0 go build ./cmd/new: the program is new\n", compare2(t, bare, "new", map[string]string{"cmd/new/main.go": "package main\n\nfunc main() {}\n"}))
+	require.Empty(t, compareFiles(t, bare, "web", map[string]string{"cmd/api/main.go": "package main\n\nfunc main() {}\n"}))
+	require.Equal(t, "0 go build ./cmd/web: page/page.go\n", compareFiles(t, bare, "web", map[string]string{"page/page.go": "package page\n//\n"}))
+	require.Equal(t, "0 go build ./cmd/new: the program is new\n", compareNew(t, bare, "new", map[string]string{"cmd/new/main.go": "package main\n\nfunc main() {}\n"}))
 }
 
-// compare2 compares a target that wasn't there before.
-func compare2(t *testing.T, before map[string]string, target string, edit map[string]string) string {
+// compareNew compares a target that wasn't there before.
+func compareNew(t *testing.T, before map[string]string, target string, edit map[string]string) string {
 	after := maps.Clone(before)
 	maps.Copy(after, edit)
 	list := Of(side(t, before, "web"), side(t, after, target), slices.Sorted(maps.Keys(edit)))

@@ -27,10 +27,12 @@ type line struct {
 	base   string               // of FROM
 }
 
-// readLines returns the lines of the stages that the target is made of.
-func readLines(s Side) (list []stageLines) {
-	f := s.File
-	for _, i := range s.Stages() {
+// readLines returns the lines of some stages. Those that the file hasn't are left out.
+func readLines(f dockerfile.File, stages []int) (list []stageLines) {
+	for _, i := range stages {
+		if i < 0 || i >= len(f.Stages) {
+			continue
+		}
 		st := f.Stages[i]
 		stage := stageLines{name: strings.ToLower(st.Name)}
 		if stage.name == "" {
@@ -52,7 +54,7 @@ func readLines(s Side) (list []stageLines) {
 // Stages returns the indexes of the stages of the file that the target is made of. A target of Larder's own is a stage of
 // the rewritten file alone, which has all others at the same places.
 func (s Side) Stages() []int {
-	if reached := s.File.Reached(s.Target); len(reached) > 0 {
+	if reached := s.File.Reached(s.Target); len(reached) > 0 || s.Plan == nil {
 		return reached
 	}
 	given, seen := dockerfile.Parse(s.Plan.Filename, []byte(s.Plan.Dockerfile)), map[int]bool{}
@@ -84,6 +86,25 @@ func lineAt(f dockerfile.File, number int, cmd instructions.Command, base string
 // short returns the line as people are told of it.
 func (l line) short() string {
 	return dockerfile.Abbreviate(strings.Join(strings.Fields(strings.ReplaceAll(l.text, "\\\n", " ")), " "))
+}
+
+// sources returns the files and folders of the build context that a line copies or mounts by their names.
+func (l line) sources(f dockerfile.File) (list []string) {
+	switch cmd := l.cmd.(type) {
+	case *instructions.CopyCommand:
+		if cmd.From == "" {
+			list = append(list, cmd.SourcePaths...)
+		}
+	case *instructions.AddCommand:
+		list = append(list, cmd.SourcePaths...)
+	case *instructions.RunCommand:
+		for _, m := range f.Mounts(l.number) {
+			if m.Kind == dockerfile.KindBind && m.From == "" {
+				list = append(list, m.Source)
+			}
+		}
+	}
+	return slices.DeleteFunc(list, func(s string) bool { return strings.Contains(s, "://") })
 }
 
 // head returns the comments before the first instruction, and the ARGs before the first stage.

@@ -69,7 +69,7 @@ func TestMetadata(t *testing.T) {
 		"containerimage.config.digest": "sha256:b",
 		"containerimage.descriptor":    base64.StdEncoding.EncodeToString([]byte(`{"size":1}`)),
 	}
-	require.NoError(t, WriteMetadata(path, response))
+	require.NoError(t, WriteMetadata(path, Metadata(response)))
 	require.JSONEq(t, `{"containerimage.digest":"sha256:a","containerimage.config.digest":"sha256:b","containerimage.descriptor":{"size":1}}`, read(t, path))
 	require.Equal(t, "sha256:b", ImageID(response))
 	delete(response, "containerimage.config.digest")

@@ -39,21 +39,34 @@ func (p *Places) Watch(c gateway.Client) gateway.Client {
 	if p == nil {
 		return c
 	}
-	return &watchedClient{c, p}
+	return Watch(c, p.check)
 }
 
-// A watchedClient records the places in definitions on their way to the builder.
+// check records the steps of a definition. It refuses ADD of a git repository: no step runs there that could report the error.
+func (p *Places) check(def *pb.Definition) error {
+	p.note(def)
+	if at := p.gitOf(def); at != "" {
+		return fmt.Errorf("%s: ADD of a git repository: what git asks its servers can be neither recorded nor replayed: "+
+			"write ADD --unpack with the URL of an archive of the commit, or put a clone into the build context", at)
+	}
+	return nil
+}
+
+// Watch returns a gateway client that shows each definition on its way to the builder. One for which see fails isn't solved.
+func Watch(c gateway.Client, see func(*pb.Definition) error) gateway.Client {
+	return &watchedClient{c, see}
+}
+
+// A watchedClient is the gateway client that Watch returns.
 type watchedClient struct {
 	gateway.Client
-	places *Places
+	see func(*pb.Definition) error
 }
 
-// Solve implements gateway.Client. It refuses ADD of a git repository: no step runs there that could report the error.
+// Solve implements gateway.Client.
 func (c *watchedClient) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
-	c.places.note(req.Definition)
-	if at := c.places.gitOf(req.Definition); at != "" {
-		return nil, fmt.Errorf("%s: ADD of a git repository: what git asks its servers can be neither recorded nor replayed: "+
-			"write ADD --unpack with the URL of an archive of the commit, or put a clone into the build context", at)
+	if err := c.see(req.Definition); err != nil {
+		return nil, err
 	}
 	return c.Client.Solve(ctx, req)
 }

@@ -18,9 +18,9 @@ func ImageID(response map[string]string) string {
 	return response[exptypes.ExporterImageDigestKey]
 }
 
-// WriteMetadata writes --metadata-file: Metadata as JSON.
-func WriteMetadata(path string, response map[string]string) error {
-	data, err := json.MarshalIndent(Metadata(response), "", "  ")
+// WriteMetadata writes --metadata-file, as JSON.
+func WriteMetadata(path string, metadata map[string]any) error {
+	data, err := json.MarshalIndent(metadata, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
