@@ -18,6 +18,7 @@ type Screen struct {
 	t       testing.TB
 	ours    console.Console
 	seen    *vt100.VT100
+	read    []byte // of which seen knows nothing yet
 	written bytes.Buffer
 }
 
@@ -46,14 +47,14 @@ func (s *Screen) See() string {
 	const mark = "\x05" // which no program writes
 	_, err := s.TTY.WriteString(mark)
 	require.NoError(s.t, err)
-	var got []byte
-	for !bytes.HasSuffix(got, []byte(mark)) {
+	for !bytes.Contains(s.read, []byte(mark)) { // programs may write more behind it
 		buf := make([]byte, 4096)
 		n, err := s.ours.Read(buf)
 		require.NoError(s.t, err)
-		got = append(got, buf[:n]...)
+		s.read = append(s.read, buf[:n]...)
 	}
-	got = bytes.TrimSuffix(got, []byte(mark))
+	got, rest, _ := bytes.Cut(s.read, []byte(mark))
+	s.read = rest
 	s.written.Write(got)
 	_, err = s.seen.Write(got)
 	require.NoError(s.t, err)
