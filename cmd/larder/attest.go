@@ -25,7 +25,7 @@ const maxVEX = 16 << 20
 // attestFlags are the flags of larder attest.
 type attestFlags struct {
 	registryFlags
-	key, vex, output string
+	key, vex, govulncheck, output string
 }
 
 func (c *command) attest() *cobra.Command {
@@ -33,21 +33,25 @@ func (c *command) attest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "attest [OPTIONS] IMAGE",
 		Short: "Attach an OpenVEX document to a built image",
-		Long: "Sign an OpenVEX document about an image, such as 'larder audit --format openvex' writes, after\n" +
-			"checking the image as 'larder verify' does, and attach it to the image in its registry, as\n" +
-			"cosign does. The key is one of ECDSA on P-256 or of ed25519, in PEM and not encrypted.",
+		Long: "Sign an OpenVEX document about an image, such as 'larder audit --format openvex' writes, or what\n" +
+			"govulncheck said of it, after checking the image as 'larder verify' does, and attach it to the\n" +
+			"image in its registry, as cosign does. The key is one of ECDSA on P-256 or of ed25519, in PEM and\n" +
+			"not encrypted.",
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error { return c.runAttest(f, args[0]) },
-		Example: `  larder audit --vulndb vulndb --format openvex --fail-on none -o vex.json registry.example.com/app:1
-  larder attest --key key.pem --vex vex.json registry.example.com/app:1`,
+		Example: `  larder audit --vulndb vulndb --format openvex --fail-on none --govulncheck scan.json -o vex.json registry.example.com/app:1
+  larder attest --key key.pem --vex vex.json registry.example.com/app:1
+  larder attest --key key.pem --govulncheck scan.json registry.example.com/app:1`,
 		DisableFlagsInUseLine: true,
 	}
 	f.register(cmd.Flags())
 	cmd.Flags().StringVar(&f.key, "key", "", "File of the secret key")
+	cmd.Flags().StringVar(&f.govulncheck, "govulncheck", "", "File of what govulncheck printed as JSON")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "File for the Sigstore bundle")
 	cmd.Flags().StringVar(&f.vex, "vex", "", "File of the OpenVEX document")
 	_ = cmd.MarkFlagRequired("key")
-	_ = cmd.MarkFlagRequired("vex")
+	cmd.MarkFlagsOneRequired("vex", "govulncheck")
+	cmd.MarkFlagsMutuallyExclusive("vex", "govulncheck")
 	return cmd
 }
 
@@ -60,18 +64,15 @@ func (c *command) runAttest(f *attestFlags, image string) error {
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(f.vex)
-	if err != nil {
-		return fmt.Errorf("--vex: %w", err)
-	}
 	r, err := c.verified(f.registryFlags, image)
 	if err != nil {
 		return err
 	}
-	if err := checkVEX(data, r); err != nil {
-		return fmt.Errorf("--vex %s: %w", f.vex, err)
+	predicateType, predicate, err := f.predicate(r)
+	if err != nil {
+		return err
 	}
-	bundle, err := sigstore.Attest(r.Digest, openVEXPredicate, bytes.TrimSpace(data), signer)
+	bundle, err := sigstore.Attest(r.Digest, predicateType, predicate, signer)
 	if err != nil {
 		return err
 	}
@@ -87,11 +88,33 @@ func (c *command) runAttest(f *attestFlags, image string) error {
 	if err != nil {
 		return err
 	}
-	if err := sigstore.Refer(c.ctx, repo, desc, bundle, openVEXPredicate); err != nil {
+	if err := sigstore.Refer(c.ctx, repo, desc, bundle, predicateType); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.stdout, "attached to %s@%s, signed by %s\n", repo.Name(), r.Digest, signer)
 	return nil
+}
+
+// predicate returns what is said of an image, and its type.
+func (f *attestFlags) predicate(r *verify.Report) (predicateType string, predicate json.RawMessage, err error) {
+	if f.govulncheck != "" {
+		printed, err := os.ReadFile(f.govulncheck)
+		if err != nil {
+			return "", nil, fmt.Errorf("--govulncheck: %w", err)
+		}
+		if predicate, err = newScanStatement(printed); err != nil {
+			err = fmt.Errorf("--govulncheck %s: %w", f.govulncheck, err)
+		}
+		return scanPredicate, predicate, err
+	}
+	data, err := os.ReadFile(f.vex)
+	if err != nil {
+		return "", nil, fmt.Errorf("--vex: %w", err)
+	}
+	if err := checkVEX(data, r); err != nil {
+		return "", nil, fmt.Errorf("--vex %s: %w", f.vex, err)
+	}
+	return openVEXPredicate, bytes.TrimSpace(data), nil
 }
 
 // checkVEX refuses what is no OpenVEX document, and one that is about other images: each statement has to name the image,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type auditFlags struct {
 	format, output  string
 	author          string
 	failOn          string
+	govulncheck     string
 	progress        string
 }
 
@@ -60,6 +62,7 @@ func (c *command) audit() *cobra.Command {
 	f.registryFlags.register(flags)
 	flags.StringArrayVar(&f.denyLicenses, "deny-licence", nil, `Licence that is an error (e.g., "AGPL-3.0", "GPL-*")`)
 	flags.StringVar(&f.failOn, "fail-on", "error", `Fail on findings of this severity or a higher one ("error", "warning", "note", "none")`)
+	flags.StringVar(&f.govulncheck, "govulncheck", "", "File for what govulncheck itself prints, as JSON")
 	flags.StringVar(&f.format, "format", "text", `Format of the report ("text", "json", "sarif", "openvex")`)
 	flags.StringVar(&f.author, "author", "", `Who vouches for an OpenVEX document (default "Unknown Author")`)
 	flags.Var(&f.maxAge, "max-age", `Age from which on a release is old (e.g., "2y", "90d", "0" for no limit)`)
@@ -121,14 +124,26 @@ func (c *command) runAudit(f *auditFlags, names []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if f.govulncheck != "" && o.VulnDB == nil {
+		return errors.New("--govulncheck: there is no vulnerability database for it: name its folder with --vulndb")
+	}
 	if f.format == "openvex" && o.VulnDB == nil {
 		return errors.New("--format openvex: there is no vulnerability database to say something of: name its folder with --vulndb")
+	}
+	var printed bytes.Buffer
+	if f.govulncheck != "" {
+		o.Printed = &printed
 	}
 	report, err := audit.Run(c.ctx, o)
 	if err != nil {
 		return err
 	}
 	d.End()
+	if f.govulncheck != "" {
+		if err := atomicfile.Write(f.govulncheck, printed.Bytes()); err != nil {
+			return fmt.Errorf("--govulncheck: %w", err)
+		}
+	}
 	if f.output == "" {
 		err = write(report, c.stdout)
 	} else {

@@ -96,7 +96,21 @@ func TestAuditOpenVEX(t *testing.T) {
 	require.Contains(t, document, `"author": "Team"`)
 	require.Contains(t, document, `"timestamp": "2023-11-14T22:13:20Z"`)
 	require.Contains(t, document, `"status": "affected"`)
-	require.Equal(t, document, w.fails("audit", "--progress", "quiet", "--vulndb", db, "--format", "openvex", "--author", "Team", layout))
+	printed := func() []byte {
+		file := filepath.Join(t.TempDir(), "scan.json")
+		require.Equal(t, document, w.fails("audit", "--progress", "quiet", "--vulndb", db, "--govulncheck", file, "--format", "openvex", "--author", "Team", layout))
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		return data
+	}
+	scan := printed()
+	require.Equal(t, string(scan), string(printed()), "what govulncheck printed is the same, too")
+	require.NotContains(t, string(scan), "127.0.0.1")
+	statement, err := newScanStatement(scan)
+	require.NoError(t, err)
+	require.Contains(t, string(statement), `"finding":{"osv":"GO-2021-0001"`)
+	require.Contains(t, string(statement), `"db":{"uri":"/vulndb","version":"2021-05-01T00:00:00Z"}`)
+	require.Contains(t, w.fails("audit", "--govulncheck", "x.json", layout), "there is no vulnerability database for it: name its folder with --vulndb")
 	document = w.larder("audit", "--progress", "quiet", "--vulndb", vulnerable(t, "stdlib", "archive/zip", "NewReader"), "--format", "openvex", layout)
 	require.Contains(t, document, `"justification": "vulnerable_code_not_present"`)
 	require.Contains(t, document, `"author": "Unknown Author"`)

@@ -62,6 +62,8 @@ func TestSlowCosign(t *testing.T) {
 	crane("push", layout, ref)
 	w.larder("attest", "--key", secret, "--vex", vexFile(t, strings.TrimSpace(crane("digest", ref))), ref)
 	require.Contains(t, good("verify-attestation", "--type", "openvex", "--key", public, "--insecure-ignore-tlog", ref), "The signatures were verified against the specified public key")
+	w.larder("attest", "--key", secret, "--govulncheck", scanFile(t, `{"config":{"protocol_version":"v1.0.0","scanner_name":"govulncheck","scanner_version":"v1.5.0"}}`), ref)
+	require.Contains(t, good("verify-attestation", "--type", "vuln", "--key", public, "--insecure-ignore-tlog", ref), "The signatures were verified against the specified public key")
 	out, err := run("verify-attestation", "--type", "openvex", "--key", foreign, "--insecure-ignore-tlog", ref)
 	require.Error(t, err, "%s", out)
 

@@ -148,6 +148,12 @@ func TestAttest(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(text), `"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"`)
 
+	scan := scanFile(t, `{"config":{"protocol_version":"v1.0.0","scanner_name":"govulncheck","scanner_version":"v1.5.0","db":"/vulndb"}}`+"\n"+`{"progress":{"message":"<html>"}}`)
+	require.Contains(t, w.larder("attest", "--key", secret, "--govulncheck", scan, ref), "attached to ")
+	_, foreign := keyPair(t, "ed25519")
+	require.Contains(t, w.fails("verify", "--key", foreign, ref), "don't use this image")
+	w.larder("verify", "--key", public, ref)
+
 	plain := filepath.Join(t.TempDir(), "text")
 	require.NoError(t, os.WriteFile(plain, []byte(`{"@context":"https://example.com/"}`), 0o644))
 	for want, args := range map[string][]string{
@@ -157,7 +163,21 @@ func TestAttest(t *testing.T) {
 		"it is no OpenVEX document: invalid character":                      {"--vex", public, ref},
 		"is in no registry, where something could be attached to it":        {"--vex", vexFile(t, image), layout},
 		"--vex: open none: no such file":                                    {"--vex", "none", ref},
+		"that begins with its config":                                       {"--govulncheck", vexFile(t, image), ref},
+		"prints: unexpected EOF":                                            {"--govulncheck", scanFile(t, `{"config":{"protocol_version":"v1.0.0","scanner_name":"govulncheck"}`), ref},
+		"it is empty":                                                       {"--govulncheck", scanFile(t, ""), ref},
+		"prints: json: cannot unmarshal":                                    {"--govulncheck", scanFile(t, `[1]`), ref},
+		"it has 16777217 bytes: expected at most 16777216":                  {"--govulncheck", scanFile(t, strings.Repeat(" ", maxVEX+1)), ref},
+		"--govulncheck: open none: no such file":                            {"--govulncheck", "none", ref},
+		"none of the others can be":                                         {"--govulncheck", "none", "--vex", "none", ref},
 	} {
 		require.Contains(t, w.fails(append([]string{"attest", "--key", secret}, args...)...), want)
 	}
+}
+
+// scanFile writes what a scanner is said to have printed.
+func scanFile(t *testing.T, text string) string {
+	name := filepath.Join(t.TempDir(), "scan.json")
+	require.NoError(t, os.WriteFile(name, []byte(text), 0o644))
+	return name
 }

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -115,6 +116,9 @@ type Options struct {
 	MinAge MinAge
 	// DenyLicenses are patterns, as of path.Match, of licences that are an error.
 	DenyLicenses []string
+	// Printed gets what govulncheck itself prints of each program and tree, as JSON; nil drops it. The address of the
+	// server that it reads the database from is left out.
+	Printed io.Writer
 	// Progress is told how far the audit is; nil for nobody.
 	Progress progress.Reporter
 }

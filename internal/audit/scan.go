@@ -46,7 +46,8 @@ type scanner struct {
 	command []string
 	env     []string
 	served  *loopback
-	dir     string // temporary
+	dir     string    // temporary
+	printed io.Writer // see Options
 
 	programs map[string][]vulnerability // by file
 }
@@ -62,7 +63,7 @@ func newScanner(o Options) (*scanner, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	s := &scanner{command: o.Govulncheck, served: served, dir: dir, programs: map[string][]vulnerability{}}
+	s := &scanner{command: o.Govulncheck, served: served, dir: dir, printed: o.Printed, programs: map[string][]vulnerability{}}
 	for _, name := range []string{"PATH", "TMPDIR", "GOOS", "GOARCH"} {
 		if value, ok := o.Env[name]; ok {
 			s.env = append(s.env, name+"="+value)
@@ -111,12 +112,19 @@ func (s *scanner) run(ctx context.Context, svc *service) ([]vulnerability, error
 // find runs govulncheck, and reads what it finds.
 func (s *scanner) find(ctx context.Context, svc *service, env []string, args ...string) (found []vulnerability, err error) {
 	args = append([]string{"-format=json", "-db=" + s.served.url + "/vulndb"}, args...)
+	var printed bytes.Buffer
 	err = s.start(ctx, svc, env, func(stdout io.Reader) (err error) {
+		if s.printed != nil {
+			stdout = io.TeeReader(stdout, &printed)
+		}
 		if found, err = svc.decode(stdout); err != nil {
 			err = fmt.Errorf("govulncheck's output: %w", err)
 		}
 		return err
 	}, args...)
+	if err == nil && s.printed != nil {
+		_, err = s.printed.Write(bytes.ReplaceAll(printed.Bytes(), []byte(s.served.url), nil))
+	}
 	return worst(found), err
 }
 
