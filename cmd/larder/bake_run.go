@@ -312,9 +312,5 @@ func writeBakeMetadata(name string, targets []*bakeTarget) error {
 	for _, t := range targets {
 		all[t.name] = request.Metadata(t.response)
 	}
-	data, err := json.MarshalIndent(all, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return request.WriteFile(name, data)
+	return request.WriteMetadata(name, all)
 }

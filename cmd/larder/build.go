@@ -133,7 +133,7 @@ func (c *command) runBuild(cmd *cobra.Command, f *buildFlags) (err error) {
 	}
 	defer func() { err = replayed.finish(c, err) }()
 	fe := &frontend.Frontend{Again: f.Again, Folders: req.Folders()}
-	memory, err := c.remembrance(f, req, fe)
+	memory, err := c.buildMemory(f, req, fe)
 	if err != nil {
 		return err
 	}

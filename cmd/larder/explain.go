@@ -24,8 +24,9 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 )
 
-// A remembrance keeps what a build is made of, beside the last build of the same folder on the same builder. Nil keeps nothing.
-type remembrance struct {
+// A buildMemory knows what a build is made of, and what the last build of the same folder on the same builder was made of.
+// Nil knows nothing.
+type buildMemory struct {
 	ctx          context.Context
 	asked        bool   // there is --explain
 	folder       string // the build context
@@ -41,8 +42,8 @@ type remembrance struct {
 	vertices     []client.Vertex // in the order in which they began
 }
 
-// remembrance returns that of a build request. It is nil if the build context isn't a folder, or if nothing is built.
-func (c *command) remembrance(f *buildFlags, req *request.Request, fe *frontend.Frontend) (*remembrance, error) {
+// buildMemory returns the memory of a build request. It is nil if the build context isn't a folder, or if nothing is built.
+func (c *command) buildMemory(f *buildFlags, req *request.Request, fe *frontend.Frontend) (*buildMemory, error) {
 	folder := req.Folders()["context"]
 	if folder == "" || req.Call != nil {
 		return nil, nil
@@ -51,7 +52,7 @@ func (c *command) remembrance(f *buildFlags, req *request.Request, fe *frontend.
 	if err != nil {
 		return nil, err
 	}
-	r := &remembrance{ctx: c.ctx, asked: f.explain, folder: folder, target: f.Target, file: f.File}
+	r := &buildMemory{ctx: c.ctx, asked: f.explain, folder: folder, target: f.Target, file: f.File}
 	if r.file != "" && r.file != "-" {
 		if r.file, err = filepath.Abs(r.file); err != nil {
 			return nil, err
@@ -62,7 +63,7 @@ func (c *command) remembrance(f *buildFlags, req *request.Request, fe *frontend.
 }
 
 // begin says which builder builds.
-func (r *remembrance) begin(b *builder.Builder) {
+func (r *buildMemory) begin(b *builder.Builder) {
 	if r == nil {
 		return
 	}
@@ -85,7 +86,7 @@ func (r *remembrance) begin(b *builder.Builder) {
 }
 
 // planned looks at the files that a build reads, while it runs.
-func (r *remembrance) planned(p frontend.Planned) {
+func (r *buildMemory) planned(p frontend.Planned) {
 	now := &lastbuild.Record{}
 	now.Build = changes.NewBuild(p.Filename, p.Dockerfile, r.target, p.Plan)
 	r.mu.Lock()
@@ -103,7 +104,7 @@ func (r *remembrance) planned(p frontend.Planned) {
 }
 
 // watch returns a gateway client whose definitions are remembered.
-func (r *remembrance) watch(gw gateway.Client) gateway.Client {
+func (r *buildMemory) watch(gw gateway.Client) gateway.Client {
 	if r == nil {
 		return gw
 	}
@@ -114,7 +115,7 @@ func (r *remembrance) watch(gw gateway.Client) gateway.Client {
 }
 
 // saw notes the steps of one status of the build.
-func (r *remembrance) saw(s *client.SolveStatus) {
+func (r *buildMemory) saw(s *client.SolveStatus) {
 	if r == nil {
 		return
 	}
@@ -135,10 +136,10 @@ func (r *remembrance) saw(s *client.SolveStatus) {
 }
 
 // ran returns the steps that weren't cached.
-func (r *remembrance) ran() (list []changes.Ran) {
+func (r *buildMemory) ran() (list []changes.RanStep) {
 	for _, v := range r.vertices {
 		if v.Completed != nil && v.Error == "" && !v.Cached {
-			list = append(list, changes.Ran{Digest: v.Digest, Name: v.Name})
+			list = append(list, changes.RanStep{Digest: v.Digest, Name: v.Name})
 		}
 	}
 	return list
@@ -156,7 +157,7 @@ const forgotten = "This builder remembers no build of this folder, file and targ
 
 // explain returns what changed since the last build. The build has succeeded, and is remembered from now on. That it can't be
 // is no error of the build.
-func (r *remembrance) explain() *explanation {
+func (r *buildMemory) explain() *explanation {
 	if r == nil {
 		return nil
 	}
@@ -192,7 +193,7 @@ func (e *explanation) note(text string, err error) *explanation {
 	return e
 }
 
-func (e *explanation) compare(r *remembrance, before *lastbuild.Record) {
+func (e *explanation) compare(r *buildMemory, before *lastbuild.Record) {
 	e.Since = &before.Time
 	files := map[string]string{}
 	if before.More || r.now.More {

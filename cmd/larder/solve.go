@@ -38,7 +38,7 @@ func (c *command) host() request.Host {
 // A watcher notes what happens in a build. Each part may be nil.
 type watcher struct {
 	places *request.Places // of steps
-	memory *remembrance
+	memory *buildMemory
 }
 
 // solve runs a request on the builder that o finds, and shows the progress.
@@ -97,7 +97,7 @@ func (c *command) run(fe *frontend.Frontend, bk *client.Client, opt client.Solve
 }
 
 // watched passes on each status, after others have seen it.
-func watched(status <-chan *client.SolveStatus, steps *request.StepLog, memory *remembrance) chan *client.SolveStatus {
+func watched(status <-chan *client.SolveStatus, steps *request.StepLog, memory *buildMemory) chan *client.SolveStatus {
 	out := make(chan *client.SolveStatus)
 	go func() {
 		defer close(out)

@@ -13,8 +13,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Ran is a step that a builder ran: no cache had what it makes.
-type Ran struct {
+// A RanStep is a step that a builder ran: no cache had what it makes.
+type RanStep struct {
 	Digest digest.Digest
 	Name   string
 }
@@ -25,7 +25,7 @@ const Unknown = "nothing that Larder knows of changed: the builder's cache has i
 // Explain says of each step that ran what changed since the build that is remembered. now is what will be remembered of this
 // one, and steps are its operations. files says of each file of the build context that differs how, such as "changed". What
 // isn't of interest to users has no explanation: the transfer of files, say.
-func Explain(old, now Memory, steps *Steps, files map[string]string, ran []Ran) []Change {
+func Explain(old, now Memory, steps *Steps, files map[string]string, ran []RanStep) []Change {
 	steps.mu.Lock()
 	defer steps.mu.Unlock()
 	say := func(file string) string { return file + " " + files[file] }

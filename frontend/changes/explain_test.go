@@ -44,7 +44,7 @@ func (c constraints) SetImageBlobOption(*llb.ImageBlobInfo)   {}
 func (c constraints) SetOCILayoutOption(i *llb.OCILayoutInfo) { c.SetConstraintsOption(&i.Constraints) }
 
 // ask returns the operations of a build, what is remembered of it, and its steps.
-func (u userBuild) ask(t *testing.T) (*Steps, Memory, []Ran) {
+func (u userBuild) ask(t *testing.T) (*Steps, Memory, []RanStep) {
 	st := llb.Image("base:1@sha256:" + strings.Repeat(u.digest, 64))
 	for _, kv := range u.env {
 		st = st.AddEnv(kv[0], kv[1])
@@ -55,10 +55,10 @@ func (u userBuild) ask(t *testing.T) (*Steps, Memory, []Ran) {
 	require.NoError(t, err)
 	s := &Steps{}
 	s.Add(def.ToPB())
-	var ran []Ran
+	var ran []RanStep
 	for id, o := range s.all {
 		if o.line > 0 {
-			ran = append(ran, Ran{id, o.name})
+			ran = append(ran, RanStep{id, o.name})
 		}
 	}
 	if len(ran) == 2 && ran[0].Name > ran[1].Name {
@@ -94,7 +94,7 @@ func TestExplain(t *testing.T) {
 				ran = ran[1:]
 			}
 			var got []string
-			for _, c := range Explain(before, now, steps, tt.files, append(ran, Ran{Digest: "sha256:none", Name: "exporting"})) {
+			for _, c := range Explain(before, now, steps, tt.files, append(ran, RanStep{Digest: "sha256:none", Name: "exporting"})) {
 				got = append(got, fmt.Sprintf("%d %s: %s", c.Line, c.Step, strings.Join(c.Why, ", ")))
 			}
 			require.Equal(t, tt.want, got)
@@ -120,7 +120,7 @@ func TestRememberNoValues(t *testing.T) {
 
 // Steps of Larder's own are explained by what they are made of.
 func TestExplainOwn(t *testing.T) {
-	ask := func(version string, imports, args []string) (*Steps, Memory, []Ran) {
+	ask := func(version string, imports, args []string) (*Steps, Memory, []RanStep) {
 		list := llb.Scratch().File(llb.Mkfile("/imports", 0o644, []byte(strings.Join(imports, "\n"))))
 		own := step.Args(&step.Deps{Imports: step.In + "/imports", Dir: "/", Out: step.Out, Args: args})
 		st := llb.Scratch().Run(llb.Args(append([]string{step.Dir + "/larder"}, own...)), llb.AddMount(step.In, list, llb.Readonly), llb.WithCustomName("[deps] compile")).AddMount(step.Out, llb.Scratch())
@@ -130,7 +130,7 @@ func TestExplainOwn(t *testing.T) {
 		s.Add(def.ToPB())
 		b := NewBuild("Dockerfile", []byte("FROM go\n"), "", nil)
 		b.Toolchains = []string{version}
-		return s, Remember("v1", b, s, []byte("salt")), []Ran{{Name: "[deps] compile"}}
+		return s, Remember("v1", b, s, []byte("salt")), []RanStep{{Name: "[deps] compile"}}
 	}
 	_, before, _ := ask("go1.26.1", []string{"fmt", "html"}, []string{"-trimpath", "-tags=a"})
 	s, now, ran := ask("go1.26.2", []string{"fmt", "io"}, []string{"-tags=b", "-race"})

@@ -56,7 +56,7 @@ func (s *Steps) Add(def *pb.Definition) {
 }
 
 // find returns an operation by its digest. Some builders change that: then it is found by a name that no other one has.
-func (s *Steps) find(r Ran) *operation {
+func (s *Steps) find(r RanStep) *operation {
 	if o := s.all[r.Digest]; o != nil {
 		return o
 	}

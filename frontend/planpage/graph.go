@@ -250,14 +250,14 @@ func (g *graph) after(first steps) (list steps) {
 func (g *graph) Shown() steps { return g.Steps[:min(len(g.Steps), maxSteps)] }
 func (g *graph) More() int    { return len(g.Steps) - len(g.Shown()) }
 
-// A placed is a step beside its rail.
-type placed struct {
+// A placedStep is a step beside its rail.
+type placedStep struct {
 	Graph *graph
 	Step  *step
 }
 
 // At returns a step for the template of rails.
-func (g *graph) At(s *step) placed { return placed{g, s} }
+func (g *graph) At(s *step) placedStep { return placedStep{g, s} }
 
 // Shown returns the first of many steps, and More how many others there are.
 func (list steps) Shown() steps { return list[:min(len(list), maxNeeds)] }

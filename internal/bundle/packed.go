@@ -70,7 +70,7 @@ func (v *View) addPacked(ctx context.Context, b *Bundle, layer ocispec.Descripto
 		return err
 	}
 	defer z.Close()
-	unpacked := &counted{r: z, left: maxUnpacked, ctx: ctx}
+	unpacked := &boundedReader{r: z, left: maxUnpacked, ctx: ctx}
 	read := v.spool
 	if v.names {
 		read = v.skim
@@ -120,7 +120,7 @@ func (v *View) skim(b *Bundle, layer digest.Digest, unpacked io.Reader) error {
 		if err := checkHeader(h, maxUnpacked); err != nil {
 			return fmt.Errorf("%s: layer %s has %w", b.dir, layer, err)
 		}
-		e := &entry{name: h.Name, layer: unread{}, size: h.Size}
+		e := &entry{name: h.Name, layer: unreadFile{}, size: h.Size}
 		if h.Size <= skimmed {
 			data, err := io.ReadAll(t)
 			if err != nil {
@@ -134,23 +134,23 @@ func (v *View) skim(b *Bundle, layer digest.Digest, unpacked io.Reader) error {
 	}
 }
 
-// unread is a file that skim didn't keep.
-type unread struct{}
+// An unreadFile is a file that skim didn't keep.
+type unreadFile struct{}
 
 // ReadAt implements io.ReaderAt.
-func (unread) ReadAt([]byte, int64) (int, error) {
+func (unreadFile) ReadAt([]byte, int64) (int, error) {
 	return 0, errors.New("only the names of the layer's files were read")
 }
 
-// A counted reader fails after a number of bytes, or when the context ends.
-type counted struct {
+// A boundedReader fails after a number of bytes, or when the context ends.
+type boundedReader struct {
 	r    io.Reader
 	left int64
 	ctx  context.Context
 }
 
 // Read implements io.Reader.
-func (c *counted) Read(p []byte) (int, error) {
+func (c *boundedReader) Read(p []byte) (int, error) {
 	if c.ctx.Err() != nil {
 		return 0, context.Cause(c.ctx)
 	}

@@ -123,10 +123,10 @@ func TestHostilePackedLayers(t *testing.T) {
 
 // Neither is more unpacked than a bound, nor after the end of a context.
 func TestUnpackedIsBounded(t *testing.T) {
-	_, err := io.Copy(io.Discard, &counted{r: strings.NewReader("four"), left: 3, ctx: t.Context()})
+	_, err := io.Copy(io.Discard, &boundedReader{r: strings.NewReader("four"), left: 3, ctx: t.Context()})
 	require.ErrorContains(t, err, "it unpacks to more than")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = io.Copy(io.Discard, &counted{r: strings.NewReader("four"), left: 4, ctx: ctx})
+	_, err = io.Copy(io.Discard, &boundedReader{r: strings.NewReader("four"), left: 4, ctx: ctx})
 	require.ErrorIs(t, err, context.Canceled)
 }

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// compiling reads what a go command with -v writes to standard error: the names of the packages that it compiles, which it
+// A packageCounter reads what a go command with -v writes to standard error: the names of the packages that it compiles, which it
 // counts, and messages, which it passes on.
-type compiling struct {
+type packageCounter struct {
 	messages io.Writer
 
 	mu    sync.Mutex
@@ -24,7 +24,7 @@ type compiling struct {
 var packageName = regexp.MustCompile(`^[^\s#:]+$`)
 
 // Write implements io.Writer.
-func (c *compiling) Write(p []byte) (int, error) {
+func (c *packageCounter) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rest = append(c.rest, p...)
@@ -44,7 +44,7 @@ func (c *compiling) Write(p []byte) (int, error) {
 }
 
 // flush passes on a message without an end of line.
-func (c *compiling) flush() error {
+func (c *packageCounter) flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, err := c.messages.Write(c.rest)
@@ -53,7 +53,7 @@ func (c *compiling) flush() error {
 }
 
 // tell says how many packages were compiled, of how many: the text all has a line for each.
-func (c *compiling) tell(to io.Writer, all string) {
+func (c *packageCounter) tell(to io.Writer, all string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := ""
@@ -65,7 +65,7 @@ func (c *compiling) tell(to io.Writer, all string) {
 
 // report tells every few seconds, until the returned function is called. The function list lists the packages that are needed;
 // it isn't called for what takes no time.
-func (c *compiling) report(to io.Writer, list func() string) (stop func()) {
+func (c *packageCounter) report(to io.Writer, list func() string) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -15,7 +15,7 @@ func TestCompiling(t *testing.T) {
 	text := "internal/goarch\nexample.com/a.b/c-d/v2\n# example.com/bad\n./m.go:3:1: syntax error\ngo: no such tool \"x\"\n\nruntime\nno end"
 	for size := 1; size <= len(text); size++ {
 		var messages, told bytes.Buffer
-		c := &compiling{messages: &messages}
+		c := &packageCounter{messages: &messages}
 		for rest := text; rest != ""; rest = rest[min(size, len(rest)):] {
 			_, err := c.Write([]byte(rest[:min(size, len(rest))]))
 			require.NoError(t, err)
@@ -33,7 +33,7 @@ func TestCompilingGoCommand(t *testing.T) {
 	t.Setenv("GOCACHE", t.TempDir())
 	t.Setenv("GOFLAGS", "")
 	var messages bytes.Buffer
-	c := &compiling{messages: &messages}
+	c := &packageCounter{messages: &messages}
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-export", "-deps", "-v", "errors")
 	cmd.Stderr = c
 	listed, err := cmd.Output()

@@ -76,7 +76,7 @@ func compileAll(ctx context.Context, dir string, env, flags, args []string, to o
 	cmd := exec.CommandContext(ctx, "go", slices.Concat(list, []string{listFormat, "-export", "-v"}, args)...)
 	cmd.Dir, cmd.Env = dir, env
 	var out bytes.Buffer
-	names := &compiling{messages: to.stderr}
+	names := &packageCounter{messages: to.stderr}
 	cmd.Stdout, cmd.Stderr = &out, names
 	stop := names.report(to.stdout, func() string {
 		cmd := exec.CommandContext(ctx, "go", slices.Concat(list, []string{"{{.ImportPath}}"}, args)...)

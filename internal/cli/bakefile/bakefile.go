@@ -117,7 +117,7 @@ func List(ctx context.Context, r Request) (*Listing, error) {
 }
 
 // read reads the files. With a URL, those named cwd://FILE are on this machine, and the others there.
-func (r Request) read(ctx context.Context) (f fetched, err error) {
+func (r Request) read(ctx context.Context) (f definitionFiles, err error) {
 	var here, there []string
 	remote := r.URL() != ""
 	for _, name := range r.Files {

@@ -50,15 +50,15 @@ func (r Request) arguments() (targets []string, cmdContext string) {
 	return targets, cmdContext
 }
 
-// fetched is a definition that was read from a URL.
-type fetched struct {
+// definitionFiles are the files of a definition, and where its contexts are.
+type definitionFiles struct {
 	files []bake.File
 	input *bake.Input // what relative contexts are in; nil leaves them on this machine
 	whole bool        // no context may be a folder of the input
 }
 
 // fetch reads files of the place at the definition's URL; no names mean the default ones that are there.
-func (r Request) fetch(ctx context.Context, names []string) (f fetched, err error) {
+func (r Request) fetch(ctx context.Context, names []string) (f definitionFiles, err error) {
 	url := r.URL()
 	st, filename, err := place(url)
 	if err != nil {
@@ -158,7 +158,7 @@ func isArchive(data []byte) bool {
 }
 
 // checkContexts returns an error if a context is a folder inside of an archive, which BuildKit takes as a whole alone.
-func (f fetched) checkContexts(options map[string]build.Options) error {
+func (f definitionFiles) checkContexts(options map[string]build.Options) error {
 	if !f.whole || f.input == nil {
 		return nil
 	}

@@ -49,7 +49,7 @@ func contents(ctx context.Context, image *oci.Image, keep *Keep, p progress.Repo
 	for n := len(image.Manifest.Layers) - 1; n >= 0; n-- {
 		l := newLayer(above)
 		l.keep = keep
-		w := &watched{item: image.Manifest.Layers[n].Digest.String(), p: p}
+		w := &watchedReader{item: image.Manifest.Layers[n].Digest.String(), p: p}
 		err := image.ReadLayer(ctx, n, func(r io.Reader) error {
 			w.Reader = r
 			return l.read(w)

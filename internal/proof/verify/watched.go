@@ -6,8 +6,8 @@ import (
 	"github.com/larder-build/larder/internal/progress"
 )
 
-// watched tells how many bytes of an item were read.
-type watched struct {
+// A watchedReader tells how many bytes of an item were read.
+type watchedReader struct {
 	io.Reader
 	item string
 	size int64
@@ -15,7 +15,7 @@ type watched struct {
 }
 
 // Read implements io.Reader.
-func (w *watched) Read(p []byte) (int, error) {
+func (w *watchedReader) Read(p []byte) (int, error) {
 	n, err := w.Reader.Read(p)
 	w.size += int64(n)
 	w.p.At(w.item, w.size, 0)
